@@ -1,0 +1,1 @@
+"""What a character model is: shared by training and serving, importing neither."""

@@ -1,0 +1,109 @@
+"""CharLSTM: from the characters so far to scores for the next one.
+
+Shape letters: T steps, B streams, V vocabulary, H hidden, L layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of a CharLSTM."""
+
+    vocabulary_size: int  # V, at least 2
+    hidden_size: int = 512  # H
+    layers: int = 2  # L
+    embedding_size: int | None = None  # None: characters enter one-hot, as in the tutorial
+    dropout: float = 0.5  # between layers and before the output, while training; 0 <= p < 1
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "vocabulary_size": (2, 0x110000),
+            "hidden_size": (1, 65_536),
+            "layers": (1, 64),
+            "embedding_size": (1, 65_536),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if name == "embedding_size" and value is None:
+                continue
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
+
+    @property
+    def input_size(self) -> int:
+        """Width of the first layer's input."""
+        return self.embedding_size or self.vocabulary_size
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor of a checkpoint with this config."""
+        gates = 4 * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.embedding_size is not None:
+            shapes["embedding.weight"] = (self.vocabulary_size, self.embedding_size)
+        for layer in range(self.layers):
+            width = self.input_size if layer == 0 else self.hidden_size
+            shapes[f"lstm.weight_ih_l{layer}"] = (gates, width)
+            shapes[f"lstm.weight_hh_l{layer}"] = (gates, self.hidden_size)
+            shapes[f"lstm.bias_ih_l{layer}"] = (gates,)
+            shapes[f"lstm.bias_hh_l{layer}"] = (gates,)
+        shapes["output.weight"] = (self.vocabulary_size, self.hidden_size)
+        shapes["output.bias"] = (self.vocabulary_size,)
+        return shapes
+
+
+class CharLSTM(nn.Module):
+    """Characters one-hot (or embedded), an LSTM, dropout, and a linear output layer.
+
+    For training and for reading whole texts. To generate, use `model.decoder`, which
+    computes the same function one character at a time without `nn.LSTM`'s cost per call.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        if config.embedding_size is not None:
+            self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size)
+        between = config.dropout if config.layers > 1 else 0.0
+        self.lstm = nn.LSTM(config.input_size, config.hidden_size, config.layers, dropout=between)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(config.hidden_size, config.vocabulary_size)
+
+    def forward(self, ids_TB: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Scores of every next character, and the state after the last step.
+
+        Args:
+            ids_TB: character ids, int64.
+            state: hidden and cell (L, B, H) each, zeros when None.
+
+        Returns:
+            logits (T, B, V), and the new state.
+        """
+        hidden_TBH, state = self.lstm(self._inputs(ids_TB), state)
+        return self.output(self.dropout(hidden_TBH)), state
+
+    def zero_state(self, streams: int) -> State:
+        """A state of zeros for that many streams, on the network's device."""
+        shape = (self.config.layers, streams, self.config.hidden_size)
+        weight = self.output.weight
+        return weight.new_zeros(shape), weight.new_zeros(shape)
+
+    def _inputs(self, ids_TB: Tensor) -> Tensor:
+        if self.config.embedding_size is not None:
+            embedded: Tensor = self.embedding(ids_TB)
+            return embedded
+        return F.one_hot(ids_TB, self.config.vocabulary_size).to(self.output.weight.dtype)

@@ -1,0 +1,1 @@
+"""Offline: from a text to a checkpoint."""

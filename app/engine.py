@@ -1,0 +1,394 @@
+"""Engine: many generations on one decoder. Knows nothing of HTTP.
+
+One thread owns the decoder. Between steps, generations join and leave its batch (continuous
+batching, Yu et al. 2022): those cancelled or finished leave, those waiting take their slots in
+order of arrival. Each wake-up advances all of them a few characters, and hands everything that
+came of it to the event loop in one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+
+from app.stop_matcher import StopMatcher
+from model.decoder import Decoder, DecoderStream
+from model.errors import DrainingError, EngineError, QueueFullError
+from model.sampling import SamplingParams, draw_uniforms
+from model.vocabulary import Ids
+
+FinishReason = Literal["length", "stop"]
+
+_WAKE_SECONDS = 0.004  # aimed at between two deliveries: short to an eye, long to a thread
+_MOST_STEPS = 64  # characters of one stream per delivery
+_MAILBOX = 4096  # unread characters at which a generation pauses until its reader catches up
+_WARM_STEPS = 8
+
+logger = logging.getLogger("charstream")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to generate.
+
+    Attributes:
+        prime: ids to read first, at least one.
+        length: characters to generate, at least 1.
+        stops: ids of the strings before which the text ends; none is empty.
+    """
+
+    prime: Ids
+    length: int
+    params: SamplingParams
+    seed: int
+    stops: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(eq=False)
+class Generation:
+    """One text in the making, as its reader sees it; belongs to the event loop.
+
+    Iterating gives the new ids each time there are some, merged while the reader lags. Whoever
+    has one must `cancel` it when it is no longer wanted; after the end that does nothing.
+    """
+
+    job: Job
+    prime_characters: int  # of the user's prime, which may be empty where job.prime is not
+    _engine: Engine
+    submitted: float = field(default_factory=time.monotonic)
+    admitted: float | None = None
+    first_character: float | None = None
+    finished: float | None = None
+    finish_reason: FinishReason | None = None
+    generated: int = 0
+    cancelled: bool = False
+    paused: bool = False
+    # Characters made, and characters read: each written by one thread alone.
+    _made: int = 0
+    _read: int = 0
+    _error: EngineError | None = None
+    _mailbox: list[int] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        job = self.job
+        self.stream = DecoderStream(job.prime, job.params, draw_uniforms(job.seed, job.length))
+        self.matcher = StopMatcher(job.stops) if job.stops else None
+
+    async def __aiter__(self) -> AsyncIterator[list[int]]:
+        while ids := await self.take():
+            yield ids
+
+    async def take(self) -> list[int]:
+        """Waits for ids and takes them; an empty list at the end.
+
+        Raises:
+            EngineError: if the engine could not finish the text.
+        """
+        while not self._mailbox and self.finished is None:
+            self._news.clear()
+            await self._news.wait()
+        ids, self._mailbox = self._mailbox, []
+        self._read += len(ids)
+        if self.paused and self.unread < _MAILBOX // 2:
+            self._engine.resume(self)
+        if not ids and self._error is not None:
+            raise self._error
+        return ids
+
+    def cancel(self) -> None:
+        """Frees the slot at the next step, or the place in the queue at once."""
+        self._engine.cancel(self)
+
+    @property
+    def unread(self) -> int:
+        """Characters made that the reader has not taken."""
+        return self._made - self._read
+
+    @property
+    def rate(self) -> float:
+        """Characters per second since a slot was free, the time for the prime included."""
+        if self.admitted is None or self.finished is None:
+            return 0.0
+        return self.generated / max(self.finished - self.admitted, 1e-9)
+
+    def accept(self, ids: Sequence[int]) -> Delivery:
+        """Engine's side: takes in what the decoder made and says what the reader may have."""
+        stopped = False
+        if self.matcher is None:
+            released = list(ids)
+        else:
+            released, stopped = self.matcher.feed(ids)
+        at_length = self.stream.steps_left == 0
+        if self.matcher is not None and at_length and not stopped:
+            released += self.matcher.flush()
+        self._made += len(released)
+        reason: FinishReason | None = "stop" if stopped else "length" if at_length else None
+        return Delivery(self, released, reason)
+
+    def receive(self, delivery: Delivery) -> None:
+        """Event loop's side of a delivery."""
+        if delivery.ids and self.first_character is None:
+            self.first_character = delivery.made_at
+        self.generated += len(delivery.ids)
+        self._mailbox += delivery.ids
+        self._error = delivery.error
+        if delivery.finish_reason is not None or delivery.error is not None:
+            self.finish_reason = delivery.finish_reason
+            self.finished = delivery.made_at
+        self._news.set()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one wake-up brought one generation."""
+
+    generation: Generation
+    ids: list[int]
+    finish_reason: FinishReason | None = None
+    error: EngineError | None = None
+    made_at: float = field(default_factory=time.monotonic)
+
+
+class Engine:
+    """Runs generations on a decoder of `decoder.slots` slots.
+
+    `start` and `submit` belong to one event loop; `drain` may be called from anywhere.
+
+    Args:
+        max_queue: generations that may wait for a slot.
+        threads: of torch, for the thread that owns the decoder; None leaves torch's default.
+    """
+
+    def __init__(self, decoder: Decoder, max_queue: int, threads: int | None = None) -> None:
+        self._decoder, self._max_queue, self._threads = decoder, max_queue, threads
+        self._wake = threading.Condition()  # guards all that follows
+        self._waiting: deque[Generation] = deque()
+        self._resuming: deque[Generation] = deque()  # have been in a slot; come first
+        self._paused: list[Generation] = []
+        self._active: list[Generation] = []  # in the order of decoder.streams
+        self._stopping = False
+        self._drain_deadline: float | None = None
+        self._failure: EngineError | None = None
+        self._seconds_per_step = 0.001
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    # Event loop's side --------------------------------------------------------
+
+    def start(self) -> None:
+        """Warms the decoder and starts the thread; the running loop receives the results."""
+        self._loop = asyncio.get_running_loop()
+        warm = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(warm.set,), name="engine", daemon=True
+        )
+        self._thread.start()
+        warm.wait()
+
+    def stop(self) -> None:
+        """Ends every generation with an error and the thread with it."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def drain(self, seconds: float) -> None:
+        """Takes no new generation; those there are have so long to end. Safe in a signal handler."""
+        with self._wake:
+            self._drain_deadline = time.monotonic() + seconds
+            self._wake.notify()
+
+    def submit(self, job: Job, prime_characters: int) -> Generation:
+        """Queues a job.
+
+        Raises:
+            QueueFullError: if every slot and every place in the queue is taken.
+            DrainingError: if the engine is shutting down.
+        """
+        with self._wake:
+            self.check_ready()
+            self._check_room()
+            generation = Generation(job, prime_characters, self)
+            self._waiting.append(generation)
+            self._wake.notify()
+        return generation
+
+    def cancel(self, generation: Generation) -> None:
+        """Frees what a generation holds: its place in the queue now, its slot before the next step."""
+        with self._wake:
+            generation.cancelled = True
+            for place in (self._waiting, self._resuming, self._paused):
+                if generation in place:
+                    place.remove(generation)
+            self._wake.notify()
+
+    def resume(self, generation: Generation) -> None:
+        """Lets a paused generation go on, ahead of those that have not begun."""
+        with self._wake:
+            if generation in self._paused:
+                self._paused.remove(generation)
+                generation.paused = False
+                self._resuming.append(generation)
+                self._wake.notify()
+
+    @property
+    def active(self) -> int:
+        """Generations in a slot."""
+        return len(self._active)
+
+    @property
+    def waiting(self) -> int:
+        """Generations without a slot."""
+        return len(self._waiting) + len(self._resuming)
+
+    def check_alive(self) -> None:
+        """Raises EngineError if the engine has failed."""
+        if self._failure is not None:
+            raise self._failure
+
+    def check_ready(self) -> None:
+        """Raises EngineError unless new generations are taken."""
+        self.check_alive()
+        if self._drain_deadline is not None or self._stopping:
+            raise DrainingError
+
+    def _check_room(self) -> None:
+        free = self._decoder.slots - self.active
+        if self.waiting >= self._max_queue + free:
+            raise QueueFullError(self.waiting, self._retry_after())
+
+    def _retry_after(self) -> float:
+        """Seconds until the queue has moved up by one: the soonest end of a running text."""
+        steps = min((g.stream.steps_left for g in self._active), default=1)
+        return max(1.0, math.ceil(steps * self._seconds_per_step))
+
+    # Engine thread's side -----------------------------------------------------
+
+    def _run(self, warmed: Callable[[], None]) -> None:
+        try:
+            if self._threads is not None:
+                torch.set_num_threads(self._threads)  # counts for the calling thread alone
+            self._warm()
+            warmed()
+            while self._prepare():
+                self._step()
+            self._fail_all(DrainingError())
+        except Exception as error:
+            logger.exception("the engine failed")
+            self._failure = EngineError(f"the engine failed: {error}")
+            self._fail_all(self._failure)
+        finally:
+            warmed()
+
+    def _warm(self) -> None:
+        """Runs the smallest and the largest batch once, so that no user waits for the set-up."""
+        prime = np.zeros(1, dtype=np.int32)
+        for count in {1, self._decoder.slots}:
+            streams = [
+                DecoderStream(prime, SamplingParams(), draw_uniforms(0, _WARM_STEPS))
+                for _ in range(count)
+            ]
+            for stream in streams:
+                self._decoder.join(stream)
+            self._decoder.advance(_WARM_STEPS)
+            for stream in streams:
+                self._decoder.leave(stream)
+
+    def _prepare(self) -> bool:
+        """Brings the batch up to date, waiting for work if there is none; False to stop."""
+        with self._wake:
+            while not self._stopping and self._drain_seconds_left() != 0:
+                self._drop_cancelled()
+                self._fill_slots()
+                if self._active:
+                    return True
+                self._wake.wait(self._drain_seconds_left())
+            return False
+
+    def _step(self) -> None:
+        active = list(self._active)
+        steps = self._choose_steps()
+        forced = [generation.stream.forced_left for generation in active]
+        began = time.monotonic()
+        ids_kS = self._decoder.advance(steps)
+        seconds = (time.monotonic() - began) / steps
+        self._seconds_per_step += 0.2 * (seconds - self._seconds_per_step)
+        deliveries = []
+        for row, (generation, skip) in enumerate(zip(active, forced, strict=True)):
+            if skip < steps and not generation.cancelled:
+                deliveries.append(generation.accept(ids_kS[skip:, row].tolist()))
+        with self._wake:
+            for delivery in deliveries:
+                self._settle(delivery)
+        self._deliver([d for d in deliveries if d.ids or d.finish_reason is not None])
+
+    def _choose_steps(self) -> int:
+        """As many as fit the time between deliveries, but no further than the first text's end."""
+        fitting = int(_WAKE_SECONDS / self._seconds_per_step)
+        nearest = min(generation.stream.steps_left for generation in self._active)
+        return max(1, min(fitting, nearest, _MOST_STEPS))
+
+    def _settle(self, delivery: Delivery) -> None:
+        """Takes finished generations and those with a full mailbox out of the batch."""
+        generation = delivery.generation
+        if delivery.finish_reason is not None:
+            self._remove(generation)
+        elif generation.unread >= _MAILBOX:
+            self._remove(generation)
+            generation.paused = True
+            self._paused.append(generation)
+
+    def _remove(self, generation: Generation) -> None:
+        """Mirrors `Decoder.leave`: the last row moves into the gap."""
+        self._decoder.leave(generation.stream)
+        last = self._active.pop()
+        if last is not generation:
+            self._active[self._active.index(generation)] = last
+
+    def _drop_cancelled(self) -> None:
+        for generation in [g for g in self._active if g.cancelled]:
+            self._remove(generation)
+
+    def _fill_slots(self) -> None:
+        while len(self._active) < self._decoder.slots and (self._resuming or self._waiting):
+            generation = (self._resuming or self._waiting).popleft()
+            if generation.admitted is None:
+                generation.admitted = time.monotonic()
+            self._decoder.join(generation.stream)
+            self._active.append(generation)
+
+    def _drain_seconds_left(self) -> float | None:
+        if self._drain_deadline is None:
+            return None
+        return max(0.0, self._drain_deadline - time.monotonic())
+
+    def _fail_all(self, error: EngineError) -> None:
+        with self._wake:
+            self._stopping = True
+            generations = [*self._active, *self._waiting, *self._resuming, *self._paused]
+            self._active.clear()
+            for place in (self._waiting, self._resuming, self._paused):
+                place.clear()
+        self._deliver([Delivery(generation, [], error=error) for generation in generations])
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        assert self._loop is not None
+        if deliveries and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_hand_over, deliveries)
+
+
+def _hand_over(deliveries: list[Delivery]) -> None:
+    for delivery in deliveries:
+        delivery.generation.receive(delivery)

@@ -1,0 +1,154 @@
+"""Errors over HTTP: one table from exceptions to statuses, one shape for all bodies."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from app.schemas import ErrorBody, FieldError
+from model.errors import (
+    CharstreamError,
+    DrainingError,
+    EngineError,
+    QueueFullError,
+    SamplingError,
+    UnknownCharacterError,
+)
+
+logger = logging.getLogger("charstream")
+
+_DRAIN_RETRY_SECONDS = 5  # by then another replica, or the next version, should answer
+
+# Exception -> status and code; the first that fits counts.
+_TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
+    (UnknownCharacterError, 422, "unknown_character"),
+    (SamplingError, 422, "invalid_field"),
+    (QueueFullError, 503, "queue_full"),
+    (DrainingError, 503, "draining"),
+    (EngineError, 503, "engine_failed"),
+)
+_CODES = {
+    400: "malformed",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+}
+
+
+class InvalidFieldError(CharstreamError):
+    """A field's value is not acceptable to this server."""
+
+    def __init__(self, field: str, value: object, message: str) -> None:
+        self.error = FieldError(field=field, value=_show(value), message=message)
+        super().__init__(_sentence(self.error))
+
+
+def error_response(
+    status: int,
+    code: str,
+    detail: str,
+    errors: list[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """An answer in the one shape that errors have."""
+    body = ErrorBody(detail=detail, code=code, errors=errors)
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers)
+
+
+def validation_response(errors: Sequence[Any], known: Sequence[str] = ()) -> JSONResponse:
+    """The answer to pydantic's findings: 400 for what is not JSON, else 422 naming each field."""
+    if any(error["type"] == "json_invalid" for error in errors):
+        reason = _ascii(errors[0]["msg"].removeprefix("Invalid JSON: "))
+        return error_response(400, "malformed", f"the body is not JSON: {reason}")
+    fields = [_field_error(error, known) for error in errors]
+    return error_response(422, "invalid_field", "; ".join(map(_sentence, fields)), fields)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of an app, the framework's own included, answer in the one shape."""
+    app.add_exception_handler(CharstreamError, _on_charstream_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(ValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def _on_charstream_error(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, InvalidFieldError):
+        return error_response(422, "invalid_field", str(error), [error.error])
+    if isinstance(error, UnknownCharacterError):
+        field = FieldError(
+            field="prime", value=_show("".join(error.characters)), message=str(error)
+        )
+        return error_response(422, "unknown_character", f"prime: {error}", [field])
+    status, code = next(
+        ((status, code) for kind, status, code in _TABLE if isinstance(error, kind)),
+        (500, "internal"),
+    )
+    return error_response(status, code, str(error), headers=_retry_header(error))
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError | ValidationError)
+    return validation_response(error.errors())
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    path = _ascii(request.url.path)
+    detail = {
+        404: f"there is nothing at {path}; /docs lists what there is",
+        405: f"{path} does not answer {_ascii(request.method)}",
+    }.get(error.status_code, error.detail)
+    code = _CODES.get(error.status_code, "error")
+    return error_response(error.status_code, code, detail, headers=error.headers)
+
+
+async def _on_unexpected(_: Request, error: Exception) -> JSONResponse:
+    logger.error("a request failed", exc_info=error)
+    return error_response(500, "internal", "the server failed at this request; it has been logged")
+
+
+def _retry_header(error: CharstreamError) -> Mapping[str, str] | None:
+    if isinstance(error, QueueFullError):
+        return {"Retry-After": str(math.ceil(error.retry_after))}
+    if isinstance(error, EngineError):
+        return {"Retry-After": str(_DRAIN_RETRY_SECONDS)}
+    return None
+
+
+def _field_error(error: Any, known: Sequence[str]) -> FieldError:
+    place = [str(part) for part in error["loc"] if part not in ("query", "body")]
+    message = error["msg"]
+    if error["type"] == "extra_forbidden":
+        message = "unknown field" + (f"; known are {', '.join(known)}" if known else "")
+    if not place:
+        message = "a JSON object was expected"
+    return FieldError(
+        field=_ascii(".".join(place) or "body")[:80],
+        value=_show(error.get("input")),
+        message=_ascii(message),
+    )
+
+
+def _sentence(error: FieldError) -> str:
+    return f"{error.field}: {error.message}, got {error.value}"
+
+
+def _show(value: object) -> str:
+    """A value as short ASCII, so that no answer carries what JSON cannot."""
+    shown = ascii(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,188 @@
+"""Routes: the endpoints, each from request to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from app.engine import Generation
+from app.errors import InvalidFieldError, error_response, validation_response
+from app.event_stream import EventStreamResponse, Position, event_stream
+from app.schemas import ErrorBody, GenerateRequest, GenerateResponse, Health, Info
+from app.service import Service
+
+public = APIRouter()
+protected = APIRouter(responses={401: {"model": ErrorBody, "description": "No or a wrong key."}})
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDependency = Annotated[Service, Depends(_service)]
+LastEventId = Annotated[
+    str | None,
+    Header(description="Where a broken stream goes on: the id of the last event received."),
+]
+
+_EVENTS = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": 'id: 9c31e2f0-1\ndata: {"token": "a"}\n\nevent: done\ndata: {...}\n\n',
+    }
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    204: {"description": "Last-Event-ID was the text's last character: there is nothing left."},
+    400: {"model": ErrorBody, "description": "The body is not JSON."},
+    413: {"model": ErrorBody, "description": "The body is too large."},
+    422: {"model": ErrorBody, "description": "A field or a character is not acceptable."},
+    503: {"model": ErrorBody, "description": "Full or shutting down; see Retry-After."},
+}
+
+
+@protected.post(
+    "/generate",
+    summary="Generate text",
+    response_model=GenerateResponse,
+    responses={200: {"content": _EVENTS}, **_ERRORS},
+    openapi_extra={
+        "requestBody": {
+            "content": {"application/json": {"schema": GenerateRequest.model_json_schema()}}
+        }
+    },
+)
+async def post_generate(
+    request: Request, service: ServiceDependency, last_event_id: LastEventId = None
+) -> Response:
+    """Answers JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""
+    try:
+        wanted = GenerateRequest.model_validate_json(await request.body() or b"{}", strict=True)
+    except ValidationError as error:
+        return validation_response(error.errors(), list(GenerateRequest.model_fields))
+    if wanted.stream or "text/event-stream" in request.headers.get("accept", ""):
+        return await _stream(request, service, wanted, last_event_id)
+    return await _whole(request, service, wanted)
+
+
+@protected.get(
+    "/generate",
+    summary="Stream text to an EventSource",
+    response_class=Response,
+    responses={200: {"content": _EVENTS, "description": "Events."}, **_ERRORS},
+)
+async def get_generate(
+    request: Request,
+    service: ServiceDependency,
+    wanted: Annotated[GenerateRequest, Query()],
+    last_event_id: LastEventId = None,
+) -> Response:
+    """The same parameters in the query; always server-sent events."""
+    return await _stream(request, service, wanted, last_event_id)
+
+
+@protected.get("/info", summary="The model and the server's limits")
+async def info(service: ServiceDependency) -> Info:
+    return service.info()
+
+
+@public.get("/health/live", summary="Whether the process works")
+async def live(service: ServiceDependency) -> Health:
+    service.engine.check_alive()
+    return Health(status="live")
+
+
+@public.get(
+    "/health/ready",
+    summary="Whether the model is loaded and new requests are taken",
+    responses={503: _ERRORS[503]},
+)
+async def ready(service: ServiceDependency) -> Health:
+    service.engine.check_ready()
+    return Health(status="ready")
+
+
+async def _whole(request: Request, service: Service, wanted: GenerateRequest) -> Response:
+    generation = service.submit(wanted)
+    try:
+        ids = await _unless_gone(request, _read_to_end(generation))
+    finally:
+        generation.cancel()
+    if ids is None:
+        return _nobody_there()
+    done = service.describe(generation)
+    answer = GenerateResponse(
+        id=f"gen-{uuid.uuid4().hex}", text=service.vocabulary.decode(ids), **done.model_dump()
+    )
+    return JSONResponse(answer.model_dump())
+
+
+async def _stream(
+    request: Request, service: Service, wanted: GenerateRequest, last_event_id: str | None
+) -> Response:
+    resumed = _position(last_event_id)
+    if resumed is not None and resumed.characters >= wanted.length:
+        return Response(status_code=204)
+    generation = service.submit(wanted, resumed)
+    ids: list[int] | None = []
+    sent = resumed.characters if resumed else 0
+    if sent:
+        ids = await _unless_gone(request, _read_past(generation, sent))
+        if not ids:
+            generation.cancel()
+            return _nobody_there() if ids is None else Response(status_code=204)
+    frames = event_stream(generation, service.frames, ids or [], sent, service.describe)
+    return EventStreamResponse(generation, frames)
+
+
+def _position(last_event_id: str | None) -> Position | None:
+    if not last_event_id:
+        return None
+    try:
+        return Position.parse(last_event_id)
+    except ValueError:
+        message = "must be the id of an event: a seed in hex, '-', a number of characters"
+        raise InvalidFieldError("Last-Event-ID", last_event_id, message) from None
+
+
+async def _read_to_end(generation: Generation) -> list[int]:
+    return [character async for ids in generation for character in ids]
+
+
+async def _read_past(generation: Generation, count: int) -> list[int]:
+    """Reads until there is a character after the first `count`; empty if the text has none."""
+    seen = 0
+    async for ids in generation:
+        seen += len(ids)
+        if seen > count:
+            return ids[len(ids) - (seen - count) :]
+    return []
+
+
+async def _unless_gone(
+    request: Request, work: Coroutine[Any, Any, list[int]]
+) -> list[int] | None:
+    """The work's result; None if the client goes away before it is there."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        gone.cancel()
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _nobody_there() -> Response:
+    return Response(status_code=204)

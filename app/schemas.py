@@ -1,0 +1,146 @@
+"""Schemas: the bodies of requests and answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
+
+DEFAULT_PRIME = "\n"
+
+
+def _null_in_query(value: Any, info: ValidationInfo) -> Any:
+    """In a query string, where there is no null, an empty value or the word stands for it."""
+    return None if info.mode == "python" and value in ("", "null") else value
+
+
+_OrNull = BeforeValidator(_null_in_query)
+
+
+class GenerateRequest(BaseModel):
+    """What to generate and how."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    prime: str = Field(DEFAULT_PRIME, description="Text to go on from.")
+    length: int = Field(200, ge=1, description="Characters to generate, up to the server's limit.")
+    top_k: Annotated[int | None, _OrNull] = Field(
+        5, ge=1, description="Draw from this many most likely characters only; null draws from all."
+    )
+    temperature: float = Field(
+        1.0,
+        ge=0,
+        le=MAX_TEMPERATURE,
+        description="Below 1 safer, above 1 wilder, 0 always the most likely character.",
+    )
+    top_p: Annotated[float | None, _OrNull] = Field(
+        None, gt=0, le=1, description="Draw from the fewest characters that reach this probability."
+    )
+    min_p: Annotated[float | None, _OrNull] = Field(
+        None, ge=0, le=1, description="Leave out what is less likely than this share of the top."
+    )
+    seed: Annotated[int | None, _OrNull] = Field(
+        None, ge=0, le=MAX_SEED, description="The same seed gives the same text; drawn if absent."
+    )
+    stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
+        default=[], max_length=4, description="End before the first of these strings."
+    )
+    stream: bool = Field(False, description="Answer with server-sent events.")
+    unknown: Literal["reject", "skip"] = Field(
+        "reject", description="What happens to a prime's characters that the model does not know."
+    )
+
+    @property
+    def sampling(self) -> SamplingParams:
+        return SamplingParams(self.temperature, self.top_k, self.top_p, self.min_p)
+
+
+class ModelName(BaseModel):
+    """Which model made a text."""
+
+    name: str
+    hash: str = Field(description="The first 16 hex digits of the checkpoint's SHA-256.")
+
+
+class Usage(BaseModel):
+    """Characters read and made."""
+
+    prime_characters: int
+    cached_characters: int = Field(description="Of the prime's, those that needed no computing.")
+    generated_characters: int
+
+
+class Timings(BaseModel):
+    """How long it took."""
+
+    queue_ms: float
+    first_character_ms: float | None
+    total_ms: float
+    characters_per_second: float
+
+
+class Done(BaseModel):
+    """The data of a stream's last event, `done`."""
+
+    finish_reason: Literal["length", "stop"]
+    seed: int
+    usage: Usage
+    timings: Timings
+    model: ModelName
+
+
+class GenerateResponse(Done):
+    """A whole text."""
+
+    id: str
+    text: str = Field(description="Exactly the characters generated; the prime is not repeated.")
+
+
+class Limits(BaseModel):
+    """The most that the server takes."""
+
+    length: int
+    prime: int
+    streams: int
+    queue: int
+
+
+class Info(BaseModel):
+    """The model card, and where it runs."""
+
+    name: str
+    hash: str
+    vocabulary: list[str]
+    layers: int
+    hidden_size: int
+    parameters: int
+    validation_loss: float | None = Field(description="Nats per character.")
+    training: dict[str, Any]
+    device: str
+    precision: str
+    limits: Limits
+    version: str
+
+
+class Health(BaseModel):
+    """The service's state."""
+
+    status: Literal["live", "ready"]
+
+
+class FieldError(BaseModel):
+    """One field at fault."""
+
+    field: str
+    value: str = Field(description="What was given, shortened, in ASCII.")
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Every answer that is not a success."""
+
+    detail: str = Field(description="What is wrong, naming field, value and bound.")
+    code: str
+    errors: list[FieldError] | None = None

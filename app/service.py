@@ -1,0 +1,149 @@
+"""Service: a loaded model at work; from a validated request to a generation and its account."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from app import __version__
+from app.engine import Engine, Generation, Job
+from app.errors import InvalidFieldError
+from app.event_stream import EventFrames, Position
+from app.schemas import (
+    DEFAULT_PRIME,
+    Done,
+    GenerateRequest,
+    Info,
+    Limits,
+    ModelName,
+    Timings,
+    Usage,
+)
+from app.settings import Settings
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from model.errors import UnknownCharacterError
+from model.vocabulary import Ids, Vocabulary
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes work with; made once, by `create_app`."""
+
+    settings: Settings
+    checkpoint: Checkpoint
+    decoder: Decoder
+    engine: Engine
+    frames: EventFrames
+    model: ModelName = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = ModelName(name=self.checkpoint.name, hash=self.checkpoint.hash)
+        object.__setattr__(self, "model", name)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.checkpoint.vocabulary
+
+    def submit(self, request: GenerateRequest, resumed: Position | None = None) -> Generation:
+        """Queues a request.
+
+        Raises:
+            InvalidFieldError: if a field is over this server's limit, or the seed contradicts
+                the position that the client resumes from.
+            UnknownCharacterError: if the prime has characters that the model does not know.
+            EngineError: if there is no place for it.
+        """
+        self._check_limits(request)
+        seed = self._seed(request, resumed)
+        prime = self._prime_ids(request)
+        start = prime if len(prime) else self._empty_prime()
+        job = Job(start, request.length, request.sampling, seed, self._stops(request))
+        return self.engine.submit(job, prime_characters=len(prime))
+
+    def describe(self, generation: Generation) -> Done:
+        """The account of a finished generation."""
+        assert generation.finish_reason is not None
+        return Done(
+            finish_reason=generation.finish_reason,
+            seed=generation.job.seed,
+            usage=Usage(
+                prime_characters=generation.prime_characters,
+                cached_characters=0,
+                generated_characters=generation.generated,
+            ),
+            timings=_timings(generation),
+            model=self.model,
+        )
+
+    def info(self) -> Info:
+        """The model card."""
+        settings, config = self.settings, self.checkpoint.config
+        return Info(
+            name=self.model.name,
+            hash=self.model.hash,
+            vocabulary=list(self.vocabulary.characters),
+            layers=config.layers,
+            hidden_size=config.hidden_size,
+            parameters=sum(tensor.numel() for tensor in self.checkpoint.weights.values()),
+            validation_loss=self.checkpoint.training.get("validation_loss"),
+            training=dict(self.checkpoint.training),
+            device=str(self.decoder.device),
+            precision=self.decoder.precision,
+            limits=Limits(
+                length=settings.max_length,
+                prime=settings.max_prime,
+                streams=settings.max_streams,
+                queue=settings.max_queue,
+            ),
+            version=__version__,
+        )
+
+    def _check_limits(self, request: GenerateRequest) -> None:
+        settings = self.settings
+        if request.length > settings.max_length:
+            message = f"must be at most {settings.max_length} on this server"
+            raise InvalidFieldError("length", request.length, message)
+        if len(request.prime) > settings.max_prime:
+            message = f"must have at most {settings.max_prime} characters on this server"
+            raise InvalidFieldError("prime", f"{len(request.prime)} characters", message)
+
+    def _seed(self, request: GenerateRequest, resumed: Position | None) -> int:
+        if resumed is None:
+            return secrets.randbits(32) if request.seed is None else request.seed
+        if request.seed not in (None, resumed.seed):
+            message = f"contradicts the Last-Event-ID, whose seed is {resumed.seed}"
+            raise InvalidFieldError("seed", request.seed, message)
+        return resumed.seed
+
+    def _prime_ids(self, request: GenerateRequest) -> Ids:
+        left_out = "prime" not in request.model_fields_set
+        if request.unknown == "skip" or (left_out and DEFAULT_PRIME not in self.vocabulary):
+            return self.vocabulary.encode_known(request.prime)
+        return self.vocabulary.encode(request.prime)
+
+    def _empty_prime(self) -> Ids:
+        """What the network reads first when there is no prime: it has to read something."""
+        return self.vocabulary.encode(self.vocabulary.characters[self.vocabulary.start_id])
+
+    def _stops(self, request: GenerateRequest) -> tuple[tuple[int, ...], ...]:
+        """Ids of the stop strings; one with a character that the model lacks cannot occur."""
+        stops = []
+        for text in request.stop:
+            try:
+                stops.append(tuple(self.vocabulary.encode(text).tolist()))
+            except UnknownCharacterError:
+                continue
+        return tuple(stops)
+
+
+def _timings(generation: Generation) -> Timings:
+    def milliseconds(moment: float | None) -> float | None:
+        return None if moment is None else round((moment - generation.submitted) * 1000, 3)
+
+    return Timings(
+        queue_ms=milliseconds(generation.admitted) or 0.0,
+        first_character_ms=milliseconds(generation.first_character),
+        total_ms=milliseconds(generation.finished) or 0.0,
+        characters_per_second=round(generation.rate, 1),
+    )

@@ -1,0 +1,62 @@
+"""Settings: everything that an operator can set, from CHARSTREAM_* environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from model.errors import CharstreamError
+
+PREFIX = "CHARSTREAM_"
+
+
+class SettingsError(CharstreamError):
+    """An environment variable has a value that cannot be used; names it, and the bound."""
+
+
+class Settings(BaseSettings):
+    """Each field is read from the variable of its name, for example CHARSTREAM_PORT."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    checkpoint: Path = Path("checkpoints/anna.safetensors")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)  # 0: any free port
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
+    precision: Literal["auto", "fp32", "int8"] = "auto"
+    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None: one a core
+    max_streams: int = Field(64, ge=1, le=4096)  # advanced together
+    max_queue: int = Field(256, ge=0, le=100_000)  # waiting for a slot
+    max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters a request may ask for
+    max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters a prime may have
+    api_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # none: open to all
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    drain_seconds: float = Field(10, ge=0, le=3600)  # for running streams after SIGTERM
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """The settings of this process's environment.
+
+        Raises:
+            SettingsError: naming each variable at fault, its value and what was expected.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("; ".join(map(_describe, error.errors()))) from error
+
+
+def _describe(error: object) -> str:
+    assert isinstance(error, dict)
+    name = PREFIX + str(error["loc"][0]).upper()
+    return f"{name}: {error['msg']}, got {error['input']!a:.80}"

@@ -1,0 +1,276 @@
+"""Decoder: many streams of text advanced together, one character at a time.
+
+A stream's prime is not a special phase: its characters are forced in the same batched step
+that samples for every other stream.
+
+Shape letters: k steps, S streams, V vocabulary, H hidden, L layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.checkpoint import Checkpoint
+from model.errors import DeviceError
+from model.linear import Precision, int8_is_available, prepare
+from model.sampling import SamplingParams, SamplingRows, Uniforms, draw_uniforms, next_ids
+from model.vocabulary import Ids
+
+StepIds = npt.NDArray[np.int64]
+
+_GATES = ("input", "forget", "cell", "output")  # torch's order in weight_ih and weight_hh
+_STEPS_PER_CALL = 64  # in `generate`
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """What a network remembers of the characters it has read: one size, however many."""
+
+    hidden: Tensor  # (L * H,)
+    cell: Tensor  # (L * H,)
+
+
+@dataclass
+class DecoderStream:
+    """One text in the making: its prime, its random numbers and how far it has come.
+
+    Attributes:
+        prime: the ids to read first, at least one.
+        uniforms: a number in [0, 1) for each character to generate.
+        read: characters that the network has read so far.
+        last_id: the character to read next.
+        state: the network's state after those read; None is a state of zeros.
+    """
+
+    prime: Ids
+    params: SamplingParams
+    uniforms: Uniforms
+    read: int = 0
+    last_id: int = -1
+    state: DecoderState | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.prime) == 0:
+            raise ValueError("a stream's prime needs at least one id")
+        if self.read == 0:
+            self.last_id = int(self.prime[0])
+
+    @property
+    def steps_left(self) -> int:
+        """Steps until every uniform has been used."""
+        return len(self.prime) - 1 + len(self.uniforms) - self.read
+
+    @property
+    def forced_left(self) -> int:
+        """Steps from here whose result is a character of the prime."""
+        return max(0, len(self.prime) - 1 - self.read)
+
+    def plan(self, forced_k: StepIds, uniforms_k: Uniforms) -> None:
+        """Fills in the next steps: the id to force (else -1 stays), the number to draw with."""
+        steps, forced = len(forced_k), min(self.forced_left, len(forced_k))
+        forced_k[:forced] = self.prime[self.read + 1 : self.read + 1 + forced]
+        used = self.read + 1 + forced - len(self.prime)
+        drawn = self.uniforms[max(0, used) : max(0, used) + steps - forced]
+        uniforms_k[forced : forced + len(drawn)] = drawn
+
+
+class Decoder:
+    """Holds up to `slots` streams and advances all of them together.
+
+    A stream's characters depend on its own prime, parameters and uniforms alone, never on the
+    streams beside it. Not safe for use from several threads at once.
+
+    Args:
+        slots: most streams at a time.
+        precision: "fp32", or "int8" (CPU; weights and hidden values in 8 bits, the rest in
+            float32).
+
+    Raises:
+        DeviceError: if the precision is not to be had on the device.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        slots: int,
+        device: torch.device | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.slots, self.precision = slots, precision
+        config = checkpoint.config
+        self.vocabulary_size, self._layers = config.vocabulary_size, config.layers
+        self._size = config.hidden_size
+        weights = {name: tensor.to(self.device) for name, tensor in checkpoint.weights.items()}
+        self._table_VG = _input_table(weights)
+        no_bias = torch.zeros(4 * self._size, device=self.device)
+        self._gates = [prepare(_gate_order(weights["lstm.weight_hh_l0"]), no_bias, precision)]
+        for layer in range(1, self._layers):
+            weight, bias = _joint_weight(weights, layer)
+            self._gates.append(prepare(weight, bias, precision))
+        self._output = prepare(weights["output.weight"], weights["output.bias"], precision)
+        # Hidden values of all layers side by side, so that layer l reads h[l-1] and h[l] at once.
+        self._hidden_SX = torch.zeros(slots, self._layers * self._size, device=self.device)
+        self._cell_SX = torch.zeros_like(self._hidden_SX)
+        self.streams: list[DecoderStream] = []
+        self._rows: SamplingRows | None = None
+
+    def join(self, stream: DecoderStream) -> None:
+        """Adds a stream as the last row.
+
+        Raises:
+            ValueError: if every slot is taken.
+        """
+        row = len(self.streams)
+        if row == self.slots:
+            raise ValueError(f"all {self.slots} slots are taken")
+        for rows, name in ((self._hidden_SX, "hidden"), (self._cell_SX, "cell")):
+            if stream.state is None:
+                rows[row].zero_()
+            else:
+                rows[row].copy_(getattr(stream.state, name))
+        self.streams.append(stream)
+        self._rows = None
+
+    def leave(self, stream: DecoderStream) -> None:
+        """Takes a stream out and puts its state into it, ready to join again.
+
+        The last row moves into the gap.
+        """
+        row = next(i for i, s in enumerate(self.streams) if s is stream)
+        stream.state = DecoderState(self._hidden_SX[row].clone(), self._cell_SX[row].clone())
+        last = self.streams.pop()
+        if last is not stream:
+            self.streams[row] = last
+            for rows in (self._hidden_SX, self._cell_SX):
+                rows[row].copy_(rows[len(self.streams)])
+        self._rows = None
+
+    @torch.inference_mode()
+    def advance(self, steps: int) -> StepIds:
+        """Steps every stream `steps` characters on.
+
+        Returns:
+            ids (k, S), the columns in the order of `self.streams`: first the rest of a stream's
+            prime, then what it generated.
+        """
+        count = len(self.streams)
+        forced_kS = np.full((steps, count), -1, dtype=np.int64)
+        uniforms_kS = np.zeros((steps, count), dtype=np.float32)
+        for row, stream in enumerate(self.streams):
+            stream.plan(forced_kS[:, row], uniforms_kS[:, row])
+        last_S = torch.tensor([stream.last_id for stream in self.streams], device=self.device)
+        ids_kS = self._steps(last_S, forced_kS, uniforms_kS)
+        for row, stream in enumerate(self.streams):
+            stream.read += steps
+            stream.last_id = int(ids_kS[-1, row])
+        return ids_kS
+
+    def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
+        """The ids of one text, made while no other stream is in the decoder."""
+        stream = DecoderStream(prime, params, draw_uniforms(seed, length))
+        self.join(stream)
+        generated = []
+        while stream.steps_left:
+            skip = stream.forced_left
+            ids_k = self.advance(min(stream.steps_left, _STEPS_PER_CALL))[:, 0]
+            generated.append(ids_k[skip:])
+        self.leave(stream)
+        return np.concatenate(generated).astype(np.int32)
+
+    def _steps(self, last_S: Tensor, forced_kS: StepIds, uniforms_kS: Uniforms) -> StepIds:
+        if self._rows is None:
+            params = [stream.params for stream in self.streams]
+            self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
+        free_k = (forced_kS < 0).any(axis=1)
+        mixed_k = free_k & (forced_kS >= 0).any(axis=1)
+        forced = torch.from_numpy(forced_kS).to(self.device)
+        uniforms = torch.from_numpy(uniforms_kS).to(self.device)
+        steps = []
+        for step in range(len(forced_kS)):
+            top_SH = self._recur(last_S)
+            if not free_k[step]:
+                last_S = forced[step]
+            else:
+                last_S = next_ids(self._output(top_SH), uniforms[step], self._rows)
+                if mixed_k[step]:
+                    last_S = torch.where(forced[step] >= 0, forced[step], last_S)
+            steps.append(last_S)
+        return torch.stack(steps).cpu().numpy()
+
+    def _recur(self, ids_S: Tensor) -> Tensor:
+        """Feeds one character to every stream's LSTM; returns the top layer's hidden (S, H)."""
+        count, size = len(ids_S), self._size
+        hidden_SX, cell_SX = self._hidden_SX[:count], self._cell_SX[:count]
+        for layer, product in enumerate(self._gates):
+            here = slice(layer * size, (layer + 1) * size)
+            if layer == 0:
+                gates_SG = product(hidden_SX[:, here]).add_(self._table_VG[ids_S])
+            else:
+                gates_SG = product(hidden_SX[:, (layer - 1) * size : (layer + 1) * size])
+            sigmoids_SG = gates_SG[:, : 3 * size].sigmoid_()
+            keep, write, show = sigmoids_SG.split(size, dim=1)
+            cell_SH = cell_SX[:, here]
+            cell_SH.mul_(keep).addcmul_(write, gates_SG[:, 3 * size :].tanh_())
+            torch.mul(show, cell_SH.tanh(), out=hidden_SX[:, here])
+        return hidden_SX[:, -size:]
+
+
+def _gate_order(weight: Tensor) -> Tensor:
+    """Rows from torch's order (input, forget, cell, output) to forget, input, output, cell."""
+    write, keep, candidate, show = weight.chunk(len(_GATES))
+    return torch.cat([keep, write, show, candidate])
+
+
+def _input_table(weights: dict[str, Tensor]) -> Tensor:
+    """(V, 4H): what each character adds to the first layer's gates, both biases included."""
+    weight_GI = weights["lstm.weight_ih_l0"]
+    table_VG = weight_GI.T
+    if "embedding.weight" in weights:
+        table_VG = weights["embedding.weight"] @ table_VG
+    bias_G = weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"]
+    return _gate_order((table_VG + bias_G).T).T.contiguous()
+
+
+def _joint_weight(weights: dict[str, Tensor], layer: int) -> tuple[Tensor, Tensor]:
+    """(4H, 2H) and (4H,): a higher layer's product with the layer below and with itself."""
+    weight = torch.cat([weights[f"lstm.weight_{kind}_l{layer}"] for kind in ("ih", "hh")], dim=1)
+    bias = weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]
+    return _gate_order(weight), _gate_order(bias)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: "auto" is a GPU where there is one, else the CPU.
+
+    Raises:
+        DeviceError: if torch does not know the device or this machine lacks it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(f"device {name!r} is not to be had here: {reason}") from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """The precision of a name: "auto" is int8 where the device has it, else fp32.
+
+    Raises:
+        DeviceError: if int8 was asked for and is not to be had.
+    """
+    if name == "fp32":
+        return "fp32"
+    if int8_is_available(device):
+        return "int8"
+    if name == "int8":
+        raise DeviceError(f"precision 'int8' is not to be had on {device} with this torch")
+    return "fp32"

@@ -1,0 +1,135 @@
+"""Sampling: from scores and uniform numbers to the next ids, for many streams at once.
+
+Shape letters: S streams, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.errors import SamplingError
+
+Uniforms = npt.NDArray[np.float32]
+
+MAX_TEMPERATURE = 100.0
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next character is chosen from the network's scores.
+
+    The scores are divided by `temperature`; then only the `top_k` most likely characters stay,
+    of those the fewest whose probabilities reach `top_p`, and of those the ones at least
+    `min_p` times as likely as the likeliest. What stays is renormalised and drawn from.
+
+    Raises:
+        SamplingError: if a value is out of its range.
+    """
+
+    temperature: float = 1.0  # 0..100; 0 always takes the most likely character
+    top_k: int | None = 5  # at least 1; None keeps all
+    top_p: float | None = None  # above 0, at most 1 (Holtzman et al. 2020); None keeps all
+    min_p: float | None = None  # 0..1 (Nguyen et al. 2024); None keeps all
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= MAX_TEMPERATURE:
+            raise SamplingError(f"temperature must be in 0..100, got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise SamplingError(f"top_k must be at least 1 or null, got {self.top_k}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise SamplingError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
+
+
+@dataclass(frozen=True)
+class SamplingRows:
+    """The parameters of S streams as columns that broadcast over (S, V)."""
+
+    scale: Tensor  # (S, 1) float32, 1 / temperature
+    top_k: Tensor  # (S, 1) int64, 1..V
+    top_p: Tensor | None  # (S, 1) float32, None when no stream uses it
+    min_p: Tensor | None  # (S, 1) float32, likewise
+
+    @classmethod
+    def of(
+        cls, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
+    ) -> SamplingRows:
+        def column(values: list[float], dtype: torch.dtype) -> Tensor:
+            return torch.tensor(values, dtype=dtype, device=device).unsqueeze(1)
+
+        greedy = [p.temperature == 0 for p in params]
+        finite = torch.finfo(torch.float32).max
+        scales = [
+            1.0 if g else min(1 / p.temperature, finite)
+            for p, g in zip(params, greedy, strict=True)
+        ]
+        counts = [
+            1 if g else min(p.top_k or vocabulary_size, vocabulary_size)
+            for p, g in zip(params, greedy, strict=True)
+        ]
+        top_p = [1.0 if p.top_p is None else p.top_p for p in params]
+        min_p = [0.0 if p.min_p is None else p.min_p for p in params]
+        return cls(
+            column(scales, torch.float32),
+            column([float(c) for c in counts], torch.int64),
+            column(top_p, torch.float32) if min(top_p) < 1 else None,
+            column(min_p, torch.float32) if max(min_p) > 0 else None,
+        )
+
+
+def draw_uniforms(seed: int, count: int) -> Uniforms:
+    """The first `count` uniform numbers in [0, 1) of a seed; number i depends on seed and i alone.
+
+    Philox is counter-based (Salmon et al. 2011), and the same on every machine.
+    """
+    return np.random.Generator(np.random.Philox(seed)).random(count, dtype=np.float32)
+
+
+def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tensor:
+    """Draws the next id of every stream; a stream's result depends on its own row alone.
+
+    The characters are sorted by score, ties by id. Each filter then keeps a first part of
+    that order, and the uniform number picks a place in the kept part's cumulative sum.
+
+    Returns:
+        ids, int64 (S,).
+    """
+    sorted_SV, order_SV = logits_SV.sort(dim=-1, descending=True, stable=True)
+    relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.scale
+    probabilities_SV = relative_SV.softmax(dim=-1)
+    cumulative_SV = probabilities_SV.cumsum(dim=-1)
+    last_S1 = rows.top_k - 1
+    if rows.top_p is not None:
+        limit_S1 = rows.top_p * cumulative_SV.gather(1, last_S1)
+        before_SV = cumulative_SV - probabilities_SV
+        last_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
+    if rows.min_p is not None:
+        limit_S1 = rows.min_p * probabilities_SV[:, :1]
+        last_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
+    last_S1 = last_S1.clamp_min(0)
+    target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
+    picked_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
+    return order_SV.gather(1, picked_S1).squeeze(1)
+
+
+def _count(mask_SV: Tensor) -> Tensor:
+    return mask_SV.sum(dim=-1, keepdim=True)
+
+
+def check_seed(seed: int) -> int:
+    """The seed, if it is one.
+
+    Raises:
+        SamplingError: if it is not in 0..2^63-1.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise SamplingError(f"seed must be in 0..{MAX_SEED}, got {seed}")
+    return seed

@@ -34,9 +34,9 @@ class EventFrames:
         An event's id is the seed in hex and the number of characters up to this one.
         """
         data, head = self._data, f"id: {seed:x}-"
-        return "".join(
-            [f"{head}{number}{data[i]}" for number, i in enumerate(ids, first)]
-        ).encode("ascii")
+        return "".join([f"{head}{number}{data[i]}" for number, i in enumerate(ids, first)]).encode(
+            "ascii"
+        )
 
     @staticmethod
     def done(done: Done) -> bytes:

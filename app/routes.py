@@ -165,9 +165,7 @@ async def _read_past(generation: Generation, count: int) -> list[int]:
     return []
 
 
-async def _unless_gone(
-    request: Request, work: Coroutine[Any, Any, list[int]]
-) -> list[int] | None:
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[int]]) -> list[int] | None:
     """The work's result; None if the client goes away before it is there."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnect(request))

@@ -7,10 +7,11 @@ average of the weights, which is what is validated and saved.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ class TrainingConfig:
     streams: int = 32  # B, read side by side
     steps: int = 128  # T, characters per update and stream
     learning_rate: float = 3e-3  # at its peak
-    warmup: int = 200  # updates over which the rate rises to its peak
+    warmup: int = 200  # updates over which the rate rises to its peak; a tenth of all at most
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
     averaging: float = 0.999  # share of the averaged weights kept per update
-    validations: int = 2  # per epoch
+    validations: int = 20  # over the whole run
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,9 +67,10 @@ class TrainingConfig:
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate of an update: linear warm-up, then a cosine down to 1% of the peak."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, total - self.warmup)
+        warmup = min(self.warmup, total // 10)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        done = (step - warmup) / (total - warmup)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -159,14 +161,14 @@ class Trainer:
     def best_path(self) -> Path:
         return self.folder / "best.safetensors"
 
-    def run(self) -> Iterator[Update | Validation]:
+    def run(self) -> Generator[Update | Validation, None, None]:
         """Trains to the end; yields what happens as it happens.
 
-        The run may be left at any yield and resumed later. Leaving the iterator, also by an
-        error or Ctrl-C, saves the state.
+        The run may be left at any yield and resumed later: closing the iterator saves the state.
 
         Raises:
-            TrainingError: if the loss is no longer a number.
+            TrainingError: if the loss is no longer a number, or the folder cannot be written.
+                What was saved before stays as it was.
         """
         saved_at = started = time.monotonic()
         worked_before = self._seconds
@@ -174,15 +176,20 @@ class Trainer:
             while self.step < self.total_steps:
                 update = self._update()
                 self._seconds = worked_before + time.monotonic() - started
+                validation = self._validate() if self._validation_is_due() else None
+                if validation or time.monotonic() - saved_at > STATE_SECONDS:
+                    saved_at = self._save_state()
                 yield update
-                if self._validation_is_due():
-                    yield self._validate()
-                    saved_at = self._save_state()
-                elif time.monotonic() - saved_at > STATE_SECONDS:
-                    saved_at = self._save_state()
+                if validation:
+                    yield validation
         except GeneratorExit:
             self._save_state()
             raise
+        except OSError as error:
+            raise TrainingError(
+                f"{self.folder}: cannot be written: {error.strerror}. The state saved last is "
+                "whole: make room and go on with --resume"
+            ) from error
 
     def _update(self) -> Update:
         config, step = self.config, self.step
@@ -229,7 +236,7 @@ class Trainer:
         torch._foreach_lerp_(list(self._average.values()), weights, 1 - keep)
 
     def _validation_is_due(self) -> bool:
-        interval = max(1, self.streams.batches // self.config.validations)
+        interval = max(1, self.total_steps // self.config.validations)
         return self.step % interval == 0 or self.step == self.total_steps
 
     def averaged_network(self) -> CharLSTM:
@@ -279,7 +286,10 @@ class Trainer:
             )
         if resume and not exists:
             raise TrainingError(f"{self.folder} holds no training run to resume")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"{self.folder}: cannot be made: {error.strerror}") from error
         if resume:
             self._load_state()
 
@@ -298,8 +308,10 @@ class Trainer:
             "cell": cell,
             "random": torch.get_rng_state(),
         }
+        content = io.BytesIO()  # torch.save to a file hides the system's error
+        torch.save(state, content)
         with replacing(self._state_path) as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
         return time.monotonic()
 
     def _load_state(self) -> None:

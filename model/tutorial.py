@@ -1,0 +1,68 @@
+"""The tutorial's own checkpoint format, read once and turned into ours.
+
+The tutorial saves `{"n_hidden", "n_layers", "state_dict", "tokens"}` with `torch.save`, the
+output layer named `fc`. Such a file is a pickle; it is read with `weights_only`, so that
+nothing in it is executed, and onto the CPU, wherever it was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Checkpoint
+from model.errors import CheckpointError, VocabularyError
+from model.network import NetworkConfig
+from model.vocabulary import Vocabulary
+
+_KEYS = ("n_hidden", "n_layers", "state_dict", "tokens")
+
+
+def import_tutorial_checkpoint(path: Path) -> Checkpoint:
+    """Reads a tutorial checkpoint.
+
+    Raises:
+        CheckpointError: if the file is missing, is not such a checkpoint, or does not fit
+            together; the message names what is wrong.
+    """
+    content = _read(path)
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise CheckpointError(f"{path}: not a tutorial checkpoint: it lacks {', '.join(missing)}")
+    weights = _rename(content["state_dict"], path)
+    try:
+        vocabulary = Vocabulary(tuple(content["tokens"]))
+        config = NetworkConfig(
+            vocabulary_size=len(vocabulary),
+            hidden_size=content["n_hidden"],
+            layers=content["n_layers"],
+        )
+    except (TypeError, ValueError, VocabularyError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Checkpoint(config, vocabulary, weights, {"imported_from": path.name}, path.stem)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except Exception as error:  # a damaged or hostile pickle can raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read safely: {reason[:200]}") from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: not a tutorial checkpoint: it holds no dictionary")
+    return content
+
+
+def _rename(state: object, path: Path) -> dict[str, Tensor]:
+    if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise CheckpointError(f"{path}: its state_dict does not hold tensors by name")
+    return {
+        name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor.float()
+        for name, tensor in state.items()
+    }

@@ -1,0 +1,88 @@
+"""Progress: what a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from training.trainer import Update, Validation
+
+_SMOOTHING = 0.02  # share of the newest value in what the bar shows
+
+
+class ProgressDisplay:
+    """A bar with losses, speed and time left; a line and a sample of text per validation."""
+
+    def __init__(self, console: Console, first_step: int, total_steps: int) -> None:
+        self._console = console
+        self._loss: float | None = None
+        self._validation = "-"
+        self._characters, self._began = 0, time.monotonic()
+        self._first_step = first_step
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]:.2f}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%"),
+            TextColumn("train {task.fields[loss]:.3f}"),
+            TextColumn("validation {task.fields[validation]}"),
+            TextColumn("{task.fields[speed]:,.0f} char/s"),
+            TimeElapsedColumn(),
+            TextColumn("left {task.fields[left]}"),
+            console=console,
+        )
+        self._task: TaskID = self._bar.add_task(
+            "", total=total_steps, completed=first_step, epoch=0.0, loss=0.0,
+            validation="-", speed=0.0, left="-",
+        )  # fmt: skip
+
+    def __enter__(self) -> ProgressDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, update: Update) -> None:
+        """Moves the bar on."""
+        last = update.loss if self._loss is None else self._loss
+        self._loss = last + _SMOOTHING * (update.loss - last)
+        self._characters += update.characters
+        seconds = time.monotonic() - self._began
+        done = update.step - self._first_step
+        left = seconds / done * (update.total_steps - update.step)
+        self._bar.update(
+            self._task,
+            completed=update.step,
+            epoch=update.epoch,
+            loss=self._loss,
+            validation=self._validation,
+            speed=self._characters / seconds,
+            left=_clock(left),
+        )
+
+    def validated(self, validation: Validation, sample: str) -> None:
+        """Prints what a validation found, and how the network writes by now."""
+        self._validation = f"{validation.validation_loss:.4f}"
+        mark = "  best so far" if validation.best else ""
+        self._console.print(
+            f"step {validation.step:,}  epoch {validation.epoch:.2f}  "
+            f"train {validation.training_loss:.4f}  validation {self._validation}{mark}",
+            highlight=False,
+        )
+        self._console.print(Panel(Text(sample), title="sample", title_align="left"))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 
 def bearer_key_check(keys: frozenset[str]) -> Callable[[str | None], None]:
-    """A dependency that answers 401 unless the request carries one of the keys; no keys, no check."""
+    """A dependency that answers 401 unless a request carries one of the keys, if there are any."""
     known = [key.encode() for key in keys]
 
     def check(authorization: Annotated[str | None, Header()] = None) -> None:

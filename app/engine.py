@@ -205,7 +205,7 @@ class Engine:
             self._thread.join()
 
     def drain(self, seconds: float) -> None:
-        """Takes no new generation; those there are have so long to end. Safe in a signal handler."""
+        """Takes no new generations, and ends those left after so long. Safe in signal handlers."""
         with self._wake:
             self._drain_deadline = time.monotonic() + seconds
             self._wake.notify()
@@ -226,7 +226,7 @@ class Engine:
         return generation
 
     def cancel(self, generation: Generation) -> None:
-        """Frees what a generation holds: its place in the queue now, its slot before the next step."""
+        """Frees a generation's place in the queue now, or its slot before the next step."""
         with self._wake:
             generation.cancelled = True
             for place in (self._waiting, self._resuming, self._paused):

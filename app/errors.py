@@ -83,6 +83,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_charstream_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CharstreamError)
     if isinstance(error, InvalidFieldError):
         return error_response(422, "invalid_field", str(error), [error.error])
     if isinstance(error, UnknownCharacterError):

@@ -97,6 +97,8 @@ async def event_stream(
     """Frames of a generation to its end.
 
     Args:
+        generation: what to send; its characters may have been taken in part.
+        frames: of the model's vocabulary.
         ids: characters taken already that are to be sent first.
         sent: characters that the client has.
         describe: the `done` event of a finished generation.

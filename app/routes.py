@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from app.engine import Generation
-from app.errors import InvalidFieldError, error_response, validation_response
+from app.errors import InvalidFieldError, validation_response
 from app.event_stream import EventStreamResponse, Position, event_stream
 from app.schemas import ErrorBody, GenerateRequest, GenerateResponse, Health, Info
 from app.service import Service
@@ -89,11 +89,13 @@ async def get_generate(
 
 @protected.get("/info", summary="The model and the server's limits")
 async def info(service: ServiceDependency) -> Info:
+    """What model is loaded, where it runs, and the most that may be asked of it."""
     return service.info()
 
 
 @public.get("/health/live", summary="Whether the process works")
 async def live(service: ServiceDependency) -> Health:
+    """200 as long as the process can serve; 503 when only a restart helps."""
     service.engine.check_alive()
     return Health(status="live")
 
@@ -104,6 +106,7 @@ async def live(service: ServiceDependency) -> Health:
     responses={503: _ERRORS[503]},
 )
 async def ready(service: ServiceDependency) -> Health:
+    """200 when new requests are taken; 503 while shutting down."""
     service.engine.check_ready()
     return Health(status="ready")
 

@@ -61,7 +61,7 @@ class ModelName(BaseModel):
     """Which model made a text."""
 
     name: str
-    hash: str = Field(description="The first 16 hex digits of the checkpoint's SHA-256.")
+    hash: str = Field(description="Of the checkpoint's content: 16 hex digits.")
 
 
 class Usage(BaseModel):

@@ -31,7 +31,8 @@ class Checkpoint:
         weights: torch's names to float32 tensors on the CPU, shaped as `config.shapes()`.
         training: how the weights came about: corpus, split, losses, settings; plain JSON.
         name: the file's name without its ending.
-        hash: the first 16 hex digits of the file's SHA-256; empty before it is saved.
+        hash: the first 16 hex digits of a SHA-256 over all that the file holds; empty before it
+            is saved.
     """
 
     config: NetworkConfig
@@ -88,15 +89,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             _check_shapes(config, found, path)
             weights = {name: file.get_tensor(name) for name in names}
-        content_hash = _file_hash(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file: {error}") from error
     _check_values(weights, path)
-    if "digest" in metadata and metadata["digest"] != _digest(metadata, weights):
+    digest = _digest(metadata, weights)
+    if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
-    return Checkpoint(config, vocabulary, weights, training, path.stem, content_hash)
+    return Checkpoint(config, vocabulary, weights, training, path.stem, digest[:16])
 
 
 def _read_metadata(
@@ -175,7 +176,10 @@ def _check_values(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _digest(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over every other metadata value, and every tensor, in order of their names."""
+    """SHA-256 over every other metadata value, and every tensor, in order of their names.
+
+    Not over the file's bytes: safetensors writes metadata in an order that changes.
+    """
     digest = hashlib.sha256()
     for key in sorted(metadata):
         if key != "digest":
@@ -184,8 +188,3 @@ def _digest(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(weights[name].numpy().data)
     return digest.hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -187,8 +187,8 @@ class Decoder:
         if self._rows is None:
             params = [stream.params for stream in self.streams]
             self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
-        free_k = (forced_kS < 0).any(axis=1)
-        mixed_k = free_k & (forced_kS >= 0).any(axis=1)
+        free_k: npt.NDArray[np.bool_] = np.any(forced_kS < 0, axis=1)
+        mixed_k: npt.NDArray[np.bool_] = free_k & np.any(forced_kS >= 0, axis=1)
         forced = torch.from_numpy(forced_kS).to(self.device)
         uniforms = torch.from_numpy(uniforms_kS).to(self.device)
         steps = []
@@ -214,7 +214,7 @@ class Decoder:
             else:
                 gates_SG = product(hidden_SX[:, (layer - 1) * size : (layer + 1) * size])
             sigmoids_SG = gates_SG[:, : 3 * size].sigmoid_()
-            keep, write, show = sigmoids_SG.split(size, dim=1)
+            keep, write, show = torch.split(sigmoids_SG, size, dim=1)
             cell_SH = cell_SX[:, here]
             cell_SH.mul_(keep).addcmul_(write, gates_SG[:, 3 * size :].tanh_())
             torch.mul(show, cell_SH.tanh(), out=hidden_SX[:, here])

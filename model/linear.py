@@ -36,7 +36,7 @@ def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision) -> Linear:
     """
     if precision == "int8":
         return _int8(weight_NK, bias_N)
-    if weight_NK.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if weight_NK.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return _packed_fp32(weight_NK, bias_N)
     return lambda x_SK: F.linear(x_SK, weight_NK, bias_N)
 
@@ -53,7 +53,7 @@ def int8_is_available(device: torch.device) -> bool:
 def _packed_fp32(weight_NK: Tensor, bias_N: Tensor) -> Linear:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight_NK.contiguous(), _PACKED_ROWS)
     product = torch.ops.mkldnn._linear_pointwise
-    return lambda x_SK: product(x_SK, packed, bias_N, "none", [], "")  # type: ignore[no-any-return]
+    return lambda x_SK: product(x_SK, packed, bias_N, "none", [], "")
 
 
 def _int8(weight_NK: Tensor, bias_N: Tensor) -> Linear:
@@ -75,4 +75,4 @@ def _int8(weight_NK: Tensor, bias_N: Tensor) -> Linear:
     packed = torch.ops.quantized.linear_prepack(quantised, bias_N)
     product = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
     step = 1 / _INPUT_LEVELS
-    return lambda x_SK: product(x_SK, step, _INPUT_ZERO, packed)  # type: ignore[no-any-return]
+    return lambda x_SK: product(x_SK, step, _INPUT_ZERO, packed)

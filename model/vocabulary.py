@@ -93,7 +93,7 @@ class Vocabulary:
             VocabularyError: if an id is outside of 0..len(self)-1.
         """
         array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
-        if array.size and not (0 <= array.min() and array.max() < len(self)):
+        if array.size and (array.min() < 0 or array.max() >= len(self)):
             raise VocabularyError(f"ids must lie in 0..{len(self) - 1}")
         return self._code_of_id[array].tobytes().decode("utf-32-le")
 

@@ -36,6 +36,7 @@ def evaluate(network: CharLSTM, ids: Ids, streams: int = 1) -> Evaluation:
     """Reads ids from a zero state, the state carried to the end, dropout off.
 
     Args:
+        network: put into evaluation mode for the while.
         ids: int32 (N,), N >= 2. Every character but the first is predicted.
         streams: 1 is the yardstick. More read as many stretches side by side, each from a
             zero state: a faster and slightly higher estimate.

@@ -88,7 +88,7 @@ async function showModel() {
   document.querySelector("#model").textContent =
     `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
     `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`;
-  form.elements.length.max = info.limits.length;
+  form.elements.namedItem("length").max = info.limits.length;
 }
 
 form.addEventListener("submit", (event) => {

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from app import engine as engine_module
+from app.engine import Engine, Generation, Job
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from model.errors import DrainingError, EngineError, QueueFullError
+from model.sampling import SamplingParams
+
+PARAMS = SamplingParams(top_k=None)
+LONG = 1_000_000
+
+
+def job(
+    length: int = 50, seed: int = 1, prime: tuple[int, ...] = (1, 2, 3), **other: object
+) -> Job:
+    return Job(np.array(prime, dtype=np.int32), length, PARAMS, seed, **other)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def running(tiny: Checkpoint, slots: int = 4, queue: int = 100) -> AsyncIterator[Engine]:
+    engine = Engine(Decoder(tiny, slots), queue, threads=1)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+async def read(generation: Generation) -> list[int]:
+    return [i async for ids in generation for i in ids]
+
+
+async def until(condition: object, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.002)
+
+
+def alone(tiny: Checkpoint, wanted: Job) -> list[int]:
+    ids = Decoder(tiny, 1).generate(wanted.prime, wanted.length, wanted.params, wanted.seed)
+    return list(ids)
+
+
+def test_many_more_texts_than_slots_all_come_out_as_if_alone(tiny: Checkpoint) -> None:
+    jobs = [job(length=5 + 7 * n % 60, seed=n, prime=(1,) * (1 + n % 9)) for n in range(40)]
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            generations = [engine.submit(wanted, len(wanted.prime)) for wanted in jobs]
+            assert engine.active + engine.waiting == 40
+            texts = await asyncio.gather(*map(read, generations))
+            assert texts == [alone(tiny, wanted) for wanted in jobs]
+            assert {g.finish_reason for g in generations} == {"length"}
+            assert all(len(text) == g.generated for text, g in zip(texts, generations, strict=True))
+            assert engine.active == engine.waiting == 0
+
+    asyncio.run(scenario())
+
+
+def test_characters_arrive_while_the_text_is_being_made(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            generation = engine.submit(job(length=LONG), 3)
+            first = await generation.take()
+            assert 0 < len(first) < 1000
+            assert generation.finished is None
+            generation.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_text_ends_before_its_stop(tiny: Checkpoint) -> None:
+    whole = alone(tiny, job(length=80))
+    stop = tuple(whole[40:44])
+    expected = whole[: next(i for i in range(77) if tuple(whole[i : i + 4]) == stop)]
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            stopped = engine.submit(job(length=80, stops=(stop,)), 3)
+            assert await read(stopped) == expected
+            assert stopped.finish_reason == "stop"
+            never = engine.submit(job(length=80, stops=((*whole[78:80], 0, 0, 0),)), 3)
+            assert await read(never) == whole, "what was held back is flushed at the end"
+            assert never.finish_reason == "length"
+            assert engine.active == 0
+
+    asyncio.run(scenario())
+
+
+def test_cancelled_texts_free_their_slots_and_their_places(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        async with running(tiny, slots=2) as engine:
+            running_ones = [engine.submit(job(length=LONG), 3) for _ in range(2)]
+            waiting = [engine.submit(job(length=LONG), 3) for _ in range(3)]
+            await until(lambda: engine.active == 2)
+            assert engine.waiting == 3
+            for generation in waiting:
+                generation.cancel()
+            assert engine.waiting == 0, "a place in the queue is free at once"
+            for generation in running_ones:
+                generation.cancel()
+            await until(lambda: engine.active == 0)
+            assert waiting[0].admitted is None
+            assert len(await read(engine.submit(job(length=10), 3))) == 10
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_with_a_time_to_come_back(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        async with running(tiny, slots=1, queue=2) as engine:
+            for _ in range(3):
+                engine.submit(job(length=LONG), 3)
+            with pytest.raises(QueueFullError, match="full") as caught:
+                engine.submit(job(), 3)
+            assert caught.value.retry_after >= 1
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_that_stops_pauses_its_own_text_alone(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_MAILBOX", 50)
+    wanted = job(length=2000, seed=5)
+
+    async def scenario() -> None:
+        async with running(tiny, slots=1) as engine:
+            sleeper = engine.submit(wanted, 3)
+            await until(lambda: sleeper.paused)
+            assert sleeper.unread < 50 + engine_module._MOST_STEPS
+            assert len(await read(engine.submit(job(length=300), 3))) == 300, "the slot is free"
+            assert await read(sleeper) == alone(tiny, wanted), "and nothing of its text is lost"
+
+    asyncio.run(scenario())
+
+
+def test_draining_lets_texts_end_and_takes_no_new_ones(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            ending = engine.submit(job(length=300), 3)
+            endless = engine.submit(job(length=LONG), 3)
+            await endless.take()
+            engine.drain(0.5)
+            with pytest.raises(DrainingError):
+                engine.submit(job(), 3)
+            with pytest.raises(DrainingError):
+                engine.check_ready()
+            assert len(await read(ending)) == 300
+            with pytest.raises(DrainingError):
+                await read(endless)
+            assert endless.finish_reason is None
+
+    asyncio.run(scenario())
+
+
+def test_a_failing_decoder_fails_every_text_and_says_so(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running(tiny, slots=1) as engine:
+            active, waiting = (engine.submit(job(length=LONG), 3) for _ in range(2))
+            await active.take()
+
+            def break_down(steps: int) -> None:
+                raise RuntimeError("out of memory")
+
+            monkeypatch.setattr(engine._decoder, "advance", break_down)
+            for generation in (active, waiting):
+                with pytest.raises(EngineError, match="out of memory"):
+                    await read(generation)
+            with pytest.raises(EngineError, match="out of memory"):
+                engine.check_alive()
+            with pytest.raises(EngineError, match="out of memory"):
+                engine.submit(job(), 3)
+
+    asyncio.run(scenario())

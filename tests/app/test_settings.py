@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, SettingsError
+
+CONTRACT = {
+    "checkpoint": Path("checkpoints/anna.safetensors"),
+    "host": "127.0.0.1",
+    "port": 8000,
+    "device": "auto",
+    "precision": "auto",
+    "max_streams": 64,
+    "max_queue": 256,
+    "max_length": 100_000,
+    "max_prime": 100_000,
+    "drain_seconds": 10,
+    "api_keys": frozenset(),
+}
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    settings = Settings.from_environment()
+    assert {name: getattr(settings, name) for name in CONTRACT} == CONTRACT
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARSTREAM_API_KEYS", "one, two,,")
+    monkeypatch.setenv("CHARSTREAM_CORS_ORIGINS", "https://a.example,https://b.example")
+    settings = Settings.from_environment()
+    assert settings.api_keys == {"one", "two"}
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("PORT", "eighty", "valid integer"),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("PRECISION", "int3", "'auto', 'fp32' or 'int8'"),
+        ("MAX_STREAMS", "0", "greater than or equal to 1"),
+        ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
+        ("THREADS", "none", "valid integer"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_variable(
+    name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"CHARSTREAM_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment()
+    assert f"CHARSTREAM_{name}: " in str(caught.value)
+    assert expected in str(caught.value)
+    assert f"got '{value}'" in str(caught.value)

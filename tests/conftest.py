@@ -1,0 +1,47 @@
+"""Real parts, small: a checkpoint with random weights, and servers on ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.network import CharLSTM, NetworkConfig
+from model.vocabulary import Vocabulary
+from tests.server import RunningServer, running_server
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ROOT / "checkpoints" / "anna.safetensors"
+CHARACTERS = sorted("\n !'()abcdefghijklmnopqrstuvwxyzABCDEFGH\u2028é漢😀\x85\x1b<>&\"\\")
+
+
+def make_checkpoint(seed: int = 0, **sizes: int) -> Checkpoint:
+    """Random weights, large enough that the next character is far from evenly distributed."""
+    torch.manual_seed(seed)
+    vocabulary = Vocabulary(CHARACTERS)
+    config = NetworkConfig(len(vocabulary), **{"hidden_size": 32, "layers": 2, **sizes})
+    weights = {name: tensor * 3 for name, tensor in CharLSTM(config).state_dict().items()}
+    return Checkpoint(config, vocabulary, weights, {"validation_loss": 3.5})
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(make_checkpoint(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_path: Path) -> Checkpoint:
+    return load_checkpoint(tiny_path)
+
+
+@pytest.fixture(scope="session")
+def server(tiny_path: Path) -> Iterator[RunningServer]:
+    """The service with the tiny checkpoint, in a process of its own."""
+    settings = {"max_length": "5000", "max_prime": "2000", "max_streams": "8", "max_queue": "8"}
+    with running_server(tiny_path, **settings) as running:
+        yield running

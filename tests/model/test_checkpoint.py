@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from model.atomic_file import replacing
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.errors import CheckpointError
+from tests.conftest import make_checkpoint
+
+Metadata = dict[str, str]
+
+
+def rewrite(
+    path: Path,
+    target: Path,
+    change: Callable[[dict[str, torch.Tensor], Metadata], None],
+) -> Path:
+    """A copy with a change made by somebody who knows safetensors, its digest left out."""
+    with safe_open(path, framework="pt") as file:
+        metadata = dict(file.metadata())
+    tensors = safetensors.torch.load_file(path)
+    del metadata["digest"]
+    change(tensors, metadata)
+    safetensors.torch.save_file(tensors, target, metadata)
+    return target
+
+
+def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
+    saved = make_checkpoint(embedding_size=5)
+    save_checkpoint(saved, tmp_path / "model.safetensors")
+    loaded = load_checkpoint(tmp_path / "model.safetensors")
+    assert loaded.config == saved.config
+    assert loaded.vocabulary == saved.vocabulary
+    assert loaded.training == {"validation_loss": 3.5}
+    assert loaded.name == "model"
+    assert len(loaded.hash) == 16
+    assert loaded.weights.keys() == saved.weights.keys()
+    for name, tensor in saved.weights.items():
+        assert torch.equal(loaded.weights[name], tensor)
+
+
+def test_the_format_is_the_documented_one(tiny_path: Path, tiny: Checkpoint) -> None:
+    with safe_open(tiny_path, framework="pt") as file:
+        assert json.loads(file.metadata()["vocabulary"]) == list(tiny.vocabulary.characters)
+        assert {"lstm.weight_ih_l0", "lstm.bias_hh_l1", "output.weight"} <= set(file.keys())
+
+
+def test_saving_the_same_twice_gives_the_same_hash(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_checkpoint(make_checkpoint(), tmp_path / name)
+    assert load_checkpoint(tmp_path / "a").hash == load_checkpoint(tmp_path / "b").hash
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_checkpoint(tmp_path / "absent.safetensors")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_a_truncated_file_is_refused(tiny_path: Path, tmp_path: Path, data: st.DataObject) -> None:
+    content = tiny_path.read_bytes()
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(damaged)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_a_flipped_bit_anywhere_is_noticed(
+    tiny_path: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(tiny_path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(content)
+    try:
+        loaded = load_checkpoint(damaged)
+    except CheckpointError:
+        return
+    # The one thing left: the flip hit the digest's own key, and the content is whole.
+    assert loaded.vocabulary == load_checkpoint(tiny_path).vocabulary
+    assert b'"digest"' not in content
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "noise").write_bytes(content)
+    with pytest.raises(CheckpointError):
+        load_checkpoint(tmp_path / "noise")
+
+
+def _set(key: str, value: Any) -> Callable[[dict[str, torch.Tensor], Metadata], None]:
+    def change(_: dict[str, torch.Tensor], metadata: Metadata) -> None:
+        if value is None:
+            del metadata[key]
+        else:
+            metadata[key] = value if isinstance(value, str) else json.dumps(value)
+
+    return change
+
+
+def _drop(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+    del tensors["output.bias"]
+
+
+def _add(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+    tensors["lstm.weight_ih_l2"] = torch.zeros(1)
+
+
+def _reshape(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+    tensors["lstm.bias_ih_l0"] = torch.zeros(7)
+
+
+def _poison(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+    tensors["output.bias"][3] = float("nan")
+
+
+def _halve(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+    tensors["output.bias"] = tensors["output.bias"].half()
+
+
+def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
+    metadata["config"] = json.dumps(json.loads(metadata["config"]) | {"hidden_size": 60_000})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("format_version", None), "lacks format_version"),
+        (_set("format_version", "99"), "format_version is '99'"),
+        (_set("vocabulary", None), "lacks vocabulary"),
+        (_set("vocabulary", "[" * 5000), "'vocabulary' is not JSON"),
+        (_set("vocabulary", {"a": 1}), "'vocabulary' is not a JSON list"),
+        (_set("vocabulary", ["a", "a"]), "twice"),
+        (_set("vocabulary", ["a", 5]), "not one character"),
+        (_set("vocabulary", ["a", "b"]), "has 2 characters, the config says"),
+        (_set("config", [1]), "'config' is not a JSON dict"),
+        (_set("config", {"layers": 2}), "must hold vocabulary_size"),
+        (_set("config", {"vocabulary_size": 60, "depth": 2}), "it holds depth, vocabulary_size"),
+        (_set("config", {"vocabulary_size": 60, "layers": -1}), "layers must be"),
+        (_set("config", {"vocabulary_size": 60, "layers": True}), "layers must be"),
+        (_set("config", {"vocabulary_size": 60, "dropout": "x"}), "dropout must be"),
+        (_set("training", "nonsense"), "'training' is not JSON"),
+        (_drop, "output.bias is missing"),
+        (_add, "lstm.weight_ih_l2 is not part"),
+        (_reshape, r"lstm.bias_ih_l0 is \[7\], expected \[128\]"),
+        (_huge, "expected"),
+        (_poison, "output.bias holds values that are not finite"),
+        (_halve, "output.bias is torch.float16, expected torch.float32"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    tiny_path: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, torch.Tensor], Metadata], None],
+    message: str,
+) -> None:
+    altered = rewrite(tiny_path, tmp_path / "altered.safetensors", change)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_checkpoint(altered)
+    assert "altered.safetensors" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_a_digest_is_fine(tiny_path: Path, tmp_path: Path) -> None:
+    copy = rewrite(tiny_path, tmp_path / "copy.safetensors", lambda tensors, metadata: None)
+    assert load_checkpoint(copy).vocabulary == load_checkpoint(tiny_path).vocabulary
+
+
+def test_weights_that_do_not_fit_are_not_saved(tmp_path: Path) -> None:
+    good = make_checkpoint()
+    bad = Checkpoint(good.config, good.vocabulary, {"output.bias": torch.zeros(3)})
+    with pytest.raises(CheckpointError, match=r"lstm\.weight_ih_l0 is missing"):
+        save_checkpoint(bad, tmp_path / "bad")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with replacing(path) as file:
+            file.write(b"ne")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder, DecoderStream, choose_device, choose_precision
+from model.errors import DeviceError
+from model.linear import Precision, int8_is_available
+from model.sampling import SamplingParams, draw_uniforms
+from tests.conftest import make_checkpoint
+
+CPU = torch.device("cpu")
+PRECISIONS: list[Precision] = ["fp32", "int8"] if int8_is_available(CPU) else ["fp32"]
+
+checkpoint = make_checkpoint()
+VOCABULARY = len(checkpoint.vocabulary)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> DecoderStream:
+    prime = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=12))
+    length = draw(st.integers(1, 20))
+    params = draw(
+        st.sampled_from(
+            [
+                SamplingParams(),
+                SamplingParams(temperature=0),
+                SamplingParams(top_k=None, top_p=0.8),
+                SamplingParams(temperature=2, top_k=None, min_p=0.05),
+            ]
+        )
+    )
+    uniforms = draw_uniforms(draw(st.integers(0, 1000)), length)
+    return DecoderStream(np.array(prime, dtype=np.int32), params, uniforms)
+
+
+def fresh(stream: DecoderStream) -> DecoderStream:
+    return DecoderStream(stream.prime, stream.params, stream.uniforms)
+
+
+def run_alone(decoder: Decoder, stream: DecoderStream) -> list[int]:
+    stream = fresh(stream)
+    decoder.join(stream)
+    skip = stream.forced_left
+    ids: list[int] = decoder.advance(stream.steps_left)[skip:, 0].tolist()
+    decoder.leave(stream)
+    return ids
+
+
+def reference(model: Checkpoint, stream: DecoderStream) -> list[int]:
+    """The text by torch's own nn.LSTM, reading everything again for every character."""
+    network, text = model.network(), list(stream.prime)
+    for uniform in stream.uniforms:
+        with torch.no_grad():
+            logits = network(torch.tensor(text).unsqueeze(1))[0][-1, 0]
+        order = logits.argsort(descending=True, stable=True)[: stream.params.top_k]
+        cumulative = logits[order].softmax(0).cumsum(0)
+        text.append(int(order[int((cumulative <= uniform * cumulative[-1]).sum())]))
+    return text[len(stream.prime) :]
+
+
+@pytest.mark.parametrize("embedding", [None, 8])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_it_computes_what_the_network_computes(layers: int, embedding: int | None) -> None:
+    sizes = {"layers": layers} | ({"embedding_size": embedding} if embedding else {})
+    model = make_checkpoint(seed=3, **sizes)
+    decoder = Decoder(model, slots=1)
+    for seed in range(5):
+        prime = np.arange(1, 2 + 3 * seed, dtype=np.int32)
+        stream = DecoderStream(prime, SamplingParams(), draw_uniforms(seed, 30))
+        assert run_alone(decoder, stream) == reference(model, stream)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_int8_stays_close_to_the_network(precision: Precision, tiny: Checkpoint) -> None:
+    decoder = Decoder(tiny, slots=1, precision=precision)
+    ids = np.arange(VOCABULARY, dtype=np.int32)
+    with torch.no_grad():
+        expected = tiny.network()(torch.from_numpy(ids).long().unsqueeze(1))[0][-1]
+    stream = DecoderStream(ids, SamplingParams(), draw_uniforms(0, 1))
+    decoder.join(stream)
+    decoder.advance(len(ids) - 1)
+    actual = decoder._output(decoder._recur(torch.tensor([stream.last_id])))
+    tolerance = 1e-5 if precision == "fp32" else 0.3
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@settings(max_examples=40, deadline=None)
+@given(wanted=st.lists(streams(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
+def test_a_text_does_not_depend_on_its_neighbours(
+    precision: Precision, wanted: list[DecoderStream], seed: int
+) -> None:
+    """Streams join and leave at random moments, in random order, with pauses in between."""
+    random = Random(seed)
+    decoder = Decoder(checkpoint, slots=5, precision=precision)
+    expected = [run_alone(decoder, stream) for stream in wanted]
+    waiting = list(enumerate(wanted))
+    texts: dict[int, list[int]] = {index: [] for index, _ in waiting}
+    number = {id(stream): index for index, stream in waiting}
+    while waiting or decoder.streams:
+        while waiting and len(decoder.streams) < decoder.slots and random.random() < 0.5:
+            decoder.join(waiting.pop(0)[1])
+        if not decoder.streams:
+            continue
+        limit = min(stream.steps_left for stream in decoder.streams)
+        skips = [stream.forced_left for stream in decoder.streams]
+        ids = decoder.advance(random.randint(1, limit))
+        for row, (stream, skip) in enumerate(zip(decoder.streams, skips, strict=True)):
+            texts[number[id(stream)]] += ids[skip:, row].tolist()
+        for stream in list(decoder.streams):
+            if stream.steps_left == 0:
+                decoder.leave(stream)
+            elif random.random() < 0.1:  # paused: its slot is free for another
+                decoder.leave(stream)
+                waiting.append((number[id(stream)], stream))
+    assert [texts[index] for index in range(len(wanted))] == expected
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_text_is_the_same_alone_and_among_63_others_at_full_size(precision: Precision) -> None:
+    model = make_checkpoint(seed=5, hidden_size=512)
+    decoder = Decoder(model, slots=64, precision=precision)
+    prime = np.array([1, 2, 3], dtype=np.int32)
+    wanted = [
+        DecoderStream(prime[: 1 + seed % 3], SamplingParams(top_k=None), draw_uniforms(seed, 40))
+        for seed in range(64)
+    ]
+    expected = [run_alone(decoder, stream) for stream in wanted[:8]]
+    for stream in wanted:
+        decoder.join(stream)
+    ids = decoder.advance(40)
+    for row in range(8):
+        skip = len(wanted[row].prime) - 1
+        assert ids[skip:, row].tolist() == expected[row][: 40 - skip]
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
+    decoder = Decoder(checkpoint, slots=2)
+    prime = np.array([4, 5], dtype=np.int32)
+    texts = [decoder.generate(prime, 60, SamplingParams(), seed).tolist() for seed in (1, 1, 2)]
+    assert len(texts[0]) == 60
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_full_decoder_takes_no_more() -> None:
+    decoder = Decoder(checkpoint, slots=1)
+    prime = np.array([1], dtype=np.int32)
+    decoder.join(DecoderStream(prime, SamplingParams(), draw_uniforms(0, 1)))
+    with pytest.raises(ValueError, match="1 slots"):
+        decoder.join(DecoderStream(prime, SamplingParams(), draw_uniforms(0, 1)))
+
+
+def test_a_stream_needs_a_first_character() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        DecoderStream(np.array([], dtype=np.int32), SamplingParams(), draw_uniforms(0, 1))
+
+
+def test_a_device_that_is_not_there_is_refused_by_name() -> None:
+    assert choose_device("cpu") == CPU
+    with pytest.raises(DeviceError, match="toaster"):
+        choose_device("toaster")
+
+
+def test_int8_off_the_cpu_is_refused() -> None:
+    with pytest.raises(DeviceError, match="int8"):
+        choose_precision("int8", torch.device("meta"))
+    assert choose_precision("auto", torch.device("meta")) == "fp32"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+def test_a_gpu_writes_what_the_network_computes(tiny: Checkpoint) -> None:
+    decoder = Decoder(tiny, slots=4, device=torch.device("cuda"))
+    stream = DecoderStream(np.array([1, 2], dtype=np.int32), SamplingParams(), draw_uniforms(1, 20))
+    assert run_alone(decoder, stream) == reference(tiny, stream)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.errors import CheckpointError
+from model.tutorial import import_tutorial_checkpoint
+
+
+class TutorialNetwork(nn.Module):
+    """The tutorial's network: one-hot in, LSTM, dropout, fully connected out, batch first."""
+
+    def __init__(self, characters: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(characters, hidden, layers, dropout=0.5, batch_first=True)
+        self.fc = nn.Linear(hidden, characters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, _ = self.lstm(x)
+        scores: Tensor = self.fc(hidden)
+        return scores
+
+
+def tutorial_file(path: Path, **changes: Any) -> tuple[Path, TutorialNetwork]:
+    torch.manual_seed(1)
+    network = TutorialNetwork(5, 16, 2).eval()
+    content = {
+        "n_hidden": 16,
+        "n_layers": 2,
+        "state_dict": network.state_dict(),
+        "tokens": ("b", "a", "\n", "é", "z"),
+    }
+    torch.save({k: v for k, v in (content | changes).items() if v is not None}, path)
+    return path, network
+
+
+def test_the_imported_network_computes_the_same(tmp_path: Path) -> None:
+    path, original = tutorial_file(tmp_path / "rnn_20_epoch.net")
+    save_checkpoint(import_tutorial_checkpoint(path), tmp_path / "ours.safetensors")
+    imported = load_checkpoint(tmp_path / "ours.safetensors")
+    assert imported.vocabulary.characters == ("b", "a", "\n", "é", "z")
+    ids = torch.tensor([0, 3, 1, 4, 2, 2, 1])
+    with torch.no_grad():
+        expected = original(nn.functional.one_hot(ids, 5).float().unsqueeze(0))[0]
+        actual = imported.network()(ids.unsqueeze(1))[0][:, 0]
+    torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tokens": None}, "lacks tokens"),
+        ({"tokens": ("a", "a", "b", "c", "d")}, "twice"),
+        ({"tokens": 5}, "not iterable"),
+        ({"n_hidden": "16"}, "hidden_size"),
+        ({"n_layers": 3}, "lstm.weight_ih_l2 is missing"),
+        ({"state_dict": {"a": 1}}, "tensors by name"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path, _ = tutorial_file(tmp_path / "bad.net", **changes)
+    with pytest.raises(CheckpointError, match=message):
+        save_checkpoint(import_tutorial_checkpoint(path), tmp_path / "out")
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_hostile_pickle_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"tokens": Hostile()}, "hostile.net")
+    Path("plain.net").write_bytes(pickle.dumps(Hostile()))
+    for name in ("hostile.net", "plain.net"):
+        with pytest.raises(CheckpointError, match="cannot be read safely"):
+            import_tutorial_checkpoint(Path(name))
+    assert not Path("executed").exists()
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        import_tutorial_checkpoint(tmp_path / "absent.net")

@@ -1,0 +1,77 @@
+"""A server in a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+@dataclass
+class RunningServer:
+    process: subprocess.Popen[str]
+    url: str
+
+    def client(self, timeout: float = 30) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+
+    def stop(self, timeout: float = 20) -> int:
+        """SIGTERM, then the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+def start_process(checkpoint: Path, **settings: str) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("CHARSTREAM_")}
+    environment["CHARSTREAM_CHECKPOINT"] = str(checkpoint)
+    environment["CHARSTREAM_THREADS"] = "1"
+    environment |= {f"CHARSTREAM_{name.upper()}": value for name, value in settings.items()}
+    return subprocess.Popen(
+        [sys.executable, "-m", "app"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_server(checkpoint: Path, **settings: str) -> Iterator[RunningServer]:
+    port = free_port()
+    process = start_process(checkpoint, port=str(port), **settings)
+    server = RunningServer(process, f"http://127.0.0.1:{port}")
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _wait_until_ready(server: RunningServer, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise AssertionError(f"the server did not start: {server.process.communicate()[0]}")
+        try:
+            if httpx.get(f"{server.url}/health/ready", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not become ready")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from model.errors import CorpusError
+from training.corpus import PUBLISHED, Corpus, fetch, read_text, split
+
+TEXT = "The quick brown fox jumps over the lazy dog.\n" * 10
+
+
+def test_the_last_tenth_validates() -> None:
+    training, validation = split(np.arange(1000, dtype=np.int32))
+    assert training.tolist() == list(range(900))
+    assert validation.tolist() == list(range(900, 1000))
+
+
+def test_the_vocabulary_covers_both_parts() -> None:
+    corpus = Corpus.from_text(TEXT + "!")
+    assert "!" in corpus.vocabulary
+    whole = corpus.vocabulary.decode(np.concatenate([corpus.training, corpus.validation]))
+    assert whole == TEXT + "!"
+
+
+def test_a_byte_order_mark_and_line_ends_are_folded(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
+    assert read_text(path) == "one\ntwo\nthree\n"
+
+
+def test_a_folder_is_its_text_files_in_order(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt", "c.md"):
+        (tmp_path / name).write_text(name)
+    assert read_text(tmp_path) == "a.txt\nb.txt"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"good \xff bad", "not UTF-8: byte 0xff at offset 5"), (None, "No such file")],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        read_text(path)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"no \.txt"):
+        read_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "0 characters"), ("short", "5 characters"), ("a" * 500, "one character repeated")],
+)
+def test_what_cannot_be_learnt_from_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        Corpus.from_text(text)
+
+
+def test_a_local_copy_stands_in_for_the_net(tmp_path: Path) -> None:
+    source = tmp_path / "mine.txt"
+    source.write_text(TEXT)
+    stored = fetch("anna", tmp_path / "data" / "anna.txt", source)
+    assert stored.read_text() == TEXT
+
+
+def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="'hamlet' is unknown; known are anna, tinyshakespeare"):
+        fetch("hamlet", tmp_path / "hamlet.txt")
+
+
+def test_without_a_network_the_error_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(url: str, **_: object) -> httpx.Response:
+        raise httpx.ConnectError("no route to host")
+
+    monkeypatch.setattr(httpx, "get", refuse)
+    with pytest.raises(CorpusError, match=r"no route to host.*corpus anna --from FILE"):
+        fetch("anna", tmp_path / "anna.txt")
+
+
+def test_a_download_that_is_another_text_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(url: str, **_: object) -> httpx.Response:
+        assert url == PUBLISHED["anna"].url
+        return httpx.Response(200, content=b"a login page", request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", answer)
+    with pytest.raises(CorpusError, match="not the published text"):
+        fetch("anna", tmp_path / "anna.txt")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model.network import CharLSTM, NetworkConfig
+from training import evaluation
+from training.evaluation import evaluate
+
+torch.manual_seed(0)
+network = CharLSTM(NetworkConfig(9, hidden_size=16, dropout=0.9))
+ids = np.random.default_rng(0).integers(0, 9, 301).astype(np.int32)
+
+
+def test_it_is_the_mean_over_every_character_but_the_first() -> None:
+    with torch.no_grad():
+        logits, _ = network.eval()(torch.from_numpy(ids[:-1]).long().unsqueeze(1))
+    chosen = logits[:, 0].log_softmax(-1)[torch.arange(300), torch.from_numpy(ids[1:]).long()]
+    result = evaluate(network, ids)
+    assert result.characters == 300
+    assert result.nats_per_character == pytest.approx(-chosen.mean().item(), rel=1e-5)
+    assert result.bits_per_character == pytest.approx(result.nats_per_character / math.log(2))
+    assert result.perplexity == pytest.approx(math.exp(result.nats_per_character))
+
+
+def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(network, ids).nats_per_character
+    monkeypatch.setattr(evaluation, "_STEPS_PER_CALL", 7)
+    assert evaluate(network, ids).nats_per_character == pytest.approx(whole, rel=1e-6)
+
+
+def test_dropout_is_off_and_the_network_left_as_it_was() -> None:
+    network.train()
+    assert evaluate(network, ids) == evaluate(network, ids)
+    assert network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_several_streams_estimate_the_same() -> None:
+    estimate = evaluate(network, ids, streams=4)
+    assert estimate.characters == 300
+    assert estimate.nats_per_character == pytest.approx(
+        evaluate(network, ids).nats_per_character, abs=0.05
+    )
+
+
+def test_the_shortest_text_can_be_evaluated() -> None:
+    assert evaluate(network, ids[:2], streams=32).characters == 1

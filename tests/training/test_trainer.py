@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model.checkpoint import load_checkpoint
+from model.errors import CharstreamError, CorpusError, TrainingError
+from model.network import NetworkConfig
+from training import trainer as trainer_module
+from training.corpus import Corpus
+from training.evaluation import evaluate
+from training.trainer import Trainer, TrainingConfig, Validation
+
+TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
+CPU = torch.device("cpu")
+CONFIG = TrainingConfig(epochs=3, streams=4, steps=20, warmup=5, averaging=0.9, validations=6)
+
+
+def make_trainer(folder: Path, config: TrainingConfig = CONFIG, resume: bool = False) -> Trainer:
+    corpus = Corpus.from_text(TEXT)
+    network = NetworkConfig(len(corpus.vocabulary), hidden_size=32, dropout=0.2)
+    return Trainer(corpus, network, config, folder, CPU, resume)
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_a_run_learns_and_keeps_its_best(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    validations = [event for event in trainer.run() if isinstance(event, Validation)]
+    losses = [validation.validation_loss for validation in validations]
+    assert trainer.step == trainer.total_steps == 3 * trainer.streams.batches
+    assert losses[-1] < losses[0] - 0.3
+    assert trainer.best_loss == min(losses)
+    best = load_checkpoint(trainer.best_path)
+    assert best.vocabulary == trainer.corpus.vocabulary
+    assert best.training["validation_loss"] == min(losses)
+    assert best.training["corpus_sha256"] == trainer.corpus.sha256
+    assert evaluate(best.network(), trainer.corpus.validation, 32).nats_per_character == min(losses)
+
+
+def test_each_validation_leaves_a_record(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    validations = [event for event in trainer.run() if isinstance(event, Validation)]
+    records = metrics(tmp_path)
+    assert [record["step"] for record in records] == [v.step for v in validations]
+    assert all(type(record["step"]) is int for record in records)
+    assert records[-1]["validation_loss"] == validations[-1].validation_loss
+
+
+@pytest.mark.parametrize("stop_at", [1, 17, 100])
+def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path: Path, stop_at: int) -> None:
+    whole = make_trainer(tmp_path / "whole")
+    list(whole.run())
+    stopped = make_trainer(tmp_path / "stopped")
+    run = stopped.run()
+    list(islice(run, stop_at))
+    run.close()
+    resumed = make_trainer(tmp_path / "stopped", resume=True)
+    assert resumed.step == stopped.step > 0
+    list(resumed.run())
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert resumed.best_loss == whole.best_loss
+    for name, tensor in load_checkpoint(whole.best_path).weights.items():
+        assert torch.equal(tensor, load_checkpoint(resumed.best_path).weights[name]), name
+    steps = [record["step"] for record in metrics(tmp_path / "stopped")]
+    assert steps == sorted(set(steps))
+
+
+def test_a_killed_run_goes_on_from_its_last_saved_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_trainer(tmp_path / "whole")
+    list(whole.run())
+    killed = make_trainer(tmp_path / "killed")
+    run = killed.run()
+    list(islice(run, 60))
+    monkeypatch.setattr(Trainer, "_save_state", lambda self: 0.0)  # as if the power had gone
+    run.close()
+    monkeypatch.undo()
+    resumed = make_trainer(tmp_path / "killed", resume=True)
+    assert 0 < resumed.step < killed.step
+    list(resumed.run())
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_the_state_is_saved_by_the_clock_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "STATE_SECONDS", 0.0)
+    run = make_trainer(tmp_path).run()
+    next(run)
+    assert (tmp_path / "state.pt").exists()
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    make_trainer(tmp_path).run().close()
+    run = make_trainer(tmp_path).run()
+    next(run)
+    run.close()
+    with pytest.raises(TrainingError, match="holds a training run: --resume"):
+        make_trainer(tmp_path)
+
+
+def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
+    run = make_trainer(tmp_path).run()
+    next(run)
+    run.close()
+    with pytest.raises(TrainingError, match=r"learning_rate was 0\.003, is 0\.1"):
+        make_trainer(tmp_path, TrainingConfig(**vars(CONFIG) | {"learning_rate": 0.1}), True)
+    with pytest.raises(TrainingError, match="no training run to resume"):
+        make_trainer(tmp_path / "elsewhere", resume=True)
+    (tmp_path / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        make_trainer(tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    run = trainer.run()
+    while not isinstance(next(run), Validation):
+        pass
+    before = trainer.best_path.read_bytes()
+    with torch.no_grad():
+        trainer.network.output.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="the loss is nan at step"):
+        list(run)
+    assert trainer.best_path.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_last_state_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(tmp_path)
+    run = trainer.run()
+    while not isinstance(next(run), Validation):
+        pass
+    saved = (tmp_path / "state.pt").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CharstreamError, match="No space left on device"):
+        list(run)
+    assert (tmp_path / "state.pt").read_bytes() == saved
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_rate_rises_and_falls() -> None:
+    config = TrainingConfig(learning_rate=1.0, warmup=10)
+    rates = [config.rate(step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[:10] == pytest.approx([n / 10 for n in range(1, 11)])
+    assert all(later < earlier for earlier, later in pairwise(rates[10:]))
+    assert rates[-1] == pytest.approx(0.01, abs=0.01)
+
+
+@pytest.mark.parametrize("field", ["epochs", "streams", "clip", "averaging", "seed"])
+def test_a_setting_out_of_range_is_named(field: str) -> None:
+    with pytest.raises(TrainingError, match=field):
+        TrainingConfig(**{field: -1})
+
+
+def test_a_text_too_short_for_the_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="lower --streams or --steps"):
+        make_trainer(tmp_path / "run", TrainingConfig(streams=4, steps=5000))
+    assert not (tmp_path / "run").exists()

@@ -6,7 +6,8 @@ import argparse
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,27 +42,19 @@ def main() -> None:
     _print(checkpoint, {name: statistics.median(values) for name, values in rates.items()})
 
 
-def _measurements(checkpoint: Checkpoint, port: int, seconds: float) -> list[Measurement]:
-    precisions: list[Precision] = ["fp32"]
-    if int8_is_available(torch.device("cpu")):
-        precisions.append("int8")
-    measurements: list[Measurement] = [(_TUTORIAL, lambda: tutorial_rate(checkpoint, 400))]
-    for precision in precisions:
+def _measurements(checkpoint: Checkpoint, port: int, seconds: float) -> Iterator[Measurement]:
+    yield _TUTORIAL, partial(tutorial_rate, checkpoint, 400)
+    for precision in _precisions():
         for streams in (1, 16, 64):
-            measurements.append(
-                (
-                    f"decoder, {precision}, {_count(streams)}",
-                    lambda p=precision, s=streams: decoder_rate(checkpoint, p, s, seconds),  # type: ignore[misc]
-                )
-            )
+            measure = partial(decoder_rate, checkpoint, precision, streams, seconds)
+            yield f"decoder, {precision}, {_count(streams)}", measure
     for streams, characters in _HTTP_CHARACTERS.items():
-        measurements.append(
-            (
-                f"service over HTTP, {_count(streams)}",
-                lambda s=streams, c=characters: http_rate(port, s, c),  # type: ignore[misc]
-            )
-        )
-    return measurements
+        measure = partial(http_rate, port, streams, characters)
+        yield f"service over HTTP, {_count(streams)}", measure
+
+
+def _precisions() -> list[Precision]:
+    return ["fp32", "int8"] if int8_is_available(torch.device("cpu")) else ["fp32"]
 
 
 def _count(streams: int) -> str:

@@ -32,10 +32,8 @@ def reference_distribution(logits: Tensor, params: SamplingParams) -> npt.NDArra
     scores: npt.NDArray[np.float64] = logits.double().numpy()
     order = np.argsort(-scores, kind="stable")
     if params.temperature == 0:
-        weights = np.zeros(len(scores))
-        weights[order[0]] = 1
-        return weights
-    weights = np.exp((scores - scores.max()) / params.temperature)
+        return np.bincount(order[:1], minlength=len(scores)).astype(np.float64)
+    weights: npt.NDArray[np.float64] = np.exp((scores - scores.max()) / params.temperature)
     for rank, index in enumerate(order):
         if params.top_k is not None and rank >= params.top_k:
             weights[index] = 0

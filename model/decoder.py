@@ -3,7 +3,7 @@
 A stream's prime is not a special phase: its characters are forced in the same batched step
 that samples for every other stream.
 
-Shape letters: k steps, S streams, V vocabulary, H hidden, L layers.
+Shape letters: k steps, S streams, H hidden, L layers, X = L * H.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint
 from model.errors import DeviceError
-from model.linear import Precision, int8_is_available, prepare
-from model.sampling import SamplingParams, SamplingRows, Uniforms, draw_uniforms, next_ids
+from model.linear import Precision, int8_is_available
+from model.sampling import SamplingParams, SamplingRows, Uniforms, draw_uniforms
+from model.stepper import Stepper, compiled
 from model.vocabulary import Ids
 
 StepIds = npt.NDArray[np.int64]
 
-_GATES = ("input", "forget", "cell", "output")  # torch's order in weight_ih and weight_hh
 _STEPS_PER_CALL = 64  # in `generate`
 
 
@@ -103,19 +103,11 @@ class Decoder:
     ) -> None:
         self.device = device or torch.device("cpu")
         self.slots, self.precision = slots, precision
-        config = checkpoint.config
-        self.vocabulary_size, self._layers = config.vocabulary_size, config.layers
-        self._size = config.hidden_size
+        self.vocabulary_size = checkpoint.config.vocabulary_size
         weights = {name: tensor.to(self.device) for name, tensor in checkpoint.weights.items()}
-        self._table_VG = _input_table(weights)
-        no_bias = torch.zeros(4 * self._size, device=self.device)
-        self._gates = [prepare(_gate_order(weights["lstm.weight_hh_l0"]), no_bias, precision)]
-        for layer in range(1, self._layers):
-            weight, bias = _joint_weight(weights, layer)
-            self._gates.append(prepare(weight, bias, precision))
-        self._output = prepare(weights["output.weight"], weights["output.bias"], precision)
-        # Hidden values of all layers side by side, so that layer l reads h[l-1] and h[l] at once.
-        self._hidden_SX = torch.zeros(slots, self._layers * self._size, device=self.device)
+        self._stepper = compiled(Stepper(checkpoint.config, weights, precision))
+        width = checkpoint.config.layers * checkpoint.config.hidden_size
+        self._hidden_SX = torch.zeros(slots, width, device=self.device)
         self._cell_SX = torch.zeros_like(self._hidden_SX)
         self.streams: list[DecoderStream] = []
         self._rows: SamplingRows | None = None
@@ -187,61 +179,17 @@ class Decoder:
         if self._rows is None:
             params = [stream.params for stream in self.streams]
             self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
-        free_k: npt.NDArray[np.bool_] = np.any(forced_kS < 0, axis=1)
-        mixed_k: npt.NDArray[np.bool_] = free_k & np.any(forced_kS >= 0, axis=1)
-        forced = torch.from_numpy(forced_kS).to(self.device)
-        uniforms = torch.from_numpy(uniforms_kS).to(self.device)
-        steps = []
-        for step in range(len(forced_kS)):
-            top_SH = self._recur(last_S)
-            if not free_k[step]:
-                last_S = forced[step]
-            else:
-                last_S = next_ids(self._output(top_SH), uniforms[step], self._rows)
-                if mixed_k[step]:
-                    last_S = torch.where(forced[step] >= 0, forced[step], last_S)
-            steps.append(last_S)
-        return torch.stack(steps).cpu().numpy()
-
-    def _recur(self, ids_S: Tensor) -> Tensor:
-        """Feeds one character to every stream's LSTM; returns the top layer's hidden (S, H)."""
-        count, size = len(ids_S), self._size
-        hidden_SX, cell_SX = self._hidden_SX[:count], self._cell_SX[:count]
-        for layer, product in enumerate(self._gates):
-            here = slice(layer * size, (layer + 1) * size)
-            if layer == 0:
-                gates_SG = product(hidden_SX[:, here]).add_(self._table_VG[ids_S])
-            else:
-                gates_SG = product(hidden_SX[:, (layer - 1) * size : (layer + 1) * size])
-            sigmoids_SG = gates_SG[:, : 3 * size].sigmoid_()
-            keep, write, show = torch.split(sigmoids_SG, size, dim=1)
-            cell_SH = cell_SX[:, here]
-            cell_SH.mul_(keep).addcmul_(write, gates_SG[:, 3 * size :].tanh_())
-            torch.mul(show, cell_SH.tanh(), out=hidden_SX[:, here])
-        return hidden_SX[:, -size:]
-
-
-def _gate_order(weight: Tensor) -> Tensor:
-    """Rows from torch's order (input, forget, cell, output) to forget, input, output, cell."""
-    write, keep, candidate, show = weight.chunk(len(_GATES))
-    return torch.cat([keep, write, show, candidate])
-
-
-def _input_table(weights: dict[str, Tensor]) -> Tensor:
-    """(V, 4H): what each character adds to the first layer's gates, both biases included."""
-    weight_GI = weights["lstm.weight_ih_l0"]
-    table_VG = weight_GI.T
-    if "embedding.weight" in weights:
-        table_VG = weights["embedding.weight"] @ table_VG
-    bias_G = weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"]
-    return _gate_order((table_VG + bias_G).T).T.contiguous()
-
-
-def _joint_weight(weights: dict[str, Tensor], layer: int) -> tuple[Tensor, Tensor]:
-    """(4H, 2H) and (4H,): a higher layer's product with the layer below and with itself."""
-    weight = torch.cat([weights[f"lstm.weight_{kind}_l{layer}"] for kind in ("ih", "hh")], dim=1)
-    bias = weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]
-    return _gate_order(weight), _gate_order(bias)
+        count = len(self.streams)
+        ids_kS: Tensor = self._stepper(
+            last_S,
+            self._hidden_SX[:count],
+            self._cell_SX[:count],
+            torch.from_numpy(forced_kS).to(self.device),
+            torch.from_numpy(uniforms_kS).to(self.device),
+            np.any(forced_kS < 0, axis=1).tolist(),
+            self._rows,
+        )
+        return ids_kS.cpu().numpy()
 
 
 def choose_device(name: str) -> torch.device:

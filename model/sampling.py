@@ -3,10 +3,10 @@
 Shape letters: S streams, V vocabulary.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: TorchScript reads SamplingRows' field types.
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,19 +49,18 @@ class SamplingParams:
             raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
 
 
-@dataclass(frozen=True)
-class SamplingRows:
+class SamplingRows(NamedTuple):
     """The parameters of S streams as columns that broadcast over (S, V)."""
 
     scale: Tensor  # (S, 1) float32, 1 / temperature
-    top_k: Tensor  # (S, 1) int64, 1..V
+    last_rank: Tensor  # (S, 1) int64, top_k - 1, at most V - 1
     top_p: Tensor | None  # (S, 1) float32, None when no stream uses it
     min_p: Tensor | None  # (S, 1) float32, likewise
 
     @classmethod
     def of(
         cls, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
-    ) -> SamplingRows:
+    ) -> "SamplingRows":
         def column(values: list[float], dtype: torch.dtype) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=device).unsqueeze(1)
 
@@ -71,15 +70,15 @@ class SamplingRows:
             1.0 if g else min(1 / p.temperature, finite)
             for p, g in zip(params, greedy, strict=True)
         ]
-        counts = [
-            1 if g else min(p.top_k or vocabulary_size, vocabulary_size)
+        ranks = [
+            0 if g else min(p.top_k or vocabulary_size, vocabulary_size) - 1
             for p, g in zip(params, greedy, strict=True)
         ]
         top_p = [1.0 if p.top_p is None else p.top_p for p in params]
         min_p = [0.0 if p.min_p is None else p.min_p for p in params]
         return cls(
             column(scales, torch.float32),
-            column([float(c) for c in counts], torch.int64),
+            column([float(rank) for rank in ranks], torch.int64),
             column(top_p, torch.float32) if min(top_p) < 1 else None,
             column(min_p, torch.float32) if max(min_p) > 0 else None,
         )
@@ -106,15 +105,15 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.scale
     probabilities_SV = relative_SV.softmax(dim=-1)
     cumulative_SV = probabilities_SV.cumsum(dim=-1)
-    last_S1 = rows.top_k - 1
-    if rows.top_p is not None:
-        limit_S1 = rows.top_p * cumulative_SV.gather(1, last_S1)
+    last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
+    if top_p is not None:
+        limit_S1 = top_p * cumulative_SV.gather(1, last_S1)
         before_SV = cumulative_SV - probabilities_SV
-        last_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
-    if rows.min_p is not None:
-        limit_S1 = rows.min_p * probabilities_SV[:, :1]
+        reached_S1 = (_count(before_SV < limit_S1) - 1).clamp_min(0)  # a tiny top_p rounds to 0
+        last_S1 = torch.minimum(last_S1, reached_S1)
+    if min_p is not None:
+        limit_S1 = min_p * probabilities_SV[:, :1]
         last_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
-    last_S1 = last_S1.clamp_min(0)
     target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
     picked_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
     return order_SV.gather(1, picked_S1).squeeze(1)

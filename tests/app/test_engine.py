@@ -46,7 +46,7 @@ async def until(condition: object, seconds: float = 10) -> None:
 
 def alone(tiny: Checkpoint, wanted: Job) -> list[int]:
     ids = Decoder(tiny, 1).generate(wanted.prime, wanted.length, wanted.params, wanted.seed)
-    return list(ids)
+    return [int(i) for i in ids]
 
 
 def test_many_more_texts_than_slots_all_come_out_as_if_alone(tiny: Checkpoint) -> None:

@@ -55,7 +55,8 @@ def run_alone(decoder: Decoder, stream: DecoderStream) -> list[int]:
 
 def reference(model: Checkpoint, stream: DecoderStream) -> list[int]:
     """The text by torch's own nn.LSTM, reading everything again for every character."""
-    network, text = model.network(), list(stream.prime)
+    network = model.network()
+    text: list[int] = stream.prime.tolist()
     for uniform in stream.uniforms:
         with torch.no_grad():
             logits = network(torch.tensor(text).unsqueeze(1))[0][-1, 0]
@@ -86,7 +87,9 @@ def test_int8_stays_close_to_the_network(precision: Precision, tiny: Checkpoint)
     stream = DecoderStream(ids, SamplingParams(), draw_uniforms(0, 1))
     decoder.join(stream)
     decoder.advance(len(ids) - 1)
-    actual = decoder._output(decoder._recur(torch.tensor([stream.last_id])))
+    stepper = decoder._stepper
+    top = stepper.recur(torch.tensor([stream.last_id]), decoder._hidden_SX, decoder._cell_SX)
+    actual = stepper.output(top)
     tolerance = 1e-5 if precision == "fp32" else 0.3
     torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
 

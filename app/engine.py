@@ -21,10 +21,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from app.prefix_cache import PrefixCache
 from app.stop_matcher import StopMatcher
 from model.decoder import Decoder, DecoderStream
 from model.errors import DrainingError, EngineError, QueueFullError
-from model.sampling import SamplingParams, draw_uniforms
+from model.sampling import SamplingParams
 from model.vocabulary import Ids
 
 FinishReason = Literal["length", "stop"]
@@ -71,6 +72,8 @@ class Generation:
     finished: float | None = None
     finish_reason: FinishReason | None = None
     generated: int = 0
+    cached: int = 0  # characters of the prime that needed no reading
+    text: list[int] = field(default_factory=list)  # all that the decoder made
     cancelled: bool = False
     paused: bool = False
     # Characters made, and characters read: each written by one thread alone.
@@ -82,7 +85,7 @@ class Generation:
 
     def __post_init__(self) -> None:
         job = self.job
-        self.stream = DecoderStream(job.prime, job.params, draw_uniforms(job.seed, job.length))
+        self.stream = DecoderStream(job.prime, job.length, job.params, job.seed)
         self.matcher = StopMatcher(job.stops) if job.stops else None
 
     async def __aiter__(self) -> AsyncIterator[list[int]]:
@@ -124,6 +127,7 @@ class Generation:
 
     def accept(self, ids: Sequence[int]) -> Delivery:
         """Engine's side: takes in what the decoder made and says what the reader may have."""
+        self.text += ids
         stopped = False
         if self.matcher is None:
             released = list(ids)
@@ -167,11 +171,19 @@ class Engine:
 
     Args:
         max_queue: generations that may wait for a slot.
+        cache: where what was read is looked up and kept.
         threads: of torch, for the thread that owns the decoder; None leaves torch's default.
     """
 
-    def __init__(self, decoder: Decoder, max_queue: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        max_queue: int,
+        cache: PrefixCache,
+        threads: int | None = None,
+    ) -> None:
         self._decoder, self._max_queue, self._threads = decoder, max_queue, threads
+        self._cache = cache  # belongs to the engine's thread
         self._wake = threading.Condition()  # guards all that follows
         self._waiting: deque[Generation] = deque()
         self._resuming: deque[Generation] = deque()  # have been in a slot; come first
@@ -187,7 +199,11 @@ class Engine:
     # Event loop's side --------------------------------------------------------
 
     def start(self) -> None:
-        """Warms the decoder and starts the thread; the running loop receives the results."""
+        """Warms the decoder and starts the thread; the running loop receives the results.
+
+        Raises:
+            EngineError: if the decoder does not work.
+        """
         self._loop = asyncio.get_running_loop()
         warm = threading.Event()
         self._thread = threading.Thread(
@@ -195,6 +211,7 @@ class Engine:
         )
         self._thread.start()
         warm.wait()
+        self.check_alive()
 
     def stop(self) -> None:
         """Ends every generation with an error and the thread with it."""
@@ -297,8 +314,7 @@ class Engine:
         prime = np.zeros(1, dtype=np.int32)
         for count in {1, self._decoder.slots}:
             streams = [
-                DecoderStream(prime, SamplingParams(), draw_uniforms(0, _WARM_STEPS))
-                for _ in range(count)
+                DecoderStream(prime, _WARM_STEPS, SamplingParams(), seed) for seed in range(count)
             ]
             for stream in streams:
                 self._decoder.join(stream)
@@ -327,7 +343,9 @@ class Engine:
         self._seconds_per_step += 0.2 * (seconds - self._seconds_per_step)
         deliveries = []
         for row, (generation, skip) in enumerate(zip(active, forced, strict=True)):
-            if skip < steps and not generation.cancelled:
+            if skip == steps:  # as far as a prime can be shared: its last character is read next
+                self._cache.put(generation.job.prime[:-1], self._decoder.state(generation.stream))
+            elif skip < steps and not generation.cancelled:
                 deliveries.append(generation.accept(ids_kS[skip:, row].tolist()))
         with self._wake:
             for delivery in deliveries:
@@ -335,9 +353,13 @@ class Engine:
         self._deliver([d for d in deliveries if d.ids or d.finish_reason is not None])
 
     def _choose_steps(self) -> int:
-        """As many as fit the time between deliveries, but no further than the first text's end."""
+        """As many as fit the time between deliveries, but not past the end of a prime or a text.
+
+        There, a state is worth keeping.
+        """
         fitting = int(_WAKE_SECONDS / self._seconds_per_step)
-        nearest = min(generation.stream.steps_left for generation in self._active)
+        streams = [generation.stream for generation in self._active]
+        nearest = min(stream.forced_left or stream.steps_left for stream in streams)
         return max(1, min(fitting, nearest, _MOST_STEPS))
 
     def _settle(self, delivery: Delivery) -> None:
@@ -345,10 +367,18 @@ class Engine:
         generation = delivery.generation
         if delivery.finish_reason is not None:
             self._remove(generation)
+            if delivery.finish_reason == "length":
+                self._keep(generation)
         elif generation.unread >= _MAILBOX:
             self._remove(generation)
             generation.paused = True
             self._paused.append(generation)
+
+    def _keep(self, generation: Generation) -> None:
+        """Keeps the state after a text, for whoever goes on from it."""
+        text = np.array(generation.text[:-1], dtype=np.int32)
+        if generation.stream.state is not None:
+            self._cache.put(np.concatenate([generation.job.prime, text]), generation.stream.state)
 
     def _remove(self, generation: Generation) -> None:
         """Mirrors `Decoder.leave`: the last row moves into the gap."""
@@ -366,8 +396,16 @@ class Engine:
             generation = (self._resuming or self._waiting).popleft()
             if generation.admitted is None:
                 generation.admitted = time.monotonic()
+                self._recall(generation)
             self._decoder.join(generation.stream)
             self._active.append(generation)
+
+    def _recall(self, generation: Generation) -> None:
+        """Spares a generation the beginning of its prime that has been read before."""
+        read, state = self._cache.longest(generation.job.prime)
+        if state is not None:
+            generation.stream.skip(read, state)
+            generation.cached = read
 
     def _drain_seconds_left(self) -> float | None:
         if self._drain_deadline is None:

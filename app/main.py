@@ -15,6 +15,7 @@ from app.access import bearer_key_check
 from app.body_limit import BodyLimit
 from app.engine import Engine
 from app.event_stream import EventFrames
+from app.prefix_cache import PrefixCache
 from app.service import Service
 from app.settings import Settings
 from model.checkpoint import load_checkpoint
@@ -68,7 +69,8 @@ def _load(settings: Settings) -> Service:
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     decoder = Decoder(checkpoint, settings.max_streams, device, precision)
-    engine = Engine(decoder, settings.max_queue, settings.threads)
+    cache = PrefixCache(round(settings.cache_mb * 2**20))
+    engine = Engine(decoder, settings.max_queue, cache, settings.threads)
     return Service(settings, checkpoint, decoder, engine, EventFrames(checkpoint.vocabulary))
 
 

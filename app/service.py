@@ -69,7 +69,7 @@ class Service:
             seed=generation.job.seed,
             usage=Usage(
                 prime_characters=generation.prime_characters,
-                cached_characters=0,
+                cached_characters=generation.cached,
                 generated_characters=generation.generated,
             ),
             timings=_timings(generation),

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(256, ge=0, le=100_000)  # waiting for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters a request may ask for
     max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters a prime may have
+    cache_mb: float = Field(64, ge=0, le=1_000_000)  # of states after texts read; 0: none
     api_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # none: open to all
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     drain_seconds: float = Field(10, ge=0, le=3600)  # for running streams after SIGTERM

@@ -9,7 +9,7 @@ import numpy as np
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.linear import Precision
-from model.sampling import SamplingParams, draw_uniforms
+from model.sampling import SamplingParams
 
 _STEPS = 8  # per call, as in the engine
 
@@ -21,7 +21,7 @@ def decoder_rate(
     decoder = Decoder(checkpoint, streams, precision=precision)
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     for seed in range(streams):
-        decoder.join(DecoderStream(prime, SamplingParams(), draw_uniforms(seed, 1_000_000)))
+        decoder.join(DecoderStream(prime, 1_000_000, SamplingParams(), seed))
     decoder.advance(_STEPS)
     steps, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:

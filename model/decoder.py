@@ -18,7 +18,7 @@ from torch import Tensor
 from model.checkpoint import Checkpoint
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
-from model.sampling import SamplingParams, SamplingRows, Uniforms, draw_uniforms
+from model.sampling import SamplingParams, SamplingRows, Uniforms, uniforms
 from model.stepper import Stepper, compiled
 from model.vocabulary import Ids
 
@@ -35,54 +35,56 @@ class DecoderState:
     cell: Tensor  # (L * H,)
 
 
-@dataclass
 class DecoderStream:
     """One text in the making: its prime, its random numbers and how far it has come.
 
-    Attributes:
+    Args:
         prime: the ids to read first, at least one.
-        uniforms: a number in [0, 1) for each character to generate.
+        length: characters to generate.
+        seed: of the numbers that they are drawn with.
+
+    Attributes:
         read: characters that the network has read so far.
         last_id: the character to read next.
-        state: the network's state after those read; None is a state of zeros.
+        state: the network's state after those read, while not in a decoder; None is a state of
+            zeros.
     """
 
-    prime: Ids
-    params: SamplingParams
-    uniforms: Uniforms
-    read: int = 0
-    last_id: int = -1
-    state: DecoderState | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.prime) == 0:
+    def __init__(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> None:
+        if len(prime) == 0:
             raise ValueError("a stream's prime needs at least one id")
-        if self.read == 0:
-            self.last_id = int(self.prime[0])
+        self.prime, self.length, self.params = prime, length, params
+        self.read = 0
+        self.last_id = int(prime[0])
+        self.state: DecoderState | None = None
+        self._uniforms = uniforms(seed)
 
     @property
     def steps_left(self) -> int:
-        """Steps until every uniform has been used."""
-        return len(self.prime) - 1 + len(self.uniforms) - self.read
+        """Steps until the text has its length."""
+        return len(self.prime) - 1 + self.length - self.read
 
     @property
     def forced_left(self) -> int:
         """Steps from here whose result is a character of the prime."""
         return max(0, len(self.prime) - 1 - self.read)
 
+    def skip(self, read: int, state: DecoderState) -> None:
+        """Takes a beginning of the prime as read already, with the state after it."""
+        self.read, self.state = read, state
+        self.last_id = int(self.prime[read])
+
     def plan(self, forced_k: StepIds, uniforms_k: Uniforms) -> None:
         """Fills in the next steps: the id to force (else -1 stays), the number to draw with."""
-        steps, forced = len(forced_k), min(self.forced_left, len(forced_k))
+        forced = min(self.forced_left, len(forced_k))
         forced_k[:forced] = self.prime[self.read + 1 : self.read + 1 + forced]
-        used = self.read + 1 + forced - len(self.prime)
-        drawn = self.uniforms[max(0, used) : max(0, used) + steps - forced]
-        uniforms_k[forced : forced + len(drawn)] = drawn
+        uniforms_k[forced:] = self._uniforms.random(len(forced_k) - forced, dtype=np.float32)
 
 
 class Decoder:
     """Holds up to `slots` streams and advances all of them together.
 
-    A stream's characters depend on its own prime, parameters and uniforms alone, never on the
+    A stream's characters depend on its own prime, parameters and seed alone, never on the
     streams beside it. Not safe for use from several threads at once.
 
     Args:
@@ -134,14 +136,19 @@ class Decoder:
 
         The last row moves into the gap.
         """
-        row = next(i for i, s in enumerate(self.streams) if s is stream)
-        stream.state = DecoderState(self._hidden_SX[row].clone(), self._cell_SX[row].clone())
+        row = self.streams.index(stream)
+        stream.state = self.state(stream)
         last = self.streams.pop()
         if last is not stream:
             self.streams[row] = last
             for rows in (self._hidden_SX, self._cell_SX):
                 rows[row].copy_(rows[len(self.streams)])
         self._rows = None
+
+    def state(self, stream: DecoderStream) -> DecoderState:
+        """A copy of a stream's state after the characters it has read."""
+        row = self.streams.index(stream)
+        return DecoderState(self._hidden_SX[row].clone(), self._cell_SX[row].clone())
 
     @torch.inference_mode()
     def advance(self, steps: int) -> StepIds:
@@ -165,7 +172,7 @@ class Decoder:
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
         """The ids of one text, made while no other stream is in the decoder."""
-        stream = DecoderStream(prime, params, draw_uniforms(seed, length))
+        stream = DecoderStream(prime, length, params, seed)
         self.join(stream)
         generated = []
         while stream.steps_left:

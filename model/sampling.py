@@ -84,12 +84,12 @@ class SamplingRows(NamedTuple):
         )
 
 
-def draw_uniforms(seed: int, count: int) -> Uniforms:
-    """The first `count` uniform numbers in [0, 1) of a seed; number i depends on seed and i alone.
+def uniforms(seed: int) -> np.random.Generator:
+    """The source of a seed's random numbers: its n-th float32 depends on the seed and n alone.
 
     Philox is counter-based (Salmon et al. 2011), and the same on every machine.
     """
-    return np.random.Generator(np.random.Philox(seed)).random(count, dtype=np.float32)
+    return np.random.Generator(np.random.Philox(seed))
 
 
 def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 
 from app import engine as engine_module
 from app.engine import Engine, Generation, Job
+from app.prefix_cache import PrefixCache
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.errors import DrainingError, EngineError, QueueFullError
@@ -25,8 +26,10 @@ def job(
 
 
 @asynccontextmanager
-async def running(tiny: Checkpoint, slots: int = 4, queue: int = 100) -> AsyncIterator[Engine]:
-    engine = Engine(Decoder(tiny, slots), queue, threads=1)
+async def running(
+    tiny: Checkpoint, slots: int = 4, queue: int = 100, cache: int = 1 << 20
+) -> AsyncIterator[Engine]:
+    engine = Engine(Decoder(tiny, slots), queue, PrefixCache(cache), threads=1)
     engine.start()
     try:
         yield engine
@@ -139,6 +142,28 @@ def test_a_reader_that_stops_pauses_its_own_text_alone(
             assert sleeper.unread < 50 + engine_module._MOST_STEPS
             assert len(await read(engine.submit(job(length=300), 3))) == 300, "the slot is free"
             assert await read(sleeper) == alone(tiny, wanted), "and nothing of its text is lost"
+
+    asyncio.run(scenario())
+
+
+def test_a_text_that_was_read_before_is_not_read_again(tiny: Checkpoint) -> None:
+    prime = tuple(range(1, 41))
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+
+            async def ask(prime: tuple[int, ...], seed: int) -> tuple[list[int], int]:
+                generation = engine.submit(job(length=30, seed=seed, prime=prime), len(prime))
+                return await read(generation), generation.cached
+
+            first, cached = await ask(prime, 1)
+            assert cached == 0
+            assert await ask(prime, 1) == (first, 39), "all but the last, which is read next"
+            longer = (*prime, 5, 6)
+            assert await ask(longer, 2) == (alone(tiny, job(30, 2, longer)), 39)
+            whole = (*prime, *first)
+            assert await ask(whole, 3) == (alone(tiny, job(30, 3, whole)), 69)
+            assert (await ask(prime[:20], 4))[1] == 0
 
     asyncio.run(scenario())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream, choose_device, choose_precision
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
-from model.sampling import SamplingParams, draw_uniforms
+from model.sampling import SamplingParams, uniforms
+from model.vocabulary import Ids
 from tests.conftest import make_checkpoint
 
 CPU = torch.device("cpu")
@@ -23,7 +25,7 @@ VOCABULARY = len(checkpoint.vocabulary)
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> DecoderStream:
+def texts(draw: st.DrawFn) -> Text:
     prime = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=12))
     length = draw(st.integers(1, 20))
     params = draw(
@@ -36,16 +38,24 @@ def streams(draw: st.DrawFn) -> DecoderStream:
             ]
         )
     )
-    uniforms = draw_uniforms(draw(st.integers(0, 1000)), length)
-    return DecoderStream(np.array(prime, dtype=np.int32), params, uniforms)
+    seed = draw(st.integers(0, 1000))
+    return Text(np.array(prime, dtype=np.int32), length, params, seed)
 
 
-def fresh(stream: DecoderStream) -> DecoderStream:
-    return DecoderStream(stream.prime, stream.params, stream.uniforms)
+class Text(NamedTuple):
+    """What a stream is made of."""
+
+    prime: Ids
+    length: int
+    params: SamplingParams
+    seed: int
+
+    def stream(self) -> DecoderStream:
+        return DecoderStream(*self)
 
 
-def run_alone(decoder: Decoder, stream: DecoderStream) -> list[int]:
-    stream = fresh(stream)
+def run_alone(decoder: Decoder, text: Text) -> list[int]:
+    stream = text.stream()
     decoder.join(stream)
     skip = stream.forced_left
     ids: list[int] = decoder.advance(stream.steps_left)[skip:, 0].tolist()
@@ -53,17 +63,17 @@ def run_alone(decoder: Decoder, stream: DecoderStream) -> list[int]:
     return ids
 
 
-def reference(model: Checkpoint, stream: DecoderStream) -> list[int]:
+def reference(model: Checkpoint, text: Text) -> list[int]:
     """The text by torch's own nn.LSTM, reading everything again for every character."""
     network = model.network()
-    text: list[int] = stream.prime.tolist()
-    for uniform in stream.uniforms:
+    ids: list[int] = text.prime.tolist()
+    for uniform in uniforms(text.seed).random(text.length, dtype=np.float32):
         with torch.no_grad():
-            logits = network(torch.tensor(text).unsqueeze(1))[0][-1, 0]
-        order = logits.argsort(descending=True, stable=True)[: stream.params.top_k]
+            logits = network(torch.tensor(ids).unsqueeze(1))[0][-1, 0]
+        order = logits.argsort(descending=True, stable=True)[: text.params.top_k]
         cumulative = logits[order].softmax(0).cumsum(0)
-        text.append(int(order[int((cumulative <= uniform * cumulative[-1]).sum())]))
-    return text[len(stream.prime) :]
+        ids.append(int(order[int((cumulative <= uniform * cumulative[-1]).sum())]))
+    return ids[len(text.prime) :]
 
 
 @pytest.mark.parametrize("embedding", [None, 8])
@@ -74,8 +84,8 @@ def test_it_computes_what_the_network_computes(layers: int, embedding: int | Non
     decoder = Decoder(model, slots=1)
     for seed in range(5):
         prime = np.arange(1, 2 + 3 * seed, dtype=np.int32)
-        stream = DecoderStream(prime, SamplingParams(), draw_uniforms(seed, 30))
-        assert run_alone(decoder, stream) == reference(model, stream)
+        text = Text(prime, 30, SamplingParams(), seed)
+        assert run_alone(decoder, text) == reference(model, text)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -84,7 +94,7 @@ def test_int8_stays_close_to_the_network(precision: Precision, tiny: Checkpoint)
     ids = np.arange(VOCABULARY, dtype=np.int32)
     with torch.no_grad():
         expected = tiny.network()(torch.from_numpy(ids).long().unsqueeze(1))[0][-1]
-    stream = DecoderStream(ids, SamplingParams(), draw_uniforms(0, 1))
+    stream = DecoderStream(ids, 1, SamplingParams(), 0)
     decoder.join(stream)
     decoder.advance(len(ids) - 1)
     stepper = decoder._stepper
@@ -96,34 +106,33 @@ def test_int8_stays_close_to_the_network(precision: Precision, tiny: Checkpoint)
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @settings(max_examples=40, deadline=None)
-@given(wanted=st.lists(streams(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
+@given(wanted=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
 def test_a_text_does_not_depend_on_its_neighbours(
-    precision: Precision, wanted: list[DecoderStream], seed: int
+    precision: Precision, wanted: list[Text], seed: int
 ) -> None:
     """Streams join and leave at random moments, in random order, with pauses in between."""
     random = Random(seed)
     decoder = Decoder(checkpoint, slots=5, precision=precision)
-    expected = [run_alone(decoder, stream) for stream in wanted]
-    waiting = list(enumerate(wanted))
-    texts: dict[int, list[int]] = {index: [] for index, _ in waiting}
-    number = {id(stream): index for index, stream in waiting}
+    expected = [run_alone(decoder, text) for text in wanted]
+    waiting = [text.stream() for text in wanted]
+    written: dict[DecoderStream, list[int]] = {stream: [] for stream in waiting}
     while waiting or decoder.streams:
         while waiting and len(decoder.streams) < decoder.slots and random.random() < 0.5:
-            decoder.join(waiting.pop(0)[1])
+            decoder.join(waiting.pop(0))
         if not decoder.streams:
             continue
         limit = min(stream.steps_left for stream in decoder.streams)
         skips = [stream.forced_left for stream in decoder.streams]
         ids = decoder.advance(random.randint(1, limit))
         for row, (stream, skip) in enumerate(zip(decoder.streams, skips, strict=True)):
-            texts[number[id(stream)]] += ids[skip:, row].tolist()
+            written[stream] += ids[skip:, row].tolist()
         for stream in list(decoder.streams):
             if stream.steps_left == 0:
                 decoder.leave(stream)
             elif random.random() < 0.1:  # paused: its slot is free for another
                 decoder.leave(stream)
-                waiting.append((number[id(stream)], stream))
-    assert [texts[index] for index in range(len(wanted))] == expected
+                waiting.append(stream)
+    assert list(written.values()) == expected
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -132,12 +141,11 @@ def test_a_text_is_the_same_alone_and_among_63_others_at_full_size(precision: Pr
     decoder = Decoder(model, slots=64, precision=precision)
     prime = np.array([1, 2, 3], dtype=np.int32)
     wanted = [
-        DecoderStream(prime[: 1 + seed % 3], SamplingParams(top_k=None), draw_uniforms(seed, 40))
-        for seed in range(64)
+        Text(prime[: 1 + seed % 3], 40, SamplingParams(top_k=None), seed) for seed in range(64)
     ]
-    expected = [run_alone(decoder, stream) for stream in wanted[:8]]
-    for stream in wanted:
-        decoder.join(stream)
+    expected = [run_alone(decoder, text) for text in wanted[:8]]
+    for text in wanted:
+        decoder.join(text.stream())
     ids = decoder.advance(40)
     for row in range(8):
         skip = len(wanted[row].prime) - 1
@@ -155,14 +163,14 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
 def test_a_full_decoder_takes_no_more() -> None:
     decoder = Decoder(checkpoint, slots=1)
     prime = np.array([1], dtype=np.int32)
-    decoder.join(DecoderStream(prime, SamplingParams(), draw_uniforms(0, 1)))
+    decoder.join(DecoderStream(prime, 1, SamplingParams(), 0))
     with pytest.raises(ValueError, match="1 slots"):
-        decoder.join(DecoderStream(prime, SamplingParams(), draw_uniforms(0, 1)))
+        decoder.join(DecoderStream(prime, 1, SamplingParams(), 0))
 
 
 def test_a_stream_needs_a_first_character() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        DecoderStream(np.array([], dtype=np.int32), SamplingParams(), draw_uniforms(0, 1))
+        DecoderStream(np.array([], dtype=np.int32), 1, SamplingParams(), 0)
 
 
 def test_a_device_that_is_not_there_is_refused_by_name() -> None:
@@ -181,5 +189,5 @@ def test_int8_off_the_cpu_is_refused() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
 def test_a_gpu_writes_what_the_network_computes(tiny: Checkpoint) -> None:
     decoder = Decoder(tiny, slots=4, device=torch.device("cuda"))
-    stream = DecoderStream(np.array([1, 2], dtype=np.int32), SamplingParams(), draw_uniforms(1, 20))
-    assert run_alone(decoder, stream) == reference(tiny, stream)
+    text = Text(np.array([1, 2], dtype=np.int32), 20, SamplingParams(), 1)
+    assert run_alone(decoder, text) == reference(tiny, text)

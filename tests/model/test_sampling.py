@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.errors import SamplingError
-from model.sampling import SamplingParams, SamplingRows, check_seed, draw_uniforms, next_ids
+from model.sampling import SamplingParams, SamplingRows, check_seed, next_ids, uniforms
 
 CPU = torch.device("cpu")
 
@@ -22,9 +22,9 @@ params_strategy = st.builds(
 )
 
 
-def draw(logits: Tensor, params: list[SamplingParams], uniforms: Tensor) -> list[int]:
+def draw(logits: Tensor, params: list[SamplingParams], numbers: Tensor) -> list[int]:
     rows = SamplingRows.of(params, logits.shape[1], CPU)
-    return list(next_ids(logits, uniforms, rows).tolist())
+    return list(next_ids(logits, numbers, rows).tolist())
 
 
 def reference_distribution(logits: Tensor, params: SamplingParams) -> npt.NDArray[np.float64]:
@@ -78,8 +78,8 @@ def test_what_is_drawn_could_be_drawn(params: SamplingParams, seed: int, size: i
 )
 def test_characters_come_as_often_as_they_are_likely(params: SamplingParams) -> None:
     logits = torch.randn(12, generator=torch.Generator().manual_seed(1)) * 2
-    uniforms = (torch.arange(20_000) + 0.5) / 20_000
-    drawn = draw(logits.expand(20_000, -1), [params] * 20_000, uniforms)
+    numbers = (torch.arange(20_000) + 0.5) / 20_000
+    drawn = draw(logits.expand(20_000, -1), [params] * 20_000, numbers)
     frequencies = np.bincount(drawn, minlength=12) / 20_000
     np.testing.assert_allclose(frequencies, reference_distribution(logits, params), atol=2e-4)
 
@@ -90,9 +90,9 @@ def test_a_stream_does_not_depend_on_its_neighbours(
 ) -> None:
     random = torch.Generator().manual_seed(seed)
     logits = torch.randn(len(params), 40, generator=random) * 4
-    uniforms = torch.rand(len(params), generator=random)
-    together = draw(logits, params, uniforms)
-    alone = [draw(logits[i : i + 1], [p], uniforms[i : i + 1])[0] for i, p in enumerate(params)]
+    numbers = torch.rand(len(params), generator=random)
+    together = draw(logits, params, numbers)
+    alone = [draw(logits[i : i + 1], [p], numbers[i : i + 1])[0] for i, p in enumerate(params)]
     assert together == alone
 
 
@@ -112,15 +112,15 @@ def test_the_largest_uniform_stays_inside_the_vocabulary() -> None:
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 300), st.integers(0, 300))
 def test_a_uniform_depends_on_its_seed_and_place_alone(seed: int, some: int, more: int) -> None:
-    shorter, longer = sorted((some, more))
-    uniforms = draw_uniforms(seed, longer)
-    assert uniforms.dtype == np.float32
-    assert ((uniforms >= 0) & (uniforms < 1)).all()
-    np.testing.assert_array_equal(draw_uniforms(seed, shorter), uniforms[:shorter])
+    source = uniforms(seed)
+    pieces = [source.random(count, dtype=np.float32) for count in (some, more)]
+    drawn = np.concatenate(pieces)
+    assert ((drawn >= 0) & (drawn < 1)).all()
+    np.testing.assert_array_equal(uniforms(seed).random(some + more, dtype=np.float32), drawn)
 
 
 def test_the_uniforms_of_a_seed_never_change() -> None:
-    assert draw_uniforms(7, 3).tolist() == pytest.approx(
+    assert uniforms(7).random(3, dtype=np.float32).tolist() == pytest.approx(
         [0.2686386, 0.4688175, 0.9738699], abs=1e-6
     )
 

@@ -86,6 +86,18 @@ class Stepper(nn.Module):
         return torch.stack(steps)
 
     @torch.jit.export
+    def score(
+        self, ids_kS: Tensor, targets_kS: Tensor, hidden_SX: Tensor, cell_SX: Tensor
+    ) -> Tensor:
+        """Reads k characters of S texts; returns the log-probability of each target (k, S)."""
+        scores: list[Tensor] = []
+        for step in range(ids_kS.size(0)):
+            logits_SV = self.output(self.recur(ids_kS[step], hidden_SX, cell_SX))
+            targets_S1 = targets_kS[step].unsqueeze(1)
+            scores.append(logits_SV.log_softmax(dim=-1).gather(1, targets_S1).squeeze(1))
+        return torch.stack(scores)
+
+    @torch.jit.export
     def recur(self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor) -> Tensor:
         """Feeds one character to every stream; returns the top layer's hidden values (S, H)."""
         size = self.size

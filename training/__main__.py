@@ -14,14 +14,14 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.decoder import Decoder, choose_device
+from model.decoder import Decoder, choose_device, choose_precision
 from model.errors import CharstreamError, TrainingError
 from model.network import CharLSTM, NetworkConfig
 from model.sampling import SamplingParams, check_seed
 from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import Ids, Vocabulary
 from training.corpus import PUBLISHED, Corpus, fetch, read_text, split
-from training.evaluation import evaluate
+from training.evaluation import evaluate, evaluate_as_served
 from training.interrupt import Interrupt
 from training.progress import ProgressDisplay
 from training.streams import default_count
@@ -190,14 +190,23 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--text", type=Path, required=True, help="its last tenth is evaluated")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        help="as the service computes at this precision on a CPU; none: as the training does",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     ids = _validation_ids(checkpoint.vocabulary, read_text(options.text))
-    network: CharLSTM = checkpoint.network().to(choose_device(options.device))
-    result = evaluate(network, ids)
+    if options.precision is None:
+        network: CharLSTM = checkpoint.network().to(choose_device(options.device))
+        result = evaluate(network, ids)
+    else:
+        precision = choose_precision(options.precision, torch.device("cpu"))
+        result = evaluate_as_served(checkpoint, ids, precision)
     if options.json:
         figures = dataclasses.asdict(result) | {
             "bits_per_character": result.bits_per_character,

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from model.checkpoint import Checkpoint
+from model.linear import Precision
 from model.network import CharLSTM
+from model.stepper import Stepper, compiled
 from model.vocabulary import Ids
 
 _STEPS_PER_CALL = 2048  # bounds memory; the state is carried, so it changes no result
@@ -57,3 +60,21 @@ def evaluate(network: CharLSTM, ids: Ids, streams: int = 1) -> Evaluation:
         ).item()
     network.train(was_training)
     return Evaluation(nats / (length * streams), length * streams)
+
+
+@torch.inference_mode()
+def evaluate_as_served(checkpoint: Checkpoint, ids: Ids, precision: Precision) -> Evaluation:
+    """As `evaluate` with one stream, by the decoder's own steps at a precision, on the CPU.
+
+    Raises:
+        DeviceError: if the precision is not to be had.
+    """
+    stepper = compiled(Stepper(checkpoint.config, checkpoint.weights, precision))
+    width = checkpoint.config.layers * checkpoint.config.hidden_size
+    hidden, cell = torch.zeros(1, width), torch.zeros(1, width)
+    text = torch.from_numpy(ids.astype(np.int64)).unsqueeze(1)
+    nats = 0.0
+    for first in range(0, len(ids) - 1, _STEPS_PER_CALL):
+        chunk = text[first : first + _STEPS_PER_CALL + 1]
+        nats -= stepper.score(chunk[:-1], chunk[1:], hidden, cell).double().sum().item()
+    return Evaluation(nats / (len(ids) - 1), len(ids) - 1)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.checkpoint import Checkpoint
+from model.linear import Precision
 from model.network import CharLSTM, NetworkConfig
+from tests.model.test_decoder import PRECISIONS
 from training import evaluation
-from training.evaluation import evaluate
+from training.evaluation import evaluate, evaluate_as_served
 
 torch.manual_seed(0)
 network = CharLSTM(NetworkConfig(9, hidden_size=16, dropout=0.9))
@@ -45,6 +48,19 @@ def test_several_streams_estimate_the_same() -> None:
     assert estimate.nats_per_character == pytest.approx(
         evaluate(network, ids).nats_per_character, abs=0.05
     )
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_decoders_steps_predict_alike(
+    precision: Precision, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_STEPS_PER_CALL", 70)
+    text = np.random.default_rng(1).integers(0, len(tiny.vocabulary), 200).astype(np.int32)
+    served = evaluate_as_served(tiny, text, precision)
+    expected = evaluate(tiny.network(), text)
+    assert served.characters == expected.characters
+    tolerance = 1e-5 if precision == "fp32" else 0.05
+    assert served.nats_per_character == pytest.approx(expected.nats_per_character, abs=tolerance)
 
 
 def test_the_shortest_text_can_be_evaluated() -> None:

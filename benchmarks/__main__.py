@@ -15,15 +15,28 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.decoder_rate import decoder_rate
-from benchmarks.http_rate import http_rate, running_service
+from benchmarks.engine_rate import engine_rate
+from benchmarks.http_rate import (
+    RunningService,
+    first_character_seconds,
+    http_rate,
+    running_service,
+)
 from benchmarks.tutorial_loop import tutorial_rate
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.decoder import choose_precision
 from model.linear import Precision, int8_is_available
 
-_TUTORIAL = "the tutorial's loop, 1 stream"
-_HTTP_CHARACTERS = {1: 8000, 64: 1500}  # per stream, for some seconds each
+_STREAMS = (1, 4, 16, 64, 128)
+_TUTORIAL = "the tutorial's loop"
+_PRIME = (
+    "He had not slept all night, and when at last the carriage drew up at the steps of the house, "
+    "she saw"
+)  # 100 characters
+_TRIES = 40  # of the time to first character
 
-Measurement = tuple[str, Callable[[], float]]
+CPU = torch.device("cpu")
+Row = tuple[str, int]  # way, streams
 
 
 def main() -> None:
@@ -31,44 +44,78 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="per decoder figure")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per figure, about")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
-    rates: dict[str, list[float]] = {}
-    with running_service(options.checkpoint) as port:
+    rates: dict[Row, list[float]] = {}
+    with running_service(options.checkpoint, max(_STREAMS)) as service:
         for _ in range(options.rounds):  # in turn, so that a machine's drift hits all alike
-            for name, measure in _measurements(checkpoint, port, options.seconds):
-                rates.setdefault(name, []).append(measure())
-    _print(checkpoint, {name: statistics.median(values) for name, values in rates.items()})
+            for row, measure in _measurements(checkpoint, service, options.seconds):
+                rates.setdefault(row, []).append(measure())
+        medians = {row: statistics.median(values) for row, values in rates.items()}
+        console = Console(soft_wrap=True)
+        console.print(f"\n{_machine()}\n{_model(checkpoint)}\n", highlight=False)
+        _print_rates(console, medians)
+        _print_latencies(console, service)
+        console.print(
+            f"ready {service.start_seconds:.1f} s after its start; "
+            f"{service.resident_megabytes():.0f} MB resident after all this",
+            highlight=False,
+        )
 
 
-def _measurements(checkpoint: Checkpoint, port: int, seconds: float) -> Iterator[Measurement]:
-    yield _TUTORIAL, partial(tutorial_rate, checkpoint, 400)
+def _measurements(
+    checkpoint: Checkpoint, service: RunningService, seconds: float
+) -> Iterator[tuple[Row, Callable[[], float]]]:
+    yield (_TUTORIAL, 1), partial(tutorial_rate, checkpoint, round(200 * seconds))
     for precision in _precisions():
-        for streams in (1, 16, 64):
+        for streams in _STREAMS:
             measure = partial(decoder_rate, checkpoint, precision, streams, seconds)
-            yield f"decoder, {precision}, {_count(streams)}", measure
-    for streams, characters in _HTTP_CHARACTERS.items():
-        measure = partial(http_rate, port, streams, characters)
-        yield f"service over HTTP, {_count(streams)}", measure
+            yield (f"decoder, {precision}", streams), measure
+    served = choose_precision("auto", CPU)
+    for streams in _STREAMS:
+        length = _length(streams, seconds)
+        yield (
+            (f"engine, {served}", streams),
+            partial(engine_rate, checkpoint, served, streams, length),
+        )
+        yield ("service over HTTP", streams), partial(http_rate, service.port, streams, length)
+
+
+def _length(streams: int, seconds: float) -> int:
+    """Characters per stream that take about so long on a machine of 2023."""
+    return round(seconds * min(3000, 15_000 / streams))
 
 
 def _precisions() -> list[Precision]:
-    return ["fp32", "int8"] if int8_is_available(torch.device("cpu")) else ["fp32"]
+    return ["fp32", "int8"] if int8_is_available(CPU) else ["fp32"]
 
 
-def _count(streams: int) -> str:
-    return f"{streams} stream" if streams == 1 else f"{streams} streams"
+def _print_rates(console: Console, rates: dict[Row, float]) -> None:
+    table = Table("way", title="characters per second", title_justify="left")
+    for streams in _STREAMS:
+        table.add_column(f"{streams} stream{'s' * (streams > 1)}", justify="right")
+    tutorial = rates[_TUTORIAL, 1]
+    for way in dict.fromkeys(way for way, _ in rates):
+        cells = [
+            f"{rates[way, s]:,.0f} ({rates[way, s] / tutorial:.1f}x)" if (way, s) in rates else ""
+            for s in _STREAMS
+        ]
+        table.add_row(way, *cells)
+    engine = f"engine, {choose_precision('auto', CPU)}"
+    kept = [rates["service over HTTP", s] / rates[engine, s] for s in _STREAMS]
+    table.add_row("kept over HTTP", *(f"{share:.0%}" for share in kept))
+    console.print(table)
 
 
-def _print(checkpoint: Checkpoint, rates: dict[str, float]) -> None:
-    table = Table(title=f"{_machine()}; {_model(checkpoint)}", title_justify="left")
-    table.add_column("way")
-    table.add_column("char/s", justify="right")
-    table.add_column("x tutorial", justify="right")
-    for name, rate in rates.items():
-        table.add_row(name, f"{rate:,.0f}", f"{rate / rates[_TUTORIAL]:.1f}")
-    Console().print(table)
+def _print_latencies(console: Console, service: RunningService) -> None:
+    title = f"ms to the first character, prime of {len(_PRIME)} characters"
+    table = Table("among", "p50", "p99", title=title, title_justify="left")
+    for streams in _STREAMS:
+        seconds = first_character_seconds(service.port, streams, _PRIME, _TRIES)
+        quantiles = (seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)])
+        table.add_row(f"{streams - 1} others", *(f"{value * 1000:.1f}" for value in quantiles))
+    console.print(table)
 
 
 def _machine() -> str:

@@ -12,28 +12,48 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 _TOKEN = b'data: {"token": "'  # once in every event: quotes inside of a token are escaped
 _START_SECONDS = 60
 
 
+@dataclass(frozen=True)
+class RunningService:
+    """A server of ours."""
+
+    port: int
+    pid: int
+    start_seconds: float  # from its start to ready
+
+    def resident_megabytes(self) -> float:
+        """Resident memory of the server's process; Linux only."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("the system does not tell a process's memory")
+
+
 @contextmanager
-def running_service(checkpoint: Path) -> Iterator[int]:
-    """Starts the service; gives its port."""
+def running_service(checkpoint: Path, streams: int) -> Iterator[RunningService]:
+    """Starts the service with that many slots and waits until it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     environment = os.environ | {
         "CHARSTREAM_CHECKPOINT": str(checkpoint),
         "CHARSTREAM_PORT": str(port),
+        "CHARSTREAM_MAX_STREAMS": str(streams),
     }
+    began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "app"], env=environment, stderr=subprocess.DEVNULL
     )
     try:
-        _wait_until_ready(port)
-        yield port
+        _wait_until_ready(port, began + _START_SECONDS)
+        yield RunningService(port, process.pid, time.monotonic() - began)
     finally:
         process.terminate()
         process.wait()
@@ -42,6 +62,11 @@ def running_service(checkpoint: Path) -> Iterator[int]:
 def http_rate(port: int, streams: int, characters: int) -> float:
     """Characters per second, all streams together, counted as the client has them."""
     return asyncio.run(_http_rate(port, streams, characters))
+
+
+def first_character_seconds(port: int, streams: int, prime: str, tries: int) -> list[float]:
+    """Sorted times from a request to its first character, beside streams that never pause."""
+    return asyncio.run(_first_character_seconds(port, streams, prime, tries))
 
 
 async def _http_rate(port: int, streams: int, characters: int) -> float:
@@ -53,20 +78,50 @@ async def _http_rate(port: int, streams: int, characters: int) -> float:
     return streams * characters / seconds
 
 
+async def _first_character_seconds(port: int, streams: int, prime: str, tries: int) -> list[float]:
+    others = [asyncio.ensure_future(_read_stream(port, 100_000, n)) for n in range(streams - 1)]
+    await asyncio.sleep(0.5)
+    seconds = []
+    for number in range(tries):
+        began = time.perf_counter()
+        # Another first character each time, so that nothing is found in the prefix cache.
+        reader, writer = await _open(port, 1, number, _rotated(prime, number))
+        await reader.readuntil(_TOKEN)
+        seconds.append(time.perf_counter() - began)
+        writer.close()
+        await asyncio.sleep(0.02)
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    return sorted(seconds)
+
+
+def _rotated(text: str, by: int) -> str:
+    return text[by % len(text) :] + text[: by % len(text)]
+
+
 async def _read_stream(port: int, characters: int, seed: int) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    path = f"/generate?length={characters}&seed={seed}&prime=%0A"
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    reader, writer = await _open(port, characters, seed, "\n")
     count, tail = 0, b""
-    while data := await reader.read(1 << 16):
-        count += (tail + data).count(_TOKEN)
-        tail = (tail + data)[-len(_TOKEN) + 1 :]
-    writer.close()
+    try:
+        while data := await reader.read(1 << 16):
+            count += (tail + data).count(_TOKEN)
+            tail = (tail + data)[-len(_TOKEN) + 1 :]
+    finally:
+        writer.close()
     return count
 
 
-def _wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+async def _open(
+    port: int, characters: int, seed: int, prime: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    path = f"/generate?length={characters}&seed={seed}&prime={quote(prime)}"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return reader, writer
+
+
+def _wait_until_ready(port: int, deadline: float) -> None:
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready"):

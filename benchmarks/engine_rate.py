@@ -1,0 +1,41 @@
+"""The engine without HTTP: its thread makes texts, an event loop takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+
+from app.engine import Engine, Generation, Job
+from app.prefix_cache import PrefixCache
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from model.linear import Precision
+from model.sampling import SamplingParams
+
+
+def engine_rate(
+    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int
+) -> float:
+    """Characters per second, all streams together, as their readers have them."""
+    return asyncio.run(_engine_rate(checkpoint, precision, streams, characters))
+
+
+async def _engine_rate(
+    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int
+) -> float:
+    engine = Engine(Decoder(checkpoint, streams, precision=precision), 0, PrefixCache(0))
+    engine.start()
+    prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
+    jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]
+    began = time.perf_counter()
+    await asyncio.gather(*(_read(engine.submit(job, 1)) for job in jobs))
+    seconds = time.perf_counter() - began
+    engine.stop()
+    return streams * characters / seconds
+
+
+async def _read(generation: Generation) -> None:
+    async for _ in generation:
+        pass

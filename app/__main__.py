@@ -13,7 +13,7 @@ from app.service import Service
 from app.settings import Settings
 from model.errors import CharstreamError
 
-_AFTER_DRAIN_SECONDS = 5  # for the last frames to leave
+_AFTER_DRAIN_SECONDS = 2  # for the last frames to leave
 
 
 class Server(uvicorn.Server):

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
+_bearer = HTTPBearer(auto_error=False, description="Needed where CHARSTREAM_API_KEYS is set.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
-def bearer_key_check(keys: frozenset[str]) -> Callable[[str | None], None]:
+
+def bearer_key_check(keys: frozenset[str]) -> Callable[[Credentials], Awaitable[None]]:
     """A dependency that answers 401 unless a request carries one of the keys, if there are any."""
     known = [key.encode() for key in keys]
 
-    def check(authorization: Annotated[str | None, Header()] = None) -> None:
+    async def check(credentials: Credentials) -> None:
         if not known:
             return
-        scheme, _, key = (authorization or "").partition(" ")
+        given = credentials.credentials.strip().encode() if credentials else b""
         # Every key is compared, each in constant time, so that the time tells nothing.
-        matches = [secrets.compare_digest(key.strip().encode(), k) for k in known]
-        if scheme.lower() != "bearer" or not any(matches):
+        matches = [secrets.compare_digest(given, key) for key in known]
+        if not any(matches):
             detail = "a valid key is needed: send the header Authorization: Bearer KEY"
             raise HTTPException(401, detail, headers={"WWW-Authenticate": "Bearer"})
 

@@ -53,6 +53,7 @@ class Job:
     params: SamplingParams
     seed: int
     stops: tuple[tuple[int, ...], ...] = ()
+    prime_characters: int = 0  # of the user's prime, which may be empty where `prime` is not
 
 
 @dataclass(eq=False)
@@ -64,7 +65,6 @@ class Generation:
     """
 
     job: Job
-    prime_characters: int  # of the user's prime, which may be empty where job.prime is not
     _engine: Engine
     submitted: float = field(default_factory=time.monotonic)
     admitted: float | None = None
@@ -227,7 +227,7 @@ class Engine:
             self._drain_deadline = time.monotonic() + seconds
             self._wake.notify()
 
-    def submit(self, job: Job, prime_characters: int) -> Generation:
+    def submit(self, job: Job) -> Generation:
         """Queues a job.
 
         Raises:
@@ -237,7 +237,7 @@ class Engine:
         with self._wake:
             self.check_ready()
             self._check_room()
-            generation = Generation(job, prime_characters, self)
+            generation = Generation(job, self)
             self._waiting.append(generation)
             self._wake.notify()
         return generation
@@ -327,11 +327,15 @@ class Engine:
         with self._wake:
             while not self._stopping and self._drain_seconds_left() != 0:
                 self._drop_cancelled()
-                self._fill_slots()
+                admitted = self._fill_slots()
                 if self._active:
-                    return True
+                    break
                 self._wake.wait(self._drain_seconds_left())
-            return False
+            else:
+                return False
+        for generation in admitted:
+            self._join(generation)
+        return True
 
     def _step(self) -> None:
         active = list(self._active)
@@ -350,6 +354,9 @@ class Engine:
         with self._wake:
             for delivery in deliveries:
                 self._settle(delivery)
+        for delivery in deliveries:
+            if delivery.finish_reason == "length":
+                self._keep(delivery.generation)
         self._deliver([d for d in deliveries if d.ids or d.finish_reason is not None])
 
     def _choose_steps(self) -> int:
@@ -367,9 +374,7 @@ class Engine:
         generation = delivery.generation
         if delivery.finish_reason is not None:
             self._remove(generation)
-            if delivery.finish_reason == "length":
-                self._keep(generation)
-        elif generation.unread >= _MAILBOX:
+        elif generation.unread >= _MAILBOX and not generation.cancelled:
             self._remove(generation)
             generation.paused = True
             self._paused.append(generation)
@@ -391,21 +396,23 @@ class Engine:
         for generation in [g for g in self._active if g.cancelled]:
             self._remove(generation)
 
-    def _fill_slots(self) -> None:
+    def _fill_slots(self) -> list[Generation]:
+        admitted = []
         while len(self._active) < self._decoder.slots and (self._resuming or self._waiting):
             generation = (self._resuming or self._waiting).popleft()
-            if generation.admitted is None:
-                generation.admitted = time.monotonic()
-                self._recall(generation)
-            self._decoder.join(generation.stream)
             self._active.append(generation)
+            admitted.append(generation)
+        return admitted
 
-    def _recall(self, generation: Generation) -> None:
-        """Spares a generation the beginning of its prime that has been read before."""
-        read, state = self._cache.longest(generation.job.prime)
-        if state is not None:
-            generation.stream.skip(read, state)
-            generation.cached = read
+    def _join(self, generation: Generation) -> None:
+        """Brings a generation into the decoder, past what has been read of its prime before."""
+        if generation.admitted is None:
+            generation.admitted = time.monotonic()
+            read, state = self._cache.longest(generation.job.prime)
+            if state is not None:
+                generation.stream.skip(read, state)
+                generation.cached = read
+        self._decoder.join(generation.stream)
 
     def _drain_seconds_left(self) -> float | None:
         if self._drain_deadline is None:

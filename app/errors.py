@@ -12,6 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from app.schemas import ErrorBody, FieldError
 from model.errors import (
@@ -19,7 +21,6 @@ from model.errors import (
     DrainingError,
     EngineError,
     QueueFullError,
-    SamplingError,
     UnknownCharacterError,
 )
 
@@ -27,13 +28,15 @@ logger = logging.getLogger("charstream")
 
 _DRAIN_RETRY_SECONDS = 5  # by then another replica, or the next version, should answer
 
+_SHOWN = 10  # fields at fault; a body may have many more
+
 # Exception -> status and code; the first that fits counts.
 _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (UnknownCharacterError, 422, "unknown_character"),
-    (SamplingError, 422, "invalid_field"),
     (QueueFullError, 503, "queue_full"),
     (DrainingError, 503, "draining"),
     (EngineError, 503, "engine_failed"),
+    (CharstreamError, 500, "internal"),
 )
 _CODES = {
     400: "malformed",
@@ -42,6 +45,15 @@ _CODES = {
     405: "method_not_allowed",
     413: "body_too_large",
 }
+
+
+def code_of(error: CharstreamError) -> str:
+    """The word for an error that goes with its message."""
+    return _status_and_code(error)[1]
+
+
+def _status_and_code(error: CharstreamError) -> tuple[int, str]:
+    return next((status, code) for kind, status, code in _TABLE if isinstance(error, kind))
 
 
 class InvalidFieldError(CharstreamError):
@@ -69,8 +81,10 @@ def validation_response(errors: Sequence[Any], known: Sequence[str] = ()) -> JSO
     if any(error["type"] == "json_invalid" for error in errors):
         reason = _ascii(errors[0]["msg"].removeprefix("Invalid JSON: "))
         return error_response(400, "malformed", f"the body is not JSON: {reason}")
-    fields = [_field_error(error, known) for error in errors]
-    return error_response(422, "invalid_field", "; ".join(map(_sentence, fields)), fields)
+    fields = [_field_error(error, known) for error in errors[:_SHOWN]]
+    rest = len(errors) - len(fields)
+    detail = "; ".join(map(_sentence, fields)) + (f"; and {rest} more" if rest > 0 else "")
+    return error_response(422, "invalid_field", detail, fields)
 
 
 def install(app: FastAPI) -> None:
@@ -78,6 +92,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CharstreamError, _on_charstream_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(ValidationError, _on_validation_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
 
@@ -86,16 +101,17 @@ async def _on_charstream_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, CharstreamError)
     if isinstance(error, InvalidFieldError):
         return error_response(422, "invalid_field", str(error), [error.error])
+    status, code = _status_and_code(error)
     if isinstance(error, UnknownCharacterError):
-        field = FieldError(
-            field="prime", value=_show("".join(error.characters)), message=str(error)
-        )
-        return error_response(422, "unknown_character", f"prime: {error}", [field])
-    status, code = next(
-        ((status, code) for kind, status, code in _TABLE if isinstance(error, kind)),
-        (500, "internal"),
-    )
+        value = _show("".join(error.characters[:_SHOWN]))
+        field = FieldError(field="prime", value=value, message=str(error))
+        return error_response(status, code, f"prime: {error}", [field])
     return error_response(status, code, str(error), headers=_retry_header(error))
+
+
+async def _on_disconnect(_: Request, error: Exception) -> Response:
+    logger.debug("a client went away while it sent a request", exc_info=error)
+    return Response(status_code=400)  # which nobody will see
 
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:

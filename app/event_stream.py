@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.engine import Generation
+from app.errors import code_of
 from app.schemas import Done
 from model.errors import EngineError
+from model.sampling import MAX_SEED
 from model.vocabulary import Vocabulary
+
+logger = logging.getLogger("charstream")
 
 PING_SECONDS = 15.0  # a silent stream says that it is alive, for proxies' sake
 
+_EVENT_ID = re.compile(r"(0|[1-9a-f][0-9a-f]{0,15})-([1-9][0-9]{0,17})")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -60,15 +68,14 @@ class Position:
 
     @classmethod
     def parse(cls, event_id: str) -> Position:
-        """Raises ValueError if it is not an event's id."""
-        seed, _, characters = event_id.partition("-")
-        if not (_is_hex(seed) and characters.isascii() and characters.isdigit()):
+        """Raises ValueError if it is not an id that an event can have."""
+        match = _EVENT_ID.fullmatch(event_id)
+        if match is None:
             raise ValueError(event_id)
-        return cls(int(seed, 16), int(characters[:18]))
-
-
-def _is_hex(text: str) -> bool:
-    return 0 < len(text) <= 16 and all(character in "0123456789abcdef" for character in text)
+        position = cls(int(match[1], 16), int(match[2]))
+        if position.seed > MAX_SEED:
+            raise ValueError(event_id)
+        return position
 
 
 class EventStreamResponse(StreamingResponse):
@@ -83,6 +90,8 @@ class EventStreamResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except (OSError, RuntimeError, ClientDisconnect):
+            logger.debug("a client went away", exc_info=True)  # which is its right
         finally:
             self._generation.cancel()
 
@@ -104,18 +113,22 @@ async def event_stream(
         describe: the `done` event of a finished generation.
     """
     seed = generation.job.seed
+    pending = list(ids)
     try:
-        while ids or generation.finished is None:
-            if ids:
-                yield frames.tokens(seed, sent + 1, ids)
-                sent += len(ids)
+        while True:
+            if pending:
+                yield frames.tokens(seed, sent + 1, pending)
+                sent += len(pending)
             try:
                 async with asyncio.timeout(PING_SECONDS):
-                    ids = await generation.take()
+                    pending = await generation.take()
             except TimeoutError:
+                pending = []
                 yield b": ping\n\n"
-                ids = []
+                continue
+            if not pending:
+                break
     except EngineError as error:
-        yield frames.error(str(error), "engine_failed")
+        yield frames.error(str(error), code_of(error))
         return
     yield frames.done(describe(generation))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -21,7 +20,6 @@ from app.settings import Settings
 from model.checkpoint import load_checkpoint
 from model.decoder import Decoder, choose_device, choose_precision
 
-_STATIC = Path(__file__).parent / "static"
 _BYTES_PER_CHARACTER = 12  # of a prime in JSON: an escaped surrogate pair
 _BYTES_BESIDE_PRIME = 64 * 1024
 
@@ -49,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(
         routes.protected, dependencies=[Depends(bearer_key_check(settings.api_keys))]
     )
-    app.mount("/", StaticFiles(directory=_STATIC, html=True), name="static")
+    app.mount("/static", StaticFiles(directory=routes.STATIC), name="static")
     app.add_middleware(
         BodyLimit, limit=settings.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 
 from app.engine import Generation
@@ -17,11 +18,13 @@ from app.event_stream import EventStreamResponse, Position, event_stream
 from app.schemas import ErrorBody, GenerateRequest, GenerateResponse, Health, Info
 from app.service import Service
 
+STATIC = Path(__file__).parent / "static"
+
 public = APIRouter()
 protected = APIRouter(responses={401: {"model": ErrorBody, "description": "No or a wrong key."}})
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
@@ -93,13 +96,22 @@ async def info(service: ServiceDependency) -> Info:
     return service.info()
 
 
-@public.get("/health/live", summary="Whether the process works")
+@public.head("/", include_in_schema=False)
+@public.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """The page that streams into the browser."""
+    return FileResponse(STATIC / "index.html")
+
+
+@public.head("/health/live", include_in_schema=False)
+@public.get("/health/live", summary="Whether the process works", responses={503: _ERRORS[503]})
 async def live(service: ServiceDependency) -> Health:
     """200 as long as the process can serve; 503 when only a restart helps."""
     service.engine.check_alive()
     return Health(status="live")
 
 
+@public.head("/health/ready", include_in_schema=False)
 @public.get(
     "/health/ready",
     summary="Whether the model is loaded and new requests are taken",
@@ -112,7 +124,7 @@ async def ready(service: ServiceDependency) -> Health:
 
 
 async def _whole(request: Request, service: Service, wanted: GenerateRequest) -> Response:
-    generation = service.submit(wanted)
+    generation = service.engine.submit(service.job(wanted))
     try:
         ids = await _unless_gone(request, _read_to_end(generation))
     finally:
@@ -130,9 +142,10 @@ async def _stream(
     request: Request, service: Service, wanted: GenerateRequest, last_event_id: str | None
 ) -> Response:
     resumed = _position(last_event_id)
+    job = service.job(wanted, resumed)
     if resumed is not None and resumed.characters >= wanted.length:
         return Response(status_code=204)
-    generation = service.submit(wanted, resumed)
+    generation = service.engine.submit(job)
     ids: list[int] | None = []
     sent = resumed.characters if resumed else 0
     if sent:

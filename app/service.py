@@ -45,21 +45,25 @@ class Service:
     def vocabulary(self) -> Vocabulary:
         return self.checkpoint.vocabulary
 
-    def submit(self, request: GenerateRequest, resumed: Position | None = None) -> Generation:
-        """Queues a request.
+    def job(self, request: GenerateRequest, resumed: Position | None = None) -> Job:
+        """What the engine is to do for a request.
 
         Raises:
             InvalidFieldError: if a field is over this server's limit, or the seed contradicts
                 the position that the client resumes from.
             UnknownCharacterError: if the prime has characters that the model does not know.
-            EngineError: if there is no place for it.
         """
         self._check_limits(request)
         seed = self._seed(request, resumed)
         prime = self._prime_ids(request)
-        start = prime if len(prime) else self._empty_prime()
-        job = Job(start, request.length, request.sampling, seed, self._stops(request))
-        return self.engine.submit(job, prime_characters=len(prime))
+        return Job(
+            prime=prime if len(prime) else self._empty_prime(),
+            length=request.length,
+            params=request.sampling,
+            seed=seed,
+            stops=self._stops(request),
+            prime_characters=len(prime),
+        )
 
     def describe(self, generation: Generation) -> Done:
         """The account of a finished generation."""
@@ -68,7 +72,7 @@ class Service:
             finish_reason=generation.finish_reason,
             seed=generation.job.seed,
             usage=Usage(
-                prime_characters=generation.prime_characters,
+                prime_characters=generation.job.prime_characters,
                 cached_characters=generation.cached,
                 generated_characters=generation.generated,
             ),

@@ -30,7 +30,7 @@ async def _engine_rate(
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]
     began = time.perf_counter()
-    await asyncio.gather(*(_read(engine.submit(job, 1)) for job in jobs))
+    await asyncio.gather(*(_read(engine.submit(job)) for job in jobs))
     seconds = time.perf_counter() - began
     engine.stop()
     return streams * characters / seconds

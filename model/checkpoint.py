@@ -53,12 +53,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Writes a checkpoint atomically.
 
     Raises:
-        CheckpointError: if the weights do not fit the config, or the file cannot be written.
+        CheckpointError: if the weights do not fit the config or are not finite, or the file
+            cannot be written.
     """
     weights = {name: tensor.detach().cpu().float() for name, tensor in checkpoint.weights.items()}
     weights = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    _check_shapes(checkpoint.config, found, path)
+    check_weights(checkpoint.config, weights, path)
     metadata = {
         "format_version": FORMAT_VERSION,
         "config": json.dumps(checkpoint.config.as_dict()),
@@ -93,7 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: no such file") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file: {error}") from error
-    _check_values(weights, path)
+    check_weights(config, weights, path)
     digest = _digest(metadata, weights)
     if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
@@ -119,6 +119,9 @@ def _read_metadata(
             f"the config says {config.vocabulary_size}"
         )
     training = _json(metadata.get("training", "{}"), "training", dict, path)
+    loss = training.get("validation_loss")
+    if loss is not None and (isinstance(loss, bool) or not isinstance(loss, int | float)):
+        raise CheckpointError(f"{path}: validation_loss must be a number, got {loss!r:.40}")
     return config, vocabulary, training
 
 
@@ -167,7 +170,9 @@ def _check_shapes(config: NetworkConfig, found: Mapping[str, tuple[int, ...]], p
         raise CheckpointError(f"{path}: tensors differ from the config: {'; '.join(differences)}")
 
 
-def _check_values(weights: Mapping[str, Tensor], path: Path) -> None:
+def check_weights(config: NetworkConfig, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raises CheckpointError, naming the file, unless the weights are those of such a network."""
+    _check_shapes(config, {name: tuple(tensor.shape) for name, tensor in weights.items()}, path)
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32:
             raise CheckpointError(f"{path}: {name} is {tensor.dtype}, expected torch.float32")

@@ -39,12 +39,13 @@ class UnknownCharacterError(CharstreamError):
     def __init__(self, characters: Sequence[str], positions: Sequence[int]) -> None:
         self.characters = tuple(characters)
         self.positions = tuple(positions)
+        shown = zip(self.characters[: self.shown], self.positions, strict=False)
         named = [
             f"{character!a} (U+{ord(character):04X}) at position {position}"
-            for character, position in zip(self.characters, self.positions, strict=True)
+            for character, position in shown
         ]
-        rest = len(named) - self.shown
-        listing = ", ".join(named[: self.shown]) + (f" and {rest} more" if rest > 0 else "")
+        rest = len(self.characters) - len(named)
+        listing = ", ".join(named) + (f" and {rest} more" if rest > 0 else "")
         super().__init__(f"characters that the model's vocabulary lacks: {listing}")
 
 
@@ -88,4 +89,4 @@ class DrainingError(EngineError):
     """The service is shutting down and takes no new streams."""
 
     def __init__(self) -> None:
-        super().__init__("the service is shutting down and takes no new streams")
+        super().__init__("the service is shutting down")

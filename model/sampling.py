@@ -109,11 +109,11 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     if top_p is not None:
         limit_S1 = top_p * cumulative_SV.gather(1, last_S1)
         before_SV = cumulative_SV - probabilities_SV
-        reached_S1 = (_count(before_SV < limit_S1) - 1).clamp_min(0)  # a tiny top_p rounds to 0
-        last_S1 = torch.minimum(last_S1, reached_S1)
+        last_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
     if min_p is not None:
         limit_S1 = min_p * probabilities_SV[:, :1]
         last_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
+    last_S1 = last_S1.clamp_min(0)  # a tiny top_p rounds to 0, and absurd weights give no numbers
     target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
     picked_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
     return order_SV.gather(1, picked_S1).squeeze(1)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, check_weights
 from model.errors import CheckpointError, VocabularyError
 from model.network import NetworkConfig
 from model.vocabulary import Vocabulary
@@ -43,6 +43,7 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
         )
     except (TypeError, ValueError, VocabularyError) as error:
         raise CheckpointError(f"{path}: {error}") from error
+    check_weights(config, weights, path)
     return Checkpoint(config, vocabulary, weights, {"imported_from": path.name}, path.stem)
 
 
@@ -60,7 +61,9 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _rename(state: object, path: Path) -> dict[str, Tensor]:
-    if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
         raise CheckpointError(f"{path}: its state_dict does not hold tensors by name")
     return {
         name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor.float()

@@ -111,7 +111,7 @@ def _train(options: argparse.Namespace) -> int:
         )
         return 130
     console.print(
-        f"Best validation loss {trainer.best_loss:.4f} nats per character: {trainer.best_path}",
+        f"Validation loss {trainer.final_loss:.4f} nats per character: {trainer.best_path}",
         highlight=False,
         soft_wrap=True,
     )
@@ -158,7 +158,9 @@ def _show_run(console: Console, trainer: Trainer) -> None:
             if isinstance(event, Update):
                 display.update(event)
             else:
-                display.validated(event, _sample_text(trainer))
+                sample = _sample_text(trainer)
+                display.validated(event, sample)
+                _keep_sample(trainer, sample)
             if interrupt.requested:
                 break
 
@@ -169,6 +171,12 @@ def _sample_text(trainer: Trainer) -> str:
         trainer.network.config, corpus.vocabulary, trainer.averaged_network().state_dict()
     )
     return _write(checkpoint, "", _SAMPLE_CHARACTERS, _SAMPLING, trainer.step, trainer.device)
+
+
+def _keep_sample(trainer: Trainer, sample: str) -> None:
+    folder = trainer.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    (folder / f"step-{trainer.step:07}.txt").write_text(sample, encoding="utf-8")
 
 
 def _write(

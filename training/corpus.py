@@ -119,8 +119,7 @@ def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
             download is not the published text.
     """
     if source is not None:
-        read_text(source)  # refuses what could not be trained on
-        return _store(source.read_bytes(), destination)
+        return _store(read_text(source).encode(), destination)
     if name not in PUBLISHED:
         raise CorpusError(f"corpus {name!r} is unknown; known are {', '.join(sorted(PUBLISHED))}")
     published = PUBLISHED[name]

@@ -15,7 +15,11 @@ from model.network import CharLSTM
 from model.stepper import Stepper, compiled
 from model.vocabulary import Ids
 
-_STEPS_PER_CALL = 2048  # bounds memory; the state is carried, so it changes no result
+# Scores held at a time, which bounds memory; the state is carried, so it changes no result.
+_SCORES_PER_CALL = 1 << 20
+
+
+_STEPS_PER_CALL = 2048  # of the decoder
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,14 @@ def evaluate(network: CharLSTM, ids: Ids, streams: int = 1) -> Evaluation:
     """
     streams = max(1, min(streams, (len(ids) - 1) // 2))
     length = (len(ids) - 1) // streams
+    steps_per_call = max(1, _SCORES_PER_CALL // (streams * network.config.vocabulary_size))
     device = network.output.weight.device
     starts = np.arange(streams) * length
     was_training = network.training
     network.eval()
     state, nats = None, 0.0
-    for first in range(0, length, _STEPS_PER_CALL):
-        steps = np.arange(first, min(first + _STEPS_PER_CALL, length) + 1)
+    for first in range(0, length, steps_per_call):
+        steps = np.arange(first, min(first + steps_per_call, length) + 1)
         chunk = torch.from_numpy(ids[steps[:, None] + starts].astype(np.int64)).to(device)
         logits, state = network(chunk[:-1], state)
         nats += F.cross_entropy(

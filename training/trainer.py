@@ -7,11 +7,14 @@ average of the weights, which is what is validated and saved.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import io
 import json
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.atomic_file import replacing
-from model.checkpoint import Checkpoint, save_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import TrainingError
 from model.network import CharLSTM, NetworkConfig
 from training.corpus import Corpus
@@ -30,7 +33,7 @@ from training.evaluation import evaluate
 from training.streams import Streams
 
 STATE_SECONDS = 15.0  # at most this much work is lost to a kill
-_VALIDATION_STREAMS = 32  # a faster estimate than the yardstick's single stream
+_VALIDATION_STREAMS = 32  # a faster and slightly higher estimate than the yardstick's single one
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         ranges = {
-            "epochs": (self.epochs > 0, "above 0"),
+            "epochs": (0 < self.epochs <= 1e6, "above 0 and at most a million"),
             "streams": (self.streams >= 1, "at least 1"),
             "steps": (self.steps >= 1, "at least 1"),
             "learning_rate": (self.learning_rate > 0, "above 0"),
@@ -59,7 +62,7 @@ class TrainingConfig:
             "clip": (self.clip > 0, "above 0"),
             "averaging": (0 <= self.averaging < 1, "at least 0 and below 1"),
             "validations": (self.validations >= 1, "at least 1"),
-            "seed": (self.seed >= 0, "at least 0"),
+            "seed": (0 <= self.seed < 2**63, "at least 0 and below 2^63"),
         }
         for name, (fits, bound) in ranges.items():
             if not fits:
@@ -133,7 +136,8 @@ class Trainer:
         )
         self._state = self.network.zero_state(config.streams)
         self.step = 0
-        self.best_loss = math.inf
+        self.best_loss = math.inf  # an estimate, over 32 streams
+        self.final_loss = math.nan  # of the best weights, over one stream, once the run has ended
         self._losses: list[float] = []  # since the last validation
         self._seconds = 0.0
         self._prepare_folder(resume)
@@ -182,14 +186,10 @@ class Trainer:
                 yield update
                 if validation:
                     yield validation
+            self._record_yardstick()
         except GeneratorExit:
             self._save_state()
             raise
-        except OSError as error:
-            raise TrainingError(
-                f"{self.folder}: cannot be written: {error.strerror}. The state saved last is "
-                "whole: make room and go on with --resume"
-            ) from error
 
     def _update(self) -> Update:
         config, step = self.config, self.step
@@ -241,7 +241,7 @@ class Trainer:
 
     def averaged_network(self) -> CharLSTM:
         """A network with the averaged weights, in evaluation mode."""
-        network = CharLSTM(self.network.config).to(self.device)
+        network = copy.deepcopy(self.network)  # draws no random number, as a new one would
         network.load_state_dict(self._average)
         return network.eval()
 
@@ -259,9 +259,18 @@ class Trainer:
         training_loss = sum(self._losses) / len(self._losses)
         self._losses.clear()
         validation = Validation(self.step, self.epoch, training_loss, loss, best, self._seconds)
-        with (self.folder / "metrics.jsonl").open("a") as file:
+        path = self.folder / "metrics.jsonl"
+        with _explaining_full_disk(self.folder), path.open("a") as file:
             file.write(json.dumps(asdict(validation)) + "\n")
         return validation
+
+    def _record_yardstick(self) -> None:
+        """Puts the yardstick's loss of the best weights into their record, for the estimate's."""
+        best = load_checkpoint(self.best_path)
+        loss = evaluate(best.network().to(self.device), self.corpus.validation).nats_per_character
+        record = {**best.training, "validation_loss": loss}
+        save_checkpoint(dataclasses.replace(best, training=record), self.best_path)
+        self.final_loss = loss
 
     # Saved state -------------------------------------------------------------
 
@@ -310,7 +319,7 @@ class Trainer:
         }
         content = io.BytesIO()  # torch.save to a file hides the system's error
         torch.save(state, content)
-        with replacing(self._state_path) as file:
+        with _explaining_full_disk(self.folder), replacing(self._state_path) as file:
             file.write(content.getbuffer())
         return time.monotonic()
 
@@ -347,7 +356,26 @@ class Trainer:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         with replacing(path) as file:
-            file.writelines(x.encode() for x in lines if json.loads(x)["step"] <= step)
+            file.writelines(line.encode() for line in lines if _step_of(line) <= step)
+
+
+@contextmanager
+def _explaining_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: cannot be written: {error.strerror}. The state saved last is whole: "
+            "make room and go on with --resume"
+        ) from error
+
+
+def _step_of(line: str) -> float:
+    """The step of a metrics record; infinite if the line was torn by whatever stopped the run."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def saved_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -72,7 +72,8 @@ function start() {
       finish(JSON.parse(event.data).detail, true);
     } else if (stream.readyState === EventSource.CLOSED) {
       finish("Refused…", true);
-      say(await explainRefusal(url), true);
+      const reason = await explainRefusal(url);
+      if (source === null) say(reason, true); // unless another stream was started meanwhile
     } else {
       say("Connection lost; trying to go on where it broke…", true);
     }

@@ -57,7 +57,7 @@ def test_many_more_texts_than_slots_all_come_out_as_if_alone(tiny: Checkpoint) -
 
     async def scenario() -> None:
         async with running(tiny) as engine:
-            generations = [engine.submit(wanted, len(wanted.prime)) for wanted in jobs]
+            generations = [engine.submit(wanted) for wanted in jobs]
             assert engine.active + engine.waiting == 40
             texts = await asyncio.gather(*map(read, generations))
             assert texts == [alone(tiny, wanted) for wanted in jobs]
@@ -71,7 +71,7 @@ def test_many_more_texts_than_slots_all_come_out_as_if_alone(tiny: Checkpoint) -
 def test_characters_arrive_while_the_text_is_being_made(tiny: Checkpoint) -> None:
     async def scenario() -> None:
         async with running(tiny) as engine:
-            generation = engine.submit(job(length=LONG), 3)
+            generation = engine.submit(job(length=LONG))
             first = await generation.take()
             assert 0 < len(first) < 1000
             assert generation.finished is None
@@ -87,10 +87,10 @@ def test_a_text_ends_before_its_stop(tiny: Checkpoint) -> None:
 
     async def scenario() -> None:
         async with running(tiny) as engine:
-            stopped = engine.submit(job(length=80, stops=(stop,)), 3)
+            stopped = engine.submit(job(length=80, stops=(stop,)))
             assert await read(stopped) == expected
             assert stopped.finish_reason == "stop"
-            never = engine.submit(job(length=80, stops=((*whole[78:80], 0, 0, 0),)), 3)
+            never = engine.submit(job(length=80, stops=((*whole[78:80], 0, 0, 0),)))
             assert await read(never) == whole, "what was held back is flushed at the end"
             assert never.finish_reason == "length"
             assert engine.active == 0
@@ -101,8 +101,8 @@ def test_a_text_ends_before_its_stop(tiny: Checkpoint) -> None:
 def test_cancelled_texts_free_their_slots_and_their_places(tiny: Checkpoint) -> None:
     async def scenario() -> None:
         async with running(tiny, slots=2) as engine:
-            running_ones = [engine.submit(job(length=LONG), 3) for _ in range(2)]
-            waiting = [engine.submit(job(length=LONG), 3) for _ in range(3)]
+            running_ones = [engine.submit(job(length=LONG)) for _ in range(2)]
+            waiting = [engine.submit(job(length=LONG)) for _ in range(3)]
             await until(lambda: engine.active == 2)
             assert engine.waiting == 3
             for generation in waiting:
@@ -112,7 +112,7 @@ def test_cancelled_texts_free_their_slots_and_their_places(tiny: Checkpoint) -> 
                 generation.cancel()
             await until(lambda: engine.active == 0)
             assert waiting[0].admitted is None
-            assert len(await read(engine.submit(job(length=10), 3))) == 10
+            assert len(await read(engine.submit(job(length=10)))) == 10
 
     asyncio.run(scenario())
 
@@ -121,9 +121,9 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(tiny: Checkpoint) -> None
     async def scenario() -> None:
         async with running(tiny, slots=1, queue=2) as engine:
             for _ in range(3):
-                engine.submit(job(length=LONG), 3)
+                engine.submit(job(length=LONG))
             with pytest.raises(QueueFullError, match="full") as caught:
-                engine.submit(job(), 3)
+                engine.submit(job())
             assert caught.value.retry_after >= 1
 
     asyncio.run(scenario())
@@ -137,10 +137,10 @@ def test_a_reader_that_stops_pauses_its_own_text_alone(
 
     async def scenario() -> None:
         async with running(tiny, slots=1) as engine:
-            sleeper = engine.submit(wanted, 3)
+            sleeper = engine.submit(wanted)
             await until(lambda: sleeper.paused)
             assert sleeper.unread < 50 + engine_module._MOST_STEPS
-            assert len(await read(engine.submit(job(length=300), 3))) == 300, "the slot is free"
+            assert len(await read(engine.submit(job(length=300)))) == 300, "the slot is free"
             assert await read(sleeper) == alone(tiny, wanted), "and nothing of its text is lost"
 
     asyncio.run(scenario())
@@ -153,7 +153,7 @@ def test_a_text_that_was_read_before_is_not_read_again(tiny: Checkpoint) -> None
         async with running(tiny) as engine:
 
             async def ask(prime: tuple[int, ...], seed: int) -> tuple[list[int], int]:
-                generation = engine.submit(job(length=30, seed=seed, prime=prime), len(prime))
+                generation = engine.submit(job(length=30, seed=seed, prime=prime))
                 return await read(generation), generation.cached
 
             first, cached = await ask(prime, 1)
@@ -171,12 +171,12 @@ def test_a_text_that_was_read_before_is_not_read_again(tiny: Checkpoint) -> None
 def test_draining_lets_texts_end_and_takes_no_new_ones(tiny: Checkpoint) -> None:
     async def scenario() -> None:
         async with running(tiny) as engine:
-            ending = engine.submit(job(length=300), 3)
-            endless = engine.submit(job(length=LONG), 3)
+            ending = engine.submit(job(length=300))
+            endless = engine.submit(job(length=LONG))
             await endless.take()
             engine.drain(0.5)
             with pytest.raises(DrainingError):
-                engine.submit(job(), 3)
+                engine.submit(job())
             with pytest.raises(DrainingError):
                 engine.check_ready()
             assert len(await read(ending)) == 300
@@ -192,7 +192,7 @@ def test_a_failing_decoder_fails_every_text_and_says_so(
 ) -> None:
     async def scenario() -> None:
         async with running(tiny, slots=1) as engine:
-            active, waiting = (engine.submit(job(length=LONG), 3) for _ in range(2))
+            active, waiting = (engine.submit(job(length=LONG)) for _ in range(2))
             await active.take()
 
             def break_down(steps: int) -> None:
@@ -205,6 +205,6 @@ def test_a_failing_decoder_fails_every_text_and_says_so(
             with pytest.raises(EngineError, match="out of memory"):
                 engine.check_alive()
             with pytest.raises(EngineError, match="out of memory"):
-                engine.submit(job(), 3)
+                engine.submit(job())
 
     asyncio.run(scenario())

@@ -106,6 +106,12 @@ def test_a_query_is_checked_likewise(client: httpx.Client, query: str, field: st
     assert detail.startswith(f"{field}: ")
 
 
+def test_very_many_fields_at_fault_are_answered_shortly(client: httpx.Client) -> None:
+    answer = client.post("/generate", json={f"x{n}": 1 for n in range(5000)})
+    assert "and 4990 more" in check_error(answer, 422, "invalid_field")
+    assert len(answer.content) < 5000
+
+
 def test_several_fields_at_fault_are_all_named(client: httpx.Client) -> None:
     answer = client.post("/generate", json={"length": 0, "top_k": 0})
     detail = check_error(answer, 422, "invalid_field")
@@ -170,6 +176,8 @@ def test_the_frameworks_own_errors_have_the_same_shape(client: httpx.Client) -> 
     assert "/absent" in check_error(client.get("/absent"), 404, "not_found")
     assert "DELETE" in check_error(client.delete("/generate"), 405, "method_not_allowed")
     assert "/info" in check_error(client.post("/info"), 405, "method_not_allowed")
+    assert "/absent" in check_error(client.post("/absent"), 404, "not_found")
+    assert client.head("/health/ready").status_code == client.head("/").status_code == 200
 
 
 json_values = st.recursive(

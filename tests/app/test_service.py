@@ -148,6 +148,6 @@ def test_streams_left_at_the_end_of_the_drain_time_get_an_error(tiny_path: Path)
             ending.process.terminate()
             events = list(parse_events([first, *lines]))
         assert events[-1].name == "error"
-        assert "shutting down" in events[-1].data["detail"]
+        assert events[-1].data == {"detail": "the service is shutting down", "code": "draining"}
         assert all(event.name == "message" for event in events[:-1])
         assert ending.process.wait(20) == 0

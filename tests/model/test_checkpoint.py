@@ -163,6 +163,7 @@ def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
         (_set("config", {"vocabulary_size": 60, "layers": True}), "layers must be"),
         (_set("config", {"vocabulary_size": 60, "dropout": "x"}), "dropout must be"),
         (_set("training", "nonsense"), "'training' is not JSON"),
+        (_set("training", {"validation_loss": "low"}), "validation_loss must be a number"),
         (_drop, "output.bias is missing"),
         (_add, "lstm.weight_ih_l2 is not part"),
         (_reshape, r"lstm.bias_ih_l0 is \[7\], expected \[128\]"),

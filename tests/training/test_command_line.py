@@ -34,6 +34,7 @@ def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
     shown = capsys.readouterr().out
     assert "validation" in shown
     assert "sample" in shown
+    assert len(list((out / "samples").iterdir())) == shown.count("epoch ") - 1
     best = str(out / "best.safetensors")
     assert main(["evaluate", best, "--text", str(text), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)

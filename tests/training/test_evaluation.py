@@ -31,7 +31,7 @@ def test_it_is_the_mean_over_every_character_but_the_first() -> None:
 
 def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(network, ids).nats_per_character
-    monkeypatch.setattr(evaluation, "_STEPS_PER_CALL", 7)
+    monkeypatch.setattr(evaluation, "_SCORES_PER_CALL", 70)
     assert evaluate(network, ids).nats_per_character == pytest.approx(whole, rel=1e-6)
 
 

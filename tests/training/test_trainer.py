@@ -45,7 +45,8 @@ def test_a_run_learns_and_keeps_its_best(tmp_path: Path) -> None:
     assert trainer.best_loss == min(losses)
     best = load_checkpoint(trainer.best_path)
     assert best.vocabulary == trainer.corpus.vocabulary
-    assert best.training["validation_loss"] == min(losses)
+    yardstick = evaluate(best.network(), trainer.corpus.validation).nats_per_character
+    assert best.training["validation_loss"] == trainer.final_loss == yardstick
     assert best.training["corpus_sha256"] == trainer.corpus.sha256
     assert evaluate(best.network(), trainer.corpus.validation, 32).nats_per_character == min(losses)
 
@@ -83,10 +84,12 @@ def test_a_killed_run_goes_on_from_its_last_saved_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make_trainer(tmp_path / "whole")
-    list(whole.run())
+    for _ in whole.run():
+        whole.averaged_network()  # as a sample of text wants it
     killed = make_trainer(tmp_path / "killed")
     run = killed.run()
-    list(islice(run, 60))
+    for _ in islice(run, 60):
+        killed.averaged_network()
     monkeypatch.setattr(Trainer, "_save_state", lambda self: 0.0)  # as if the power had gone
     run.close()
     monkeypatch.undo()
@@ -123,6 +126,10 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
         make_trainer(tmp_path, TrainingConfig(**vars(CONFIG) | {"learning_rate": 0.1}), True)
     with pytest.raises(TrainingError, match="no training run to resume"):
         make_trainer(tmp_path / "elsewhere", resume=True)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "epo')  # torn by a full disk
+    make_trainer(tmp_path, resume=True)
+    assert metrics(tmp_path) == []
     (tmp_path / "state.pt").write_bytes(b"damaged")
     with pytest.raises(TrainingError, match="cannot be read"):
         make_trainer(tmp_path, resume=True)

@@ -82,6 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = Path(path)
     try:
+        path.open("rb").close()  # safetensors calls every failure to open a missing file
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             config, vocabulary, training = _read_metadata(metadata, path)
@@ -89,9 +90,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             _check_shapes(config, found, path)
             weights = {name: file.get_tensor(name) for name in names}
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file") from error
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+    except SafetensorError as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file: {error}") from error
     check_weights(config, weights, path)
     digest = _digest(metadata, weights)

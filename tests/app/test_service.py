@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +117,14 @@ def test_keys_are_asked_for_where_they_are_set(tiny_path: Path) -> None:
         for key in ("first", "second"):
             header = {"Authorization": f"Bearer {key}"}
             assert client.post("/generate", json={"length": 3}, headers=header).status_code == 200
+
+
+def test_told_to_stop_while_it_starts_it_ends_at_once(tiny_path: Path) -> None:
+    process = start_process(tiny_path)
+    time.sleep(0.3)
+    process.terminate()
+    assert "Traceback" not in process.communicate(timeout=20)[0]
+    assert process.returncode in (0, -signal.SIGTERM)
 
 
 def test_other_origins_are_let_in_only_where_configured(tiny_path: Path) -> None:

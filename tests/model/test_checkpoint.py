@@ -62,12 +62,12 @@ def test_saving_the_same_twice_gives_the_same_hash(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="cannot be read: no such file"):
         load_checkpoint(tmp_path / "absent.safetensors")
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="cannot be read: is a directory"):
         load_checkpoint(tmp_path)
 
 

@@ -30,8 +30,12 @@ from model.vocabulary import Ids
 
 FinishReason = Literal["length", "stop"]
 
-_WAKE_SECONDS = 0.004  # aimed at between two deliveries: short to an eye, long to a thread
+# Aimed at between two deliveries: short to an eye, and some times what the event loop needs to
+# send them, so that it does not hold the engine up.
+_WAKE_SECONDS = 0.004
+_WAKE_SECONDS_PER_STREAM = 0.0004
 _MOST_STEPS = 64  # characters of one stream per delivery
+_PRIME_STEPS = 128  # characters of a prime that may be read while the others wait
 _MAILBOX = 4096  # unread characters at which a generation pauses until its reader catches up
 _WARM_STEPS = 8
 
@@ -125,6 +129,11 @@ class Generation:
             return 0.0
         return self.generated / max(self.finished - self.admitted, 1e-9)
 
+    @property
+    def steps_to_next_place(self) -> int:
+        """Engine's side: steps to the end of the prime, the first character or the last."""
+        return self.stream.forced_left or (self.stream.steps_left if self.text else 1)
+
     def accept(self, ids: Sequence[int]) -> Delivery:
         """Engine's side: takes in what the decoder made and says what the reader may have."""
         self.text += ids
@@ -172,7 +181,7 @@ class Engine:
     Args:
         max_queue: generations that may wait for a slot.
         cache: where what was read is looked up and kept.
-        threads: of torch, for the thread that owns the decoder; None leaves torch's default.
+        threads: of torch, for the thread that owns the decoder.
     """
 
     def __init__(
@@ -180,7 +189,7 @@ class Engine:
         decoder: Decoder,
         max_queue: int,
         cache: PrefixCache,
-        threads: int | None = None,
+        threads: int = 1,
     ) -> None:
         self._decoder, self._max_queue, self._threads = decoder, max_queue, threads
         self._cache = cache  # belongs to the engine's thread
@@ -295,12 +304,11 @@ class Engine:
 
     def _run(self, warmed: Callable[[], None]) -> None:
         try:
-            if self._threads is not None:
-                torch.set_num_threads(self._threads)  # counts for the calling thread alone
+            torch.set_num_threads(self._threads)  # counts for the calling thread alone
             self._warm()
             warmed()
             while self._prepare():
-                self._step()
+                self._step_all()
             self._fail_all(DrainingError())
         except Exception as error:
             logger.exception("the engine failed")
@@ -335,16 +343,30 @@ class Engine:
                 return False
         for generation in admitted:
             self._join(generation)
+        if admitted:
+            self._read_primes(len(self._active) - len(admitted))
         return True
 
-    def _step(self) -> None:
-        active = list(self._active)
+    def _read_primes(self, first: int) -> None:
+        """Gives newcomers the machine for a part of their primes, so that they are soon heard.
+
+        Once a wake-up and so many characters at the most, so that the others go on meanwhile.
+        """
+        nearest = min(generation.stream.forced_left for generation in self._active[first:])
+        if nearest > 0:
+            self._step(min(nearest, _PRIME_STEPS), first)
+
+    def _step_all(self) -> None:
         steps = self._choose_steps()
-        forced = [generation.stream.forced_left for generation in active]
         began = time.monotonic()
-        ids_kS = self._decoder.advance(steps)
+        self._step(steps)
         seconds = (time.monotonic() - began) / steps
         self._seconds_per_step += 0.2 * (seconds - self._seconds_per_step)
+
+    def _step(self, steps: int, first: int = 0) -> None:
+        active = self._active[first:]
+        forced = [generation.stream.forced_left for generation in active]
+        ids_kS = self._decoder.advance(steps, first)
         deliveries = []
         for row, (generation, skip) in enumerate(zip(active, forced, strict=True)):
             if skip == steps:  # as far as a prime can be shared: its last character is read next
@@ -360,13 +382,14 @@ class Engine:
         self._deliver([d for d in deliveries if d.ids or d.finish_reason is not None])
 
     def _choose_steps(self) -> int:
-        """As many as fit the time between deliveries, but not past the end of a prime or a text.
+        """As many as fit the time between deliveries, but not past three places.
 
-        There, a state is worth keeping.
+        They are the ends of a prime and of a text, where a state is worth keeping, and a text's
+        first character, for which somebody waits.
         """
-        fitting = int(_WAKE_SECONDS / self._seconds_per_step)
-        streams = [generation.stream for generation in self._active]
-        nearest = min(stream.forced_left or stream.steps_left for stream in streams)
+        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * len(self._active)
+        fitting = int(seconds / self._seconds_per_step)
+        nearest = min(generation.steps_to_next_place for generation in self._active)
         return max(1, min(fitting, nearest, _MOST_STEPS))
 
     def _settle(self, delivery: Delivery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from model.errors import CharstreamError
 
 PREFIX = "CHARSTREAM_"
+
+
+def _default_threads() -> int:
+    """All cores but one, which the event loop needs: threads that wait for it spin."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        cores = os.cpu_count() or 1
+    return max(1, min(8, cores - 1))
 
 
 class SettingsError(CharstreamError):
@@ -27,7 +37,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)  # 0: any free port
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     precision: Literal["auto", "fp32", "int8"] = "auto"
-    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None: one a core
+    threads: int = Field(default_factory=_default_threads, ge=1, le=1024)  # of the engine
     max_streams: int = Field(64, ge=1, le=4096)  # advanced together
     max_queue: int = Field(256, ge=0, le=100_000)  # waiting for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters a request may ask for

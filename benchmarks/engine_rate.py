@@ -16,16 +16,16 @@ from model.sampling import SamplingParams
 
 
 def engine_rate(
-    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int
+    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int, threads: int
 ) -> float:
     """Characters per second, all streams together, as their readers have them."""
-    return asyncio.run(_engine_rate(checkpoint, precision, streams, characters))
+    return asyncio.run(_engine_rate(checkpoint, precision, streams, characters, threads))
 
 
 async def _engine_rate(
-    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int
+    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int, threads: int
 ) -> float:
-    engine = Engine(Decoder(checkpoint, streams, precision=precision), 0, PrefixCache(0))
+    engine = Engine(Decoder(checkpoint, streams, precision=precision), 0, PrefixCache(0), threads)
     engine.start()
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]

@@ -151,21 +151,22 @@ class Decoder:
         return DecoderState(self._hidden_SX[row].clone(), self._cell_SX[row].clone())
 
     @torch.inference_mode()
-    def advance(self, steps: int) -> StepIds:
-        """Steps every stream `steps` characters on.
+    def advance(self, steps: int, first: int = 0) -> StepIds:
+        """Steps the streams from row `first` on, by default all, `steps` characters on.
 
         Returns:
-            ids (k, S), the columns in the order of `self.streams`: first the rest of a stream's
-            prime, then what it generated.
+            ids (k, S), the columns in the order of `self.streams[first:]`: first the rest of a
+            stream's prime, then what it generated.
         """
-        count = len(self.streams)
+        streams = self.streams[first:]
+        count = len(streams)
         forced_kS = np.full((steps, count), -1, dtype=np.int64)
         uniforms_kS = np.zeros((steps, count), dtype=np.float32)
-        for row, stream in enumerate(self.streams):
+        for row, stream in enumerate(streams):
             stream.plan(forced_kS[:, row], uniforms_kS[:, row])
-        last_S = torch.tensor([stream.last_id for stream in self.streams], device=self.device)
-        ids_kS = self._steps(last_S, forced_kS, uniforms_kS)
-        for row, stream in enumerate(self.streams):
+        last_S = torch.tensor([stream.last_id for stream in streams], device=self.device)
+        ids_kS = self._steps(first, last_S, forced_kS, uniforms_kS)
+        for row, stream in enumerate(streams):
             stream.read += steps
             stream.last_id = int(ids_kS[-1, row])
         return ids_kS
@@ -182,19 +183,21 @@ class Decoder:
         self.leave(stream)
         return np.concatenate(generated).astype(np.int32)
 
-    def _steps(self, last_S: Tensor, forced_kS: StepIds, uniforms_kS: Uniforms) -> StepIds:
+    def _steps(
+        self, first: int, last_S: Tensor, forced_kS: StepIds, uniforms_kS: Uniforms
+    ) -> StepIds:
         if self._rows is None:
             params = [stream.params for stream in self.streams]
             self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
-        count = len(self.streams)
+        rows = slice(first, len(self.streams))
         ids_kS: Tensor = self._stepper(
             last_S,
-            self._hidden_SX[:count],
-            self._cell_SX[:count],
+            self._hidden_SX[rows],
+            self._cell_SX[rows],
             torch.from_numpy(forced_kS).to(self.device),
             torch.from_numpy(uniforms_kS).to(self.device),
             np.any(forced_kS < 0, axis=1).tolist(),
-            self._rows,
+            self._rows.of_streams(rows),
         )
         return ids_kS.cpu().numpy()
 

@@ -83,6 +83,11 @@ class SamplingRows(NamedTuple):
             column(min_p, torch.float32) if max(min_p) > 0 else None,
         )
 
+    def of_streams(self, streams: slice) -> "SamplingRows":
+        """The rows of some of the streams."""
+        top_p, min_p = (None if x is None else x[streams] for x in (self.top_p, self.min_p))
+        return SamplingRows(self.scale[streams], self.last_rank[streams], top_p, min_p)
+
 
 def uniforms(seed: int) -> np.random.Generator:
     """The source of a seed's random numbers: its n-th float32 depends on the seed and n alone.

@@ -168,6 +168,22 @@ def test_a_text_that_was_read_before_is_not_read_again(tiny: Checkpoint) -> None
     asyncio.run(scenario())
 
 
+def test_a_short_text_is_not_kept_waiting_by_long_ones(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        async with running(tiny, slots=8) as engine:
+            long_ones = [engine.submit(job(length=LONG, seed=seed)) for seed in range(7)]
+            await asyncio.gather(*(generation.take() for generation in long_ones))
+            made = [generation.unread for generation in long_ones]
+            short = engine.submit(job(length=20, prime=(1,) * 100))
+            assert len(await read(short)) == 20
+            others = [generation.unread for generation in long_ones]
+            assert max(b - a for a, b in zip(made, others, strict=True)) < 3000
+            for generation in long_ones:
+                generation.cancel()
+
+    asyncio.run(scenario())
+
+
 def test_draining_lets_texts_end_and_takes_no_new_ones(tiny: Checkpoint) -> None:
     async def scenario() -> None:
         async with running(tiny) as engine:
@@ -195,7 +211,7 @@ def test_a_failing_decoder_fails_every_text_and_says_so(
             active, waiting = (engine.submit(job(length=LONG)) for _ in range(2))
             await active.take()
 
-            def break_down(steps: int) -> None:
+            def break_down(*_: object) -> None:
                 raise RuntimeError("out of memory")
 
             monkeypatch.setattr(engine._decoder, "advance", break_down)

@@ -22,7 +22,7 @@ class NetworkConfig:
     hidden_size: int = 512  # H
     layers: int = 2  # L
     embedding_size: int | None = None  # None: characters enter one-hot, as in the tutorial
-    dropout: float = 0.5  # between layers and before the output, while training; 0 <= p < 1
+    dropout: float = 0.35  # between layers and before the output, while training; 0 <= p < 1
 
     def __post_init__(self) -> None:
         bounds = {

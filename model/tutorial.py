@@ -40,6 +40,7 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
             vocabulary_size=len(vocabulary),
             hidden_size=content["n_hidden"],
             layers=content["n_layers"],
+            dropout=0.5,  # the tutorial's, which its file does not tell
         )
     except (TypeError, ValueError, VocabularyError) as error:
         raise CheckpointError(f"{path}: {error}") from error

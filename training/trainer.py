@@ -40,7 +40,7 @@ _VALIDATION_STREAMS = 32  # a faster and slightly higher estimate than the yards
 class TrainingConfig:
     """What a run does, apart from the text and the network's sizes."""
 
-    epochs: float = 12.0  # passes over the training text
+    epochs: float = 10.0  # passes over the training text
     streams: int = 32  # B, read side by side
     steps: int = 128  # T, characters per update and stream
     learning_rate: float = 3e-3  # at its peak

@@ -9,6 +9,7 @@ Shape letters: k steps, S streams, V vocabulary, H hidden, L layers, G = 4H gate
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import cast
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from model.linear import Precision, prepare
 from model.network import NetworkConfig
 from model.sampling import SamplingRows, next_ids
+
+logger = logging.getLogger("charstream")
 
 
 class Stepper(nn.Module):
@@ -119,12 +122,17 @@ def compiled(stepper: Stepper) -> Stepper:
     """The stepper as TorchScript: the same operators without Python between them.
 
     It steps a lone stream about three times as fast, and runs without the interpreter's lock.
+    Where torch can no longer do that, the stepper itself is returned, and a warning logged.
     """
-    with warnings.catch_warnings():
-        # Deprecated in favour of compilers that need a C++ compiler where the model is served.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        return cast("Stepper", torch.jit.script(stepper.eval()))
+    try:
+        with warnings.catch_warnings():
+            # Deprecated in favour of compilers that need a C++ compiler where the model is served.
+            warnings.simplefilter("ignore")
+            return cast("Stepper", torch.jit.script(stepper.eval()))
+    except Exception as error:  # whatever a torch or a Python that has outgrown it may raise
+        reason = str(error).strip().partition("\n")[0]
+        logger.warning("TorchScript is not to be had, so steps are slower: %s", reason)
+        return stepper.eval()
 
 
 def _reorder(weight: Tensor) -> Tensor:

@@ -162,6 +162,26 @@ def test_the_same_seed_gives_the_same_text_and_another_seed_another() -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_without_torchscript_the_texts_are_the_same(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(module: object) -> None:
+        raise RuntimeError("not supported on this Python\nand more")
+
+    wanted = [
+        Text(np.array([1, 2], dtype=np.int32), 30, SamplingParams(), seed) for seed in range(3)
+    ]
+    compiled = Decoder(checkpoint, slots=1, precision=precision)
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    plain = Decoder(checkpoint, slots=1, precision=precision)
+    assert caplog.messages == [
+        "TorchScript is not to be had, so steps are slower: not supported on this Python"
+    ]
+    for text in wanted:
+        assert run_alone(plain, text) == run_alone(compiled, text)
+
+
 def test_a_full_decoder_takes_no_more() -> None:
     decoder = Decoder(checkpoint, slots=1)
     prime = np.array([1], dtype=np.int32)

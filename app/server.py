@@ -40,7 +40,10 @@ def serve() -> None:
         sys.exit(f"charstream: {error}")
     service: Service = app.state.service
     info = service.info()
-    logging.getLogger("charstream").info(
+    logger = logging.getLogger("charstream")
+    for name in Settings.unknown_variables():
+        logger.warning("%s is not a setting of this version and has no effect", name)
+    logger.info(
         "loaded %s (%s): %d x %d, %d characters, on %s in %s",
         settings.checkpoint,
         info.hash,

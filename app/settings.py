@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     drain_seconds: float = Field(10, ge=0, le=3600)  # for running streams after SIGTERM
 
+    @classmethod
+    def unknown_variables(cls) -> list[str]:
+        """Variables that look like settings and are none: a slip, most likely."""
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:

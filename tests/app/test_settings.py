@@ -26,6 +26,12 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert {name: getattr(settings, name) for name in CONTRACT} == CONTRACT
 
 
+def test_a_variable_that_is_no_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARSTREAM_PROT", "80")
+    monkeypatch.setenv("CHARSTREAM_PORT", "80")
+    assert Settings.unknown_variables() == ["CHARSTREAM_PROT"]
+
+
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARSTREAM_API_KEYS", "one, two,,")
     monkeypatch.setenv("CHARSTREAM_CORS_ORIGINS", "https://a.example,https://b.example")

@@ -16,12 +16,12 @@ from rich.console import Console
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.decoder import Decoder, choose_device, choose_precision
 from model.errors import CharstreamError, TrainingError
-from model.network import CharLSTM, NetworkConfig
+from model.network import NetworkConfig
 from model.sampling import SamplingParams, check_seed
 from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import Ids, Vocabulary
 from training.corpus import PUBLISHED, Corpus, fetch, read_text, split
-from training.evaluation import evaluate, evaluate_as_served
+from training.evaluation import evaluate_as_served, yardstick
 from training.interrupt import Interrupt
 from training.progress import ProgressDisplay
 from training.streams import default_count
@@ -201,7 +201,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("fp32", "int8"),
-        help="as the service computes at this precision on a CPU; none: as the training does",
+        help="as the service computes at this precision on a CPU (default fp32, or the GPU)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
@@ -210,8 +210,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     ids = _validation_ids(checkpoint.vocabulary, read_text(options.text))
     if options.precision is None:
-        network: CharLSTM = checkpoint.network().to(choose_device(options.device))
-        result = evaluate(network, ids)
+        result = yardstick(checkpoint, ids, choose_device(options.device))
     else:
         precision = choose_precision(options.precision, torch.device("cpu"))
         result = evaluate_as_served(checkpoint, ids, precision)

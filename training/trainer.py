@@ -29,7 +29,7 @@ from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import TrainingError
 from model.network import CharLSTM, NetworkConfig
 from training.corpus import Corpus
-from training.evaluation import evaluate
+from training.evaluation import evaluate, yardstick
 from training.streams import Streams
 
 STATE_SECONDS = 15.0  # at most this much work is lost to a kill
@@ -267,7 +267,7 @@ class Trainer:
     def _record_yardstick(self) -> None:
         """Puts the yardstick's loss of the best weights into their record, for the estimate's."""
         best = load_checkpoint(self.best_path)
-        loss = evaluate(best.network().to(self.device), self.corpus.validation).nats_per_character
+        loss = yardstick(best, self.corpus.validation, self.device).nats_per_character
         record = {**best.training, "validation_loss": loss}
         save_checkpoint(dataclasses.replace(best, training=record), self.best_path)
         self.final_loss = loss

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from app.settings import Settings
 from benchmarks.decoder_rate import decoder_rate
 from benchmarks.engine_rate import engine_rate
 from benchmarks.http_rate import (
@@ -53,7 +54,7 @@ def main() -> None:
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())
         medians = {row: statistics.median(values) for row, values in rates.items()}
-        console = Console(soft_wrap=True)
+        console = Console(width=120)
         console.print(f"\n{_machine()}\n{_model(checkpoint)}\n", highlight=False)
         _print_rates(console, medians)
         _print_latencies(console, service)
@@ -77,7 +78,7 @@ def _measurements(
         length = _length(streams, seconds)
         yield (
             (f"engine, {served}", streams),
-            partial(engine_rate, checkpoint, served, streams, length),
+            partial(engine_rate, checkpoint, served, streams, length, Settings().threads),
         )
         yield ("service over HTTP", streams), partial(http_rate, service.port, streams, length)
 

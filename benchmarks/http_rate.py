@@ -84,8 +84,9 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
     seconds = []
     for number in range(tries):
         began = time.perf_counter()
-        # Another first character each time, so that nothing is found in the prefix cache.
-        reader, writer = await _open(port, 1, number, _rotated(prime, number))
+        # Another beginning each time, so that nothing is found in the prefix cache.
+        beginning = f"{streams:03}{number:03}"
+        reader, writer = await _open(port, 1, number, beginning + prime[len(beginning) :])
         await reader.readuntil(_TOKEN)
         seconds.append(time.perf_counter() - began)
         writer.close()
@@ -94,10 +95,6 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
         other.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     return sorted(seconds)
-
-
-def _rotated(text: str, by: int) -> str:
-    return text[by % len(text) :] + text[: by % len(text)]
 
 
 async def _read_stream(port: int, characters: int, seed: int) -> int:

@@ -131,11 +131,12 @@ async def _whole(request: Request, service: Service, wanted: GenerateRequest) ->
         generation.cancel()
     if ids is None:
         return _nobody_there()
-    done = service.describe(generation)
-    answer = GenerateResponse(
-        id=f"gen-{uuid.uuid4().hex}", text=service.vocabulary.decode(ids), **done.model_dump()
-    )
-    return JSONResponse(answer.model_dump())
+    answer = {
+        "id": f"gen-{uuid.uuid4().hex}",
+        "text": service.vocabulary.decode(ids),
+        **service.describe(generation).model_dump(),
+    }
+    return JSONResponse(answer)
 
 
 async def _stream(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.engine import Generation
 from app.errors import code_of
@@ -88,9 +88,15 @@ class EventStreamResponse(StreamingResponse):
         self._generation = generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_disconnect(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as error:  # what uvloop raises of a connection that is closed
+                raise ClientDisconnect from error
+
         try:
-            await super().__call__(scope, receive, send)
-        except (OSError, RuntimeError, ClientDisconnect):
+            await super().__call__(scope, receive, send_or_disconnect)
+        except (OSError, ClientDisconnect):
             logger.debug("a client went away", exc_info=True)  # which is its right
         finally:
             self._generation.cancel()

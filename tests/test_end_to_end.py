@@ -49,7 +49,10 @@ def test_the_shipped_model_writes_english(shipped: RunningServer) -> None:
     assert sum(word in common for word in words) / len(words) > 0.35
 
 
-@pytest.mark.skipif(not BOOK.exists(), reason="the book is not at data/anna.txt")
+@pytest.mark.skipif(
+    not BOOK.exists(),
+    reason="needs the book, which is not in the repository: python -m training corpus anna",
+)
 def test_at_least_85_percent_of_the_words_are_words_of_the_book(shipped: RunningServer) -> None:
     known = set(_words(BOOK))
     with shipped.client() as client:

@@ -17,9 +17,7 @@ from model.vocabulary import Ids
 
 # Scores held at a time, which bounds memory; the state is carried, so it changes no result.
 _SCORES_PER_CALL = 1 << 20
-
-
-_STEPS_PER_CALL = 2048  # of the decoder
+_STEPS_PER_CALL = 2048  # the same, of the decoder
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import statistics
@@ -23,10 +24,12 @@ from benchmarks.http_rate import (
     http_rate,
     running_service,
 )
+from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import choose_precision
 from model.linear import Precision, int8_is_available
+from training.precision import choose_training_precision
 
 _STREAMS = (1, 4, 16, 64, 128)
 _TUTORIAL = "the tutorial's loop"
@@ -48,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="per figure, about")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
+    training = _training_rates(checkpoint, options.rounds, 2 * options.seconds)
     rates: dict[Row, list[float]] = {}
     with running_service(options.checkpoint, max(_STREAMS)) as service:
         for _ in range(options.rounds):  # in turn, so that a machine's drift hits all alike
@@ -56,6 +60,7 @@ def main() -> None:
         medians = {row: statistics.median(values) for row, values in rates.items()}
         console = Console(width=120)
         console.print(f"\n{_machine()}\n{_model(checkpoint)}\n", highlight=False)
+        _print_training(console, training)
         _print_rates(console, medians)
         _print_latencies(console, service)
         console.print(
@@ -63,6 +68,25 @@ def main() -> None:
             f"{service.resident_megabytes():.0f} MB resident after all this",
             highlight=False,
         )
+
+
+def _training_rates(checkpoint: Checkpoint, rounds: int, seconds: float) -> dict[str, float]:
+    config = dataclasses.replace(checkpoint.config, dropout=0.4, weight_dropout=0.3)
+    chosen = choose_training_precision("auto", CPU)
+    ways = {
+        "the tutorial's training loop": partial(tutorial_training_rate, config, seconds),
+        "training, fp32": partial(training_rate, config, "fp32", seconds),
+        f"training, {chosen}": partial(training_rate, config, chosen, seconds),
+    }
+    return {way: statistics.median(rate() for _ in range(rounds)) for way, rate in ways.items()}
+
+
+def _print_training(console: Console, rates: dict[str, float]) -> None:
+    table = Table("way", "characters per second", title="training", title_justify="left")
+    tutorial = next(iter(rates.values()))
+    for way, rate in rates.items():
+        table.add_row(way, f"{rate:,.0f} ({rate / tutorial:.2f}x)")
+    console.print(table)
 
 
 def _measurements(

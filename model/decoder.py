@@ -25,6 +25,7 @@ from model.vocabulary import Ids
 StepIds = npt.NDArray[np.int64]
 
 _STEPS_PER_CALL = 64  # in `generate`
+_NEVER = -1e30  # a score that no random number picks
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class DecoderStream:
 class Decoder:
     """Holds up to `slots` streams and advances all of them together.
 
+    A vocabulary's UNKNOWN is read and never generated.
     A stream's characters depend on its own prime, parameters and seed alone, never on the
     streams beside it. Not safe for use from several threads at once.
 
@@ -107,6 +109,10 @@ class Decoder:
         self.slots, self.precision = slots, precision
         self.vocabulary_size = checkpoint.config.vocabulary_size
         weights = {name: tensor.to(self.device) for name, tensor in checkpoint.weights.items()}
+        if (unknown := checkpoint.vocabulary.unknown_id) is not None:
+            bias_V = weights["output.bias"].clone()
+            bias_V[unknown] = _NEVER
+            weights["output.bias"] = bias_V
         self._stepper = compiled(Stepper(checkpoint.config, weights, precision))
         width = checkpoint.config.layers * checkpoint.config.hidden_size
         self._hidden_SX = torch.zeros(slots, width, device=self.device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,7 +23,9 @@ class NetworkConfig:
     hidden_size: int = 512  # H
     layers: int = 2  # L
     embedding_size: int | None = None  # None: characters enter one-hot, as in the tutorial
-    dropout: float = 0.35  # between layers and before the output, while training; 0 <= p < 1
+    # While training, each at least 0 and below 1:
+    dropout: float = 0.35  # share of a layer's output values dropped
+    weight_dropout: float = 0.0  # share of a layer's recurrent weights dropped per batch
 
     def __post_init__(self) -> None:
         bounds = {
@@ -37,8 +40,10 @@ class NetworkConfig:
                 continue
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
+        for name in ("dropout", "weight_dropout"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
 
     @property
     def input_size(self) -> int:
@@ -66,7 +71,10 @@ class NetworkConfig:
 
 
 class CharLSTM(nn.Module):
-    """Characters one-hot (or embedded), an LSTM, dropout, and a linear output layer.
+    """Characters one-hot (or embedded), LSTM layers with dropout, and a linear output layer.
+
+    While training, weight dropout makes each batch see its own random part of the recurrent
+    weights (Merity et al. 2017, "Regularizing and Optimizing LSTM Language Models").
 
     For training and for reading whole texts. To generate, use `model.decoder`, which
     computes the same function one character at a time without `nn.LSTM`'s cost per call.
@@ -77,10 +85,12 @@ class CharLSTM(nn.Module):
         self.config = config
         if config.embedding_size is not None:
             self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size)
-        between = config.dropout if config.layers > 1 else 0.0
-        self.lstm = nn.LSTM(config.input_size, config.hidden_size, config.layers, dropout=between)
-        self.dropout = nn.Dropout(config.dropout)
+        self.lstm = nn.LSTM(config.input_size, config.hidden_size, config.layers)
         self.output = nn.Linear(config.hidden_size, config.vocabulary_size)
+        if config.embedding_size is None:
+            # A one-hot character is one column of these weights, not a sum over all of them:
+            # drawn as small as torch draws them, characters would hardly be heard at first.
+            nn.init.normal_(self.lstm.all_weights[0][0])
 
     def forward(self, ids_TB: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Scores of every next character, and the state after the last step.
@@ -92,14 +102,34 @@ class CharLSTM(nn.Module):
         Returns:
             logits (T, B, V), and the new state.
         """
-        hidden_TBH, state = self.lstm(self._inputs(ids_TB), state)
-        return self.output(self.dropout(hidden_TBH)), state
+        inputs_TB = self._inputs(ids_TB)
+        if self.training:
+            hidden_TBH, state = self._dropped_out(inputs_TB, state)
+        else:
+            hidden_TBH, state = self.lstm(inputs_TB, state)
+        return self.output(hidden_TBH), state
 
     def zero_state(self, streams: int) -> State:
         """A state of zeros for that many streams, on the network's device."""
         shape = (self.config.layers, streams, self.config.hidden_size)
         weight = self.output.weight
         return weight.new_zeros(shape), weight.new_zeros(shape)
+
+    def _dropped_out(self, values_TB: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """What `self.lstm` computes, layer by layer, with both kinds of dropout."""
+        config = self.config
+        hidden_LBH, cell_LBH = self.zero_state(values_TB.size(1)) if state is None else state
+        ends: list[State] = []
+        for layer, weights in enumerate(self.lstm.all_weights):
+            weight_ih, weight_hh, *biases = weights
+            part_hh = F.dropout(weight_hh, config.weight_dropout)
+            before = (hidden_LBH[layer : layer + 1], cell_LBH[layer : layer + 1])
+            values_TB, *end = torch.lstm(
+                values_TB, before, (weight_ih, part_hh, *biases), True, 1, 0.0, True, False, False
+            )
+            ends.append((end[0], end[1]))
+            values_TB = F.dropout(values_TB, config.dropout)
+        return values_TB, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
 
     def _inputs(self, ids_TB: Tensor) -> Tensor:
         if self.config.embedding_size is not None:

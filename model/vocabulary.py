@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,13 @@ import numpy.typing as npt
 from model.errors import UnknownCharacterError, VocabularyError
 
 Ids = npt.NDArray[np.int32]
+CorpusIds = npt.NDArray[np.integer[Any]]
+
+# Unicode's own REPLACEMENT CHARACTER. In a vocabulary it stands for every character that the
+# vocabulary lacks; it may be read and scored, and is never generated.
+UNKNOWN = "\ufffd"
+
+_ENCODED_AT_ONCE = 1 << 20  # characters, which bounds what a long text needs beside its ids
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:
@@ -45,9 +54,18 @@ class Vocabulary:
             raise VocabularyError("a character stands twice in the vocabulary")
 
     @classmethod
-    def from_text(cls, text: str) -> Vocabulary:
-        """The distinct characters of a text, in code point order: the same on every run."""
-        return cls([chr(code) for code in np.unique(_code_points(text))])
+    def from_text(cls, text: str, min_count: int = 1) -> Vocabulary:
+        """The distinct characters of a text, in code point order: the same on every run.
+
+        Args:
+            text: what to count characters in.
+            min_count: characters seen less often are left out, and UNKNOWN stands for them.
+        """
+        counts = Counter(text)
+        kept = {character for character, count in counts.items() if count >= min_count}
+        if len(kept) < len(counts):
+            kept.add(UNKNOWN)
+        return cls(sorted(kept))
 
     def __len__(self) -> int:
         return len(self.characters)
@@ -65,6 +83,11 @@ class Vocabulary:
     def start_id(self) -> int:
         """The id that an empty prime starts from: a new line where there is one, else id 0."""
         return self.characters.index("\n") if "\n" in self else 0
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of UNKNOWN, where the vocabulary has it."""
+        return self.characters.index(UNKNOWN) if UNKNOWN in self else None
 
     def encode(self, text: str) -> Ids:
         """Ids of a text's characters, int32 of shape (len(text),).
@@ -85,6 +108,30 @@ class Vocabulary:
         """As `encode`, with the characters that are not in the vocabulary left out."""
         ids = self._lookup(_code_points(text))
         return ids[ids >= 0]
+
+    def encode_corpus(self, text: str) -> tuple[CorpusIds, Counter[str]]:
+        """Ids of a long text in the smallest type that holds them, and what it lacks.
+
+        Returns:
+            ids: unsigned; characters that the vocabulary lacks are UNKNOWN where it has that,
+                and else left out.
+            lacking: those characters and how often they stand in the text.
+        """
+        kind = np.min_scalar_type(len(self) - 1)
+        parts, lacking = [], Counter[str]()
+        for first in range(0, len(text), _ENCODED_AT_ONCE):
+            piece = text[first : first + _ENCODED_AT_ONCE]
+            codes = _code_points(piece)
+            ids = self._lookup(codes)
+            missing = ids < 0
+            if missing.any():
+                lacking.update(chr(code) for code in codes[missing].tolist())
+                if self.unknown_id is None:
+                    ids = ids[~missing]
+                else:
+                    ids[missing] = self.unknown_id
+            parts.append(ids.astype(kind))
+        return np.concatenate(parts or [np.zeros(0, kind)]), lacking
 
     def decode(self, ids: Ids | Iterable[int]) -> str:
         """The text that ids stand for.

@@ -13,6 +13,8 @@ from model.network import CharLSTM, NetworkConfig
 from model.vocabulary import Vocabulary
 from tests.server import RunningServer, running_server
 
+torch.set_num_threads(1)  # the networks here are small, and other processes want the cores too
+
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "checkpoints" / "anna.safetensors"
 CHARACTERS = sorted("\n !'()abcdefghijklmnopqrstuvwxyzABCDEFGH\u2028é漢😀\x85\x1b<>&\"\\")

@@ -7,28 +7,20 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.decoder import Decoder, choose_device, choose_precision
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.decoder import choose_device, choose_precision
 from model.errors import CharstreamError, TrainingError
-from model.network import NetworkConfig
 from model.sampling import SamplingParams, check_seed
 from model.tutorial import import_tutorial_checkpoint
-from model.vocabulary import Ids, Vocabulary
-from training.corpus import PUBLISHED, Corpus, fetch, read_text, split
+from model.vocabulary import CorpusIds, Vocabulary
+from training import train_command
+from training.corpus import PUBLISHED, describe_lacking, fetch, read_text, split
 from training.evaluation import evaluate_as_served, yardstick
-from training.interrupt import Interrupt
-from training.progress import ProgressDisplay
-from training.streams import default_count
-from training.trainer import Trainer, TrainingConfig, Update, saved_settings
-
-_SAMPLE_CHARACTERS = 240
-_SAMPLING = SamplingParams(temperature=0.8, top_k=None)
+from training.write import write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,150 +39,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m training", description="From a text to a checkpoint."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train a network on a text"))
+    train_command.add_arguments(commands.add_parser("train", help="train a network on a text"))
     _add_evaluate(commands.add_parser("evaluate", help="how well a checkpoint predicts a text"))
     _add_sample(commands.add_parser("sample", help="write some text with a checkpoint"))
     _add_corpus(commands.add_parser("corpus", help="bring a published text here"))
     _add_import(commands.add_parser("import", help="turn the tutorial's checkpoint into ours"))
     return parser
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_train)
-    parser.add_argument("--text", type=Path, required=True, help="a UTF-8 file, or a folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for all that comes of it")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
-    network = parser.add_argument_group("network")
-    for name, kind, text in (
-        ("hidden-size", int, "width of a layer"),
-        ("layers", int, "LSTM layers"),
-        ("embedding-size", int, "width of a learned embedding; none: one-hot"),
-        ("dropout", float, "share of values dropped while training"),
-    ):
-        network.add_argument(f"--{name}", type=kind, help=text + _default(NetworkConfig, name))
-    run = parser.add_argument_group("run")
-    for name, kind, text in (
-        ("epochs", float, "passes over the text"),
-        ("streams", int, "stretches of text read side by side"),
-        ("steps", int, "characters per update and stream"),
-        ("learning-rate", float, "at its peak"),
-        ("warmup", int, "updates until the peak"),
-        ("weight-decay", float, "of AdamW"),
-        ("clip", float, "largest norm of the gradient"),
-        ("averaging", float, "of the weights; 0 switches it off"),
-        ("validations", int, "over the whole run"),
-        ("seed", int, "of weights, dropout and batches"),
-    ):
-        run.add_argument(f"--{name}", type=kind, help=text + _default(TrainingConfig, name))
-
-
-def _default(config: type, option: str) -> str:
-    value = next(
-        f.default for f in dataclasses.fields(config) if f.name == option.replace("-", "_")
-    )
-    if option == "streams":
-        return f" (default up to {value}, by the text's length)"
-    return "" if value is None else f" (default {value})"
-
-
-def _train(options: argparse.Namespace) -> int:
-    console = Console()
-    corpus = Corpus.from_text(read_text(options.text))
-    network_config, config = _configs(options, corpus)
-    device = choose_device(options.device)
-    torch.set_flush_denormal(True)
-    trainer = Trainer(corpus, network_config, config, options.out, device, options.resume)
-    _introduce(console, trainer)
-    _show_run(console, trainer)
-    if trainer.step < trainer.total_steps:
-        console.print(
-            f"Stopped at step {trainer.step:,}; the state is saved. "
-            "The same command with --resume goes on from here.",
-            highlight=False,
-        )
-        return 130
-    console.print(
-        f"Validation loss {trainer.final_loss:.4f} nats per character: {trainer.best_path}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return 0
-
-
-def _configs(options: argparse.Namespace, corpus: Corpus) -> tuple[NetworkConfig, TrainingConfig]:
-    """Settings from the flags; a resumed run keeps its own where no flag says otherwise."""
-    network: dict[str, object] = {}
-    run: dict[str, object] = {}
-    if options.resume:
-        network, run = saved_settings(options.out)
-    network["vocabulary_size"] = len(corpus.vocabulary)
-    for values, kind in ((network, NetworkConfig), (run, TrainingConfig)):
-        given = {f.name: getattr(options, f.name, None) for f in dataclasses.fields(kind)}
-        values.update({name: value for name, value in given.items() if value is not None})
-    if "streams" not in run:
-        steps = options.steps or TrainingConfig.steps
-        run["streams"] = default_count(len(corpus.training), steps)
-    try:
-        return NetworkConfig(**network), TrainingConfig(**run)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise TrainingError(str(error)) from error
-
-
-def _introduce(console: Console, trainer: Trainer) -> None:
-    corpus, network = trainer.corpus, trainer.network
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    console.print(
-        f"{len(corpus.training):,} characters to train on, {len(corpus.validation):,} to validate, "
-        f"{len(corpus.vocabulary)} distinct\n"
-        f"{network.config.layers} x {network.config.hidden_size} LSTM, {parameters:,} parameters, "
-        f"on {trainer.device}; {trainer.total_steps:,} steps"
-        + (f", resumed at {trainer.step:,}" if trainer.step else ""),
-        highlight=False,
-    )
-
-
-def _show_run(console: Console, trainer: Trainer) -> None:
-    """Shows a run to its end, or until Ctrl-C or SIGTERM; either way its state is saved."""
-    display = ProgressDisplay(console, trainer.step, trainer.total_steps)
-    with Interrupt() as interrupt, display, closing(trainer.run()) as run:
-        for event in run:
-            if isinstance(event, Update):
-                display.update(event)
-            else:
-                sample = _sample_text(trainer)
-                display.validated(event, sample)
-                _keep_sample(trainer, sample)
-            if interrupt.requested:
-                break
-
-
-def _sample_text(trainer: Trainer) -> str:
-    corpus = trainer.corpus
-    checkpoint = Checkpoint(
-        trainer.network.config, corpus.vocabulary, trainer.averaged_network().state_dict()
-    )
-    return _write(checkpoint, "", _SAMPLE_CHARACTERS, _SAMPLING, trainer.step, trainer.device)
-
-
-def _keep_sample(trainer: Trainer, sample: str) -> None:
-    folder = trainer.folder / "samples"
-    folder.mkdir(exist_ok=True)
-    (folder / f"step-{trainer.step:07}.txt").write_text(sample, encoding="utf-8")
-
-
-def _write(
-    checkpoint: Checkpoint,
-    prime: str,
-    length: int,
-    params: SamplingParams,
-    seed: int,
-    device: torch.device,
-) -> str:
-    vocabulary = checkpoint.vocabulary
-    ids = vocabulary.encode(prime or vocabulary.characters[vocabulary.start_id])
-    decoder = Decoder(checkpoint, slots=1, device=device)
-    return vocabulary.decode(decoder.generate(ids, length, params, seed))
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -208,7 +62,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
-    ids = _validation_ids(checkpoint.vocabulary, read_text(options.text))
+    ids, left_out = _validation_ids(checkpoint.vocabulary, read_text(options.text))
     if options.precision is None:
         result = yardstick(checkpoint, ids, choose_device(options.device))
     else:
@@ -218,6 +72,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         figures = dataclasses.asdict(result) | {
             "bits_per_character": result.bits_per_character,
             "perplexity": result.perplexity,
+            "left_out": left_out,
         }
         print(json.dumps(figures))
     else:
@@ -229,13 +84,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _validation_ids(vocabulary: Vocabulary, text: str) -> Ids:
-    _, validation = split(vocabulary.encode(text))
-    if len(validation) < 2:
-        raise TrainingError(
-            f"the text has {len(text)} characters: its last tenth is too short to evaluate"
-        )
-    return validation
+def _validation_ids(vocabulary: Vocabulary, text: str) -> tuple[CorpusIds, int]:
+    """The last tenth's ids, and how many of its characters the vocabulary lacks."""
+    _, text = split(text)
+    ids, lacking = vocabulary.encode_corpus(text)
+    if lacking:
+        print(f"charstream: {describe_lacking(vocabulary, lacking)}", file=sys.stderr)
+    if len(ids) < 2:
+        raise TrainingError("the last tenth of the text is too short to evaluate")
+    return ids, len(text) - len(ids)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
@@ -256,7 +113,7 @@ def _sample(options: argparse.Namespace) -> int:
     seed = check_seed(options.seed)
     checkpoint = load_checkpoint(options.checkpoint)
     device = choose_device(options.device)
-    text = _write(checkpoint, options.prime, options.length, params, seed, device)
+    text = write(checkpoint, options.prime, options.length, params, seed, device)
     print(options.prime + text)
     return 0
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-from dataclasses import dataclass
+import io
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from model.atomic_file import replacing
-from model.errors import CorpusError
-from model.vocabulary import Ids, Vocabulary
+from model.errors import CorpusError, VocabularyError
+from model.vocabulary import UNKNOWN, CorpusIds, Vocabulary
 
 MINIMUM_CHARACTERS = 200
+MOST_LACKING = 0.1  # share of a text that a vocabulary given for it may lack
 VALIDATION_SHARE = 0.1  # the last tenth of the characters, by position
+
+_GZIP = b"\x1f\x8b"  # how a compressed file begins
+_SHOWN = 10  # of the characters that a vocabulary lacks
+
+_Text = TypeVar("_Text", str, CorpusIds)  # as characters or as ids
 
 _RAW = "https://raw.githubusercontent.com"
 
@@ -45,21 +56,32 @@ class Corpus:
     """An encoded text, split by position.
 
     Attributes:
-        training, validation: ids, int32.
+        training, validation: ids, of the smallest type that holds them.
         sha256: of the text in UTF-8, after newlines have become LF.
+        lacking: characters that the vocabulary lacks, and how often they stand in the text.
     """
 
     vocabulary: Vocabulary
-    training: Ids
-    validation: Ids
+    training: CorpusIds
+    validation: CorpusIds
     sha256: str
+    lacking: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def from_text(cls, text: str) -> Corpus:
+    def from_text(
+        cls, text: str, min_count: int = 1, vocabulary: Vocabulary | None = None
+    ) -> Corpus:
         """Encodes and splits a text: its last tenth validates.
 
+        Args:
+            text: at least 200 characters.
+            min_count: characters seen less often become one, `model.vocabulary.UNKNOWN`.
+            vocabulary: one to use instead of the text's own. What it lacks becomes UNKNOWN where
+                it has that, and is left out where it has not.
+
         Raises:
-            CorpusError: if the text is too short, or has fewer than two distinct characters.
+            CorpusError: if the text is too short, has fewer than two distinct characters, or
+                has little in common with the vocabulary.
         """
         if len(text) < MINIMUM_CHARACTERS:
             raise CorpusError(
@@ -67,16 +89,41 @@ class Corpus:
             )
         if len(set(text)) < 2:
             raise CorpusError("the text is one character repeated: there is nothing to learn")
-        vocabulary = Vocabulary.from_text(text)
-        ids = vocabulary.encode(text)
-        training, validation = split(ids)
-        return cls(vocabulary, training, validation, text_hash(text))
+        if vocabulary is None:
+            vocabulary = _own_vocabulary(text, min_count)
+        ids, lacking = vocabulary.encode_corpus(text)
+        if lacking.total() > MOST_LACKING * len(text):
+            raise CorpusError(f"another kind of text: {describe_lacking(vocabulary, lacking)}")
+        return cls(vocabulary, *split(ids), text_hash(text), lacking)
+
+    def describe_lacking(self) -> str:
+        """A line that names the characters that the vocabulary lacks."""
+        return describe_lacking(self.vocabulary, self.lacking)
 
 
-def split(ids: Ids) -> tuple[Ids, Ids]:
-    """The first 90% of a text's ids, which train, and the last 10%, which validate."""
-    boundary = int(len(ids) * (1 - VALIDATION_SHARE))
-    return ids[:boundary], ids[boundary:]
+def _own_vocabulary(text: str, min_count: int) -> Vocabulary:
+    try:
+        return Vocabulary.from_text(text, min_count)
+    except VocabularyError as error:
+        raise CorpusError(f"no character stands {min_count} times in the text") from error
+
+
+def describe_lacking(vocabulary: Vocabulary, lacking: Counter[str]) -> str:
+    """A line that names characters of a text that a vocabulary lacks, and how often they stand."""
+    shown = lacking.most_common(_SHOWN)
+    named = ", ".join(f"{character!a} ({count:,})" for character, count in shown)
+    rest = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+    fate = "read as unknown" if UNKNOWN in vocabulary else "left out"
+    return (
+        f"{len(lacking):,} characters of the text are not in the vocabulary and are {fate}, "
+        f"{lacking.total():,} times in all: {named}{rest}"
+    )
+
+
+def split(text: _Text) -> tuple[_Text, _Text]:
+    """The first 90% of a text's characters, which train, and the last 10%, which validate."""
+    boundary = int(len(text) * (1 - VALIDATION_SHARE))
+    return text[:boundary], text[boundary:]
 
 
 def text_hash(text: str) -> str:
@@ -85,24 +132,31 @@ def text_hash(text: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, or of all .txt files of a folder in order of their names.
+    """The text of a UTF-8 file, or of all files of a folder in order of their names.
 
-    A byte-order mark is dropped and every kind of line end becomes LF.
+    Files may be compressed with gzip; of a folder, .txt and .txt.gz are read. A byte-order
+    mark is dropped and every kind of line end becomes LF.
 
     Raises:
         CorpusError: if there is nothing to read, or it is not UTF-8.
     """
     if path.is_dir():
-        files = sorted(path.glob("*.txt"))
+        files = sorted([*path.glob("*.txt"), *path.glob("*.txt.gz")])
         if not files:
-            raise CorpusError(f"{path}: the folder holds no .txt file")
+            raise CorpusError(f"{path}: the folder holds no .txt or .txt.gz file")
         return "\n".join(_read_file(file) for file in files)
     return _read_file(path)
 
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            compressed = file.peek(2)[:2] == _GZIP
+            content = gzip.GzipFile(fileobj=file) if compressed else file
+            with io.TextIOWrapper(content, encoding="utf-8-sig") as text:
+                return text.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CorpusError(f"{path}: damaged gzip file: {error}") from error
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{path}: not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}"

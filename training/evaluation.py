@@ -6,18 +6,25 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from model.checkpoint import Checkpoint
 from model.linear import Precision
-from model.network import CharLSTM
+from model.network import CharLSTM, State
 from model.stepper import Stepper, compiled
-from model.vocabulary import Ids
+from model.vocabulary import CorpusIds
 
 # Scores held at a time, which bounds memory; the state is carried, so it changes no result.
 _SCORES_PER_CALL = 1 << 20
 _STEPS_PER_CALL = 2048  # the same, of the decoder
+
+# Of an estimate: stretches, the characters that lead into each, and those read in all.
+_STRETCHES = 64
+_LEAD = 512
+_ESTIMATED = 500_000
 
 
 @dataclass(frozen=True)
@@ -37,35 +44,69 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(network: CharLSTM, ids: Ids, streams: int = 1) -> Evaluation:
-    """Reads ids from a zero state, the state carried to the end, dropout off.
+def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
+    """Reads ids as one stream from a zero state, the state carried to the end, dropout off.
 
     Args:
         network: put into evaluation mode for the while.
-        ids: int32 (N,), N >= 2. Every character but the first is predicted.
-        streams: more than 1 read as many stretches side by side, each from a zero state: a
-            faster and slightly higher estimate.
+        ids: (N,), N >= 2. Every character but the first is predicted.
     """
-    streams = max(1, min(streams, (len(ids) - 1) // 2))
-    length = (len(ids) - 1) // streams
-    steps_per_call = max(1, _SCORES_PER_CALL // (streams * network.config.vocabulary_size))
-    device = network.output.weight.device
-    starts = np.arange(streams) * length
-    was_training = network.training
+    return _read(network, ids, np.zeros(1, dtype=np.int64), len(ids) - 1, None)
+
+
+@torch.no_grad()
+def estimate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
+    """What `evaluate` finds, to about three decimals, many times as fast.
+
+    The text is read as up to 64 stretches side by side. Each but the first is led in by the
+    512 characters before it, from a zero state: long before their end the network's state is
+    as good as that of a reader who came all the way. Of a long text only the first part of
+    each stretch is read, half a million characters in all.
+    """
+    count = max(1, min(_STRETCHES, (len(ids) - 1) // (2 * _LEAD)))
+    spacing = (len(ids) - 1) // count
+    starts = np.arange(count) * spacing
+    state = None
+    if count > 1:
+        lead = _positions(starts[1:] - _LEAD, 0, _LEAD)
+        _, led_in = network.eval()(_tensor(ids, lead, network), None)
+        zeros = network.zero_state(1)
+        state = (torch.cat([zeros[0], led_in[0]], 1), torch.cat([zeros[1], led_in[1]], 1))
+    return _read(network, ids, starts, min(spacing, _ESTIMATED // count), state)
+
+
+def _read(
+    network: CharLSTM,
+    ids: CorpusIds,
+    starts: npt.NDArray[np.int64],
+    length: int,
+    state: State | None,
+) -> Evaluation:
+    """Reads `length` characters from each start, side by side."""
+    steps_per_call = max(1, _SCORES_PER_CALL // (len(starts) * network.config.vocabulary_size))
+    was_training, nats = network.training, 0.0
     network.eval()
-    state, nats = None, 0.0
     for first in range(0, length, steps_per_call):
-        steps = np.arange(first, min(first + steps_per_call, length) + 1)
-        chunk = torch.from_numpy(ids[steps[:, None] + starts].astype(np.int64)).to(device)
+        last = min(first + steps_per_call, length)
+        chunk = _tensor(ids, _positions(starts, first, last + 1), network)
         logits, state = network(chunk[:-1], state)
         nats += F.cross_entropy(
             logits.flatten(0, 1).double(), chunk[1:].flatten(), reduction="sum"
         ).item()
     network.train(was_training)
-    return Evaluation(nats / (length * streams), length * streams)
+    return Evaluation(nats / (length * len(starts)), length * len(starts))
 
 
-def yardstick(checkpoint: Checkpoint, ids: Ids, device: torch.device) -> Evaluation:
+def _positions(starts: npt.NDArray[np.int64], first: int, last: int) -> npt.NDArray[np.int64]:
+    """Where steps first..last-1 of stretches from `starts` lie in the text, (steps, starts)."""
+    return np.arange(first, last)[:, None] + starts
+
+
+def _tensor(ids: CorpusIds, positions: npt.NDArray[np.int64], network: CharLSTM) -> Tensor:
+    return torch.from_numpy(ids[positions].astype(np.int64)).to(network.output.weight.device)
+
+
+def yardstick(checkpoint: Checkpoint, ids: CorpusIds, device: torch.device) -> Evaluation:
     """The loss that models are compared by: one stream from a zero state, read to the end.
 
     On a CPU by the decoder's steps in fp32, since `nn.LSTM` reads a lone stream several times
@@ -77,7 +118,7 @@ def yardstick(checkpoint: Checkpoint, ids: Ids, device: torch.device) -> Evaluat
 
 
 @torch.inference_mode()
-def evaluate_as_served(checkpoint: Checkpoint, ids: Ids, precision: Precision) -> Evaluation:
+def evaluate_as_served(checkpoint: Checkpoint, ids: CorpusIds, precision: Precision) -> Evaluation:
     """As `evaluate` with one stream, by the decoder's own steps at a precision, on the CPU.
 
     Raises:

@@ -7,12 +7,17 @@ from types import FrameType
 
 
 class Interrupt:
-    """Notes the first signal in `requested`; a second one interrupts at once, as usual."""
+    """Notes a signal in `requested`.
+
+    Args:
+        once: a second signal interrupts at once, as usual. `torchrun` sends several of its own.
+    """
 
     _signals = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, once: bool = True) -> None:
         self.requested = False
+        self._once = once
 
     def __enter__(self) -> Interrupt:
         self._before = [signal.signal(number, self._note) for number in self._signals]
@@ -23,7 +28,8 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        if self._once:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in zip(self._signals, self._before, strict=True):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.errors import CorpusError
-from model.vocabulary import Ids
+from model.vocabulary import CorpusIds
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Streams:
         CorpusError: if the text has too few characters for one batch.
     """
 
-    ids: Ids
+    ids: CorpusIds
     count: int  # B
     steps: int  # T
 
@@ -63,6 +63,10 @@ class Streams:
         return chunk[:-1], chunk[1:]
 
 
-def default_count(characters: int, steps: int) -> int:
-    """How many streams suit a text: 32, fewer when they would be shorter than 4 batches."""
-    return max(1, min(32, characters // (4 * steps)))
+def default_count(characters: int, steps: int, processes: int = 1) -> int:
+    """How many streams suit a text: 32, fewer where that leaves under 100 updates an epoch.
+
+    A multiple of the processes that share them.
+    """
+    count = max(1, min(32, characters // (100 * steps)))
+    return -(-count // processes) * processes

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,7 +90,15 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
         (["sample", "TINY", "--prime", "Z9"], "U\\+005A"),
         (["sample", "TINY", "--length", "0"], "--length must be at least 1"),
         (["sample", "TINY", "--temperature", "-1"], "temperature must be"),
-        (["evaluate", "TINY", "--text", "BOOK"], "lacks"),
+        (["train", "--text", "BOOK", "--out", "run", "--precision", "fp8"], "got 'fp8'"),
+        (["train", "--text", "BOOK", "--out", "run", "--min-count", "0"], "--min-count must"),
+        (["train", "--text", "BOOK", "--out", "run", "--minutes", "0.001"], "does not suffice"),
+        (["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"], "--minutes must be"),
+        (["train", "--text", "BOOK", "--out", "run", "--init-from", "absent"], "no such file"),
+        (
+            ["train", "--text", "BOOK", "--out", "run", "--init-from", "TINY", "--layers", "3"],
+            "is 2 x 32, the flags ask for 3 x 32",
+        ),
         (["import", "BOOK", "--out", "x.safetensors"], "cannot be read safely"),
         (["corpus", "anna", "--from", "absent.txt"], "absent.txt: cannot be read"),
     ],
@@ -110,6 +120,126 @@ def test_an_error_is_one_line_and_no_run_is_begun(
     assert error.count("\n") == 1
     assert re.search(message, error)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_comes_of_a_run_can_be_looked_at(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "2"]
+    assert main([*train, "--validations", "4", "--tensorboard"]) == 0
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+    card = (out / "model-card.md").read_text()
+    best = load_checkpoint(out / "best.safetensors")
+    assert f"{best.training['validation_loss']:.4f} nats" in card
+    assert best.hash in card
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(records) == 4
+    assert records[0]["learning_rate"] > records[-1]["learning_rate"] > 0
+    assert list((out / "tensorboard").iterdir())
+
+
+def test_the_run_goes_where_its_text_is_named_after(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--text", str(text), *SMALL, "--epochs", "1"]) == 0
+    assert (tmp_path / "runs" / "book" / "best.safetensors").exists()
+
+
+def test_a_run_is_planned_to_end_in_time(text: Path, tmp_path: Path) -> None:
+    out, began = tmp_path / "run", time.monotonic()
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--validations", "2"]
+    assert main([*train, "--minutes", "0.1"]) == 0
+    assert time.monotonic() - began < 60
+    record = load_checkpoint(out / "best.safetensors").training
+    assert record["settings"]["epochs"] > 1
+    assert main([*train, "--minutes", "0.1", "--resume"]) == 0  # the plan stands
+
+
+def test_a_checkpoint_is_tuned_to_another_text(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "--text", str(text), "--out", str(tmp_path / "first"), *SMALL]
+    assert main([*train, "--epochs", "1"]) == 0
+    first = tmp_path / "first" / "best.safetensors"
+    other = tmp_path / "other.txt"
+    other.write_text(TEXT.replace("happy", "häppy", 3))
+    tune = ["train", "--text", str(other), "--out", str(tmp_path / "tuned"), "--epochs", "1"]
+    assert main([*tune, "--init-from", str(first), "--streams", "4", "--steps", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert "are left out, 3 times in all: '\\xe4' (3)" in shown
+    tuned = load_checkpoint(tmp_path / "tuned" / "best.safetensors")
+    assert tuned.vocabulary == load_checkpoint(first).vocabulary
+    assert tuned.training["validation_loss"] < load_checkpoint(first).training["validation_loss"]
+
+
+def test_a_text_is_evaluated_without_the_characters_that_the_model_lacks(
+    text: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(tiny_path), "--text", str(text), "--json"]) == 0
+    shown = capsys.readouterr()
+    figures = json.loads(shown.out)
+    assert figures["left_out"] > 0
+    assert figures["characters"] == len(TEXT) // 10 - 1 - figures["left_out"]
+    assert "left out" in shown.err
+
+
+def run_training(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """The command in a process of its own, on one CPU thread."""
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "training", "train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
+    text: Path, tmp_path: Path
+) -> None:
+    settings = ["--text", str(text), *SMALL, "--epochs", "12", "--validations", "60"]
+    whole = run_training(*settings, "--out", str(tmp_path / "whole"))
+    out = tmp_path / "killed"
+    killed = run_training(*settings, "--out", str(out))
+    for kill_at in (3, 20):
+        assert killed.stdout is not None
+        seen = 0
+        for line in killed.stdout:
+            seen += line.startswith("step")
+            if seen == kill_at:
+                break
+        killed.kill()
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        killed = run_training(*settings, "--out", str(out), "--resume")
+    for process in (whole, killed):
+        assert process.communicate(timeout=120)[0]
+        assert process.returncode == 0
+    expected = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
+    state = torch.load(out / "state.pt", weights_only=True)
+    assert state["step"] == expected["step"]
+    for part in ("network", "average"):
+        for name, tensor in expected[part].items():
+            assert torch.equal(state[part][name], tensor), name
+
+
+def test_two_processes_train_as_one(text: Path, tmp_path: Path) -> None:
+    settings = ["--text", str(text), *SMALL, "--epochs", "6", "--validations", "6"]
+    settings += ["--dropout", "0", "--weight-dropout", "0", "--precision", "fp32"]
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    one = run_training(*settings, "--out", str(tmp_path / "one"))
+    two = run_training(*settings, "--out", str(tmp_path / "two"), launcher=torchrun)
+    for process in (one, two):
+        shown = process.communicate(timeout=180)[0]
+        assert process.returncode == 0, shown
+    assert "2 processes" in shown
+    losses = [
+        [json.loads(line)["validation_loss"] for line in path.read_text().splitlines()]
+        for path in (tmp_path / "one" / "metrics.jsonl", tmp_path / "two" / "metrics.jsonl")
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    state = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
+    assert state["hidden"].shape == (2, 4, 16)  # of both processes
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

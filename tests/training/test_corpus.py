@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from model import vocabulary as vocabulary_module
 from model.errors import CorpusError
+from model.vocabulary import UNKNOWN, Vocabulary
 from training.corpus import PUBLISHED, Corpus, fetch, read_text, split
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 10
 
 
 def test_the_last_tenth_validates() -> None:
-    training, validation = split(np.arange(1000, dtype=np.int32))
+    training, validation = split(np.arange(1000))
     assert training.tolist() == list(range(900))
     assert validation.tolist() == list(range(900, 1000))
 
@@ -37,9 +42,59 @@ def test_a_folder_is_its_text_files_in_order(tmp_path: Path) -> None:
     assert read_text(tmp_path) == "a.txt\nb.txt"
 
 
+def test_gzip_is_read_in_a_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress("\ufeffzwei\r\n漢".encode()))
+    (tmp_path / "a.txt").write_text("eins")
+    assert read_text(tmp_path) == "eins\nzwei\n漢"
+    assert read_text(tmp_path / "b.txt.gz") == "zwei\n漢"
+
+
+def test_rare_characters_become_one() -> None:
+    corpus = Corpus.from_text(TEXT + "éü漢", min_count=2)
+    assert corpus.vocabulary == Vocabulary.from_text(TEXT + UNKNOWN)
+    assert corpus.validation[-3:].tolist() == [corpus.vocabulary.unknown_id] * 3
+    assert corpus.lacking == {"é": 1, "ü": 1, "漢": 1}
+    assert "3 characters of the text" in corpus.describe_lacking()
+    assert "read as unknown" in corpus.describe_lacking()
+    with pytest.raises(CorpusError, match="no character stands 1000 times"):
+        Corpus.from_text(TEXT, min_count=1000)
+
+
+def test_a_given_vocabulary_is_used_and_what_it_lacks_is_named() -> None:
+    vocabulary = Vocabulary.from_text(TEXT)
+    corpus = Corpus.from_text(TEXT + "é" * 5, vocabulary=vocabulary)
+    assert corpus.vocabulary is vocabulary
+    assert len(corpus.training) + len(corpus.validation) == len(TEXT)
+    assert corpus.describe_lacking().endswith("left out, 5 times in all: '\\xe9' (5)")
+    with pytest.raises(CorpusError, match="another kind of text: 1 characters"):
+        Corpus.from_text(TEXT + "é" * 500, vocabulary=vocabulary)
+
+
+@given(st.text(min_size=2, max_size=300), st.integers(1, 4), st.integers(1, 50))
+def test_a_corpus_is_encoded_like_any_text(text: str, min_count: int, piece: int) -> None:
+    assume(len(set(text)) > 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vocabulary_module, "_ENCODED_AT_ONCE", piece)
+        whole = Vocabulary.from_text(text)
+        ids, lacking = whole.encode_corpus(text)
+        assert whole.decode(ids.astype(np.int32)) == text
+        assert not lacking
+        some = Vocabulary.from_text(text + "ab" * min_count, min_count)
+        ids, lacking = some.encode_corpus(text)
+    written = "".join(c if text.count(c) >= min_count or c in some else UNKNOWN for c in text)
+    assert some.decode(ids.astype(np.int32)) == written
+    assert lacking.total() == written.count(UNKNOWN) - text.count(UNKNOWN)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"good \xff bad", "not UTF-8: byte 0xff at offset 5"), (None, "No such file")],
+    [
+        (b"\x1f\x8b damaged", "damaged gzip file"),
+        (gzip.compress(b"whole " * 99)[:-9], "damaged gzip file"),
+        (gzip.compress(b"caf\xe9"), "not UTF-8: byte 0xe9 at offset 3"),
+        (b"good \xff bad", "not UTF-8: byte 0xff at offset 5"),
+        (None, "No such file"),
+    ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "text.txt"

@@ -11,7 +11,7 @@ from model.linear import Precision
 from model.network import CharLSTM, NetworkConfig
 from tests.model.test_decoder import PRECISIONS
 from training import evaluation
-from training.evaluation import evaluate, evaluate_as_served
+from training.evaluation import estimate, evaluate, evaluate_as_served
 
 torch.manual_seed(0)
 network = CharLSTM(NetworkConfig(9, hidden_size=16, dropout=0.9))
@@ -42,12 +42,19 @@ def test_dropout_is_off_and_the_network_left_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_several_streams_estimate_the_same() -> None:
-    estimate = evaluate(network, ids, streams=4)
-    assert estimate.characters == 300
-    assert estimate.nats_per_character == pytest.approx(
-        evaluate(network, ids).nats_per_character, abs=0.05
-    )
+def test_an_estimate_is_close_and_reads_at_most_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = np.random.default_rng(2).integers(0, 9, 6001).astype(np.uint8)
+    by_one_stream = evaluate(network, text).nats_per_character
+    monkeypatch.setattr(evaluation, "_LEAD", 50)
+    close = estimate(network, text)
+    assert close.characters > 5900
+    assert close.nats_per_character == pytest.approx(by_one_stream, abs=1e-3)
+    monkeypatch.setattr(evaluation, "_ESTIMATED", 3000)
+    assert 2900 < estimate(network, text).characters <= 3000
+
+
+def test_of_a_short_text_the_estimate_is_exact() -> None:
+    assert estimate(network, ids) == evaluate(network, ids)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -64,4 +71,4 @@ def test_the_decoders_steps_predict_alike(
 
 
 def test_the_shortest_text_can_be_evaluated() -> None:
-    assert evaluate(network, ids[:2], streams=32).characters == 1
+    assert estimate(network, ids[:2]).characters == 1

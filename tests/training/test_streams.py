@@ -52,7 +52,8 @@ def test_a_text_too_short_for_one_batch_is_refused() -> None:
         Streams(np.arange(10, dtype=np.int32), 2, 5)
 
 
-@given(st.integers(180, 10**9))
-def test_the_default_number_of_streams_fits_any_text(characters: int) -> None:
+@given(st.integers(180, 10**9), st.integers(1, 4))
+def test_the_default_number_of_streams_fits_any_text(characters: int, processes: int) -> None:
     assert 1 <= default_count(characters, 128) <= 32
     assert characters > default_count(characters, 128) * 128
+    assert default_count(characters, 128, processes) % processes == 0

@@ -1,0 +1,121 @@
+"""RunFolder: what a training run writes, and how it is found again.
+
+    state.pt            all that a resumed run needs
+    best.safetensors    the averaged weights with the lowest validation loss so far
+    metrics.jsonl       a JSON object per validation
+    curve.png           losses and learning rate
+    samples/            text written at each validation
+    model-card.md       what the model is, in words
+
+Every file is replaced as a whole, so that a kill leaves the old one or the new.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.atomic_file import replacing
+from model.errors import TrainingError
+
+Record = dict[str, Any]
+
+
+class RunFolder:
+    """The files of one run.
+
+    Raises:
+        TrainingError: from whatever writes, if the folder cannot be written to; from whatever
+            reads a state, if there is none or it is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state_path = path / "state.pt"
+        self.best_path = path / "best.safetensors"
+        self.metrics_path = path / "metrics.jsonl"
+        self.curve_path = path / "curve.png"
+        self.card_path = path / "model-card.md"
+
+    def start(self) -> None:
+        """Makes the folder, unless it holds a run."""
+        if self.state_path.exists():
+            raise TrainingError(
+                f"{self.path} holds a training run: --resume goes on with it, "
+                "another --out starts afresh"
+            )
+        with self.explaining_full_disk():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.metrics_path.unlink(missing_ok=True)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        content = io.BytesIO()  # torch.save to a file hides the system's error
+        torch.save(state, content)
+        with self.explaining_full_disk(), replacing(self.state_path) as file:
+            file.write(content.getbuffer())
+
+    def load_state(self, device: torch.device) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = torch.load(
+                self.state_path, map_location=device, weights_only=True
+            )
+        except FileNotFoundError as error:
+            raise TrainingError(f"{self.path} holds no training run to resume") from error
+        except Exception as error:  # a damaged pickle can raise anything
+            raise TrainingError(f"{self.state_path}: cannot be read: {error}") from error
+        return state
+
+    def records(self) -> list[Record]:
+        """The validations' records, in order; a line torn by a kill is left out."""
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
+        return [record for line in lines if (record := _record(line)) is not None]
+
+    def add_record(self, record: Record) -> None:
+        with self.explaining_full_disk(), self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_records_after(self, step: int) -> None:
+        """Drops the records that a resumed run will write again."""
+        kept = [record for record in self.records() if record["step"] <= step]
+        with self.explaining_full_disk(), replacing(self.metrics_path) as file:
+            file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
+
+    def keep_sample(self, step: int, text: str) -> None:
+        self._write(self.path / "samples" / f"step-{step:07}.txt", text.encode())
+
+    def write_card(self, text: str) -> None:
+        self._write(self.card_path, text.encode())
+
+    def write_curve(self, png: bytes) -> None:
+        self._write(self.curve_path, png)
+
+    @contextmanager
+    def explaining_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"{self.path}: cannot be written: {error.strerror}. What was saved before is "
+                "whole: make room and go on with --resume"
+            ) from error
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with self.explaining_full_disk(), replacing(path) as file:
+            file.write(content)
+
+
+def _record(line: str) -> Record | None:
+    try:
+        record = json.loads(line)
+        return record if math.isfinite(record["step"]) else None
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,28 @@
+"""Write: text from a checkpoint, without a server."""
+
+from __future__ import annotations
+
+import torch
+
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from model.sampling import SamplingParams
+
+
+def write(
+    checkpoint: Checkpoint,
+    prime: str,
+    length: int,
+    params: SamplingParams,
+    seed: int,
+    device: torch.device | None = None,
+) -> str:
+    """`length` characters that go on from a prime; an empty one starts as after a new line.
+
+    Raises:
+        UnknownCharacterError: if the prime has characters that the vocabulary lacks.
+    """
+    vocabulary = checkpoint.vocabulary
+    ids = vocabulary.encode(prime or vocabulary.characters[vocabulary.start_id])
+    decoder = Decoder(checkpoint, slots=1, device=device)
+    return vocabulary.decode(decoder.generate(ids, length, params, seed))

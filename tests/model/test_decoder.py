@@ -13,8 +13,9 @@ from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream, choose_device, choose_precision
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
+from model.network import CharLSTM, NetworkConfig
 from model.sampling import SamplingParams, uniforms
-from model.vocabulary import Ids
+from model.vocabulary import Ids, Vocabulary
 from tests.conftest import make_checkpoint
 
 CPU = torch.device("cpu")
@@ -180,6 +181,20 @@ def test_without_torchscript_the_texts_are_the_same(
     ]
     for text in wanted:
         assert run_alone(plain, text) == run_alone(compiled, text)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_unknown_character_is_read_and_never_written(precision: Precision) -> None:
+    """Even where it is by far the most likely one."""
+    vocabulary = Vocabulary.from_text("ab" * 5 + "xyz", min_count=2)
+    config = NetworkConfig(len(vocabulary), hidden_size=8)
+    weights = CharLSTM(config).state_dict()
+    assert vocabulary.unknown_id is not None
+    weights["output.bias"][vocabulary.unknown_id] = 50.0
+    decoder = Decoder(Checkpoint(config, vocabulary, weights), 1, precision=precision)
+    prime = vocabulary.encode("a\ufffdb")
+    for params in (SamplingParams(), SamplingParams(temperature=0), SamplingParams(100.0, None)):
+        assert set(vocabulary.decode(decoder.generate(prime, 200, params, seed=1))) <= {"a", "b"}
 
 
 def test_a_full_decoder_takes_no_more() -> None:

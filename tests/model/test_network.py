@@ -24,6 +24,26 @@ def test_carrying_the_state_is_the_same_as_reading_on() -> None:
     torch.testing.assert_close(torch.cat([first, second]), whole)
 
 
+def test_without_dropout_training_computes_what_evaluation_does() -> None:
+    network = CharLSTM(NetworkConfig(11, hidden_size=8, layers=3, dropout=0.0))
+    ids = torch.randint(0, 11, (20, 3))
+    for state in (None, network.zero_state(3)):
+        trained, (hidden, cell) = network.train()(ids, state)
+        evaluated, (expected_hidden, expected_cell) = network.eval()(ids, state)
+        torch.testing.assert_close(trained, evaluated)
+        torch.testing.assert_close(hidden, expected_hidden)
+        torch.testing.assert_close(cell, expected_cell)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "weight_dropout"])
+def test_either_dropout_changes_what_is_computed_in_training_only(kind: str) -> None:
+    rates: dict[str, Any] = {"dropout": 0.0, "weight_dropout": 0.0, kind: 0.5}
+    network = CharLSTM(NetworkConfig(11, hidden_size=8, **rates))
+    ids = torch.randint(0, 11, (20, 3))
+    assert not torch.equal(network.train()(ids)[0], network(ids)[0])
+    assert torch.equal(network.eval()(ids)[0], network(ids)[0])
+
+
 def test_no_state_is_a_state_of_zeros() -> None:
     network = CharLSTM(NetworkConfig(11, hidden_size=8)).eval()
     ids = torch.randint(0, 11, (5, 2))
@@ -40,6 +60,7 @@ def test_no_state_is_a_state_of_zeros() -> None:
         {"vocabulary_size": 9, "embedding_size": 0},
         {"vocabulary_size": 9, "dropout": 1.0},
         {"vocabulary_size": 9, "dropout": None},
+        {"vocabulary_size": 9, "weight_dropout": -0.1},
     ],
 )
 def test_sizes_out_of_range_are_named(values: dict[str, Any]) -> None:

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.network import NetworkConfig
+from model.vocabulary import Vocabulary
+from training.config import TrainingConfig
+from training.corpus import Corpus
+from training.plan import recommended
+
+
+@given(st.integers(180, 10**6), st.sampled_from([30, 20_000]), st.integers(1, 4))
+def test_what_is_recommended_is_a_run_for_any_text(
+    characters: int, distinct: int, processes: int
+) -> None:
+    ids = Vocabulary.from_text("ab").encode("ab" * (characters // 2))
+    vocabulary = Vocabulary([chr(0x4E00 + n) for n in range(distinct)])
+    corpus = Corpus(vocabulary, ids, ids, "")
+    network, run = recommended(corpus, None, None, processes)
+    config = NetworkConfig(vocabulary_size=distinct, **network)
+    assert (config.embedding_size is None) == (distinct < 512)  # one-hot only where it is small
+    assert TrainingConfig(**run).streams % processes == 0
+
+
+def test_a_text_read_more_often_gets_more_dropout() -> None:
+    vocabulary = Vocabulary.from_text("ab")
+    corpus = Corpus(vocabulary, vocabulary.encode("ab" * 500_000), vocabulary.encode("ab"), "")
+    rates = [recommended(corpus, epochs, None, 1)[0]["dropout"] for epochs in (1, 5, 30)]
+    assert rates == sorted(set(rates))

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model.errors import DeviceError
+from training import precision
+from training.precision import choose_training_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(3.0, "bf16"), (0.5, "fp32")])
+def test_by_itself_it_takes_the_faster_one(
+    monkeypatch: pytest.MonkeyPatch, gain: float, chosen: str
+) -> None:
+    seconds = {"fp32": gain, "bf16": 1.0}
+    monkeypatch.setattr(precision, "_seconds", lambda device, name: seconds[name])
+    assert choose_training_precision("auto", CPU) == chosen
+    assert choose_training_precision("bf16", CPU) == "bf16"
+    assert choose_training_precision("fp32", CPU) == "fp32"
+
+
+def test_where_bfloat16_fails_float32_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(device: torch.device, name: str) -> float:
+        if name == "bf16":
+            raise RuntimeError("could not create a primitive")
+        return 1.0
+
+    monkeypatch.setattr(precision, "_seconds", fail)
+    assert choose_training_precision("auto", CPU) == "fp32"
+    with pytest.raises(DeviceError, match="'bf16' does not run on cpu: could not create"):
+        choose_training_precision("bf16", CPU)
+
+
+def test_this_machine_has_one_or_the_other() -> None:
+    assert choose_training_precision("auto", CPU) in ("fp32", "bf16")

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.dropout import dropout
+
 State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
 
 
@@ -122,13 +124,13 @@ class CharLSTM(nn.Module):
         ends: list[State] = []
         for layer, weights in enumerate(self.lstm.all_weights):
             weight_ih, weight_hh, *biases = weights
-            part_hh = F.dropout(weight_hh, config.weight_dropout)
+            part_hh = dropout(weight_hh, config.weight_dropout)
             before = (hidden_LBH[layer : layer + 1], cell_LBH[layer : layer + 1])
             values_TB, *end = torch.lstm(
                 values_TB, before, (weight_ih, part_hh, *biases), True, 1, 0.0, True, False, False
             )
             ends.append((end[0], end[1]))
-            values_TB = F.dropout(values_TB, config.dropout)
+            values_TB = dropout(values_TB, config.dropout)
         return values_TB, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
 
     def _inputs(self, ids_TB: Tensor) -> Tensor:

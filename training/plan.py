@@ -49,7 +49,7 @@ def recommended(
     elif epochs < 12:
         network = {"dropout": 0.3, "weight_dropout": 0.2}
     else:
-        network = {"dropout": 0.4, "weight_dropout": 0.3}
+        network = {"dropout": 0.35, "weight_dropout": 0.3}
     if len(corpus.vocabulary) > _LARGE_VOCABULARY:
         network["embedding_size"] = _EMBEDDING_SIZE
     streams = default_count(characters, steps or TrainingConfig.steps, processes)

@@ -1,8 +1,9 @@
 """Stepper: a CharLSTM that reads one character at a time, for many streams at once.
 
 The same function as `CharLSTM`, arranged for generation: the first layer's input product is a
-row of a table, each higher layer's two products are one, the gates are ordered so that one
-sigmoid covers three of them, and weights are prepared once (see `model.linear`).
+row of a table, each higher layer's two products are one, and weights are prepared once (see
+`model.linear`). tanh(x) is 2 sigmoid(2x) - 1, the 2 inside folded into the candidate's weights, so
+that one sigmoid covers all gates: torch's sigmoid takes a fifth of the time of its tanh on a CPU.
 
 Shape letters: k steps, S streams, V vocabulary, H hidden, L layers, G = 4H gates, X = L * H.
 """
@@ -110,11 +111,11 @@ class Stepper(nn.Module):
                 gates_SG = product(hidden_SX[:, :size]).add_(self.table_VG.index_select(0, ids_S))
             else:
                 gates_SG = product(hidden_SX[:, begin - size : end])
-            sigmoids = gates_SG[:, : 3 * size].sigmoid_()
-            candidate_SH = gates_SG[:, 3 * size :].tanh_()
+            keep_SH, write_SH, show_SH, candidate_SH = gates_SG.sigmoid_().chunk(4, dim=1)
             cell_SH = cell_SX[:, begin:end]
-            cell_SH.mul_(sigmoids[:, :size]).addcmul_(sigmoids[:, size : 2 * size], candidate_SH)
-            torch.mul(sigmoids[:, 2 * size :], cell_SH.tanh(), out=hidden_SX[:, begin:end])
+            cell_SH.mul_(keep_SH).sub_(write_SH).addcmul_(write_SH, candidate_SH, value=2.0)
+            shown_SH = (cell_SH * 2.0).sigmoid_()
+            torch.addcmul(-show_SH, show_SH, shown_SH, value=2.0, out=hidden_SX[:, begin:end])
         return hidden_SX[:, -size:]
 
 
@@ -136,9 +137,12 @@ def compiled(stepper: Stepper) -> Stepper:
 
 
 def _reorder(weight: Tensor) -> Tensor:
-    """Rows from torch's order (input, forget, cell, output) to forget, input, output, cell."""
+    """Rows from torch's order (input, forget, cell, output) to forget, input, output, cell.
+
+    Those of the cell's candidate come out doubled.
+    """
     write, keep, candidate, show = weight.chunk(4)
-    return torch.cat([keep, write, show, candidate])
+    return torch.cat([keep, write, show, 2 * candidate])
 
 
 def _input_table(weights: Mapping[str, Tensor]) -> Tensor:

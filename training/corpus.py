@@ -111,7 +111,7 @@ def _own_vocabulary(text: str, min_count: int) -> Vocabulary:
 def describe_lacking(vocabulary: Vocabulary, lacking: Counter[str]) -> str:
     """A line that names characters of a text that a vocabulary lacks, and how often they stand."""
     shown = lacking.most_common(_SHOWN)
-    named = ", ".join(f"{character!a} ({count:,})" for character, count in shown)
+    named = ", ".join(f"{character!r} ({count:,})" for character, count in shown)
     rest = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
     fate = "read as unknown" if UNKNOWN in vocabulary else "left out"
     return (

@@ -218,7 +218,7 @@ def _introduce(console: Console, trainer: Trainer) -> None:
         f"{len(corpus.vocabulary)} distinct\n"
         f"{_sizes(network.config)} LSTM, {parameters:,} parameters, on {trainer.device} in "
         f"{config.precision}{processes}\n"
-        f"{config.epochs:.1f} epochs, {trainer.total_steps:,} updates of {config.streams} x "
+        f"{config.epochs:.3g} epochs, {trainer.total_steps:,} updates of {config.streams} x "
         f"{config.steps} characters, dropout {network.config.dropout} of values and "
         f"{network.config.weight_dropout} of recurrent weights"
         + (f"\nresumed at update {trainer.step:,}" if trainer.step else "")

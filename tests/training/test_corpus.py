@@ -65,7 +65,7 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_named() -> None:
     corpus = Corpus.from_text(TEXT + "é" * 5, vocabulary=vocabulary)
     assert corpus.vocabulary is vocabulary
     assert len(corpus.training) + len(corpus.validation) == len(TEXT)
-    assert corpus.describe_lacking().endswith("left out, 5 times in all: '\\xe9' (5)")
+    assert corpus.describe_lacking().endswith("left out, 5 times in all: 'é' (5)")
     with pytest.raises(CorpusError, match="another kind of text: 1 characters"):
         Corpus.from_text(TEXT + "é" * 500, vocabulary=vocabulary)
 

@@ -9,6 +9,7 @@ came of it to the event loop in one call.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import math
 import threading
@@ -202,6 +203,7 @@ class Engine:
         self._drain_deadline: float | None = None
         self._failure: EngineError | None = None
         self._seconds_per_step = 0.001
+        self._refused = 0  # in a row
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -292,12 +294,28 @@ class Engine:
 
     def _check_room(self) -> None:
         free = self._decoder.slots - self.active
-        if self.waiting >= self._max_queue + free:
-            raise QueueFullError(self.waiting, self._retry_after())
+        if self.waiting < self._max_queue + free:
+            self._refused = 0
+            return
+        self._refused += 1
+        raise QueueFullError(self.waiting, self._retry_after(self._refused))
 
-    def _retry_after(self) -> float:
-        """Seconds until the queue has moved up by one: the soonest end of a running text."""
-        steps = min((g.stream.steps_left for g in self._active), default=1)
+    def _retry_after(self, place: int) -> float:
+        """Seconds until so many texts will have ended, each of which makes room for one more.
+
+        Slots take over from the queue in order, at the measured time per step. The n-th that is
+        refused in a row is told the n-th end, so that they do not all come back at once.
+        """
+        ends = [generation.stream.steps_left for generation in self._active]
+        queue = [generation.stream.steps_left for generation in (*self._resuming, *self._waiting)]
+        heapq.heapify(ends)
+        steps = 0
+        for ended in range(place):
+            if not ends:
+                break
+            steps = heapq.heappop(ends)
+            if ended < len(queue):
+                heapq.heappush(ends, steps + queue[ended])
         return max(1.0, math.ceil(steps * self._seconds_per_step))
 
     # Engine thread's side -----------------------------------------------------

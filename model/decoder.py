@@ -113,7 +113,7 @@ class Decoder:
             bias_V = weights["output.bias"].clone()
             bias_V[unknown] = _NEVER
             weights["output.bias"] = bias_V
-        self._stepper = compiled(Stepper(checkpoint.config, weights, precision))
+        self._stepper = compiled(Stepper(checkpoint.config, weights, precision, slots))
         width = checkpoint.config.layers * checkpoint.config.hidden_size
         self._hidden_SX = torch.zeros(slots, width, device=self.device)
         self._cell_SX = torch.zeros_like(self._hidden_SX)

@@ -9,6 +9,7 @@ Shape letters: S rows, N outputs, K inputs.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Literal
 
@@ -17,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.errors import DeviceError
+
+logger = logging.getLogger("charstream")
 
 Precision = Literal["fp32", "int8"]
 
@@ -81,8 +84,27 @@ class Int8Linear(nn.Module):
         return result
 
 
-def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision) -> nn.Module:
+class PaddedLinear(nn.Module):
+    """A layer that always computes as many rows, so that how many are asked for changes nothing."""
+
+    def __init__(self, layer: nn.Module, rows: int) -> None:
+        super().__init__()
+        self.layer, self.rows = layer, rows
+
+    def forward(self, x_SK: Tensor) -> Tensor:
+        count = x_SK.size(0)
+        padded: Tensor = self.layer(F.pad(x_SK, [0, 0, 0, self.rows - count]))
+        return padded[:count]
+
+
+def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int = 1) -> nn.Module:
     """A linear layer for the weight's device and the precision asked for.
+
+    Args:
+        weight_NK: on the device to compute on.
+        bias_N: likewise.
+        precision: what to compute in.
+        rows: most rows that it will be given; each one's result is the same among any others.
 
     Raises:
         DeviceError: if int8 was asked for off the CPU.
@@ -92,9 +114,32 @@ def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision) -> nn.Modul
         if not on_cpu:
             raise DeviceError(f"int8 is for the CPU, not for {weight_NK.device.type}")
         return Int8Linear(weight_NK, bias_N)
+    layer: nn.Module = PlainLinear(weight_NK, bias_N)
     if on_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return PackedLinear(weight_NK, bias_N)
-    return PlainLinear(weight_NK, bias_N)
+        layer = PackedLinear(weight_NK, bias_N)
+    if rows_are_independent(layer, weight_NK, rows):
+        return layer
+    logger.info("fp32 products depend on the number of rows here: always computing %d", rows)
+    return PaddedLinear(layer, rows)
+
+
+@torch.inference_mode()
+def rows_are_independent(layer: nn.Module, weight_NK: Tensor, rows: int) -> bool:
+    """Whether a row's result is the same, bit for bit, alone and among up to `rows` others.
+
+    Tried out with random inputs and every number of rows up to 16, where libraries change
+    their kernels most, and every eighth from there.
+    """
+    generator = torch.Generator().manual_seed(0)
+    inputs_SK = torch.rand(rows, weight_NK.size(1), generator=generator) * 2 - 1
+    inputs_SK = inputs_SK.to(weight_NK.device)
+    whole_SN = layer(inputs_SK)
+    counts = [*range(1, min(rows, 16)), *range(16, rows, 8)]
+    return all(
+        torch.equal(layer(inputs_SK[:count]), whole_SN[:count])
+        and torch.equal(layer(inputs_SK[rows - count :]), whole_SN[rows - count :])
+        for count in counts
+    )
 
 
 def int8_is_available(device: torch.device) -> bool:

@@ -32,25 +32,33 @@ class Stepper(nn.Module):
     changes in place.
 
     Args:
+        config: the network's sizes.
         weights: torch's names to float32 tensors on the device to run on.
+        precision: of the products.
+        streams: most streams at a time.
 
     Raises:
         DeviceError: if the device does not have the precision.
     """
 
     def __init__(
-        self, config: NetworkConfig, weights: Mapping[str, Tensor], precision: Precision
+        self,
+        config: NetworkConfig,
+        weights: Mapping[str, Tensor],
+        precision: Precision,
+        streams: int = 1,
     ) -> None:
         super().__init__()
         self.size = config.hidden_size
         self.table_VG = _input_table(weights)
         no_bias = torch.zeros_like(weights["lstm.bias_hh_l0"])
-        first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision)
+        first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision, streams)
         higher = [
-            prepare(*_joint_weight(weights, layer), precision) for layer in range(1, config.layers)
+            prepare(*_joint_weight(weights, layer), precision, streams)
+            for layer in range(1, config.layers)
         ]
         self.gates = nn.ModuleList([first, *higher])
-        self.output = prepare(weights["output.weight"], weights["output.bias"], precision)
+        self.output = prepare(weights["output.weight"], weights["output.bias"], precision, streams)
 
     def forward(
         self,

@@ -129,6 +129,34 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(tiny: Checkpoint) -> None
     asyncio.run(scenario())
 
 
+def test_those_refused_in_a_row_are_told_one_end_after_another(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running(tiny, slots=2, queue=2) as engine:
+            lengths = (LONG, 2 * LONG, 3 * LONG, 4 * LONG)
+            texts = [engine.submit(job(length=length)) for length in lengths]
+            await until(lambda: engine.active == 2)
+            monkeypatch.setattr(engine, "_seconds_per_step", 1.0)
+            told = [refused(engine) for _ in range(6)]
+            left = [text.stream.steps_left for text in texts]
+            assert told[0] == pytest.approx(left[0], rel=0.2)
+            assert told[1] == pytest.approx(left[1], rel=0.2)
+            assert told[2] == pytest.approx(left[0] + left[2], rel=0.2)
+            assert told[3] == pytest.approx(left[1] + left[3], rel=0.2)
+            assert told[4] == told[5] == told[3]  # when all is done
+            texts[2].cancel()
+            texts[2] = engine.submit(job(length=LONG))
+            assert refused(engine) == pytest.approx(texts[0].stream.steps_left, rel=0.2)
+
+    def refused(engine: Engine) -> float:
+        with pytest.raises(QueueFullError) as caught:
+            engine.submit(job())
+        return caught.value.retry_after
+
+    asyncio.run(scenario())
+
+
 def test_a_reader_that_stops_pauses_its_own_text_alone(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ Shape letters: k steps, S streams, H hidden, L layers, X = L * H.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,11 @@ from model.checkpoint import Checkpoint
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
 from model.sampling import SamplingParams, SamplingRows, Uniforms, uniforms
+from model.step_graph import step_graph
 from model.stepper import Stepper, compiled
 from model.vocabulary import Ids
+
+logger = logging.getLogger("charstream")
 
 StepIds = npt.NDArray[np.int64]
 
@@ -113,10 +117,12 @@ class Decoder:
             bias_V = weights["output.bias"].clone()
             bias_V[unknown] = _NEVER
             weights["output.bias"] = bias_V
-        self._stepper = compiled(Stepper(checkpoint.config, weights, precision, slots))
         width = checkpoint.config.layers * checkpoint.config.hidden_size
         self._hidden_SX = torch.zeros(slots, width, device=self.device)
         self._cell_SX = torch.zeros_like(self._hidden_SX)
+        stepper = Stepper(checkpoint.config, weights, precision, slots)
+        self._graph = step_graph(stepper, self._hidden_SX, self._cell_SX)
+        self._stepper = compiled(stepper)
         self.streams: list[DecoderStream] = []
         self._rows: SamplingRows | None = None
 
@@ -195,16 +201,22 @@ class Decoder:
         if self._rows is None:
             params = [stream.params for stream in self.streams]
             self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
-        rows = slice(first, len(self.streams))
-        ids_kS: Tensor = self._stepper(
-            last_S,
-            self._hidden_SX[rows],
-            self._cell_SX[rows],
-            torch.from_numpy(forced_kS).to(self.device),
-            torch.from_numpy(uniforms_kS).to(self.device),
-            np.any(forced_kS < 0, axis=1).tolist(),
-            self._rows.of_streams(rows),
-        )
+        forced = torch.from_numpy(forced_kS).to(self.device)
+        uniforms = torch.from_numpy(uniforms_kS).to(self.device)
+        ids_kS: Tensor
+        if self._graph is not None and first == 0 and len(forced) <= self._graph.most_steps:
+            ids_kS = self._graph(last_S, forced, uniforms, self._rows)
+        else:
+            rows = slice(first, len(self.streams))
+            ids_kS = self._stepper(
+                last_S,
+                self._hidden_SX[rows],
+                self._cell_SX[rows],
+                forced,
+                uniforms,
+                np.any(forced_kS < 0, axis=1).tolist(),
+                self._rows.of_streams(rows),
+            )
         return ids_kS.cpu().numpy()
 
 
@@ -237,4 +249,5 @@ def choose_precision(name: str, device: torch.device) -> Precision:
         return "int8"
     if name == "int8":
         raise DeviceError(f"precision 'int8' is not to be had on {device} with this torch")
+    logger.info("int8 is not to be had on %s with this torch: computing in fp32", device)
     return "fp32"

@@ -27,6 +27,7 @@ from app.stop_matcher import StopMatcher
 from model.decoder import Decoder, DecoderStream
 from model.errors import DrainingError, EngineError, QueueFullError
 from model.sampling import SamplingParams
+from model.scores import Score, scores_of
 from model.vocabulary import Ids
 
 FinishReason = Literal["length", "stop"]
@@ -49,8 +50,12 @@ class Job:
 
     Attributes:
         prime: ids to read first, at least one.
-        length: characters to generate, at least 1.
+        length: characters to generate.
         stops: ids of the strings before which the text ends; none is empty.
+        prime_characters: of the user's prime, which may be empty where `prime` is not.
+        alternatives: with scores, which name so many of the likeliest characters; None: without.
+        hidden: characters of `prime` that come before the text, all by default; the rest of it is
+            the text's beginning, given instead of drawn.
     """
 
     prime: Ids
@@ -58,7 +63,14 @@ class Job:
     params: SamplingParams
     seed: int
     stops: tuple[tuple[int, ...], ...] = ()
-    prime_characters: int = 0  # of the user's prime, which may be empty where `prime` is not
+    prime_characters: int = 0
+    alternatives: int | None = None
+    hidden: int | None = None
+
+    def stream(self) -> DecoderStream:
+        return DecoderStream(
+            self.prime, self.length, self.params, self.seed, self.alternatives, self.hidden
+        )
 
 
 @dataclass(eq=False)
@@ -86,12 +98,13 @@ class Generation:
     _read: int = 0
     _error: EngineError | None = None
     _mailbox: list[int] = field(default_factory=list)
+    _scores: list[Score] = field(default_factory=list)  # of characters taken or in the mailbox
+    _held_scores: list[Score] = field(default_factory=list)  # engine's side, not delivered yet
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        job = self.job
-        self.stream = DecoderStream(job.prime, job.length, job.params, job.seed)
-        self.matcher = StopMatcher(job.stops) if job.stops else None
+        self.stream = self.job.stream()
+        self.matcher = StopMatcher(self.job.stops) if self.job.stops else None
 
     async def __aiter__(self) -> AsyncIterator[list[int]]:
         while ids := await self.take():
@@ -114,6 +127,11 @@ class Generation:
             raise self._error
         return ids
 
+    def take_scores(self, count: int) -> list[Score]:
+        """Scores of the next characters that were taken; none where the job has none."""
+        scores, self._scores = self._scores[:count], self._scores[count:]
+        return scores
+
     def cancel(self) -> None:
         """Frees the slot at the next step, or the place in the queue at once."""
         self._engine.cancel(self)
@@ -133,11 +151,12 @@ class Generation:
     @property
     def steps_to_next_place(self) -> int:
         """Engine's side: steps to the end of the prime, the first character or the last."""
-        return self.stream.forced_left or (self.stream.steps_left if self.text else 1)
+        return self.stream.hidden_left or (self.stream.steps_left if self.text else 1)
 
-    def accept(self, ids: Sequence[int]) -> Delivery:
+    def accept(self, ids: Sequence[int], scores: Sequence[Score] = ()) -> Delivery:
         """Engine's side: takes in what the decoder made and says what the reader may have."""
         self.text += ids
+        self._held_scores += scores
         stopped = False
         if self.matcher is None:
             released = list(ids)
@@ -148,7 +167,9 @@ class Generation:
             released += self.matcher.flush()
         self._made += len(released)
         reason: FinishReason | None = "stop" if stopped else "length" if at_length else None
-        return Delivery(self, released, reason)
+        count = len(released)
+        ready, self._held_scores = self._held_scores[:count], self._held_scores[count:]
+        return Delivery(self, released, reason, scores=ready)
 
     def receive(self, delivery: Delivery) -> None:
         """Event loop's side of a delivery."""
@@ -156,6 +177,7 @@ class Generation:
             self.first_character = delivery.made_at
         self.generated += len(delivery.ids)
         self._mailbox += delivery.ids
+        self._scores += delivery.scores
         self._error = delivery.error
         if delivery.finish_reason is not None or delivery.error is not None:
             self.finish_reason = delivery.finish_reason
@@ -171,6 +193,7 @@ class Delivery:
     ids: list[int]
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
+    scores: list[Score] = field(default_factory=list)
     made_at: float = field(default_factory=time.monotonic)
 
 
@@ -370,7 +393,7 @@ class Engine:
 
         Once a wake-up and so many characters at the most, so that the others go on meanwhile.
         """
-        nearest = min(generation.stream.forced_left for generation in self._active[first:])
+        nearest = min(generation.stream.hidden_left for generation in self._active[first:])
         if nearest > 0:
             self._step(min(nearest, _PRIME_STEPS), first)
 
@@ -383,14 +406,18 @@ class Engine:
 
     def _step(self, steps: int, first: int = 0) -> None:
         active = self._active[first:]
-        forced = [generation.stream.forced_left for generation in active]
-        ids_kS = self._decoder.advance(steps, first)
+        hidden = [generation.stream.hidden_left for generation in active]
+        made = self._decoder.advance(steps, first)
         deliveries = []
-        for row, (generation, skip) in enumerate(zip(active, forced, strict=True)):
+        for row, (generation, skip) in enumerate(zip(active, hidden, strict=True)):
+            stream = generation.stream
             if skip == steps:  # as far as a prime can be shared: its last character is read next
-                self._cache.put(generation.job.prime[:-1], self._decoder.state(generation.stream))
+                self._cache.put(stream.prime[: stream.read], self._decoder.state(stream))
             elif skip < steps and not generation.cancelled:
-                deliveries.append(generation.accept(ids_kS[skip:, row].tolist()))
+                scores: list[Score] = []
+                if made.scores is not None and stream.alternatives is not None:
+                    scores = scores_of(made.scores[skip:, row], stream.alternatives)
+                deliveries.append(generation.accept(made.ids[skip:, row].tolist(), scores))
         with self._wake:
             for delivery in deliveries:
                 self._settle(delivery)
@@ -422,9 +449,11 @@ class Engine:
 
     def _keep(self, generation: Generation) -> None:
         """Keeps the state after a text, for whoever goes on from it."""
+        stream = generation.stream
         text = np.array(generation.text[:-1], dtype=np.int32)
-        if generation.stream.state is not None:
-            self._cache.put(np.concatenate([generation.job.prime, text]), generation.stream.state)
+        if stream.state is not None:
+            read = np.concatenate([stream.prime[: stream.hidden], text])
+            self._cache.put(read, stream.state)
 
     def _remove(self, generation: Generation) -> None:
         """Mirrors `Decoder.leave`: the last row moves into the gap."""
@@ -449,9 +478,10 @@ class Engine:
         """Brings a generation into the decoder, past what has been read of its prime before."""
         if generation.admitted is None:
             generation.admitted = time.monotonic()
-            read, state = self._cache.longest(generation.job.prime)
+            stream = generation.stream
+            read, state = self._cache.longest(stream.prime[: stream.hidden])
             if state is not None:
-                generation.stream.skip(read, state)
+                stream.skip(read, state)
                 generation.cached = read
         self._decoder.join(generation.stream)
 

@@ -30,14 +30,6 @@ _DRAIN_RETRY_SECONDS = 5  # by then another replica, or the next version, should
 
 _SHOWN = 10  # fields at fault; a body may have many more
 
-# Exception -> status and code; the first that fits counts.
-_TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
-    (UnknownCharacterError, 422, "unknown_character"),
-    (QueueFullError, 503, "queue_full"),
-    (DrainingError, 503, "draining"),
-    (EngineError, 503, "engine_failed"),
-    (CharstreamError, 500, "internal"),
-)
 _CODES = {
     400: "malformed",
     401: "unauthorized",
@@ -56,12 +48,35 @@ def _status_and_code(error: CharstreamError) -> tuple[int, str]:
     return next((status, code) for kind, status, code in _TABLE if isinstance(error, kind))
 
 
+class OtherModelError(CharstreamError):
+    """A request names another model than the loaded one."""
+
+
+class UnknownInFieldError(UnknownCharacterError):
+    """A field's text holds characters that the model does not know."""
+
+    def __init__(self, field: str, error: UnknownCharacterError) -> None:
+        self.field = field
+        super().__init__(error.characters, error.positions)
+
+
 class InvalidFieldError(CharstreamError):
     """A field's value is not acceptable to this server."""
 
     def __init__(self, field: str, value: object, message: str) -> None:
         self.error = FieldError(field=field, value=_show(value), message=message)
         super().__init__(_sentence(self.error))
+
+
+# Exception -> status and code; the first that fits counts.
+_TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
+    (UnknownCharacterError, 422, "unknown_character"),
+    (OtherModelError, 409, "other_model"),
+    (QueueFullError, 503, "queue_full"),
+    (DrainingError, 503, "draining"),
+    (EngineError, 503, "engine_failed"),
+    (CharstreamError, 500, "internal"),
+)
 
 
 def error_response(
@@ -102,10 +117,10 @@ async def _on_charstream_error(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, InvalidFieldError):
         return error_response(422, "invalid_field", str(error), [error.error])
     status, code = _status_and_code(error)
-    if isinstance(error, UnknownCharacterError):
+    if isinstance(error, UnknownInFieldError):
         value = _show("".join(error.characters[:_SHOWN]))
-        field = FieldError(field="prime", value=value, message=str(error))
-        return error_response(status, code, f"prime: {error}", [field])
+        field = FieldError(field=error.field, value=value, message=str(error))
+        return error_response(status, code, f"{error.field}: {error}", [field])
     return error_response(status, code, str(error), headers=_retry_header(error))
 
 

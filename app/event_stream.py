@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.engine import Generation
 from app.errors import code_of
-from app.schemas import Done
+from app.schemas import CharacterScore, Done
 from model.errors import EngineError
 from model.sampling import MAX_SEED
 from model.vocabulary import Vocabulary
@@ -36,11 +36,18 @@ class EventFrames:
             f"\ndata: {json.dumps({'token': character})}\n\n" for character in vocabulary.characters
         ]
 
-    def tokens(self, seed: int, first: int, ids: Sequence[int]) -> bytes:
+    def tokens(
+        self, seed: int, first: int, ids: Sequence[int], scores: Sequence[CharacterScore] = ()
+    ) -> bytes:
         """Frames of consecutive characters, the first of them the text's character `first`.
 
         An event's id is the seed in hex and the number of characters up to this one.
         """
+        if scores:
+            return b"".join(
+                f"id: {seed:x}-{number}\ndata: {json.dumps(score.model_dump())}\n\n".encode("ascii")
+                for number, score in enumerate(scores, first)
+            )
         data, head = self._data, f"id: {seed:x}-"
         return "".join([f"{head}{number}{data[i]}" for number, i in enumerate(ids, first)]).encode(
             "ascii"
@@ -108,6 +115,7 @@ async def event_stream(
     ids: Sequence[int],
     sent: int,
     describe: Callable[[Generation], Done],
+    scored: Callable[[Generation, Sequence[int]], Sequence[CharacterScore]],
 ) -> AsyncIterator[bytes]:
     """Frames of a generation to its end.
 
@@ -117,13 +125,14 @@ async def event_stream(
         ids: characters taken already that are to be sent first.
         sent: characters that the client has.
         describe: the `done` event of a finished generation.
+        scored: scores of characters, in the order in which they were taken.
     """
     seed = generation.job.seed
     pending = list(ids)
     try:
         while True:
             if pending:
-                yield frames.tokens(seed, sent + 1, pending)
+                yield frames.tokens(seed, sent + 1, pending, scored(generation, pending))
                 sent += len(pending)
             try:
                 async with asyncio.timeout(PING_SECONDS):

@@ -15,7 +15,15 @@ from pydantic import ValidationError
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
 from app.event_stream import EventStreamResponse, Position, event_stream
-from app.schemas import ErrorBody, GenerateRequest, GenerateResponse, Health, Info
+from app.schemas import (
+    ErrorBody,
+    GenerateRequest,
+    GenerateResponse,
+    Health,
+    Info,
+    ScoreRequest,
+    ScoreResponse,
+)
 from app.service import Service
 
 STATIC = Path(__file__).parent / "static"
@@ -44,6 +52,7 @@ _EVENTS = {
 _ERRORS: dict[int | str, dict[str, Any]] = {
     204: {"description": "Last-Event-ID was the text's last character: there is nothing left."},
     400: {"model": ErrorBody, "description": "The body is not JSON."},
+    409: {"model": ErrorBody, "description": "Another model is loaded than the request names."},
     413: {"model": ErrorBody, "description": "The body is too large."},
     422: {"model": ErrorBody, "description": "A field or a character is not acceptable."},
     503: {"model": ErrorBody, "description": "Full or shutting down; see Retry-After."},
@@ -88,6 +97,34 @@ async def get_generate(
 ) -> Response:
     """The same parameters in the query; always server-sent events."""
     return await _stream(request, service, wanted, last_event_id)
+
+
+@protected.post(
+    "/score",
+    summary="Score a text",
+    response_model=ScoreResponse,
+    responses={status: _ERRORS[status] for status in (400, 409, 413, 422, 503)},
+    openapi_extra={
+        "requestBody": {
+            "content": {"application/json": {"schema": ScoreRequest.model_json_schema()}},
+            "required": True,
+        }
+    },
+)
+async def score(request: Request, service: ServiceDependency) -> Response:
+    """How likely the model finds each character of a text, by the same steps that generate."""
+    try:
+        wanted = ScoreRequest.model_validate_json(await request.body() or b"{}", strict=True)
+    except ValidationError as error:
+        return validation_response(error.errors(), list(ScoreRequest.model_fields))
+    generation = service.engine.submit(service.score_job(wanted))
+    try:
+        ids = await _unless_gone(request, _read_to_end(generation))
+    finally:
+        generation.cancel()
+    if ids is None:
+        return _nobody_there()
+    return JSONResponse(service.score(generation, ids).model_dump())
 
 
 @protected.get("/info", summary="The model and the server's limits")
@@ -136,6 +173,8 @@ async def _whole(request: Request, service: Service, wanted: GenerateRequest) ->
         "text": service.vocabulary.decode(ids),
         **service.describe(generation).model_dump(),
     }
+    if wanted.logprobs is not None:
+        answer["logprobs"] = [score.model_dump() for score in service.scored(generation, ids)]
     return JSONResponse(answer)
 
 
@@ -154,7 +193,9 @@ async def _stream(
         if not ids:
             generation.cancel()
             return _nobody_there() if ids is None else Response(status_code=204)
-    frames = event_stream(generation, service.frames, ids or [], sent, service.describe)
+    frames = event_stream(
+        generation, service.frames, ids or [], sent, service.describe, service.scored
+    )
     return EventStreamResponse(generation, frames)
 
 
@@ -177,6 +218,7 @@ async def _read_past(generation: Generation, count: int) -> list[int]:
     seen = 0
     async for ids in generation:
         seen += len(ids)
+        generation.take_scores(min(len(ids), len(ids) - (seen - count)))
         if seen > count:
             return ids[len(ids) - (seen - count) :]
     return []

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from model.scores import MOST_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
 
@@ -17,6 +18,13 @@ def _null_in_query(value: Any, info: ValidationInfo) -> Any:
 
 
 _OrNull = BeforeValidator(_null_in_query)
+
+
+_MODEL = Field(
+    None,
+    max_length=200,
+    description="The hash or name that the loaded model must have; another one answers 409.",
+)
 
 
 class GenerateRequest(BaseModel):
@@ -51,6 +59,14 @@ class GenerateRequest(BaseModel):
     unknown: Literal["reject", "skip"] = Field(
         "reject", description="What happens to a prime's characters that the model does not know."
     )
+
+    logprobs: Annotated[int | None, _OrNull] = Field(
+        None,
+        ge=0,
+        le=MOST_ALTERNATIVES,
+        description="Score every character, and name so many of the most likely ones.",
+    )
+    model: Annotated[str | None, _OrNull] = _MODEL
 
     @property
     def sampling(self) -> SamplingParams:
@@ -91,11 +107,51 @@ class Done(BaseModel):
     model: ModelName
 
 
+class CharacterScore(BaseModel):
+    """What the model thought of a character, before temperature and filters; natural logarithms."""
+
+    token: str
+    logprob: float
+    rank: int = Field(description="1 is the most likely character.")
+    entropy: float = Field(description="Of the distribution that it came from, in nats.")
+    top: list[tuple[str, float]] = Field(description="The most likely characters, their logprobs.")
+
+
+class DrawnScore(CharacterScore):
+    """Of a character that was generated."""
+
+    probability: float = Field(description="It was drawn with, after temperature and filters.")
+
+
 class GenerateResponse(Done):
     """A whole text."""
 
     id: str
     text: str = Field(description="Exactly the characters generated; the prime is not repeated.")
+    logprobs: list[DrawnScore] | None = Field(None, description="Of each character, if asked for.")
+
+
+class ScoreRequest(BaseModel):
+    """A text to score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(min_length=1, description="What is scored, character by character.")
+    prime: str = Field(DEFAULT_PRIME, description="Text before it, which is read and not scored.")
+    logprobs: int = Field(
+        0, ge=0, le=MOST_ALTERNATIVES, description="Name so many of the most likely characters."
+    )
+    model: str | None = _MODEL
+
+
+class ScoreResponse(BaseModel):
+    """How likely the model finds a text."""
+
+    characters: list[CharacterScore]
+    nats: float = Field(description="Of the whole text: minus the sum of its logprobs.")
+    bits: float
+    bits_per_character: float
+    model: ModelName
 
 
 class Limits(BaseModel):

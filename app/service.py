@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from app import __version__
 from app.engine import Engine, Generation, Job
-from app.errors import InvalidFieldError
+from app.errors import InvalidFieldError, OtherModelError, UnknownInFieldError
 from app.event_stream import EventFrames, Position
 from app.schemas import (
     DEFAULT_PRIME,
+    CharacterScore,
     Done,
+    DrawnScore,
     GenerateRequest,
     Info,
     Limits,
     ModelName,
+    ScoreRequest,
+    ScoreResponse,
     Timings,
     Usage,
 )
@@ -23,7 +31,10 @@ from app.settings import Settings
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.errors import UnknownCharacterError
+from model.sampling import SamplingParams
 from model.vocabulary import Ids, Vocabulary
+
+_DECIMALS = 6  # of scores
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,10 @@ class Service:
         Raises:
             InvalidFieldError: if a field is over this server's limit, or the seed contradicts
                 the position that the client resumes from.
-            UnknownCharacterError: if the prime has characters that the model does not know.
+            UnknownInFieldError: if the prime has characters that the model does not know.
+            OtherModelError: if the request wants another model.
         """
+        self._check_model(request.model)
         self._check_limits(request)
         seed = self._seed(request, resumed)
         prime = self._prime_ids(request)
@@ -63,6 +76,52 @@ class Service:
             seed=seed,
             stops=self._stops(request),
             prime_characters=len(prime),
+            alternatives=request.logprobs,
+        )
+
+    def score_job(self, request: ScoreRequest) -> Job:
+        """What the engine is to do for a text to be scored; raises as `job` does."""
+        self._check_model(request.model)
+        self._check_characters("prime", request.prime)
+        self._check_characters("text", request.text)
+        prime = self._encode("prime", request.prime)
+        before = prime if len(prime) else self._empty_prime()
+        return Job(
+            prime=np.concatenate([before, self._encode("text", request.text)]),
+            length=0,
+            params=SamplingParams(),
+            seed=0,
+            prime_characters=len(prime),
+            alternatives=request.logprobs,
+            hidden=len(before),
+        )
+
+    def scored(self, generation: Generation, ids: Sequence[int]) -> list[DrawnScore]:
+        """Scores of the next characters taken of a generation; none if it makes none."""
+        names = self.vocabulary.characters
+        return [
+            DrawnScore(
+                token=names[character],
+                logprob=round(score.logprob, _DECIMALS),
+                rank=score.rank,
+                entropy=round(score.entropy, _DECIMALS),
+                top=[(names[other], round(logprob, _DECIMALS)) for other, logprob in score.top],
+                probability=round(score.probability, _DECIMALS),
+            )
+            for character, score in zip(ids, generation.take_scores(len(ids)), strict=False)
+        ]
+
+    def score(self, generation: Generation, ids: Sequence[int]) -> ScoreResponse:
+        """The account of a text that was scored."""
+        characters = self.scored(generation, ids)
+        nats = -sum(character.logprob for character in characters)
+        bits = nats / math.log(2)
+        return ScoreResponse(
+            characters=[CharacterScore(**dict(character)) for character in characters],
+            nats=nats,
+            bits=bits,
+            bits_per_character=bits / len(characters),
+            model=self.model,
         )
 
     def describe(self, generation: Generation) -> Done:
@@ -108,9 +167,20 @@ class Service:
         if request.length > settings.max_length:
             message = f"must be at most {settings.max_length} on this server"
             raise InvalidFieldError("length", request.length, message)
-        if len(request.prime) > settings.max_prime:
-            message = f"must have at most {settings.max_prime} characters on this server"
-            raise InvalidFieldError("prime", f"{len(request.prime)} characters", message)
+        self._check_characters("prime", request.prime)
+
+    def _check_characters(self, field: str, text: str) -> None:
+        most = self.settings.max_prime
+        if len(text) > most:
+            message = f"must have at most {most} characters on this server"
+            raise InvalidFieldError(field, f"{len(text)} characters", message)
+
+    def _check_model(self, wanted: str | None) -> None:
+        if wanted not in (None, self.model.hash, self.model.name):
+            raise OtherModelError(
+                f"model: the loaded one is {self.model.name} with hash {self.model.hash}, "
+                f"not {wanted!a}"
+            )
 
     def _seed(self, request: GenerateRequest, resumed: Position | None) -> int:
         if resumed is None:
@@ -124,7 +194,13 @@ class Service:
         left_out = "prime" not in request.model_fields_set
         if request.unknown == "skip" or (left_out and DEFAULT_PRIME not in self.vocabulary):
             return self.vocabulary.encode_known(request.prime)
-        return self.vocabulary.encode(request.prime)
+        return self._encode("prime", request.prime)
+
+    def _encode(self, field: str, text: str) -> Ids:
+        try:
+            return self.vocabulary.encode(text)
+        except UnknownCharacterError as error:
+            raise UnknownInFieldError(field, error) from error
 
     def _empty_prime(self) -> Ids:
         """What the network reads first when there is no prime: it has to read something."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,8 @@ from model.checkpoint import Checkpoint
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
 from model.sampling import SamplingParams, SamplingRows, Uniforms, uniforms
-from model.step_graph import step_graph
+from model.scores import ScoreRows
+from model.step_graph import MOST_STEPS, step_graph
 from model.stepper import Stepper, compiled
 from model.vocabulary import Ids
 
@@ -46,7 +48,11 @@ class DecoderStream:
     Args:
         prime: the ids to read first, at least one.
         length: characters to generate.
+        params: how they are drawn.
         seed: of the numbers that they are drawn with.
+        alternatives: makes scores, which name so many of the likeliest characters; None: none.
+        hidden: characters of the prime that come before the text, by default all; the rest of
+            the prime belongs to the text as if it had been generated, and is scored.
 
     Attributes:
         read: characters that the network has read so far.
@@ -55,10 +61,20 @@ class DecoderStream:
             zeros.
     """
 
-    def __init__(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> None:
-        if len(prime) == 0:
-            raise ValueError("a stream's prime needs at least one id")
+    def __init__(
+        self,
+        prime: Ids,
+        length: int,
+        params: SamplingParams,
+        seed: int,
+        alternatives: int | None = None,
+        hidden: int | None = None,
+    ) -> None:
+        self.hidden = len(prime) if hidden is None else hidden
+        if not 1 <= self.hidden <= len(prime):
+            raise ValueError("a stream's prime needs at least one id before the text")
         self.prime, self.length, self.params = prime, length, params
+        self.alternatives = alternatives
         self.read = 0
         self.last_id = int(prime[0])
         self.state: DecoderState | None = None
@@ -70,9 +86,9 @@ class DecoderStream:
         return len(self.prime) - 1 + self.length - self.read
 
     @property
-    def forced_left(self) -> int:
-        """Steps from here whose result is a character of the prime."""
-        return max(0, len(self.prime) - 1 - self.read)
+    def hidden_left(self) -> int:
+        """Steps from here whose result comes before the text."""
+        return max(0, self.hidden - 1 - self.read)
 
     def skip(self, read: int, state: DecoderState) -> None:
         """Takes a beginning of the prime as read already, with the state after it."""
@@ -81,9 +97,16 @@ class DecoderStream:
 
     def plan(self, forced_k: StepIds, uniforms_k: Uniforms) -> None:
         """Fills in the next steps: the id to force (else -1 stays), the number to draw with."""
-        forced = min(self.forced_left, len(forced_k))
+        forced = max(0, min(len(self.prime) - 1 - self.read, len(forced_k)))
         forced_k[:forced] = self.prime[self.read + 1 : self.read + 1 + forced]
         uniforms_k[forced:] = self._uniforms.random(len(forced_k) - forced, dtype=np.float32)
+
+
+class Steps(NamedTuple):
+    """What some steps gave."""
+
+    ids: StepIds  # (k, S)
+    scores: ScoreRows | None  # (k, S, D), where a stream makes scores, see `model.scores`
 
 
 class Decoder:
@@ -163,12 +186,11 @@ class Decoder:
         return DecoderState(self._hidden_SX[row].clone(), self._cell_SX[row].clone())
 
     @torch.inference_mode()
-    def advance(self, steps: int, first: int = 0) -> StepIds:
+    def advance(self, steps: int, first: int = 0) -> Steps:
         """Steps the streams from row `first` on, by default all, `steps` characters on.
 
-        Returns:
-            ids (k, S), the columns in the order of `self.streams[first:]`: first the rest of a
-            stream's prime, then what it generated.
+        Columns of the result are in the order of `self.streams[first:]`. In each, what is left
+        of a stream's prime comes first, then what it generated.
         """
         streams = self.streams[first:]
         count = len(streams)
@@ -177,11 +199,13 @@ class Decoder:
         for row, stream in enumerate(streams):
             stream.plan(forced_kS[:, row], uniforms_kS[:, row])
         last_S = torch.tensor([stream.last_id for stream in streams], device=self.device)
-        ids_kS = self._steps(first, last_S, forced_kS, uniforms_kS)
+        hidden = min((stream.hidden_left for stream in streams), default=0)
+        visible_k = [step >= hidden for step in range(steps)]
+        result = self._steps(first, last_S, forced_kS, uniforms_kS, visible_k)
         for row, stream in enumerate(streams):
             stream.read += steps
-            stream.last_id = int(ids_kS[-1, row])
-        return ids_kS
+            stream.last_id = int(result.ids[-1, row])
+        return result
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
         """The ids of one text, made while no other stream is in the decoder."""
@@ -189,35 +213,41 @@ class Decoder:
         self.join(stream)
         generated = []
         while stream.steps_left:
-            skip = stream.forced_left
-            ids_k = self.advance(min(stream.steps_left, _STEPS_PER_CALL))[:, 0]
+            skip = stream.hidden_left
+            ids_k = self.advance(min(stream.steps_left, _STEPS_PER_CALL)).ids[:, 0]
             generated.append(ids_k[skip:])
         self.leave(stream)
         return np.concatenate(generated).astype(np.int32)
 
     def _steps(
-        self, first: int, last_S: Tensor, forced_kS: StepIds, uniforms_kS: Uniforms
-    ) -> StepIds:
+        self,
+        first: int,
+        last_S: Tensor,
+        forced_kS: StepIds,
+        uniforms_kS: Uniforms,
+        visible_k: list[bool],
+    ) -> Steps:
         if self._rows is None:
             params = [stream.params for stream in self.streams]
             self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
+        wanted = [s.alternatives for s in self.streams[first:] if s.alternatives is not None]
+        alternatives = min(max(wanted), self.vocabulary_size) if wanted else -1
         forced = torch.from_numpy(forced_kS).to(self.device)
         uniforms = torch.from_numpy(uniforms_kS).to(self.device)
-        ids_kS: Tensor
-        if self._graph is not None and first == 0 and len(forced) <= self._graph.most_steps:
-            ids_kS = self._graph(last_S, forced, uniforms, self._rows)
-        else:
-            rows = slice(first, len(self.streams))
-            ids_kS = self._stepper(
-                last_S,
-                self._hidden_SX[rows],
-                self._cell_SX[rows],
-                forced,
-                uniforms,
-                np.any(forced_kS < 0, axis=1).tolist(),
-                self._rows.of_streams(rows),
-            )
-        return ids_kS.cpu().numpy()
+        if self._graph is not None and first == 0 and not wanted and len(forced) <= MOST_STEPS:
+            return Steps(self._graph(last_S, forced, uniforms, self._rows).cpu().numpy(), None)
+        rows = slice(first, len(self.streams))
+        ids_kS, scores_kSD = self._stepper(
+            last_S,
+            self._hidden_SX[rows],
+            self._cell_SX[rows],
+            forced,
+            uniforms,
+            visible_k,
+            self._rows.of_streams(rows),
+            alternatives,
+        )
+        return Steps(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if wanted else None)
 
 
 def choose_device(name: str) -> torch.device:

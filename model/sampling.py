@@ -106,6 +106,24 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     Returns:
         ids, int64 (S,).
     """
+    order_SV, cumulative_SV, last_S1 = _kept(logits_SV, rows)
+    target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
+    picked_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
+    return order_SV.gather(1, picked_S1).squeeze(1)
+
+
+def sampling_probabilities(logits_SV: Tensor, ids_S: Tensor, rows: SamplingRows) -> Tensor:
+    """The probability that `next_ids` draws each stream's id with, float32 (S,)."""
+    order_SV, cumulative_SV, last_S1 = _kept(logits_SV, rows)
+    place_S1 = (order_SV == ids_S.unsqueeze(1)).int().argmax(dim=-1, keepdim=True)
+    before_S1 = cumulative_SV.gather(1, (place_S1 - 1).clamp_min(0)) * (place_S1 > 0)
+    width_S1 = cumulative_SV.gather(1, place_S1) - before_S1
+    kept_S1 = width_S1 / cumulative_SV.gather(1, last_S1)
+    return (kept_S1 * (place_S1 <= last_S1)).squeeze(1)
+
+
+def _kept(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tensor]:
+    """The characters' order, their cumulative probabilities in it, and the last place kept."""
     sorted_SV, order_SV = logits_SV.sort(dim=-1, descending=True, stable=True)
     relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.scale
     probabilities_SV = relative_SV.softmax(dim=-1)
@@ -118,10 +136,8 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     if min_p is not None:
         limit_S1 = min_p * probabilities_SV[:, :1]
         last_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
-    last_S1 = last_S1.clamp_min(0)  # a tiny top_p rounds to 0, and absurd weights give no numbers
-    target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
-    picked_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
-    return order_SV.gather(1, picked_S1).squeeze(1)
+    # A tiny top_p rounds to 0, and absurd weights give no numbers.
+    return order_SV, cumulative_SV, last_S1.clamp_min(0)
 
 
 def _count(mask_SV: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from model.stepper import Stepper
 
 logger = logging.getLogger("charstream")
 
-_MOST_STEPS = 128
+MOST_STEPS = 128
 _TRIED_STEPS = 3
 
 
@@ -42,8 +42,8 @@ class StepGraph:
         self._stepper, self._hidden_SX, self._cell_SX = stepper, hidden_SX, cell_SX
         slots, device = hidden_SX.size(0), hidden_SX.device
         self._ids_S = torch.zeros(slots, dtype=torch.int64, device=device)
-        self._forced_KS = torch.full((_MOST_STEPS, slots), -1, device=device)
-        self._uniforms_KS = torch.zeros(_MOST_STEPS, slots, device=device)
+        self._forced_KS = torch.full((MOST_STEPS, slots), -1, device=device)
+        self._uniforms_KS = torch.zeros(MOST_STEPS, slots, device=device)
         self._ids_KS = torch.zeros_like(self._forced_KS)
         self._step_1 = torch.zeros(1, dtype=torch.int64, device=device)
         column_S1 = torch.zeros(slots, 1, device=device)
@@ -57,7 +57,7 @@ class StepGraph:
     def __call__(
         self, ids_S: Tensor, forced_kS: Tensor, uniforms_kS: Tensor, rows: SamplingRows
     ) -> Tensor:
-        """As `Stepper.forward`, for streams in the first slots; k at most `most_steps`."""
+        """As `Stepper.forward`, for streams in the first slots; k at most MOST_STEPS."""
         steps, streams = forced_kS.shape
         self._ids_S[:streams] = ids_S
         self._forced_KS[:steps, :streams] = forced_kS
@@ -67,10 +67,6 @@ class StepGraph:
         for _ in range(steps):
             self._replay()
         return self._ids_KS[:steps, :streams].clone()
-
-    @property
-    def most_steps(self) -> int:
-        return _MOST_STEPS
 
     def _take(self, rows: SamplingRows, streams: int) -> None:
         """Copies sampling parameters; a filter that no stream uses is one that keeps all."""

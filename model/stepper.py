@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from model.linear import Precision, prepare
 from model.network import NetworkConfig
-from model.sampling import SamplingRows, next_ids
+from model.sampling import SamplingRows, next_ids, sampling_probabilities
+from model.scores import score_rows
 
 logger = logging.getLogger("charstream")
 
@@ -67,9 +68,10 @@ class Stepper(nn.Module):
         cell_SX: Tensor,
         forced_kS: Tensor,
         uniforms_kS: Tensor,
-        sampled_k: list[bool],
+        visible_k: list[bool],
         rows: SamplingRows,
-    ) -> Tensor:
+        alternatives: int = -1,
+    ) -> tuple[Tensor, Tensor]:
         """Reads `ids_S`, then what comes of it, k times.
 
         Args:
@@ -78,24 +80,35 @@ class Stepper(nn.Module):
             cell_SX: changed in place.
             forced_kS: the character to take whatever the scores say, int64; -1 to draw one.
             uniforms_kS: what to draw with.
-            sampled_k: whether any stream draws in a step; where none does, scores are not
-                computed.
+            visible_k: whether a step's result matters to any stream beside its being forced;
+                where it does to none, logits are not computed.
             rows: how to draw.
+            alternatives: of `model.scores.score_rows`; below 0, no scores are made.
 
         Returns:
-            ids (k, S), int64.
+            ids (k, S), int64, and scores (k, S, D), float64, zeros where a step is not visible;
+            without elements where none are made.
         """
         steps: list[Tensor] = []
-        for step, sampled in enumerate(sampled_k):
+        scores: list[Tensor] = []
+        for step, visible in enumerate(visible_k):
             top_SH = self.recur(ids_S, hidden_SX, cell_SX)
             forced_S = forced_kS[step]
-            if sampled:
-                drawn_S = next_ids(self.output(top_SH), uniforms_kS[step], rows)
+            if visible:
+                logits_SV = self.output(top_SH)
+                drawn_S = next_ids(logits_SV, uniforms_kS[step], rows)
                 ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
+                if alternatives >= 0:
+                    drawn_with_S = sampling_probabilities(logits_SV, ids_S, rows)
+                    scores.append(score_rows(logits_SV, ids_S, drawn_with_S, alternatives))
             else:
                 ids_S = forced_S
+                if alternatives >= 0:
+                    width = 4 + 2 * alternatives
+                    scores.append(top_SH.new_zeros([ids_S.size(0), width], dtype=torch.float64))
             steps.append(ids_S)
-        return torch.stack(steps)
+        made = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+        return torch.stack(steps), made
 
     @torch.jit.export
     def score(

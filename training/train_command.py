@@ -119,10 +119,10 @@ def _train(options: argparse.Namespace, device: torch.device, group: Group) -> i
     network_config, config = _configs(options, corpus, initial, folder, device, group)
     if options.minutes and not options.resume:
         console.print(f"Planning for {options.minutes:g} minutes ...", highlight=False)
-        epochs = epochs_within(
+        options.epochs = epochs_within(
             options.minutes, corpus, network_config, config, device, group, initial
         )
-        config = dataclasses.replace(config, epochs=epochs)
+        network_config, config = _configs(options, corpus, initial, folder, device, group)
     trainer = Trainer(
         corpus, network_config, config, folder, device, options.resume, group, initial
     )

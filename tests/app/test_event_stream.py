@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from app import event_stream as event_stream_module
 from app.engine import Generation
 from app.event_stream import EventFrames, event_stream
-from app.schemas import Done, ModelName, Timings, Usage
+from app.schemas import Done, DrawnScore, ModelName, Timings, Usage
 from model.checkpoint import Checkpoint
 from tests.app.test_engine import job, read, running, until
 from tests.events import Event, parse_events
@@ -25,8 +26,12 @@ def describe(generation: Generation) -> Done:
     )
 
 
+def unscored(generation: Generation, ids: Sequence[int]) -> list[DrawnScore]:
+    return []
+
+
 async def events_of(generation: Generation, tiny: Checkpoint) -> list[Event]:
-    frames = event_stream(generation, EventFrames(tiny.vocabulary), [], 0, describe)
+    frames = event_stream(generation, EventFrames(tiny.vocabulary), [], 0, describe, unscored)
     content = b"".join([frame async for frame in frames]).decode("ascii")
     return list(parse_events(content.split("\n")))
 
@@ -54,7 +59,7 @@ def test_a_silent_stream_says_that_it_is_alive(
         async with running(tiny, slots=1) as engine:
             blocking = engine.submit(job(length=1_000_000))
             waiting = engine.submit(job(length=5))
-            frames = event_stream(waiting, EventFrames(tiny.vocabulary), [], 0, describe)
+            frames = event_stream(waiting, EventFrames(tiny.vocabulary), [], 0, describe, unscored)
             assert await anext(frames) == b": ping\n\n"
             blocking.cancel()
             rest = b"".join([frame async for frame in frames])

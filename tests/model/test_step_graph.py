@@ -29,8 +29,8 @@ def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:
         decoder.join(stream)
     while decoder.streams:
         steps = min(7, *(stream.steps_left for stream in decoder.streams))
-        running, forced = list(decoder.streams), [s.forced_left for s in decoder.streams]
-        ids_kS = decoder.advance(steps)
+        running, forced = list(decoder.streams), [s.hidden_left for s in decoder.streams]
+        ids_kS = decoder.advance(steps).ids
         for row, stream in enumerate(running):
             made[streams.index(stream)] += ids_kS[forced[row] :, row].tolist()
             if stream.steps_left == 0:

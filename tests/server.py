@@ -53,9 +53,9 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(checkpoint: Path, **settings: str) -> Iterator[RunningServer]:
-    port = free_port()
-    process = start_process(checkpoint, port=str(port), **settings)
-    server = RunningServer(process, f"http://127.0.0.1:{port}")
+    settings = {"port": str(free_port()), **settings}
+    process = start_process(checkpoint, **settings)
+    server = RunningServer(process, f"http://127.0.0.1:{settings['port']}")
     try:
         _wait_until_ready(server)
         yield server

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MAY_IMPORT = {
+MAY_IMPORT: dict[str, set[str]] = {
     "model": {"model"},
     "training": {"training", "model"},
     "app": {"app", "model"},
+    "clients": set(),  # for users to copy
     "benchmarks": {"benchmarks", "app", "model", "training"},
 }
 

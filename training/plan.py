@@ -47,7 +47,7 @@ def recommended(
     if epochs < 3:
         network = {"dropout": 0.1, "weight_dropout": 0.0}
     elif epochs < 12:
-        network = {"dropout": 0.3, "weight_dropout": 0.2}
+        network = {"dropout": 0.35, "weight_dropout": 0.0}
     else:
         network = {"dropout": 0.35, "weight_dropout": 0.3}
     if len(corpus.vocabulary) > _LARGE_VOCABULARY:

@@ -26,5 +26,8 @@ def test_what_is_recommended_is_a_run_for_any_text(
 def test_a_text_read_more_often_gets_more_dropout() -> None:
     vocabulary = Vocabulary.from_text("ab")
     corpus = Corpus(vocabulary, vocabulary.encode("ab" * 500_000), vocabulary.encode("ab"), "")
-    rates = [recommended(corpus, epochs, None, 1)[0]["dropout"] for epochs in (1, 5, 30)]
+    rates = []
+    for epochs in (1, 5, 30):
+        network, _ = recommended(corpus, epochs, None, 1)
+        rates.append(network["dropout"] + network["weight_dropout"])
     assert rates == sorted(set(rates))

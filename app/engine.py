@@ -137,6 +137,11 @@ class Generation:
         self._engine.cancel(self)
 
     @property
+    def taken(self) -> int:
+        """Characters that the reader has taken."""
+        return self._read
+
+    @property
     def unread(self) -> int:
         """Characters made that the reader has not taken."""
         return self._made - self._read

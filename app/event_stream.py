@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from model.vocabulary import Vocabulary
 logger = logging.getLogger("charstream")
 
 PING_SECONDS = 15.0  # a silent stream says that it is alive, for proxies' sake
+
+MODEL_HEADER = "Charstream-Model"  # the hash, for a client to name when it goes on
 
 _EVENT_ID = re.compile(r"(0|[1-9a-f][0-9a-f]{0,15})-([1-9][0-9]{0,17})")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -90,8 +93,10 @@ class EventStreamResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, generation: Generation, frames: AsyncIterator[bytes]) -> None:
-        super().__init__(frames, headers=_HEADERS)
+    def __init__(
+        self, generation: Generation, frames: AsyncIterator[bytes], model_hash: str
+    ) -> None:
+        super().__init__(frames, headers={**_HEADERS, MODEL_HEADER: model_hash})
         self._generation = generation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,6 +119,7 @@ async def event_stream(
     frames: EventFrames,
     ids: Sequence[int],
     sent: int,
+    skip: int,
     describe: Callable[[Generation], Done],
     scored: Callable[[Generation, Sequence[int]], Sequence[CharacterScore]],
 ) -> AsyncIterator[bytes]:
@@ -124,25 +130,33 @@ async def event_stream(
         frames: of the model's vocabulary.
         ids: characters taken already that are to be sent first.
         sent: characters that the client has.
+        skip: of those, the ones that are still to be taken and not sent again.
         describe: the `done` event of a finished generation.
         scored: scores of characters, in the order in which they were taken.
     """
     seed = generation.job.seed
-    pending = list(ids)
+    pending, last = list(ids), time.monotonic()
     try:
         while True:
             if pending:
                 yield frames.tokens(seed, sent + 1, pending, scored(generation, pending))
                 sent += len(pending)
+                last = time.monotonic()
+            elif time.monotonic() - last >= PING_SECONDS:
+                yield b": ping\n\n"
+                last = time.monotonic()
             try:
                 async with asyncio.timeout(PING_SECONDS):
                     pending = await generation.take()
             except TimeoutError:
                 pending = []
-                yield b": ping\n\n"
                 continue
             if not pending:
                 break
+            if skip:
+                dropped = min(skip, len(pending))
+                generation.take_scores(dropped)
+                pending, skip = pending[dropped:], skip - dropped
     except EngineError as error:
         yield frames.error(str(error), code_of(error))
         return

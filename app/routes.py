@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
-from app.event_stream import EventStreamResponse, Position, event_stream
+from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
 from app.schemas import (
     ErrorBody,
     GenerateRequest,
@@ -25,6 +25,8 @@ from app.schemas import (
     ScoreResponse,
 )
 from app.service import Service
+
+_Result = TypeVar("_Result")
 
 STATIC = Path(__file__).parent / "static"
 
@@ -119,12 +121,12 @@ async def score(request: Request, service: ServiceDependency) -> Response:
         return validation_response(error.errors(), list(ScoreRequest.model_fields))
     generation = service.engine.submit(service.score_job(wanted))
     try:
-        ids = await _unless_gone(request, _read_to_end(generation))
+        read = await _unless_gone(request, _read_to_end(generation, service))
     finally:
         generation.cancel()
-    if ids is None:
+    if read is None:
         return _nobody_there()
-    return JSONResponse(service.score(generation, ids).model_dump())
+    return JSONResponse(service.score(read[1]))
 
 
 @protected.get("/info", summary="The model and the server's limits")
@@ -161,20 +163,22 @@ async def ready(service: ServiceDependency) -> Health:
 
 
 async def _whole(request: Request, service: Service, wanted: GenerateRequest) -> Response:
+    service.check_scores(wanted.length, wanted.logprobs)
     generation = service.engine.submit(service.job(wanted))
     try:
-        ids = await _unless_gone(request, _read_to_end(generation))
+        read = await _unless_gone(request, _read_to_end(generation, service))
     finally:
         generation.cancel()
-    if ids is None:
+    if read is None:
         return _nobody_there()
+    ids, scores = read
     answer = {
         "id": f"gen-{uuid.uuid4().hex}",
         "text": service.vocabulary.decode(ids),
         **service.describe(generation).model_dump(),
     }
     if wanted.logprobs is not None:
-        answer["logprobs"] = [score.model_dump() for score in service.scored(generation, ids)]
+        answer["logprobs"] = scores
     return JSONResponse(answer)
 
 
@@ -187,16 +191,23 @@ async def _stream(
         return Response(status_code=204)
     generation = service.engine.submit(job)
     ids: list[int] | None = []
-    sent = resumed.characters if resumed else 0
+    sent, skip = resumed.characters if resumed else 0, 0
     if sent:
-        ids = await _unless_gone(request, _read_past(generation, sent))
-        if not ids:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                ids = await _unless_gone(request, _read_past(generation, sent))
+        except TimeoutError:  # let the client hear something while the rest is made again
+            skip = sent - generation.taken
+        except BaseException:
+            generation.cancel()
+            raise
+        if not ids and not skip:
             generation.cancel()
             return _nobody_there() if ids is None else Response(status_code=204)
     frames = event_stream(
-        generation, service.frames, ids or [], sent, service.describe, service.scored
+        generation, service.frames, ids or [], sent, skip, service.describe, service.scored
     )
-    return EventStreamResponse(generation, frames)
+    return EventStreamResponse(generation, frames, service.model.hash)
 
 
 def _position(last_event_id: str | None) -> Position | None:
@@ -209,8 +220,16 @@ def _position(last_event_id: str | None) -> Position | None:
         raise InvalidFieldError("Last-Event-ID", last_event_id, message) from None
 
 
-async def _read_to_end(generation: Generation) -> list[int]:
-    return [character async for ids in generation for character in ids]
+async def _read_to_end(
+    generation: Generation, service: Service
+) -> tuple[list[int], list[dict[str, Any]]]:
+    """All ids, and what /generate tells of each if it has scores."""
+    text: list[int] = []
+    scores: list[dict[str, Any]] = []
+    async for ids in generation:
+        text += ids
+        scores += [score.model_dump() for score in service.scored(generation, ids)]
+    return text, scores
 
 
 async def _read_past(generation: Generation, count: int) -> list[int]:
@@ -224,7 +243,7 @@ async def _read_past(generation: Generation, count: int) -> list[int]:
     return []
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[int]]) -> list[int] | None:
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result | None:
     """The work's result; None if the client goes away before it is there."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnect(request))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,6 @@ from app.schemas import (
     Limits,
     ModelName,
     ScoreRequest,
-    ScoreResponse,
     Timings,
     Usage,
 )
@@ -32,9 +32,10 @@ from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.errors import UnknownCharacterError
 from model.sampling import SamplingParams
-from model.vocabulary import Ids, Vocabulary
+from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
 _DECIMALS = 6  # of scores
+_MOST_SCORES = 220_000  # characters and alternatives that an answer tells of
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ class Service:
         self._check_model(request.model)
         self._check_characters("prime", request.prime)
         self._check_characters("text", request.text)
-        prime = self._encode("prime", request.prime)
+        self.check_scores(len(request.text), request.logprobs)
+        left_out = "prime" not in request.model_fields_set
+        prime = self._encode("prime", "" if left_out else request.prime)
         before = prime if len(prime) else self._empty_prime()
         return Job(
-            prime=np.concatenate([before, self._encode("text", request.text)]),
+            prime=np.concatenate([before, self._encode_certain("text", request.text)]),
             length=0,
             params=SamplingParams(),
             seed=0,
@@ -111,18 +114,26 @@ class Service:
             for character, score in zip(ids, generation.take_scores(len(ids)), strict=False)
         ]
 
-    def score(self, generation: Generation, ids: Sequence[int]) -> ScoreResponse:
-        """The account of a text that was scored."""
-        characters = self.scored(generation, ids)
-        nats = -sum(character.logprob for character in characters)
+    def score(self, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The account of a text that was scored: a `ScoreResponse`."""
+        nats = -sum(score["logprob"] for score in scores)
         bits = nats / math.log(2)
-        return ScoreResponse(
-            characters=[CharacterScore(**dict(character)) for character in characters],
-            nats=nats,
-            bits=bits,
-            bits_per_character=bits / len(characters),
-            model=self.model,
-        )
+        return {
+            "characters": [{k: score[k] for k in CharacterScore.model_fields} for score in scores],
+            "nats": nats,
+            "bits": bits,
+            "bits_per_character": bits / len(scores),
+            "model": self.model.model_dump(),
+        }
+
+    def check_scores(self, characters: int, alternatives: int | None) -> None:
+        """Raises InvalidFieldError if an answer that comes at once would be too large."""
+        if alternatives is not None and characters * (1 + alternatives) > _MOST_SCORES:
+            message = (
+                f"characters times (1 + logprobs) must be at most {_MOST_SCORES} in one answer: "
+                "stream them, or ask for fewer"
+            )
+            raise InvalidFieldError("logprobs", alternatives, message)
 
     def describe(self, generation: Generation) -> Done:
         """The account of a finished generation."""
@@ -201,6 +212,13 @@ class Service:
             return self.vocabulary.encode(text)
         except UnknownCharacterError as error:
             raise UnknownInFieldError(field, error) from error
+
+    def _encode_certain(self, field: str, text: str) -> Ids:
+        """Without the character that stands for all unknown ones: it has no one probability."""
+        if UNKNOWN in text:
+            error = UnknownCharacterError([UNKNOWN], [text.index(UNKNOWN)])
+            raise UnknownInFieldError(field, error)
+        return self._encode(field, text)
 
     def _empty_prime(self) -> Ids:
         """What the network reads first when there is no prime: it has to read something."""

@@ -13,7 +13,7 @@
 
 `AsyncClient` is the same with `await` and `async for`. A full or restarting server is asked again,
 after the time that it names. A stream that breaks goes on where it broke: no character is lost or
-comes twice.
+comes twice, and no other model goes on with its text.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ import httpx
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 RETRIES = 5  # in a row without a character in between
-_LONGEST_WAIT = 30.0  # seconds
+_LONGEST_BACKOFF = 30.0  # seconds, where the server names no time
+_LONGEST_NAMED = 600.0
 _RETRIED = (429, 502, 503, 504)
-_BROKEN = (httpx.TransportError,)
+_BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException, httpx.ProxyError)
 
 
 class CharstreamError(Exception):
@@ -58,8 +59,8 @@ class Client:
         base_url: the server's address.
         api_key: where the server wants one.
         retries: how often in a row a request is made again.
-        timeout: seconds without a byte from the server after which a connection counts as broken;
-            a server that waits sends something every 15.
+        timeout: seconds without a byte after which a connection counts as broken. Not for whole
+            texts and scores, which come at once when they are done: those are waited for.
         **options: of `httpx.Client`, such as `transport` or `verify`.
     """
 
@@ -106,7 +107,8 @@ class Client:
         return Stream(self._http, fields, self._retries)
 
     def _post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return self._request("POST", path, json=dict(fields))
+        timeout = {**self._http.timeout.as_dict(), "read": None}
+        return self._request("POST", path, json=dict(fields), timeout=httpx.Timeout(**timeout))
 
     def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         attempts = _Attempts(self._retries)
@@ -164,7 +166,10 @@ class AsyncClient:
         return AsyncStream(self._http, fields, self._retries)
 
     async def _post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return await self._request("POST", path, json=dict(fields))
+        timeout = {**self._http.timeout.as_dict(), "read": None}
+        return await self._request(
+            "POST", path, json=dict(fields), timeout=httpx.Timeout(**timeout)
+        )
 
     async def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         attempts = _Attempts(self._retries)
@@ -197,6 +202,11 @@ class _Reader:
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
         return {"method": "POST", "url": "/generate", "json": self._fields, "headers": headers}
+
+    def check_model(self, answer: httpx.Response) -> None:
+        """Notes the model's hash, so that another one does not go on with its text."""
+        if "Charstream-Model" in answer.headers:
+            self._fields.setdefault("model", answer.headers["Charstream-Model"])
 
     def take(self, line: str) -> dict[str, Any] | None:
         """A character's event, when this line completes one."""
@@ -251,6 +261,7 @@ class Stream(_Reader):
 
     def _read(self) -> Iterator[dict[str, Any]]:
         with self._http.stream(**self.request()) as answer:
+            self.check_model(answer)
             if answer.status_code != httpx.codes.OK:
                 answer.read()
                 self.ended = _nothing_left(answer, self.attempts)
@@ -286,6 +297,7 @@ class AsyncStream(_Reader):
 
     async def _read(self) -> AsyncIterator[dict[str, Any]]:
         async with self._http.stream(**self.request()) as answer:
+            self.check_model(answer)
             if answer.status_code != httpx.codes.OK:
                 await answer.aread()
                 self.ended = _nothing_left(answer, self.attempts)
@@ -327,11 +339,11 @@ class _Attempts:
             raise failure
         self.failed += 1
         spread = random.uniform(0.5, 1)  # noqa: S311  # no secret
-        backoff = min(0.25 * float(2**self.failed), _LONGEST_WAIT) * spread
+        backoff = min(0.25 * float(2**self.failed), _LONGEST_BACKOFF) * spread
         if isinstance(failure, httpx.Response):
             named = failure.headers.get("Retry-After", "")
             if named.isdigit():
-                return min(float(named), _LONGEST_WAIT)
+                return min(float(named), _LONGEST_NAMED)
         return backoff
 
 

@@ -15,7 +15,7 @@ Ids = npt.NDArray[np.int32]
 CorpusIds = npt.NDArray[np.integer[Any]]
 
 # Unicode's own REPLACEMENT CHARACTER. In a vocabulary it stands for every character that the
-# vocabulary lacks; it may be read and scored, and is never generated.
+# vocabulary lacks; it may be read and evaluated, and is never generated.
 UNKNOWN = "\ufffd"
 
 _ENCODED_AT_ONCE = 1 << 20  # characters, which bounds what a long text needs beside its ids

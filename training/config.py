@@ -20,6 +20,7 @@ class TrainingConfig:
     warmup: int = 200  # updates over which the rate rises to its peak; a tenth of all at most
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
+    confidence_penalty: float = 0.0  # weight of the predictions' entropy, which is rewarded
     averaging: float = 0.999  # share of the averaged weights kept per update
     validations: int = 20  # over the whole run
     seed: int = 0
@@ -34,6 +35,7 @@ class TrainingConfig:
             "warmup": (self.warmup >= 0, "at least 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
             "clip": (self.clip > 0, "above 0"),
+            "confidence_penalty": (0 <= self.confidence_penalty < 1, "at least 0 and below 1"),
             "averaging": (0 <= self.averaging < 1, "at least 0 and below 1"),
             "validations": (self.validations >= 1, "at least 1"),
             "seed": (0 <= self.seed < 2**63, "at least 0 and below 2^63"),

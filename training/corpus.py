@@ -89,11 +89,12 @@ class Corpus:
             )
         if len(set(text)) < 2:
             raise CorpusError("the text is one character repeated: there is nothing to learn")
-        if vocabulary is None:
-            vocabulary = _own_vocabulary(text, min_count)
+        given = vocabulary is not None
+        vocabulary = vocabulary or _own_vocabulary(text, min_count)
         ids, lacking = vocabulary.encode_corpus(text)
         if lacking.total() > MOST_LACKING * len(text):
-            raise CorpusError(f"another kind of text: {describe_lacking(vocabulary, lacking)}")
+            fault = "another kind of text" if given else f"a min-count of {min_count} is too high"
+            raise CorpusError(f"{fault}: {describe_lacking(vocabulary, lacking)}")
         return cls(vocabulary, *split(ids), text_hash(text), lacking)
 
     def describe_lacking(self) -> str:

@@ -51,7 +51,7 @@ def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
         network: put into evaluation mode for the while.
         ids: (N,), N >= 2. Every character but the first is predicted.
     """
-    return _read(network, ids, np.zeros(1, dtype=np.int64), len(ids) - 1, None)
+    return _read(network, ids, np.zeros(1, dtype=np.int64), len(ids) - 1, None)[0]
 
 
 @torch.no_grad()
@@ -66,13 +66,12 @@ def estimate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
     count = max(1, min(_STRETCHES, (len(ids) - 1) // (2 * _LEAD)))
     spacing = (len(ids) - 1) // count
     starts = np.arange(count) * spacing
-    state = None
+    state: State | None = None
     if count > 1:
-        lead = _positions(starts[1:] - _LEAD, 0, _LEAD)
-        _, led_in = network.eval()(_tensor(ids, lead, network), None)
+        _, led_in = _read(network, ids, starts[1:] - _LEAD, _LEAD, None)
         zeros = network.zero_state(1)
         state = (torch.cat([zeros[0], led_in[0]], 1), torch.cat([zeros[1], led_in[1]], 1))
-    return _read(network, ids, starts, min(spacing, _ESTIMATED // count), state)
+    return _read(network, ids, starts, min(spacing, _ESTIMATED // count), state)[0]
 
 
 def _read(
@@ -81,11 +80,12 @@ def _read(
     starts: npt.NDArray[np.int64],
     length: int,
     state: State | None,
-) -> Evaluation:
-    """Reads `length` characters from each start, side by side."""
+) -> tuple[Evaluation, State]:
+    """Reads `length` characters from each start, side by side; also returns the state then."""
     steps_per_call = max(1, _SCORES_PER_CALL // (len(starts) * network.config.vocabulary_size))
     was_training, nats = network.training, 0.0
     network.eval()
+    state = state or network.zero_state(len(starts))
     for first in range(0, length, steps_per_call):
         last = min(first + steps_per_call, length)
         chunk = _tensor(ids, _positions(starts, first, last + 1), network)
@@ -94,7 +94,7 @@ def _read(
             logits.flatten(0, 1).double(), chunk[1:].flatten(), reduction="sum"
         ).item()
     network.train(was_training)
-    return Evaluation(nats / (length * len(starts)), length * len(starts))
+    return Evaluation(nats / (length * len(starts)), length * len(starts)), state
 
 
 def _positions(starts: npt.NDArray[np.int64], first: int, last: int) -> npt.NDArray[np.int64]:

@@ -23,8 +23,9 @@ class Learner:
     """Weights, their optimizer, their average, and the streams' state from batch to batch.
 
     Truncated backpropagation with AdamW and clipped gradients, and an exponential average of
-    the weights. Random numbers are seeded anew for each update, so an update depends on its
-    number and not on what drew numbers before it.
+    the weights. A confidence penalty rewards the predictions' entropy (Pereyra et al. 2017), which
+    is not part of the losses told. Random numbers are seeded anew for each update, so an update
+    depends on its number and not on what drew numbers before it.
 
     Args:
         network: on the device to train on; the same in every process of the group.
@@ -66,9 +67,14 @@ class Learner:
         )
         with autocast(self._config.precision, self._device):
             logits_TBV, (hidden, cell) = self.network(inputs, (self._hidden, self._cell))
-        loss = F.cross_entropy(logits_TBV.float().flatten(0, 1), targets.flatten())
+        logprobs_NV = logits_TBV.float().flatten(0, 1).log_softmax(dim=-1)
+        loss = F.nll_loss(logprobs_NV, targets.flatten())
+        penalised = loss
+        if self._config.confidence_penalty:
+            entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
+            penalised = loss - self._config.confidence_penalty * entropy
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
+        penalised.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
         mean_loss, *means = self._group.reduce(self._parameters, [loss.item(), *figures])
         if np.isfinite(mean_loss):
             nn.utils.clip_grad_norm_(self._parameters, self._config.clip)

@@ -19,6 +19,7 @@ from training.trainer import new_learner
 
 _WARMING_UPDATES = 3
 _MEASURED_SHARE = 0.02  # of the time, for measuring
+_VALIDATION_EXTRAS = 1.0  # seconds, for the files and the sample that come with one
 _SPARE = 0.03  # of the time, for what a machine does beside
 
 # What suits a text. Characters read in all decide how well a network learns; a text that is read
@@ -87,7 +88,8 @@ def epochs_within(
     per_update = elapsed / updates
     validated_from = time.monotonic()
     estimate(learner.averaged_network(), corpus.validation)
-    validating = group.mean(time.monotonic() - validated_from, device) * config.validations
+    each = group.mean(time.monotonic() - validated_from, device) + _VALIDATION_EXTRAS
+    validating = each * config.validations
     spent = group.mean(time.monotonic() - started, device)
     left = minutes * 60 * (1 - _SPARE) - spent - validating
     if left < 10 * per_update:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from model.atomic_file import replacing
-from model.errors import TrainingError
+from model.errors import CheckpointError, TrainingError
 
 Record = dict[str, Any]
 
@@ -44,21 +44,25 @@ class RunFolder:
         self.curve_path = path / "curve.png"
         self.card_path = path / "model-card.md"
 
-    def start(self) -> None:
-        """Makes the folder, unless it holds a run."""
+    def check_free(self) -> None:
+        """Raises TrainingError if the folder holds a run."""
         if self.state_path.exists():
             raise TrainingError(
                 f"{self.path} holds a training run: --resume goes on with it, "
                 "another --out starts afresh"
             )
-        with self.explaining_full_disk():
+
+    def start(self) -> None:
+        """Makes the folder, unless it holds a run."""
+        self.check_free()
+        with self.explaining_failure():
             self.path.mkdir(parents=True, exist_ok=True)
             self.metrics_path.unlink(missing_ok=True)
 
     def save_state(self, state: dict[str, Any]) -> None:
         content = io.BytesIO()  # torch.save to a file hides the system's error
         torch.save(state, content)
-        with self.explaining_full_disk(), replacing(self.state_path) as file:
+        with self.explaining_failure(), replacing(self.state_path) as file:
             file.write(content.getbuffer())
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
@@ -80,13 +84,13 @@ class RunFolder:
         return [record for line in lines if (record := _record(line)) is not None]
 
     def add_record(self, record: Record) -> None:
-        with self.explaining_full_disk(), self.metrics_path.open("a", encoding="utf-8") as file:
+        with self.explaining_failure(), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def forget_records_after(self, step: int) -> None:
         """Drops the records that a resumed run will write again."""
         kept = [record for record in self.records() if record["step"] <= step]
-        with self.explaining_full_disk(), replacing(self.metrics_path) as file:
+        with self.explaining_failure(), replacing(self.metrics_path) as file:
             file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
 
     def keep_sample(self, step: int, text: str) -> None:
@@ -99,17 +103,18 @@ class RunFolder:
         self._write(self.curve_path, png)
 
     @contextmanager
-    def explaining_full_disk(self) -> Iterator[None]:
+    def explaining_failure(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise TrainingError(
-                f"{self.path}: cannot be written: {error.strerror}. What was saved before is "
-                "whole: make room and go on with --resume"
-            ) from error
+        except (OSError, CheckpointError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            advice = ""
+            if self.state_path.exists():
+                advice = ". What was saved before is whole: make room and go on with --resume"
+            raise TrainingError(f"{self.path}: cannot be written: {reason}{advice}") from error
 
     def _write(self, path: Path, content: bytes) -> None:
-        with self.explaining_full_disk(), replacing(path) as file:
+        with self.explaining_failure(), replacing(path) as file:
             file.write(content)
 
 

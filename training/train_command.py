@@ -53,6 +53,7 @@ _RUN_FLAGS = (
     ("warmup", int, "updates until the peak"),
     ("weight-decay", float, "of AdamW"),
     ("clip", float, "largest norm of the gradient"),
+    ("confidence-penalty", float, "weight of the predictions' entropy, which is rewarded"),
     ("averaging", float, "of the weights; 0 switches it off"),
     ("validations", int, "over the whole run"),
     ("seed", int, "of weights, dropout and batches"),
@@ -106,7 +107,10 @@ def _device(name: str) -> torch.device:
     """The device of a name; of several processes each takes a GPU of its own."""
     device = choose_device(name)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        number = int(os.environ["LOCAL_RANK"])
+        if number >= torch.cuda.device_count():
+            raise DeviceError(f"process {number} has no GPU: there are {torch.cuda.device_count()}")
+        device = torch.device("cuda", number)
         torch.cuda.set_device(device)
     return device
 
@@ -114,6 +118,8 @@ def _device(name: str) -> torch.device:
 def _train(options: argparse.Namespace, device: torch.device, group: Group) -> int:
     console = Console(quiet=not group.leads)
     folder = RunFolder(options.out or Path("runs") / options.text.stem)
+    if not options.resume:
+        folder.check_free()
     initial = load_checkpoint(options.init_from) if options.init_from else None
     corpus = _corpus(options, initial, console)
     network_config, config = _configs(options, corpus, initial, folder, device, group)

@@ -136,8 +136,9 @@ class Trainer:
     ) -> Generator[Update | Validation, None, None]:
         """Trains to the end, or until `stop` says so; yields what happens as it happens.
 
-        However it ends, the state is saved, also when the iterator is closed at a yield. In a
-        group every process iterates to the end, and only the one that leads yields validations.
+        However it ends, the state is saved; in one process also when the iterator is closed at a
+        yield. In a group every process iterates to the end, and only the one that leads yields
+        validations.
 
         Raises:
             TrainingError: if the loss is no longer a number, or the folder cannot be written.
@@ -163,7 +164,8 @@ class Trainer:
                 if stopping:
                     return
         except GeneratorExit:
-            self._save_state()
+            if self.group.size == 1:  # saving takes all processes, and the others go on
+                self._save_state()
             raise
 
     def _update(self, wishes: list[float]) -> tuple[Update, bool, bool]:
@@ -206,7 +208,8 @@ class Trainer:
         best = loss < self.best_loss
         if best:
             self.best_loss = loss
-            save_checkpoint(self.averaged(), self.folder.best_path)
+            with self.folder.explaining_failure():
+                save_checkpoint(self.averaged(), self.folder.best_path)
         training_loss = sum(self._losses) / len(self._losses)
         validation = Validation(
             self.step, self.epoch, training_loss, loss, update.learning_rate, best, self._seconds
@@ -220,6 +223,7 @@ class Trainer:
         """What must be the same for a run to be the same run."""
         return {
             "corpus": self.corpus.sha256,
+            "vocabulary": "".join(self.corpus.vocabulary.characters),
             "network": self.network.config.as_dict(),
             "settings": asdict(self.config),
             "initial": "" if self._initial is None else self._initial.hash,
@@ -250,8 +254,10 @@ class Trainer:
         mine, folder = self._fingerprint(), self.folder.path
         if saved["corpus"] != mine["corpus"]:
             raise TrainingError(f"{folder} was trained on another text")
-        if saved["initial"] != mine["initial"]:
+        if saved.get("initial", "") != mine["initial"]:
             raise TrainingError(f"{folder} began with other weights: --init-from must be the same")
+        if saved.get("vocabulary", mine["vocabulary"]) != mine["vocabulary"]:
+            raise TrainingError(f"{folder} has another vocabulary: --min-count must be the same")
         differences = [
             f"{name} was {saved[part].get(name)}, is {value}"
             for part in ("network", "settings")

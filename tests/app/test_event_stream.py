@@ -31,7 +31,7 @@ def unscored(generation: Generation, ids: Sequence[int]) -> list[DrawnScore]:
 
 
 async def events_of(generation: Generation, tiny: Checkpoint) -> list[Event]:
-    frames = event_stream(generation, EventFrames(tiny.vocabulary), [], 0, describe, unscored)
+    frames = event_stream(generation, EventFrames(tiny.vocabulary), [], 0, 0, describe, unscored)
     content = b"".join([frame async for frame in frames]).decode("ascii")
     return list(parse_events(content.split("\n")))
 
@@ -59,10 +59,35 @@ def test_a_silent_stream_says_that_it_is_alive(
         async with running(tiny, slots=1) as engine:
             blocking = engine.submit(job(length=1_000_000))
             waiting = engine.submit(job(length=5))
-            frames = event_stream(waiting, EventFrames(tiny.vocabulary), [], 0, describe, unscored)
+            frames = event_stream(
+                waiting, EventFrames(tiny.vocabulary), [], 0, 0, describe, unscored
+            )
             assert await anext(frames) == b": ping\n\n"
             blocking.cancel()
             rest = b"".join([frame async for frame in frames])
             assert rest.count(b'"token"') == 5
+
+    asyncio.run(scenario())
+
+
+def test_what_is_made_again_is_not_sent_again_and_the_client_hears_of_it(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream_module, "PING_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            expected = await read(engine.submit(job(length=300)))
+            again = engine.submit(job(length=300))
+            frames = EventFrames(tiny.vocabulary)
+            stream = event_stream(again, frames, [], 290, 290, describe, unscored)
+            parts = [part async for part in stream]
+            assert b": ping\n\n" in parts
+            content = b"".join(parts).decode("ascii")
+            events = list(parse_events(content.split("\n")))
+            spelt = [event.data["token"] for event in events[:-1]]
+            assert spelt == [tiny.vocabulary.characters[i] for i in expected[290:]]
+            assert events[0].id is not None
+            assert events[0].id.endswith("-291")
 
     asyncio.run(scenario())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.app.test_generate import ASK, post, stream
 from tests.conftest import CHARACTERS
-from tests.server import RunningServer
+from tests.server import RunningServer, running_server
 
 
 def score(server: RunningServer, **fields: Any) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def test_an_empty_prime_scores_as_after_a_new_line(server: RunningServer) -> Non
         ({"text": "aZ"}, "text"),
         ({"text": "a", "prime": "Z"}, "prime"),
         ({"text": "a" * 2001}, "text"),
+        ({"text": "a\ufffd"}, "text"),
         ({"text": "a", "logprobs": 11}, "logprobs"),
         ({"text": "a", "length": 3}, "length"),
     ],
@@ -122,3 +124,14 @@ def test_another_model_than_the_loaded_one_is_refused(server: RunningServer) -> 
             assert answer.json()["code"] == "other_model"
             assert info["hash"] in answer.json()["detail"]
             assert wrong in answer.json()["detail"]
+
+
+def test_an_answer_with_too_many_scores_is_refused_before_any_work(tiny_path: Path) -> None:
+    with running_server(tiny_path) as large, large.client() as client:
+        for path, fields in (
+            ("/generate", {"length": 100_000}),
+            ("/score", {"text": "a" * 50_000}),
+        ):
+            answer = client.post(path, json={**fields, "logprobs": 10})
+            assert answer.status_code == 422
+            assert "stream them, or ask for fewer" in answer.json()["detail"]

@@ -19,6 +19,8 @@ import pytest
 
 from clients import charstream_client
 from clients.charstream_client import AsyncClient, CharstreamError, Client
+from model.checkpoint import save_checkpoint
+from tests.conftest import make_checkpoint
 from tests.server import RunningServer, free_port, running_server
 
 FIELDS: dict[str, Any] = {"prime": "abc", "length": 400, "seed": 7}
@@ -66,7 +68,7 @@ def cutting_proxy(port: int, seed: int, longest: int = 6000) -> Iterator[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits hardly at all between attempts."""
-    monkeypatch.setattr(charstream_client, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(charstream_client, "_LONGEST_BACKOFF", 0.01)
 
 
 def port_of(server: RunningServer) -> int:
@@ -170,6 +172,26 @@ def test_a_stream_outlives_its_server(tiny_path: Path) -> None:
         with running_server(tiny_path, **settings):
             text += "".join(event["token"] for event in stream)
             assert text == client.generate(**fields)["text"]
+
+
+def test_another_model_does_not_go_on_with_a_text(tiny_path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(make_checkpoint(seed=1), other)
+    settings = {"port": str(free_port()), "max_length": "60000"}
+    with (
+        running_server(tiny_path, **settings) as first,
+        Client(first.url, retries=30, trust_env=False) as client,
+    ):
+        stream = client.stream(prime="abc", length=60_000)
+        events = iter(stream)
+        next(events)
+        first.process.kill()
+        first.process.wait()
+        with (
+            running_server(other, **settings),
+            pytest.raises(CharstreamError, match="other_model"),
+        ):
+            list(events)
 
 
 def test_a_refusal_is_told_at_once(server: RunningServer) -> None:

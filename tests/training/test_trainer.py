@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from itertools import islice, pairwise
@@ -12,6 +13,7 @@ import torch
 from model.checkpoint import load_checkpoint
 from model.errors import CharstreamError, CorpusError, TrainingError
 from model.network import NetworkConfig
+from model.vocabulary import UNKNOWN, Vocabulary
 from training import trainer as trainer_module
 from training.config import TrainingConfig
 from training.corpus import Corpus
@@ -163,6 +165,34 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"damaged")
     with pytest.raises(TrainingError, match="cannot be read"):
         make_trainer(tmp_path, resume=True)
+
+
+def test_only_the_same_vocabulary_is_resumed(tmp_path: Path) -> None:
+    """Also where folding rare characters leaves as many as there were."""
+    run = make_trainer(tmp_path).run()
+    next(run)
+    run.close()
+    corpus = Corpus.from_text(TEXT)
+    other = Vocabulary([*corpus.vocabulary.characters[:-1], UNKNOWN])
+    renamed = dataclasses.replace(corpus, vocabulary=other)
+    network = NetworkConfig(len(other), hidden_size=32, dropout=0.2, weight_dropout=0.1)
+    with pytest.raises(TrainingError, match="--min-count must be the same"):
+        Trainer(renamed, network, CONFIG, RunFolder(tmp_path), CPU, resume=True)
+
+
+def test_a_confidence_penalty_makes_predictions_less_certain(tmp_path: Path) -> None:
+    entropies = []
+    for penalty in (0.0, 0.5):
+        config = dataclasses.replace(CONFIG, confidence_penalty=penalty)
+        trainer = make_trainer(tmp_path / str(penalty), config)
+        list(trainer.run())
+        network = trainer.learner.averaged_network()
+        with torch.no_grad():
+            logits, _ = network(
+                torch.from_numpy(trainer.corpus.validation.astype("int64"))[:, None]
+            )
+        entropies.append(torch.distributions.Categorical(logits=logits).entropy().mean().item())
+    assert entropies[1] > entropies[0] + 0.1
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path: Path) -> None:

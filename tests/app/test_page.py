@@ -69,8 +69,18 @@ def test_the_text_grows_on_the_page(page: Page, server: RunningServer) -> None:
     assert text_of(page) == expected
 
 
-def test_stop_keeps_what_is_there_and_generate_starts_anew(page: Page) -> None:
-    page.get_by_label("Length").fill("5000")
+def test_stop_keeps_what_is_there_and_generate_starts_anew(
+    browser: Browser, tiny_path: Path
+) -> None:
+    with running_server(tiny_path) as patient:
+        page = browser.new_page()
+        page.goto(patient.url)
+        page.get_by_label("Prime").fill("abc")
+        stop_and_start_anew(page)
+
+
+def stop_and_start_anew(page: Page) -> None:
+    page.get_by_label("Length").fill("100000")  # takes seconds, so that there is time to stop
     page.get_by_role("button", name="Generate").click()
     page.wait_for_function("document.querySelector('#text').textContent.length > 10")
     page.get_by_role("button", name="Stop").click()

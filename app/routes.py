@@ -120,13 +120,8 @@ async def score(request: Request, service: ServiceDependency) -> Response:
     except ValidationError as error:
         return validation_response(error.errors(), list(ScoreRequest.model_fields))
     generation = service.engine.submit(service.score_job(wanted))
-    try:
-        read = await _unless_gone(request, _read_to_end(generation, service))
-    finally:
-        generation.cancel()
-    if read is None:
-        return _nobody_there()
-    return JSONResponse(service.score(read[1]))
+    read = await _read_to_end(request, service, generation)
+    return _nobody_there() if read is None else JSONResponse(service.score(read[1]))
 
 
 @protected.get("/info", summary="The model and the server's limits")
@@ -165,10 +160,7 @@ async def ready(service: ServiceDependency) -> Health:
 async def _whole(request: Request, service: Service, wanted: GenerateRequest) -> Response:
     service.check_scores(wanted.length, wanted.logprobs)
     generation = service.engine.submit(service.job(wanted))
-    try:
-        read = await _unless_gone(request, _read_to_end(generation, service))
-    finally:
-        generation.cancel()
+    read = await _read_to_end(request, service, generation)
     if read is None:
         return _nobody_there()
     ids, scores = read
@@ -221,15 +213,22 @@ def _position(last_event_id: str | None) -> Position | None:
 
 
 async def _read_to_end(
-    generation: Generation, service: Service
-) -> tuple[list[int], list[dict[str, Any]]]:
-    """All ids, and what /generate tells of each if it has scores."""
-    text: list[int] = []
-    scores: list[dict[str, Any]] = []
-    async for ids in generation:
-        text += ids
-        scores += [score.model_dump() for score in service.scored(generation, ids)]
-    return text, scores
+    request: Request, service: Service, generation: Generation
+) -> tuple[list[int], list[dict[str, Any]]] | None:
+    """All ids, and what /generate tells of each if it has scores; None if the client goes away."""
+
+    async def read() -> tuple[list[int], list[dict[str, Any]]]:
+        text: list[int] = []
+        scores: list[dict[str, Any]] = []
+        async for ids in generation:
+            text += ids
+            scores += [score.model_dump() for score in service.scored(generation, ids)]
+        return text, scores
+
+    try:
+        return await _unless_gone(request, read())
+    finally:
+        generation.cancel()
 
 
 async def _read_past(generation: Generation, count: int) -> list[int]:

@@ -229,6 +229,14 @@ class _Reader:
             return data
         return None
 
+    def wait_after(self, failure: Exception) -> float:
+        """Seconds until the stream may go on; raises a failure that no attempt mends."""
+        if isinstance(failure, _Refused):
+            return self.attempts.wait_after(failure.answer)
+        if isinstance(failure, CharstreamError) and failure.code != "draining":
+            raise failure
+        return self.attempts.wait_after(failure)
+
 
 class Stream(_Reader):
     """Iterates over the events of a text's characters: `{"token": "a"}`, and scores if asked for.
@@ -247,17 +255,11 @@ class Stream(_Reader):
         while not self.ended:
             try:
                 yield from self._read()
-                failure: Exception | httpx.Response = httpx.ReadError("the stream broke off")
-            except _Refused as refused:
-                failure = refused.answer
-            except _BROKEN as error:
-                failure = error
-            except CharstreamError as error:
-                if error.code != "draining":
-                    raise
+                failure: Exception = httpx.ReadError("the stream broke off")
+            except (_Refused, CharstreamError, *_BROKEN) as error:
                 failure = error
             if not self.ended:
-                time.sleep(self.attempts.wait_after(failure))
+                time.sleep(self.wait_after(failure))
 
     def _read(self) -> Iterator[dict[str, Any]]:
         with self._http.stream(**self.request()) as answer:
@@ -283,17 +285,11 @@ class AsyncStream(_Reader):
             try:
                 async for event in self._read():
                     yield event
-                failure: Exception | httpx.Response = httpx.ReadError("the stream broke off")
-            except _Refused as refused:
-                failure = refused.answer
-            except _BROKEN as error:
-                failure = error
-            except CharstreamError as error:
-                if error.code != "draining":
-                    raise
+                failure: Exception = httpx.ReadError("the stream broke off")
+            except (_Refused, CharstreamError, *_BROKEN) as error:
                 failure = error
             if not self.ended:
-                await asyncio.sleep(self.attempts.wait_after(failure))
+                await asyncio.sleep(self.wait_after(failure))
 
     async def _read(self) -> AsyncIterator[dict[str, Any]]:
         async with self._http.stream(**self.request()) as answer:

@@ -10,7 +10,7 @@ OUT ?= runs/anna
 
 setup: .venv/ready
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml $(wildcard model/native/*)
 	@test -n "$(PYTHON)" || { echo "charstream needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade "setuptools>=77"

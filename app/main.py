@@ -66,7 +66,7 @@ def _load(settings: Settings) -> Service:
     checkpoint = load_checkpoint(settings.checkpoint)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    decoder = Decoder(checkpoint, settings.max_streams, device, precision)
+    decoder = Decoder(checkpoint, settings.max_streams, device, precision, settings.threads)
     cache = PrefixCache(round(settings.cache_mb * 2**20))
     engine = Engine(decoder, settings.max_queue, cache, settings.threads)
     return Service(settings, checkpoint, decoder, engine, EventFrames(checkpoint.vocabulary))

@@ -176,6 +176,7 @@ class Info(BaseModel):
     training: dict[str, Any]
     device: str
     precision: str
+    kernel: str
     limits: Limits
     version: str
 

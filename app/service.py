@@ -164,6 +164,7 @@ class Service:
             training=dict(self.checkpoint.training),
             device=str(self.decoder.device),
             precision=self.decoder.precision,
+            kernel=self.decoder.kernel,
             limits=Limits(
                 length=settings.max_length,
                 prime=settings.max_prime,

@@ -9,37 +9,29 @@ Shape letters: k steps, S streams, H hidden, L layers, X = L * H.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from model import native
+from model.batch import Batch, DecoderState, Plan, StepIds, Steps
 from model.checkpoint import Checkpoint
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
-from model.sampling import SamplingParams, SamplingRows, Uniforms, uniforms
-from model.scores import ScoreRows
-from model.step_graph import MOST_STEPS, step_graph
-from model.stepper import Stepper, compiled
+from model.native_batch import NativeBatch
+from model.network import NetworkConfig
+from model.sampling import SamplingParams, Uniforms, uniforms
+from model.torch_batch import TorchBatch
 from model.vocabulary import Ids
 
 logger = logging.getLogger("charstream")
 
-StepIds = npt.NDArray[np.int64]
+TORCH = "torch"  # the kernel made of torch's operators
 
 _STEPS_PER_CALL = 64  # in `generate`
 _NEVER = -1e30  # a score that no random number picks
-
-
-@dataclass(frozen=True)
-class DecoderState:
-    """What a network remembers of the characters it has read: one size, however many."""
-
-    hidden: Tensor  # (L * H,)
-    cell: Tensor  # (L * H,)
 
 
 class DecoderStream:
@@ -102,13 +94,6 @@ class DecoderStream:
         uniforms_k[forced:] = self._uniforms.random(len(forced_k) - forced, dtype=np.float32)
 
 
-class Steps(NamedTuple):
-    """What some steps gave."""
-
-    ids: StepIds  # (k, S)
-    scores: ScoreRows | None  # (k, S, D), where a stream makes scores, see `model.scores`
-
-
 class Decoder:
     """Holds up to `slots` streams and advances all of them together.
 
@@ -120,9 +105,11 @@ class Decoder:
         slots: most streams at a time.
         precision: "fp32", or "int8" (CPU; weights and hidden values in 8 bits, the rest in
             float32).
+        threads: of a native kernel; torch has a setting of its own.
+        kernel: what computes, by default the fastest: one of `kernels_for` the precision.
 
     Raises:
-        DeviceError: if the precision is not to be had on the device.
+        DeviceError: if the precision or the kernel is not to be had on the device.
     """
 
     def __init__(
@@ -131,6 +118,8 @@ class Decoder:
         slots: int,
         device: torch.device | None = None,
         precision: Precision = "fp32",
+        threads: int = 1,
+        kernel: str | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
         self.slots, self.precision = slots, precision
@@ -140,31 +129,29 @@ class Decoder:
             bias_V = weights["output.bias"].clone()
             bias_V[unknown] = _NEVER
             weights["output.bias"] = bias_V
-        width = checkpoint.config.layers * checkpoint.config.hidden_size
-        self._hidden_SX = torch.zeros(slots, width, device=self.device)
-        self._cell_SX = torch.zeros_like(self._hidden_SX)
-        stepper = Stepper(checkpoint.config, weights, precision, slots)
-        self._graph = step_graph(stepper, self._hidden_SX, self._cell_SX)
-        self._stepper = compiled(stepper)
+        self._batch = make_batch(checkpoint.config, weights, slots, precision, threads, kernel)
         self.streams: list[DecoderStream] = []
-        self._rows: SamplingRows | None = None
+        self._changed = False  # whether streams have come or gone since the last step
+
+    @property
+    def kernel(self) -> str:
+        """What computes."""
+        return self._batch.kernel
 
     def join(self, stream: DecoderStream) -> None:
         """Adds a stream as the last row.
 
         Raises:
-            ValueError: if every slot is taken.
+            ValueError: if every slot is taken, or the prime has an id that is no character's.
         """
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
-        for rows, name in ((self._hidden_SX, "hidden"), (self._cell_SX, "cell")):
-            if stream.state is None:
-                rows[row].zero_()
-            else:
-                rows[row].copy_(getattr(stream.state, name))
+        if stream.prime.min() < 0 or stream.prime.max() >= self.vocabulary_size:
+            raise ValueError(f"a prime's ids must be in 0..{self.vocabulary_size - 1}")
+        self._batch.put(row, stream.state)
         self.streams.append(stream)
-        self._rows = None
+        self._changed = True
 
     def leave(self, stream: DecoderStream) -> None:
         """Takes a stream out and puts its state into it, ready to join again.
@@ -172,20 +159,17 @@ class Decoder:
         The last row moves into the gap.
         """
         row = self.streams.index(stream)
-        stream.state = self.state(stream)
+        stream.state = self._batch.state(row)
         last = self.streams.pop()
         if last is not stream:
             self.streams[row] = last
-            for rows in (self._hidden_SX, self._cell_SX):
-                rows[row].copy_(rows[len(self.streams)])
-        self._rows = None
+            self._batch.move(len(self.streams), row)
+        self._changed = True
 
     def state(self, stream: DecoderStream) -> DecoderState:
         """A copy of a stream's state after the characters it has read."""
-        row = self.streams.index(stream)
-        return DecoderState(self._hidden_SX[row].clone(), self._cell_SX[row].clone())
+        return self._batch.state(self.streams.index(stream))
 
-    @torch.inference_mode()
     def advance(self, steps: int, first: int = 0) -> Steps:
         """Steps the streams from row `first` on, by default all, `steps` characters on.
 
@@ -193,18 +177,13 @@ class Decoder:
         of a stream's prime comes first, then what it generated.
         """
         streams = self.streams[first:]
-        count = len(streams)
-        forced_kS = np.full((steps, count), -1, dtype=np.int64)
-        uniforms_kS = np.zeros((steps, count), dtype=np.float32)
-        for row, stream in enumerate(streams):
-            stream.plan(forced_kS[:, row], uniforms_kS[:, row])
-        last_S = torch.tensor([stream.last_id for stream in streams], device=self.device)
-        hidden = min((stream.hidden_left for stream in streams), default=0)
-        visible_k = [step >= hidden for step in range(steps)]
-        result = self._steps(first, last_S, forced_kS, uniforms_kS, visible_k)
-        for row, stream in enumerate(streams):
+        if self._changed:
+            self._batch.sample_with([stream.params for stream in self.streams])
+            self._changed = False
+        result = self._batch.step(_plan(streams, steps, first))
+        for stream, last_id in zip(streams, result.ids[-1].tolist(), strict=True):
             stream.read += steps
-            stream.last_id = int(result.ids[-1, row])
+            stream.last_id = last_id
         return result
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
@@ -219,35 +198,50 @@ class Decoder:
         self.leave(stream)
         return np.concatenate(generated).astype(np.int32)
 
-    def _steps(
-        self,
-        first: int,
-        last_S: Tensor,
-        forced_kS: StepIds,
-        uniforms_kS: Uniforms,
-        visible_k: list[bool],
-    ) -> Steps:
-        if self._rows is None:
-            params = [stream.params for stream in self.streams]
-            self._rows = SamplingRows.of(params, self.vocabulary_size, self.device)
-        wanted = [s.alternatives for s in self.streams[first:] if s.alternatives is not None]
-        alternatives = min(max(wanted), self.vocabulary_size) if wanted else -1
-        forced = torch.from_numpy(forced_kS).to(self.device)
-        uniforms = torch.from_numpy(uniforms_kS).to(self.device)
-        if self._graph is not None and first == 0 and not wanted and len(forced) <= MOST_STEPS:
-            return Steps(self._graph(last_S, forced, uniforms, self._rows).cpu().numpy(), None)
-        rows = slice(first, len(self.streams))
-        ids_kS, scores_kSD = self._stepper(
-            last_S,
-            self._hidden_SX[rows],
-            self._cell_SX[rows],
-            forced,
-            uniforms,
-            visible_k,
-            self._rows.of_streams(rows),
-            alternatives,
-        )
-        return Steps(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if wanted else None)
+
+def _plan(streams: Sequence[DecoderStream], steps: int, first: int) -> Plan:
+    count = len(streams)
+    forced_kS = np.full((steps, count), -1, dtype=np.int64)
+    uniforms_kS = np.zeros((steps, count), dtype=np.float32)
+    for row, stream in enumerate(streams):
+        stream.plan(forced_kS[:, row], uniforms_kS[:, row])
+    return Plan(
+        first=first,
+        last_ids_S=np.array([stream.last_id for stream in streams], dtype=np.int64),
+        forced_kS=forced_kS,
+        uniforms_kS=uniforms_kS,
+        hidden_S=np.array([stream.hidden_left for stream in streams], dtype=np.int64),
+        alternatives=[stream.alternatives for stream in streams],
+    )
+
+
+def make_batch(
+    config: NetworkConfig,
+    weights: Mapping[str, Tensor],
+    slots: int,
+    precision: Precision,
+    threads: int = 1,
+    kernel: str | None = None,
+) -> Batch:
+    """What steps the streams; see `Decoder` for the arguments.
+
+    Raises:
+        DeviceError: if the precision or the kernel is not to be had on the weights' device.
+    """
+    known = kernels_for(precision, weights["output.bias"].device)
+    kernel = kernel or known[0]
+    if kernel not in known:
+        raise DeviceError(f"kernel {kernel!r} is not to be had here, only {', '.join(known)}")
+    if kernel == TORCH:
+        return TorchBatch(config, weights, slots, precision)
+    return NativeBatch(config, weights, slots, kernel, threads)
+
+
+def kernels_for(precision: Precision, device: torch.device) -> tuple[str, ...]:
+    """What can compute in a precision on a device, the fastest first."""
+    if precision == "int8" and device.type == "cpu":
+        return (*native.kernels(), TORCH)
+    return (TORCH,)
 
 
 def choose_device(name: str) -> torch.device:
@@ -275,7 +269,7 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     """
     if name == "fp32":
         return "fp32"
-    if int8_is_available(device):
+    if (device.type == "cpu" and native.kernels()) or int8_is_available(device):
         return "int8"
     if name == "int8":
         raise DeviceError(f"precision 'int8' is not to be had on {device} with this torch")

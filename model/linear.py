@@ -66,8 +66,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
         super().__init__()
-        steps_N = weight_NK.abs().amax(dim=1).clamp_min(1e-12) / 63
-        codes_NK = (weight_NK / steps_N[:, None]).round().to(torch.int8)
+        codes_NK, steps_N = int8_codes(weight_NK)
         with warnings.catch_warnings():
             # Quantised tensors are deprecated as a programming model, but the operator has no
             # other way in. `int8_is_available` finds out when it goes.
@@ -82,6 +81,12 @@ class Int8Linear(nn.Module):
             x_SK, 1 / 127, 128, self.packed
         )
         return result
+
+
+def int8_codes(weight_NK: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes of 7 bits, int8 (N, K), and the step of each output's, float32 (N,)."""
+    steps_N = weight_NK.abs().amax(dim=1).clamp_min(1e-12) / 63
+    return (weight_NK / steps_N[:, None]).round().to(torch.int8), steps_N
 
 
 class PaddedLinear(nn.Module):

@@ -49,8 +49,32 @@ class SamplingParams:
             raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
 
 
+class SamplingColumns(NamedTuple):
+    """The parameters of S streams, a list each; a filter that is not used keeps all."""
+
+    scale: list[float]  # 1 / temperature
+    last_rank: list[int]  # top_k - 1, at most V - 1
+    top_p: list[float]
+    min_p: list[float]
+
+
+def sampling_columns(params: Sequence[SamplingParams], vocabulary_size: int) -> SamplingColumns:
+    """To take the most likely character always is to keep only the first."""
+    greedy = [p.temperature == 0 for p in params]
+    finite = torch.finfo(torch.float32).max
+    return SamplingColumns(
+        [1.0 if g else min(1 / p.temperature, finite) for p, g in zip(params, greedy, strict=True)],
+        [
+            0 if g else min(p.top_k or vocabulary_size, vocabulary_size) - 1
+            for p, g in zip(params, greedy, strict=True)
+        ],
+        [1.0 if p.top_p is None else p.top_p for p in params],
+        [0.0 if p.min_p is None else p.min_p for p in params],
+    )
+
+
 class SamplingRows(NamedTuple):
-    """The parameters of S streams as columns that broadcast over (S, V)."""
+    """The parameters of S streams as tensors that broadcast over (S, V)."""
 
     scale: Tensor  # (S, 1) float32, 1 / temperature
     last_rank: Tensor  # (S, 1) int64, top_k - 1, at most V - 1
@@ -61,26 +85,16 @@ class SamplingRows(NamedTuple):
     def of(
         cls, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
     ) -> "SamplingRows":
-        def column(values: list[float], dtype: torch.dtype) -> Tensor:
-            return torch.tensor(values, dtype=dtype, device=device).unsqueeze(1)
-
-        greedy = [p.temperature == 0 for p in params]
-        finite = torch.finfo(torch.float32).max
-        scales = [
-            1.0 if g else min(1 / p.temperature, finite)
-            for p, g in zip(params, greedy, strict=True)
-        ]
-        ranks = [
-            0 if g else min(p.top_k or vocabulary_size, vocabulary_size) - 1
-            for p, g in zip(params, greedy, strict=True)
-        ]
-        top_p = [1.0 if p.top_p is None else p.top_p for p in params]
-        min_p = [0.0 if p.min_p is None else p.min_p for p in params]
+        columns = sampling_columns(params, vocabulary_size)
+        scale, top_p, min_p = (
+            torch.tensor(column, dtype=torch.float32, device=device).unsqueeze(1)
+            for column in (columns.scale, columns.top_p, columns.min_p)
+        )
         return cls(
-            column(scales, torch.float32),
-            column([float(rank) for rank in ranks], torch.int64),
-            column(top_p, torch.float32) if min(top_p) < 1 else None,
-            column(min_p, torch.float32) if max(min_p) > 0 else None,
+            scale,
+            torch.tensor(columns.last_rank, dtype=torch.int64, device=device).unsqueeze(1),
+            top_p if min(columns.top_p, default=1.0) < 1 else None,
+            min_p if max(columns.min_p, default=0.0) > 0 else None,
         )
 
     def of_streams(self, streams: slice) -> "SamplingRows":

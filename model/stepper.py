@@ -51,12 +51,12 @@ class Stepper(nn.Module):
     ) -> None:
         super().__init__()
         self.size = config.hidden_size
-        self.table_VG = _input_table(weights)
+        self.table_VG = _reorder(input_table(weights).T).T.contiguous()
         no_bias = torch.zeros_like(weights["lstm.bias_hh_l0"])
         first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision, streams)
+        joint = [joint_weight(weights, layer) for layer in range(1, config.layers)]
         higher = [
-            prepare(*_joint_weight(weights, layer), precision, streams)
-            for layer in range(1, config.layers)
+            prepare(_reorder(weight), _reorder(bias), precision, streams) for weight, bias in joint
         ]
         self.gates = nn.ModuleList([first, *higher])
         self.output = prepare(weights["output.weight"], weights["output.bias"], precision, streams)
@@ -111,18 +111,6 @@ class Stepper(nn.Module):
         return torch.stack(steps), made
 
     @torch.jit.export
-    def score(
-        self, ids_kS: Tensor, targets_kS: Tensor, hidden_SX: Tensor, cell_SX: Tensor
-    ) -> Tensor:
-        """Reads k characters of S texts; returns the log-probability of each target (k, S)."""
-        scores: list[Tensor] = []
-        for step in range(ids_kS.size(0)):
-            logits_SV = self.output(self.recur(ids_kS[step], hidden_SX, cell_SX))
-            targets_S1 = targets_kS[step].unsqueeze(1)
-            scores.append(logits_SV.log_softmax(dim=-1).gather(1, targets_S1).squeeze(1))
-        return torch.stack(scores)
-
-    @torch.jit.export
     def recur(self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor) -> Tensor:
         """Feeds one character to every stream; returns the top layer's hidden values (S, H)."""
         size = self.size
@@ -166,17 +154,15 @@ def _reorder(weight: Tensor) -> Tensor:
     return torch.cat([keep, write, show, 2 * candidate])
 
 
-def _input_table(weights: Mapping[str, Tensor]) -> Tensor:
+def input_table(weights: Mapping[str, Tensor]) -> Tensor:
     """(V, G): what each character adds to the first layer's gates, both biases included."""
     table_VG = weights["lstm.weight_ih_l0"].T
     if "embedding.weight" in weights:
         table_VG = weights["embedding.weight"] @ table_VG
-    bias_G = weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"]
-    return _reorder((table_VG + bias_G).T).T.contiguous()
+    return table_VG + weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"]
 
 
-def _joint_weight(weights: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Tensor]:
+def joint_weight(weights: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Tensor]:
     """(G, 2H) and (G,): a higher layer's product with the layer below and with itself."""
     weight = torch.cat([weights[f"lstm.weight_{kind}_l{layer}"] for kind in ("ih", "hh")], dim=1)
-    bias = weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]
-    return _reorder(weight), _reorder(bias)
+    return weight, weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]

@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.batch import Plan
 from model.checkpoint import Checkpoint
+from model.decoder import make_batch
 from model.linear import Precision
 from model.network import CharLSTM, State
-from model.stepper import Stepper, compiled
+from model.sampling import SamplingParams
 from model.vocabulary import CorpusIds
 
 # Scores held at a time, which bounds memory; the state is carried, so it changes no result.
@@ -117,19 +119,28 @@ def yardstick(checkpoint: Checkpoint, ids: CorpusIds, device: torch.device) -> E
     return evaluate(checkpoint.network().to(device), ids)
 
 
-@torch.inference_mode()
 def evaluate_as_served(checkpoint: Checkpoint, ids: CorpusIds, precision: Precision) -> Evaluation:
     """As `evaluate` with one stream, by the decoder's own steps at a precision, on the CPU.
 
     Raises:
         DeviceError: if the precision is not to be had.
     """
-    stepper = compiled(Stepper(checkpoint.config, checkpoint.weights, precision))
-    width = checkpoint.config.layers * checkpoint.config.hidden_size
-    hidden, cell = torch.zeros(1, width), torch.zeros(1, width)
-    text = torch.from_numpy(ids.astype(np.int64)).unsqueeze(1)
+    threads = torch.get_num_threads()
+    batch = make_batch(checkpoint.config, checkpoint.weights, 1, precision, threads)
+    batch.put(0, None)
+    batch.sample_with([SamplingParams()])
+    text = ids.astype(np.int64)
     nats = 0.0
-    for first in range(0, len(ids) - 1, _STEPS_PER_CALL):
-        chunk = text[first : first + _STEPS_PER_CALL + 1]
-        nats -= stepper.score(chunk[:-1], chunk[1:], hidden, cell).double().sum().item()
-    return Evaluation(nats / (len(ids) - 1), len(ids) - 1)
+    for first in range(0, len(text) - 1, _STEPS_PER_CALL):
+        targets_k1 = text[first + 1 : first + 1 + _STEPS_PER_CALL, None]
+        plan = Plan(
+            first=0,
+            last_ids_S=text[first : first + 1],
+            forced_kS=targets_k1,
+            uniforms_kS=np.zeros(targets_k1.shape, np.float32),
+            hidden_S=np.zeros(1, np.int64),
+            alternatives=[0],
+        )
+        if (scores_kSD := batch.step(plan).scores) is not None:
+            nats -= scores_kSD[:, 0, 0].sum()
+    return Evaluation(nats / (len(text) - 1), len(text) - 1)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model import native
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream, choose_device, choose_precision
 from model.errors import DeviceError
@@ -20,6 +21,10 @@ from tests.conftest import make_checkpoint
 
 CPU = torch.device("cpu")
 PRECISIONS: list[Precision] = ["fp32", "int8"] if int8_is_available(CPU) else ["fp32"]
+# (precision, kernel, threads): each implementation, the native one in both of its ways.
+Way = tuple[Precision, str, int]
+WAYS: list[Way] = [(precision, "torch", 1) for precision in PRECISIONS]
+WAYS += [("int8", kernel, threads) for kernel in native.kernels()[:1] for threads in (1, 3)]
 
 checkpoint = make_checkpoint()
 VOCABULARY = len(checkpoint.vocabulary)
@@ -53,6 +58,11 @@ class Text(NamedTuple):
 
     def stream(self) -> DecoderStream:
         return DecoderStream(*self)
+
+
+def make_decoder(model: Checkpoint, slots: int, way: Way) -> Decoder:
+    precision, kernel, threads = way
+    return Decoder(model, slots, precision=precision, kernel=kernel, threads=threads)
 
 
 def run_alone(decoder: Decoder, text: Text) -> list[int]:
@@ -89,31 +99,30 @@ def test_it_computes_what_the_network_computes(layers: int, embedding: int | Non
         assert run_alone(decoder, text) == reference(model, text)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_int8_stays_close_to_the_network(precision: Precision, tiny: Checkpoint) -> None:
-    decoder = Decoder(tiny, slots=1, precision=precision)
+@pytest.mark.parametrize("way", WAYS)
+def test_it_predicts_what_the_network_predicts(way: Way, tiny: Checkpoint) -> None:
     ids = np.arange(VOCABULARY, dtype=np.int32)
     with torch.no_grad():
-        expected = tiny.network()(torch.from_numpy(ids).long().unsqueeze(1))[0][-1]
-    stream = DecoderStream(ids, 1, SamplingParams(), 0)
-    decoder.join(stream)
-    decoder.advance(len(ids) - 1)
-    stepper = decoder._stepper
-    top = stepper.recur(torch.tensor([stream.last_id]), decoder._hidden_SX, decoder._cell_SX)
-    actual = stepper.output(top)
-    tolerance = 1e-5 if precision == "fp32" else 0.3
-    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
+        logits = tiny.network()(torch.from_numpy(ids).long().unsqueeze(1))[0][:-1, 0]
+    targets = torch.from_numpy(ids[1:]).long().unsqueeze(1)
+    expected = logits.log_softmax(1).gather(1, targets)[:, 0].double()
+    decoder = make_decoder(tiny, 1, way)
+    decoder.join(DecoderStream(ids, 0, SamplingParams(), 0, alternatives=0, hidden=1))
+    scores = decoder.advance(len(ids) - 1).scores
+    assert scores is not None
+    tolerance = 1e-5 if way[0] == "fp32" else 0.05
+    torch.testing.assert_close(
+        torch.from_numpy(scores[:, 0, 0]), expected, atol=tolerance, rtol=tolerance
+    )
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=40, deadline=None)
 @given(wanted=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
-def test_a_text_does_not_depend_on_its_neighbours(
-    precision: Precision, wanted: list[Text], seed: int
-) -> None:
+def test_a_text_does_not_depend_on_its_neighbours(way: Way, wanted: list[Text], seed: int) -> None:
     """Streams join and leave at random moments, pause, and at times only the last are stepped."""
     random = Random(seed)
-    decoder = Decoder(checkpoint, slots=5, precision=precision)
+    decoder = make_decoder(checkpoint, 5, way)
     expected = [run_alone(decoder, text) for text in wanted]
     waiting = [text.stream() for text in wanted]
     written: dict[DecoderStream, list[int]] = {stream: [] for stream in waiting}
@@ -138,10 +147,10 @@ def test_a_text_does_not_depend_on_its_neighbours(
     assert list(written.values()) == expected
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_text_is_the_same_alone_and_among_63_others_at_full_size(precision: Precision) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_is_the_same_alone_and_among_63_others_at_full_size(way: Way) -> None:
     model = make_checkpoint(seed=5, hidden_size=512)
-    decoder = Decoder(model, slots=64, precision=precision)
+    decoder = make_decoder(model, 64, way)
     prime = np.array([1, 2, 3], dtype=np.int32)
     wanted = [
         Text(prime[: 1 + seed % 3], 40, SamplingParams(top_k=None), seed) for seed in range(64)
@@ -173,9 +182,9 @@ def test_without_torchscript_the_texts_are_the_same(
     wanted = [
         Text(np.array([1, 2], dtype=np.int32), 30, SamplingParams(), seed) for seed in range(3)
     ]
-    compiled = Decoder(checkpoint, slots=1, precision=precision)
+    compiled = make_decoder(checkpoint, 1, (precision, "torch", 1))
     monkeypatch.setattr(torch.jit, "script", refuse)
-    plain = Decoder(checkpoint, slots=1, precision=precision)
+    plain = make_decoder(checkpoint, 1, (precision, "torch", 1))
     assert caplog.messages == [
         "TorchScript is not to be had, so steps are slower: not supported on this Python"
     ]
@@ -183,15 +192,15 @@ def test_without_torchscript_the_texts_are_the_same(
         assert run_alone(plain, text) == run_alone(compiled, text)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_unknown_character_is_read_and_never_written(precision: Precision) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_the_unknown_character_is_read_and_never_written(way: Way) -> None:
     """Even where it is by far the most likely one."""
     vocabulary = Vocabulary.from_text("ab" * 5 + "xyz", min_count=2)
     config = NetworkConfig(len(vocabulary), hidden_size=8)
     weights = CharLSTM(config).state_dict()
     assert vocabulary.unknown_id is not None
     weights["output.bias"][vocabulary.unknown_id] = 50.0
-    decoder = Decoder(Checkpoint(config, vocabulary, weights), 1, precision=precision)
+    decoder = make_decoder(Checkpoint(config, vocabulary, weights), 1, way)
     prime = vocabulary.encode("a\ufffdb")
     for params in (SamplingParams(), SamplingParams(temperature=0), SamplingParams(100.0, None)):
         assert set(vocabulary.decode(decoder.generate(prime, 200, params, seed=1))) <= {"a", "b"}
@@ -203,6 +212,18 @@ def test_a_full_decoder_takes_no_more() -> None:
     decoder.join(DecoderStream(prime, 1, SamplingParams(), 0))
     with pytest.raises(ValueError, match="1 slots"):
         decoder.join(DecoderStream(prime, 1, SamplingParams(), 0))
+
+
+def test_a_prime_of_what_are_no_characters_is_refused() -> None:
+    decoder = Decoder(checkpoint, slots=1)
+    for ids in ([-1], [0, VOCABULARY]):
+        with pytest.raises(ValueError, match=f"0..{VOCABULARY - 1}"):
+            decoder.join(DecoderStream(np.array(ids, np.int32), 1, SamplingParams(), 0))
+
+
+def test_a_kernel_that_is_not_there_is_refused_by_name() -> None:
+    with pytest.raises(DeviceError, match="'abacus' is not to be had here"):
+        Decoder(checkpoint, slots=1, precision="int8", kernel="abacus")
 
 
 def test_a_stream_needs_a_first_character() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model import decoder as decoder_module
 from model import step_graph as step_graph_module
+from model import torch_batch as torch_batch_module
 from model.decoder import Decoder
 from model.sampling import SamplingParams
 from model.step_graph import StepGraph, step_graph
@@ -44,9 +44,9 @@ def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text]) -> No
     """Uncaptured, as it runs on any device."""
     plain = Decoder(checkpoint, slots=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder_module, "step_graph", StepGraph)
+        patch.setattr(torch_batch_module, "step_graph", StepGraph)
         graphed = Decoder(checkpoint, slots=5)
-    assert isinstance(graphed._graph, StepGraph)
+    assert graphed.kernel == "torch, CUDA graph"
     expected = [run_alone(plain, text) for text in batch]
     assert run_together(graphed, batch) == expected
     assert [run_alone(graphed, text) for text in batch] == expected
@@ -57,7 +57,7 @@ def test_more_steps_than_the_graph_holds_are_stepped_without_it(
 ) -> None:
     text = Text(checkpoint.vocabulary.encode("a"), 300, SamplingParams(), 5)
     expected = run_alone(Decoder(checkpoint, slots=2), text)
-    monkeypatch.setattr(decoder_module, "step_graph", StepGraph)
+    monkeypatch.setattr(torch_batch_module, "step_graph", StepGraph)
     assert run_alone(Decoder(checkpoint, slots=2), text) == expected
 
 
@@ -87,7 +87,7 @@ def test_a_graph_that_cannot_be_captured_is_done_without(
 @settings(max_examples=20, deadline=None)
 def test_on_a_gpu_texts_do_not_depend_on_their_neighbours(batch: list[Text]) -> None:
     decoder = Decoder(checkpoint, slots=8, device=torch.device("cuda"))
-    assert decoder._graph is not None
+    assert decoder.kernel == "torch, CUDA graph"
     alone = [run_alone(decoder, text) for text in batch]
     assert run_together(decoder, batch) == alone
 

@@ -1,0 +1,30 @@
+// One instruction set's way to step streams, and what a worker of it needs.
+#pragma once
+
+#include "lstm.h"
+#include "sampler.h"
+
+class Barrier;
+
+constexpr int kMostBlock = 16;  // streams stepped together
+
+// A thread's share: of each layer a part of the tiles, of the results a part of the streams'.
+struct Task {
+  const Network& network;
+  const Batch& batch;
+  int part, parts;
+  Barrier& barrier;  // where all of them meet
+  Sampler& sampler;
+  float* logits;   // [kMostBlock][outputs, padded]
+  float* weights;  // [outputs, padded]
+};
+
+void meet(Barrier& barrier);  // returns when all have come
+
+struct Kernel {
+  const char* name;
+  bool (*available)();       // on this processor
+  void (*run)(const Task&);  // all of the batch's steps
+};
+
+extern const Kernel kAmxInt8, kAvx512Vnni, kAvxVnni, kAvx2, kNeonDot, kPlain;

@@ -1,0 +1,44 @@
+// What Python calls, by ctypes: `model/native.py`.
+#include <new>
+#include <system_error>
+
+#include "team.h"
+
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace {
+const Kernel* const kKernels[] = {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kNeonDot, &kPlain};
+constexpr int kCount = sizeof kKernels / sizeof *kKernels;
+}  // namespace
+
+// The sizes of what Python lays out, for it to compare.
+EXPORT void charstream_sizes(int32_t* sizes) {
+  sizes[0] = sizeof(Product);
+  sizes[1] = sizeof(Network);
+  sizes[2] = sizeof(Batch);
+}
+
+// The name of a kernel, fastest first; null after the last.
+EXPORT const char* charstream_name(int kernel) {
+  return kernel < kCount ? kKernels[kernel]->name : nullptr;
+}
+
+EXPORT int charstream_available(int kernel) { return kKernels[kernel]->available(); }
+
+// A team of threads for a network, which has to stay where it is; null where there is no room.
+EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
+  try {
+    return new Team(*kKernels[kernel], *network, threads);
+  } catch (const std::bad_alloc&) {
+  } catch (const std::system_error&) {
+  }
+  return nullptr;
+}
+
+EXPORT void charstream_run(Team* team, const Batch* batch) { team->run(*batch); }
+
+EXPORT void charstream_close(Team* team) { delete team; }

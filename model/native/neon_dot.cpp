@@ -1,0 +1,35 @@
+// NEON with dot products of signed bytes, where compiled for it.
+#include "kernel.h"
+#include "vectors.h"
+
+#ifdef __ARM_FEATURE_DOTPROD
+#include <arm_neon.h>
+
+namespace {
+
+using Input = int8x16_t;
+constexpr int kBlock = 4, kInRegisters = 4, kVectors = 1;  // 16 sums in quarters of 32 registers
+constexpr bool kSigned = true;
+
+inline Input broadcast(const uint8_t* codes) {
+  uint32_t four;
+  __builtin_memcpy(&four, codes, sizeof four);
+  return vreinterpretq_s8_u32(vdupq_n_u32(four ^ 0x80808080u));
+}
+
+inline Ints dot(Ints sums, Input input, const int8_t* weights) {
+  int32x4_t quarters[4];
+  __builtin_memcpy(quarters, &sums, sizeof sums);
+  for (int i = 0; i < 4; ++i)
+    quarters[i] = vdotq_s32(quarters[i], vld1q_s8(weights + 16 * i), input);
+  __builtin_memcpy(&sums, quarters, sizeof sums);
+  return sums;
+}
+
+}  // namespace
+#include "step.h"
+
+const Kernel kNeonDot{"neon_dot", [] { return true; }, run};
+#else
+const Kernel kNeonDot{"neon_dot", [] { return false; }, nullptr};
+#endif

@@ -37,6 +37,7 @@ train: setup
 	$(PY) -m training train --text $(TEXT) --out $(OUT)
 
 bench: setup
+	$(PY) -m pip install --quiet --no-build-isolation --editable ".[bench]"
 	$(PY) -m benchmarks
 
 clean:

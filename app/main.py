@@ -18,7 +18,7 @@ from app.prefix_cache import PrefixCache
 from app.service import Service
 from app.settings import Settings
 from model.checkpoint import load_checkpoint
-from model.decoder import Decoder, choose_device, choose_precision
+from model.decoder import Decoder, choose_device, choose_precision, default_threads
 
 _BYTES_PER_CHARACTER = 12  # of a prime in JSON: an escaped surrogate pair
 _BYTES_BESIDE_PRIME = 64 * 1024
@@ -66,9 +66,10 @@ def _load(settings: Settings) -> Service:
     checkpoint = load_checkpoint(settings.checkpoint)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    decoder = Decoder(checkpoint, settings.max_streams, device, precision, settings.threads)
+    threads = settings.threads or default_threads(precision, device)
+    decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads)
     cache = PrefixCache(round(settings.cache_mb * 2**20))
-    engine = Engine(decoder, settings.max_queue, cache, settings.threads)
+    engine = Engine(decoder, settings.max_queue, cache, threads)
     return Service(settings, checkpoint, decoder, engine, EventFrames(checkpoint.vocabulary))
 
 

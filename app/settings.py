@@ -14,15 +14,6 @@ from model.errors import CharstreamError
 PREFIX = "CHARSTREAM_"
 
 
-def _default_threads() -> int:
-    """All cores but one, which the event loop needs: threads that wait for it spin."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        cores = os.cpu_count() or 1
-    return max(1, min(8, cores - 1))
-
-
 class SettingsError(CharstreamError):
     """An environment variable has a value that cannot be used; names it, and the bound."""
 
@@ -37,7 +28,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)  # 0: any free port
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     precision: Literal["auto", "fp32", "int8"] = "auto"
-    threads: int = Field(default_factory=_default_threads, ge=1, le=1024)  # of the engine
+    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None: as many as suit it
     max_streams: int = Field(64, ge=1, le=4096)  # advanced together
     max_queue: int = Field(256, ge=0, le=100_000)  # waiting for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters a request may ask for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import os
 import platform
 import statistics
@@ -15,8 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.settings import Settings
-from benchmarks.decoder_rate import decoder_rate
+from benchmarks.decoder_rate import decoder_rate, limit_rate
 from benchmarks.engine_rate import engine_rate
 from benchmarks.http_rate import (
     RunningService,
@@ -24,15 +24,20 @@ from benchmarks.http_rate import (
     http_rate,
     running_service,
 )
+from benchmarks.onnx_rate import onnx_rate
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
+from model import native
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import choose_precision
+from model.decoder import TORCH, choose_precision, default_threads
 from model.linear import Precision, int8_is_available
 from training.precision import choose_training_precision
 
 _STREAMS = (1, 4, 16, 64, 128)
 _TUTORIAL = "the tutorial's loop"
+_ONNX = "ONNX Runtime, int8, no sampling"
+_LIMIT = "the kernel's products alone"
+_HAS_ONNX = importlib.util.find_spec("onnxruntime") is not None  # the extra `bench`
 _PRIME = (
     "He had not slept all night, and when at last the carriage drew up at the steps of the house, "
     "she saw"
@@ -58,7 +63,7 @@ def main() -> None:
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())
         medians = {row: statistics.median(values) for row, values in rates.items()}
-        console = Console(width=120)
+        console = Console(width=130)
         console.print(f"\n{_machine()}\n{_model(checkpoint)}\n", highlight=False)
         _print_training(console, training)
         _print_rates(console, medians)
@@ -93,16 +98,25 @@ def _measurements(
     checkpoint: Checkpoint, service: RunningService, seconds: float
 ) -> Iterator[tuple[Row, Callable[[], float]]]:
     yield (_TUTORIAL, 1), partial(tutorial_rate, checkpoint, round(200 * seconds))
-    for precision in _precisions():
-        for streams in _STREAMS:
-            measure = partial(decoder_rate, checkpoint, precision, streams, seconds)
-            yield (f"decoder, {precision}", streams), measure
     served = choose_precision("auto", CPU)
+    threads = default_threads(served, CPU)
+    for streams in _STREAMS:
+        if _HAS_ONNX:
+            yield (_ONNX, streams), partial(onnx_rate, checkpoint, streams, seconds)
+        for precision, kernel in _ways():
+            measure = partial(
+                decoder_rate, checkpoint, precision, kernel, threads, streams, seconds
+            )
+            yield (f"decoder, {precision}, {kernel}", streams), measure
+        if native.kernels():
+            kernel = native.kernels()[0]
+            measure = partial(limit_rate, checkpoint, kernel, threads, streams, seconds)
+            yield (_LIMIT, streams), measure
     for streams in _STREAMS:
         length = _length(streams, seconds)
         yield (
             (f"engine, {served}", streams),
-            partial(engine_rate, checkpoint, served, streams, length, Settings().threads),
+            partial(engine_rate, checkpoint, served, streams, length, threads),
         )
         yield ("service over HTTP", streams), partial(http_rate, service.port, streams, length)
 
@@ -112,8 +126,11 @@ def _length(streams: int, seconds: float) -> int:
     return round(seconds * min(3000, 15_000 / streams))
 
 
-def _precisions() -> list[Precision]:
-    return ["fp32", "int8"] if int8_is_available(CPU) else ["fp32"]
+def _ways() -> list[tuple[Precision, str]]:
+    ways: list[tuple[Precision, str]] = [("fp32", TORCH)]
+    if int8_is_available(CPU):
+        ways.append(("int8", TORCH))
+    return ways + [("int8", kernel) for kernel in native.kernels()[:1]]
 
 
 def _print_rates(console: Console, rates: dict[Row, float]) -> None:
@@ -128,8 +145,12 @@ def _print_rates(console: Console, rates: dict[Row, float]) -> None:
         ]
         table.add_row(way, *cells)
     engine = f"engine, {choose_precision('auto', CPU)}"
-    kept = [rates["service over HTTP", s] / rates[engine, s] for s in _STREAMS]
-    table.add_row("kept over HTTP", *(f"{share:.0%}" for share in kept))
+    shares = {"kept over HTTP": ("service over HTTP", engine)}
+    if native.kernels():
+        decoder = f"decoder, int8, {native.kernels()[0]}"
+        shares["the decoder's share of the limit"] = (decoder, _LIMIT)
+    for name, (part, whole) in shares.items():
+        table.add_row(name, *(f"{rates[part, s] / rates[whole, s]:.0%}" for s in _STREAMS))
     console.print(table)
 
 
@@ -150,7 +171,11 @@ def _machine() -> str:
         names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
         name = names[0].partition(": ")[2] if names else name
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"{name} ({capability}), {os.cpu_count()} cores, torch {torch.__version__}"
+    kernel = ", ".join(native.kernels()[:1]) or "none"
+    return (
+        f"{name} ({capability}; native kernel: {kernel}), {os.cpu_count()} cores, "
+        f"torch {torch.__version__}"
+    )
 
 
 def _model(checkpoint: Checkpoint) -> str:

@@ -1,30 +1,49 @@
-"""The decoder alone: what torch gives without an engine or a network in between."""
+"""The decoder alone: what a kernel gives without an engine or a network in between."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.linear import Precision
+from model.native_batch import NativeBatch
 from model.sampling import SamplingParams
 
-_STEPS = 8  # per call, as in the engine
+_STEPS = 16  # per call
 
 
 def decoder_rate(
-    checkpoint: Checkpoint, precision: Precision, streams: int, seconds: float
+    checkpoint: Checkpoint,
+    precision: Precision,
+    kernel: str,
+    threads: int,
+    streams: int,
+    seconds: float,
 ) -> float:
     """Characters per second, all streams together."""
-    decoder = Decoder(checkpoint, streams, precision=precision)
+    decoder = Decoder(checkpoint, streams, precision=precision, kernel=kernel, threads=threads)
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     for seed in range(streams):
-        decoder.join(DecoderStream(prime, 1_000_000, SamplingParams(), seed))
-    decoder.advance(_STEPS)
+        decoder.join(DecoderStream(prime, 100_000_000, SamplingParams(), seed))
+    return streams * _steps_per_second(lambda: decoder.advance(_STEPS), seconds)
+
+
+def limit_rate(
+    checkpoint: Checkpoint, kernel: str, threads: int, streams: int, seconds: float
+) -> float:
+    """The same of the native kernel's int8 products alone: what the machine can do at most."""
+    batch = NativeBatch(checkpoint.config, checkpoint.weights, streams, kernel, threads)
+    return streams * _steps_per_second(lambda: batch.multiply(streams, _STEPS), seconds)
+
+
+def _steps_per_second(step: Callable[[], object], seconds: float) -> float:
+    step()
     steps, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        decoder.advance(_STEPS)
+        step()
         steps += _STEPS
-    return steps * streams / (time.perf_counter() - began)
+    return steps / (time.perf_counter() - began)

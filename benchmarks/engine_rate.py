@@ -25,7 +25,8 @@ def engine_rate(
 async def _engine_rate(
     checkpoint: Checkpoint, precision: Precision, streams: int, characters: int, threads: int
 ) -> float:
-    engine = Engine(Decoder(checkpoint, streams, precision=precision), 0, PrefixCache(0), threads)
+    decoder = Decoder(checkpoint, streams, precision=precision, threads=threads)
+    engine = Engine(decoder, 0, PrefixCache(0), threads)
     engine.start()
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]

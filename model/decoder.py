@@ -9,6 +9,7 @@ Shape letters: k steps, S streams, H hidden, L layers, X = L * H.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -213,6 +214,17 @@ def _plan(streams: Sequence[DecoderStream], steps: int, first: int) -> Plan:
         hidden_S=np.array([stream.hidden_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
     )
+
+
+def default_threads(precision: Precision, device: torch.device) -> int:
+    """How many threads suit what computes beside a server's event loop, 8 at most.
+
+    Those of the native kernel let others have their core while they wait. Torch's spin, so it
+    leaves a core to the event loop.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    native_kernel = kernels_for(precision, device)[0] != TORCH
+    return max(1, min(8, (cores or 1) - (0 if native_kernel else 1)))
 
 
 def make_batch(

@@ -116,6 +116,10 @@ class Team:
         """All of the batch's steps, without the interpreter's lock."""
         self._library.charstream_run(self._team, byref(batch))
 
+    def multiply(self, batch: Batch) -> None:
+        """The layers' products alone, of so many steps: the time that `run` needs at least."""
+        self._library.charstream_multiply(self._team, byref(batch))
+
     def close(self) -> None:
         """Ends the threads."""
         team, self._team = self._team, None
@@ -129,7 +133,8 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
     found.charstream_available.argtypes = [c_int]
     found.charstream_open.argtypes = [c_int, POINTER(Network), c_int]
     found.charstream_open.restype = c_void_p
-    found.charstream_run.argtypes, found.charstream_run.restype = [c_void_p, POINTER(Batch)], None
+    for step in (found.charstream_run, found.charstream_multiply):
+        step.argtypes, step.restype = [c_void_p, POINTER(Batch)], None
     found.charstream_close.argtypes, found.charstream_close.restype = [c_void_p], None
     return found
 

@@ -133,6 +133,11 @@ class NativeBatch:
         self._team.run(batch)
         return Steps(ids_kS, scores_kSD)
 
+    def multiply(self, streams: int, steps: int) -> None:
+        """The layers' products of so many steps and nothing else, for benchmarks."""
+        hidden = self._hidden_SBLW.data_ptr()
+        self._team.multiply(native.Batch(hidden=hidden, streams=streams, steps=steps))
+
 
 class _PackedNetwork:
     """A network's weights as the kernel reads them; owns their memory."""

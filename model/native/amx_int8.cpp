@@ -71,10 +71,11 @@ struct alignas(64) Shapes {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-void run_with_tiles(const Task& task) {
+template <void (*what)(const Task&)>
+void with_tiles(const Task& task) {
   const Shapes shapes;
   asm volatile("ldtilecfg %0" ::"m"(shapes));
-  run(task);
+  what(task);
   asm volatile("tilerelease");
 }
 
@@ -87,7 +88,8 @@ static bool available() {
   return kAvx512Vnni.available() && __builtin_cpu_supports("amx-int8") &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
-const Kernel kAmxInt8{"amx_int8", available, run_with_tiles};
+const Kernel kAmxInt8{"amx_int8", available, with_tiles<run>,
+                      with_tiles<multiply_alone>};
 #else
-const Kernel kAmxInt8{"amx_int8", [] { return false; }, nullptr};
+const Kernel kAmxInt8{"amx_int8", [] { return false; }, nullptr, nullptr};
 #endif

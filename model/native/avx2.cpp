@@ -40,7 +40,7 @@ inline Ints dot(Ints sums, Input input, const int8_t* weights) {
 CHARSTREAM_TARGET_END
 
 static bool available() { return __builtin_cpu_supports("avx2"); }
-const Kernel kAvx2{"avx2", available, run};
+const Kernel kAvx2{"avx2", available, run, multiply_alone};
 #else
-const Kernel kAvx2{"avx2", [] { return false; }, nullptr};
+const Kernel kAvx2{"avx2", [] { return false; }, nullptr, nullptr};
 #endif

@@ -19,7 +19,7 @@ static bool available() {
   return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
-const Kernel kAvx512Vnni{"avx512_vnni", available, run};
+const Kernel kAvx512Vnni{"avx512_vnni", available, run, multiply_alone};
 #else
-const Kernel kAvx512Vnni{"avx512_vnni", [] { return false; }, nullptr};
+const Kernel kAvx512Vnni{"avx512_vnni", [] { return false; }, nullptr, nullptr};
 #endif

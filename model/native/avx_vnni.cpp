@@ -40,7 +40,7 @@ static bool available() {
   unsigned a, b, c, d;
   return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
 }
-const Kernel kAvxVnni{"avx_vnni", available, run};
+const Kernel kAvxVnni{"avx_vnni", available, run, multiply_alone};
 #else
-const Kernel kAvxVnni{"avx_vnni", [] { return false; }, nullptr};
+const Kernel kAvxVnni{"avx_vnni", [] { return false; }, nullptr, nullptr};
 #endif

@@ -23,8 +23,9 @@ void meet(Barrier& barrier);  // returns when all have come
 
 struct Kernel {
   const char* name;
-  bool (*available)();       // on this processor
-  void (*run)(const Task&);  // all of the batch's steps
+  bool (*available)();            // on this processor
+  void (*run)(const Task&);       // all of the batch's steps
+  void (*multiply)(const Task&);  // of them, the layers' products alone
 };
 
 extern const Kernel kAmxInt8, kAvx512Vnni, kAvxVnni, kAvx2, kNeonDot, kPlain;

@@ -41,4 +41,6 @@ EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
 
 EXPORT void charstream_run(Team* team, const Batch* batch) { team->run(*batch); }
 
+EXPORT void charstream_multiply(Team* team, const Batch* batch) { team->multiply(*batch); }
+
 EXPORT void charstream_close(Team* team) { delete team; }

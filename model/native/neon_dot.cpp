@@ -29,7 +29,7 @@ inline Ints dot(Ints sums, Input input, const int8_t* weights) {
 }  // namespace
 #include "step.h"
 
-const Kernel kNeonDot{"neon_dot", [] { return true; }, run};
+const Kernel kNeonDot{"neon_dot", [] { return true; }, run, multiply_alone};
 #else
-const Kernel kNeonDot{"neon_dot", [] { return false; }, nullptr};
+const Kernel kNeonDot{"neon_dot", [] { return false; }, nullptr, nullptr};
 #endif

@@ -91,6 +91,28 @@ inline const float* table_row(const Network& network, int64_t id) {
   return network.table + id * network.layers[0].tiles * kOutputs;
 }
 
+// The sums of 16 units' gates, for B streams.
+template <int B>
+[[gnu::always_inline]] inline void sum_units(const Task& task, int layer, int tile, int first,
+                                             int bank, Ints (&sums)[kTile][B]) {
+  const Network& network = task.network;
+  const std::size_t width = network.width, bank_size = width * network.depth;
+  const int groups = network.width / kGroup;
+  const uint8_t *own[B], *below[B];
+  for (int b = 0; b < B; ++b) {
+    const uint8_t* banks = task.batch.hidden + (first + b) * 2 * bank_size;
+    own[b] = banks + bank * bank_size + layer * width;
+    below[b] = banks + (1 - bank) * bank_size + (layer ? layer - 1 : 0) * width;
+  }
+  const int8_t* weights =
+      network.layers[layer].weights + tile * (layer ? 2 : 1) * kOutputs * width;
+  if (layer) {
+    multiply<B>(sums, weights, below, groups);
+    weights += kOutputs * width;
+  }
+  multiply<B>(sums, weights, own, groups);
+}
+
 // 16 units of a layer for B streams: their gates, and what these make of cell and hidden value.
 // A gate comes as -log2(e) times its value, the candidate as twice that: 1 / (1 + 2^x) is then a
 // sigmoid, and (1 - 2^x) / (1 + 2^x) a hyperbolic tangent.
@@ -100,20 +122,8 @@ inline void step_units(const Task& task, int layer, int tile, int first, int ban
   const Network& network = task.network;
   const Product& product = network.layers[layer];
   const std::size_t width = network.width, bank_size = width * network.depth;
-  const int groups = network.width / kGroup;
-  const uint8_t *own[B], *below[B];
-  for (int b = 0; b < B; ++b) {
-    const uint8_t* banks = task.batch.hidden + (first + b) * 2 * bank_size;
-    own[b] = banks + bank * bank_size + layer * width;
-    below[b] = banks + (1 - bank) * bank_size + (layer ? layer - 1 : 0) * width;
-  }
   Ints sums[kTile][B] = {};
-  const int8_t* weights = product.weights + tile * (layer ? 2 : 1) * kOutputs * width;
-  if (layer) {
-    multiply<B>(sums, weights, below, groups);
-    weights += kOutputs * width;
-  }
-  multiply<B>(sums, weights, own, groups);
+  sum_units<B>(task, layer, tile, first, bank, sums);
 #pragma GCC unroll 8
   for (int b = 0; b < B; ++b) {
     const std::size_t stream = first + b, place = std::size_t(tile) * kOutputs;
@@ -225,32 +235,55 @@ inline void finish(const Task& task, int step, int bank, int begin, int end) {
   });
 }
 
+// A part of a count.
+inline int share(const Task& task, int count, int part) { return count * part / task.parts; }
+
+// Calls what(tile) for this part's tiles of a layer: there and back, since what the cache still
+// holds of the last step is best used first.
+template <class What>
+[[gnu::always_inline]] inline void of_tiles(const Task& task, int layer, bool back, What what) {
+  const int tiles = task.network.layers[layer].tiles;
+  const int first = share(task, tiles, task.part), last = share(task, tiles, task.part + 1) - 1;
+  for (int i = first; i <= last; ++i) what(back ? first + last - i : i);
+}
+
 void run(const Task& task) {
   const Network& network = task.network;
   const Batch& batch = task.batch;
-  const auto share = [&](int count, int part) { return count * part / task.parts; };
   const int64_t* ids = batch.last_ids;
   const int steps = batch.steps;
   int bank = 0;
   for (int step = 0; step < steps; ++step, bank = 1 - bank) {
     for (int layer = 0; layer < network.depth; ++layer) {
-      const int tiles = network.layers[layer].tiles;
-      const int first_tile = share(tiles, task.part), last_tile = share(tiles, task.part + 1) - 1;
-      for (int i = first_tile; i <= last_tile; ++i) {
-        // There and back: what the cache still holds of the last step is used first.
-        const int tile = bank ? first_tile + last_tile - i : i;
+      of_tiles(task, layer, bank, [&](int tile) {
         in_blocks(0, batch.streams, [&](auto block, int first) {
           step_units<decltype(block)::value>(task, layer, tile, first, bank, ids);
         });
-      }
+      });
       meet(task.barrier);
     }
-    finish(task, step, 1 - bank, share(batch.streams, task.part),
-           share(batch.streams, task.part + 1));
+    finish(task, step, 1 - bank, share(task, batch.streams, task.part),
+           share(task, batch.streams, task.part + 1));
     ids = batch.ids + std::size_t(step) * batch.streams;
     meet(task.barrier);  // after the last one, the batch may be gone
   }
   if (bank && task.part == 0) restore(task);
+}
+
+// Nothing of that but the layers' products, which it cannot be faster than.
+void multiply_alone(const Task& task) {
+  const int steps = task.batch.steps, streams = task.batch.streams;
+  for (int step = 0; step < steps; ++step) {
+    for (int layer = 0; layer < task.network.depth; ++layer)
+      of_tiles(task, layer, step % 2, [&](int tile) {
+        in_blocks(0, streams, [&](auto block, int first) {
+          Ints sums[kTile][decltype(block)::value] = {};
+          sum_units(task, layer, tile, first, step % 2, sums);
+          asm volatile("" ::"r"(sums) : "memory");  // or the compiler would leave it all out
+        });
+      });
+  }
+  meet(task.barrier);
 }
 
 }  // namespace

@@ -22,30 +22,31 @@ Team::Team(const Kernel& kernel, const Network& network, int threads)
 
 Team::~Team() { end(); }
 
-void Team::run(const Batch& batch) {
+void Team::start(Work work, const Batch& batch) {
   batch_ = &batch;
+  work_ = work;
   batches_.fetch_add(1, std::memory_order_release);
   batches_.notify_all();
-  work(0);
+  take_part(0);
 }
 
 void Team::help(int part) {
   for (unsigned batches = 0;; ++batches) {
     wait_for_change(batches_, batches);
-    if (!batch_) return;
-    work(part);
+    if (!work_) return;
+    take_part(part);
   }
 }
 
 // Ends with all threads having met, so that none of them reads the batch any more.
-void Team::work(int part) {
+void Team::take_part(int part) {
   Workspace& own = *workspaces_[part];
-  kernel_.run({network_, *batch_, part, threads_, barrier_, own.sampler, own.logits.data(),
+  work_({network_, *batch_, part, threads_, barrier_, own.sampler, own.logits.data(),
                own.weights.data()});
 }
 
 void Team::end() {
-  batch_ = nullptr;
+  work_ = nullptr;
   batches_.fetch_add(1, std::memory_order_release);
   batches_.notify_all();
   for (auto& helper : helpers_) helper.join();

@@ -174,7 +174,7 @@ def test_characters_are_drawn_by_the_rules(
 def kept_probabilities(logprobs: Floats, sampling: SamplingParams) -> Floats | None:
     """What falling log-probabilities become by temperature and filters; None: too close to say."""
     if sampling.temperature == 0:
-        return np.eye(1, len(logprobs))[0]
+        return np.array([1.0] + [0.0] * (len(logprobs) - 1))
     weights: Floats = np.exp((logprobs - logprobs[0]) / sampling.temperature)
     weights[sampling.top_k or len(weights) :] = 0
     weights /= weights.sum()

@@ -1,0 +1,84 @@
+"""Cost of a character against streams and against parameters, as a plot.
+
+    python -m benchmarks.scaling --out docs/scaling.png
+
+Cores are full where a step's time grows in proportion: from a few streams on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from benchmarks.decoder_rate import decoder_rate
+from model.checkpoint import Checkpoint
+from model.decoder import default_threads, kernels_for
+from model.network import CharLSTM, NetworkConfig
+from model.vocabulary import Vocabulary
+
+_CPU = torch.device("cpu")
+_STREAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SIZES = ((1, 128), (1, 256), (2, 256), (1, 512), (2, 512), (3, 512), (2, 1024), (3, 1024))
+_SECONDS = 0.5
+
+
+def main() -> None:
+    """Measures, prints the figures, and draws them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
+    parser.add_argument("--out", type=Path, default=Path("docs/scaling.png"))
+    out = parser.parse_args().out
+    kernel = kernels_for("int8", _CPU)[0]
+    by_streams = {streams: _step_seconds(kernel, 2, 512, streams) for streams in _STREAMS}
+    by_size = {
+        _parameters(layers, hidden): _step_seconds(kernel, layers, hidden, 64)
+        for layers, hidden in _SIZES
+    }
+    for title, points in (("streams", by_streams), ("parameters", by_size)):
+        print(title, *(f"{x:,}: {y * 1e6:,.0f} us a step" for x, y in points.items()), sep="\n  ")
+    _draw(by_streams, by_size, kernel, out)
+
+
+def _network(layers: int, hidden: int) -> CharLSTM:
+    return CharLSTM(NetworkConfig(len(_VOCABULARY), hidden, layers))
+
+
+_VOCABULARY = Vocabulary.from_text("".join(map(chr, range(32, 115))))
+
+
+def _parameters(layers: int, hidden: int) -> int:
+    return sum(parameter.numel() for parameter in _network(layers, hidden).parameters())
+
+
+def _step_seconds(kernel: str, layers: int, hidden: int, streams: int) -> float:
+    network = _network(layers, hidden)
+    checkpoint = Checkpoint(network.config, _VOCABULARY, network.state_dict())
+    threads = default_threads("int8", _CPU)
+    return streams / decoder_rate(checkpoint, "int8", kernel, threads, streams, _SECONDS)
+
+
+def _draw(by_streams: dict[int, float], by_size: dict[int, float], kernel: str, out: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for panel, points, label in (
+        (panels[0], by_streams, "streams (2 x 512)"),
+        (panels[1], by_size, "parameters (64 streams)"),
+    ):
+        x, y = list(points), [seconds * 1e6 for seconds in points.values()]
+        panel.loglog(x, y, "o-", label=kernel)
+        panel.loglog(x, [y[-1] * value / x[-1] for value in x], "--", color="gray", label="linear")
+        panel.set_xlabel(label)
+        panel.set_ylabel("µs per step of all streams")
+        panel.grid(alpha=0.3)
+        panel.legend()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

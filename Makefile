@@ -6,7 +6,7 @@ PY := .venv/bin/python
 TEXT ?= data/anna.txt
 OUT ?= runs/anna
 
-.PHONY: setup serve test check format train bench clean
+.PHONY: setup serve test check format train bench sanitize clean
 
 setup: .venv/ready
 
@@ -39,6 +39,20 @@ train: setup
 bench: setup
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[bench]"
 	$(PY) -m benchmarks
+
+# The native kernel's tests with what finds reads past an end and undefined behaviour: GCC on Linux.
+SANITIZED := build/sanitized
+sanitize: setup
+	rm -rf $(SANITIZED)
+	mkdir -p $(SANITIZED)
+	cp -r app model training tests pyproject.toml README.md $(SANITIZED)
+	rm -f $(SANITIZED)/model/*.so
+	cd $(SANITIZED) && \
+	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g" \
+	$(CURDIR)/$(PY) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
+	cd $(SANITIZED) && PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_batch.py tests/model/test_decoder.py tests/model/test_scores.py
 
 clean:
 	rm -rf .venv build *.egg-info

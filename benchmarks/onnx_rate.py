@@ -60,10 +60,13 @@ def _graph(checkpoint: Checkpoint) -> Any:
     config, weights = checkpoint.config, checkpoint.weights
     if config.embedding_size is not None:
         raise ValueError("only for networks that read characters one-hot")
-    state_shape = [1, "streams", config.hidden_size]
+    state_shape: list[str | int | None] = [1, "streams", config.hidden_size]
     nodes, constants = [], {}
+    inputs: list[tuple[str, list[str | int | None]]]
     inputs = [("character", [1, "streams", config.vocabulary_size])]
-    outputs: list[tuple[str, list[object]]] = [("logits", [1, "streams", config.vocabulary_size])]
+    outputs: list[tuple[str, list[str | int | None]]] = [
+        ("logits", [1, "streams", config.vocabulary_size])
+    ]
     below = "character"
     for layer in range(config.layers):
         constants[f"W{layer}"] = _reordered(weights[f"lstm.weight_ih_l{layer}"].numpy())[None]

@@ -40,15 +40,19 @@ bench: setup
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[bench]"
 	$(PY) -m benchmarks
 
-# The native kernel's tests with what finds reads past an end and undefined behaviour: GCC on Linux.
+# The native kernel's tests under the sanitizers, which find reads past an end, undefined behaviour
+# and races: GCC on Linux.
 SANITIZED := build/sanitized
 sanitize: setup
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
+	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
+	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
+	$(SANITIZED)/compare_kernels
 	cp -r app model training tests pyproject.toml README.md $(SANITIZED)
 	rm -f $(SANITIZED)/model/*.so
 	cd $(SANITIZED) && \
-	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -g" \
+	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 	$(CURDIR)/$(PY) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \

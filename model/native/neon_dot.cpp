@@ -1,10 +1,21 @@
-// NEON with dot products of signed bytes, where compiled for it.
+// NEON with dot products of signed bytes: four of four at a time.
 #include "kernel.h"
 #include "vectors.h"
 
-#ifdef __ARM_FEATURE_DOTPROD
+#if defined(__aarch64__) && (defined(__linux__) || defined(__ARM_FEATURE_DOTPROD))
 #include <arm_neon.h>
 
+#include "target.h"
+
+#ifdef __ARM_FEATURE_DOTPROD  // all that is compiled has it
+static bool available() { return true; }
+#else
+#include <sys/auxv.h>
+
+static bool available() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
+#endif
+
+CHARSTREAM_TARGET("arch=armv8.2-a+dotprod")
 namespace {
 
 using Input = int8x16_t;
@@ -28,8 +39,9 @@ inline Ints dot(Ints sums, Input input, const int8_t* weights) {
 
 }  // namespace
 #include "step.h"
+CHARSTREAM_TARGET_END
 
-const Kernel kNeonDot{"neon_dot", [] { return true; }, run, multiply_alone};
+const Kernel kNeonDot{"neon_dot", available, run, multiply_alone};
 #else
 const Kernel kNeonDot{"neon_dot", [] { return false; }, nullptr, nullptr};
 #endif

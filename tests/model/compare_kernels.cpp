@@ -1,0 +1,139 @@
+// Steps random networks with every kernel that runs here and compares all bits with plain C++'s.
+//
+//   make sanitize   runs it under the thread sanitizer
+//   aarch64-linux-gnu-g++ -std=c++20 -O2 -ffp-contract=off -Wno-psabi -static -o build/compare
+//       tests/model/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "../../model/native/team.h"
+
+namespace {
+
+std::mt19937 random_bits(1);
+
+double uniform(double low, double high) {
+  return std::uniform_real_distribution(low, high)(random_bits);
+}
+
+// Memory on a cache line's bounds.
+template <class T>
+std::vector<T*> kept;
+
+template <class T, class Fill>
+T* fresh(std::size_t count, Fill fill) {
+  void* memory = std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64);
+  T* array = static_cast<T*>(memory);
+  for (std::size_t i = 0; i < count; ++i) array[i] = T(fill());
+  kept<T>.push_back(array);
+  return array;
+}
+
+template <class T>
+void release() {
+  for (T* array : kept<T>) std::free(array);
+  kept<T>.clear();
+}
+
+Product product(int tiles, int inputs) {
+  const int outputs = tiles * kOutputs;
+  int8_t* weights = fresh<int8_t>(std::size_t(outputs) * inputs, [] { return uniform(-63, 64); });
+  int32_t* offsets = fresh<int32_t>(outputs, [] { return 0; });
+  for (int tile = 0; tile < tiles; ++tile)
+    for (int group = 0; group < inputs / kGroup; ++group)
+      for (int i = 0; i < kOutputs * kGroup; ++i)
+        offsets[tile * kOutputs + i / kGroup] -=
+            128 * weights[(tile * (inputs / kGroup) + group) * kOutputs * kGroup + i];
+  const auto small = [] { return uniform(-1e-4, 1e-4); };
+  const auto bias = [] { return uniform(-2, 2); };
+  return {weights, offsets, fresh<float>(outputs, small), fresh<float>(outputs, bias), tiles};
+}
+
+struct Outcome {
+  std::vector<int64_t> ids;
+  std::vector<double> scores;
+  std::vector<uint8_t> hidden;
+  std::vector<float> cell;
+};
+
+Outcome step(const Kernel& kernel, const Network& network, const Batch& plan, int threads) {
+  const std::size_t state = std::size_t(network.depth) * network.width;
+  uint8_t* hidden = fresh<uint8_t>((plan.streams + 15) * 2 * state, [] { return 128; });
+  float* cell = fresh<float>(plan.streams * state, [] { return 0; });
+  Outcome outcome;
+  outcome.ids.resize(plan.steps * plan.streams);
+  outcome.scores.resize(outcome.ids.size() * (4 + 2 * plan.most_alternatives));
+  Batch batch = plan;
+  batch.hidden = hidden;
+  batch.cell = cell;
+  batch.ids = outcome.ids.data();
+  batch.scores = outcome.scores.data();
+  Team team(kernel, network, threads);
+  team.run(batch);
+  for (int stream = 0; stream < plan.streams; ++stream)
+    outcome.hidden.insert(outcome.hidden.end(), hidden + stream * 2 * state,
+                          hidden + (stream * 2 + 1) * state);
+  outcome.cell.assign(cell, cell + plan.streams * state);
+  return outcome;
+}
+
+bool same(const Outcome& a, const Outcome& b) {
+  return a.ids == b.ids && a.scores == b.scores && a.hidden == b.hidden &&
+         !std::memcmp(a.cell.data(), b.cell.data(), a.cell.size() * sizeof(float));
+}
+
+// Whether all kernels agree on one random network and batch.
+bool compare(const std::vector<const Kernel*>& kernels) {
+  const int depth = int(uniform(1, 5)), width = 16 * int(uniform(1, 12));
+  const int characters = int(uniform(2, 200)), streams = int(uniform(1, 20)), steps = 5;
+  std::vector<Product> layers;
+  for (int layer = 0; layer < depth; ++layer)
+    layers.push_back(product(width / kLanes, width * (layer ? 2 : 1)));
+  const Product output = product((characters + kOutputs - 1) / kOutputs, width);
+  const float* table = fresh<float>(std::size_t(characters) * width * 4, [] {
+    return uniform(-3, 3);
+  });
+  const Network network{table, layers.data(), &output, depth, width, characters};
+  const auto constant = [](double value) { return [value] { return value; }; };
+  Batch plan{};
+  plan.last_ids = fresh<int64_t>(streams, [&] { return uniform(0, characters); });
+  plan.forced = fresh<int64_t>(streams * steps, constant(-1));
+  plan.uniforms = fresh<float>(streams * steps, [] { return uniform(0, 1); });
+  plan.first_steps = fresh<int32_t>(streams, constant(0));
+  plan.scales = fresh<float>(streams, [] { return uniform(0.5, 2); });
+  plan.kept = fresh<int32_t>(streams, [&] { return uniform(1, characters + 1); });
+  plan.top_p = fresh<float>(streams, [] { return uniform(0.5, 1.2); });
+  plan.min_p = fresh<float>(streams, [] { return uniform(-0.1, 0.2); });
+  plan.alternatives = fresh<int32_t>(streams, [] { return uniform(-1, 3); });
+  plan.streams = streams;
+  plan.steps = steps;
+  plan.most_alternatives = 2;
+  const Outcome expected = step(kPlain, network, plan, 1);
+  bool agree = true;
+  for (const Kernel* kernel : kernels)
+    for (int threads = 1; threads <= 3; ++threads)
+      if (!same(step(*kernel, network, plan, threads), expected)) {
+        std::printf("%s, %d threads: another result at depth %d, width %d, streams %d\n",
+                    kernel->name, threads, depth, width, streams);
+        agree = false;
+      }
+  release<int8_t>(), release<uint8_t>(), release<int32_t>(), release<int64_t>(), release<float>();
+  return agree;
+}
+
+}  // namespace
+
+int main() {
+  std::vector<const Kernel*> kernels;
+  for (const Kernel* kernel : {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kNeonDot, &kPlain})
+    if (kernel->available()) kernels.push_back(kernel);
+  bool agree = true;
+  for (int round = 0; round < 30; ++round) agree &= compare(kernels);
+  for (const Kernel* kernel : kernels) std::printf("%s ", kernel->name);
+  std::puts(agree ? "agree" : "DIFFER");
+  return !agree;
+}

@@ -102,10 +102,13 @@ class Team:
         threads: at least 1.
 
     Raises:
+        ValueError: if the kernel does not run on this processor.
         MemoryError: if there is no room for it, or no thread to be had.
     """
 
     def __init__(self, kernel: str, network: Network, threads: int) -> None:
+        if kernel not in kernels():  # which also asks the system for what a kernel needs
+            raise ValueError(f"kernel {kernel!r} does not run here, only {', '.join(kernels())}")
         self._library = cast("ctypes.CDLL", library())
         index = _names(self._library).index(kernel)
         self._team = self._library.charstream_open(index, byref(network), threads)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 
+from app.disconnect import nobody_there, unless_gone
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
 from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
@@ -25,8 +25,6 @@ from app.schemas import (
     ScoreResponse,
 )
 from app.service import Service
-
-_Result = TypeVar("_Result")
 
 STATIC = Path(__file__).parent / "static"
 
@@ -121,7 +119,7 @@ async def score(request: Request, service: ServiceDependency) -> Response:
         return validation_response(error.errors(), list(ScoreRequest.model_fields))
     generation = service.engine.submit(service.score_job(wanted))
     read = await _read_to_end(request, service, generation)
-    return _nobody_there() if read is None else JSONResponse(service.score(read[1]))
+    return nobody_there() if read is None else JSONResponse(service.score(read[1]))
 
 
 @protected.get("/info", summary="The model and the server's limits")
@@ -162,7 +160,7 @@ async def _whole(request: Request, service: Service, wanted: GenerateRequest) ->
     generation = service.engine.submit(service.job(wanted))
     read = await _read_to_end(request, service, generation)
     if read is None:
-        return _nobody_there()
+        return nobody_there()
     ids, scores = read
     answer = {
         "id": f"gen-{uuid.uuid4().hex}",
@@ -187,7 +185,7 @@ async def _stream(
     if sent:
         try:
             async with asyncio.timeout(PING_SECONDS):
-                ids = await _unless_gone(request, _read_past(generation, sent))
+                ids = await unless_gone(request, _read_past(generation, sent))
         except TimeoutError:  # let the client hear something while the rest is made again
             skip = sent - generation.taken
         except BaseException:
@@ -195,11 +193,11 @@ async def _stream(
             raise
         if not ids and not skip:
             generation.cancel()
-            return _nobody_there() if ids is None else Response(status_code=204)
+            return nobody_there() if ids is None else Response(status_code=204)
     frames = event_stream(
         generation, service.frames, ids or [], sent, skip, service.describe, service.scored
     )
-    return EventStreamResponse(generation, frames, service.model.hash)
+    return EventStreamResponse([generation], frames, service.model.hash)
 
 
 def _position(last_event_id: str | None) -> Position | None:
@@ -226,7 +224,7 @@ async def _read_to_end(
         return text, scores
 
     try:
-        return await _unless_gone(request, read())
+        return await unless_gone(request, read())
     finally:
         generation.cancel()
 
@@ -240,24 +238,3 @@ async def _read_past(generation: Generation, count: int) -> list[int]:
         if seen > count:
             return ids[len(ids) - (seen - count) :]
     return []
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result | None:
-    """The work's result; None if the client goes away before it is there."""
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        gone.cancel()
-
-
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _nobody_there() -> Response:
-    return Response(status_code=204)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from app.openai_errors import PREFIX, openai_error, openai_status
 from app.schemas import ErrorBody, FieldError, GenerateRequest
@@ -152,7 +153,20 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         405: f"{_ascii(path)} does not answer {_ascii(request.method)}",
     }.get(error.status_code, error.detail)
     code = _CODES.get(error.status_code, "error")
-    return error_response(error.status_code, code, detail, headers=error.headers, path=path)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return error_response(error.status_code, code, detail, headers=headers, path=path)
+
+
+def _allowed(request: Request) -> str:
+    """The methods that some route answers at a path; the framework names one route's alone."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    return ", ".join(
+        method
+        for method in ("GET", "HEAD", "POST")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    )
 
 
 async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:

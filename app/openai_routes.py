@@ -2,23 +2,83 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from app import api_document
 from app.completion import Completion
 from app.completion_stream import completion_stream
 from app.disconnect import nobody_there, unless_gone
 from app.errors import validation_response
 from app.event_stream import EventStreamResponse
-from app.openai_schemas import CompletionRequest, ModelCard, ModelList
+from app.openai_schemas import CompletionRequest, CompletionResponse, ModelCard, ModelList
 from app.routes import ServiceDependency
 from app.service import Service
 
-router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
+router = APIRouter(
+    prefix="/v1",
+    tags=["OpenAI-compatible"],
+    responses=api_document.openai_errors(401, 429, 500),
+)
+
+_CHUNKS: list[dict[str, Any]] = [
+    {
+        "id": "cmpl-0c1d",
+        "object": "text_completion",
+        "created": 1764028800,
+        "model": "anna",
+        "system_fingerprint": "5a62bdbc1639d863",
+        "choices": [
+            {"text": "a", "index": 0, "logprobs": None, "finish_reason": reason, "seed": 7}
+        ],
+    }
+    for reason in (None, "length")
+]
+_MODEL = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "Name or hash of the loaded model; any other answers 404.",
+    "schema": {"type": "string"},
+}
 
 
-@router.post("/completions", summary="Generate text as OpenAI's API does")
+@router.post(
+    "/completions",
+    summary="Generate text as OpenAI's API does",
+    response_model=CompletionResponse,
+    responses={
+        **api_document.events(*map(api_document.event, _CHUNKS), "data: [DONE]"),
+        **api_document.openai_errors(409, 413, 422, 503),
+    },
+    openapi_extra=api_document.body(
+        CompletionRequest,
+        required=False,
+        text={"prompt": "And Levin said,", "max_tokens": 60, "temperature": 0.8, "seed": 7},
+        stream={
+            "prompt": "And Levin said,",
+            "max_tokens": 60,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+        two_texts_for_each_prompt={
+            "prompt": ["Anna ", "Kitty "],
+            "n": 2,
+            "stop": ["\n"],
+            "top_k": 5,
+            "seed": 7,
+        },
+        scores_of_a_text={
+            "prompt": "All happy families",
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 1,
+        },
+    ),
+)
 async def post_completions(request: Request, service: ServiceDependency) -> Response:
     """Answers JSON, or server-sent events with `"stream": true`. One token is one character."""
     try:
@@ -43,10 +103,15 @@ async def get_models(service: ServiceDependency) -> ModelList:
     return ModelList(object="list", data=[_card(service)])
 
 
-@router.get("/models/{model}", summary="The loaded model")
-async def get_model(service: ServiceDependency, model: str) -> ModelCard:
+@router.get(
+    "/models/{model}",
+    summary="The loaded model",
+    responses=api_document.openai_errors(409),
+    openapi_extra={"parameters": [_MODEL]},
+)
+async def get_model(request: Request, service: ServiceDependency) -> ModelCard:
     """The model of this name or hash."""
-    service.check_model(model)
+    service.check_model(request.path_params["model"])
     return _card(service)
 
 

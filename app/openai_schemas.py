@@ -34,6 +34,16 @@ _PROMPT = {
         {"type": "array", "items": _IDS, "minItems": 1},
     ]
 }
+_STOP = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 1000},
+        {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 1000},
+            "maxItems": 4,
+        },
+    ]
+}
 
 
 def _prompts(value: Any) -> Any:
@@ -85,10 +95,28 @@ _NoList = Annotated[list[Any], _only([]), Field(json_schema_extra={"maxItems": 0
 _Meaningless = Annotated[Any, Field(description="Accepted; means nothing here.")]
 
 
+def _without_nulls(data: Any) -> Any:
+    """Null stands for a field that is left out, as with OpenAI."""
+    if not isinstance(data, dict):
+        return data
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def _allow_nulls(schema: dict[str, Any]) -> None:
+    """Says in a schema what `_without_nulls` does."""
+    null = {"type": "null"}
+    schema["additionalProperties"] = null
+    for name, field in schema["properties"].items():
+        told = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+        if field and null not in field.get("anyOf", []):
+            field = {"anyOf": [field, null]}
+        schema["properties"][name] = {**field, **told}
+
+
 class StreamOptions(BaseModel):
     """What a stream tells beside the text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_nulls)
 
     include_usage: bool = Field(False, description="A last chunk, without choices, counts tokens.")
     continuous_usage_stats: bool = Field(
@@ -100,25 +128,6 @@ class StreamOptions(BaseModel):
     @classmethod
     def _drop_nulls(cls, data: Any) -> Any:
         return _without_nulls(data)
-
-
-def _without_nulls(data: Any) -> Any:
-    """Null stands for a field that is left out, as with OpenAI."""
-    if not isinstance(data, dict):
-        return data
-    return {name: value for name, value in data.items() if value is not None}
-
-
-def _allow_nulls(schema: dict[str, Any]) -> None:
-    """Says in a schema what `_without_nulls` does."""
-    schema["additionalProperties"] = {"type": "null"}
-    for field in schema["properties"].values():
-        told = {name: field.pop(name) for name in ("title", "description") if name in field}
-        default = {"default": field.pop("default")} if field.get("default") is not None else {}
-        field.pop("default", None)
-        inner = dict(field)
-        field.clear()
-        field.update({"anyOf": [inner, {"type": "null"}]} if inner else {}, **told, **default)
 
 
 class CompletionRequest(BaseModel):
@@ -149,11 +158,9 @@ class CompletionRequest(BaseModel):
         le=MOST_ALTERNATIVES,
         description="Log-probability of each character, and of so many of the likeliest ones.",
     )
-    stop: Annotated[list[_Stop], BeforeValidator(_listed)] = Field(
-        default=[],
-        max_length=4,
-        description="End before the first of these strings.",
-    )
+    stop: Annotated[
+        list[_Stop], Field(max_length=4), BeforeValidator(_listed), WithJsonSchema(_STOP)
+    ] = Field([], description="End before the first of these strings.")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="The same seed gives the same text; drawn if absent."
     )
@@ -238,7 +245,7 @@ class CompletionUsage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-    prompt_tokens_details: PromptTokensDetails
+    prompt_tokens_details: PromptTokensDetails | None = None
 
 
 class CompletionResponse(BaseModel):

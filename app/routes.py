@@ -11,12 +11,12 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 
+from app import api_document
 from app.disconnect import nobody_there, unless_gone
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
 from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
 from app.schemas import (
-    ErrorBody,
     GenerateRequest,
     GenerateResponse,
     Health,
@@ -29,7 +29,7 @@ from app.service import Service
 STATIC = Path(__file__).parent / "static"
 
 public = APIRouter()
-protected = APIRouter(responses={401: {"model": ErrorBody, "description": "No or a wrong key."}})
+protected = APIRouter(responses=api_document.errors(401, 429, 500))
 
 
 async def _service(request: Request) -> Service:
@@ -43,32 +43,42 @@ LastEventId = Annotated[
     Header(description="Where a broken stream goes on: the id of the last event received."),
 ]
 
-_EVENTS = {
-    "text/event-stream": {
-        "schema": {"type": "string"},
-        "example": 'id: 9c31e2f0-1\ndata: {"token": "a"}\n\nevent: done\ndata: {...}\n\n',
-    }
-}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    204: {"description": "Last-Event-ID was the text's last character: there is nothing left."},
-    400: {"model": ErrorBody, "description": "The body is not JSON."},
-    409: {"model": ErrorBody, "description": "Another model is loaded than the request names."},
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    422: {"model": ErrorBody, "description": "A field or a character is not acceptable."},
-    503: {"model": ErrorBody, "description": "Full or shutting down; see Retry-After."},
-}
+_EVENTS = api_document.events(
+    api_document.event({"token": "a"}, id="9c31e2f0-1"),
+    api_document.event(
+        {
+            "finish_reason": "length",
+            "seed": 2620514032,
+            "usage": {"prime_characters": 15, "cached_characters": 0, "generated_characters": 1},
+            "timings": {
+                "queue_ms": 0.1,
+                "first_character_ms": 3.2,
+                "total_ms": 3.2,
+                "characters_per_second": 322.6,
+            },
+            "model": {"name": "anna", "hash": "5a62bdbc1639d863"},
+        },
+        event="done",
+    ),
+)
 
 
 @protected.post(
     "/generate",
     summary="Generate text",
     response_model=GenerateResponse,
-    responses={200: {"content": _EVENTS}, **_ERRORS},
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": GenerateRequest.model_json_schema()}}
-        }
+    responses={
+        **_EVENTS,
+        **api_document.NOTHING_LEFT,
+        **api_document.errors(400, 409, 413, 422, 503),
     },
+    openapi_extra=api_document.body(
+        GenerateRequest,
+        required=False,
+        text={"prime": "And Levin said,", "length": 300, "temperature": 0.8, "seed": 7},
+        stream={"prime": "And Levin said,", "length": 300, "stream": True},
+        scores={"prime": "And Levin said,", "length": 20, "logprobs": 3},
+    ),
 )
 async def post_generate(
     request: Request, service: ServiceDependency, last_event_id: LastEventId = None
@@ -87,7 +97,11 @@ async def post_generate(
     "/generate",
     summary="Stream text to an EventSource",
     response_class=Response,
-    responses={200: {"content": _EVENTS, "description": "Events."}, **_ERRORS},
+    responses={
+        **_EVENTS,
+        **api_document.NOTHING_LEFT,
+        **api_document.errors(409, 413, 422, 503),
+    },
 )
 async def get_generate(
     request: Request,
@@ -103,13 +117,12 @@ async def get_generate(
     "/score",
     summary="Score a text",
     response_model=ScoreResponse,
-    responses={status: _ERRORS[status] for status in (400, 409, 413, 422, 503)},
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": ScoreRequest.model_json_schema()}},
-            "required": True,
-        }
-    },
+    responses=api_document.errors(400, 409, 413, 422, 503),
+    openapi_extra=api_document.body(
+        ScoreRequest,
+        text={"text": "All happy families are alike."},
+        alternatives={"prime": "And Levin ", "text": "said", "logprobs": 3},
+    ),
 )
 async def score(request: Request, service: ServiceDependency) -> Response:
     """How likely the model finds each character of a text, by the same steps that generate."""
@@ -136,7 +149,7 @@ async def page() -> FileResponse:
 
 
 @public.head("/health/live", include_in_schema=False)
-@public.get("/health/live", summary="Whether the process works", responses={503: _ERRORS[503]})
+@public.get("/health/live", summary="Whether the process works", responses=api_document.errors(503))
 async def live(service: ServiceDependency) -> Health:
     """200 as long as the process can serve; 503 when only a restart helps."""
     service.engine.check_alive()
@@ -147,7 +160,7 @@ async def live(service: ServiceDependency) -> Health:
 @public.get(
     "/health/ready",
     summary="Whether the model is loaded and new requests are taken",
-    responses={503: _ERRORS[503]},
+    responses=api_document.errors(503),
 )
 async def ready(service: ServiceDependency) -> Health:
     """200 when new requests are taken; 503 while shutting down."""

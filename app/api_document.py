@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -67,13 +67,30 @@ def _error(model: type[BaseModel], status: int, description: str) -> dict[str, A
     return {"model": model, "description": description, "headers": _HEADERS.get(status, {})}
 
 
-def events(*example: str) -> Responses:
-    """A successful answer that is a stream of server-sent events."""
+def events(kinds: Sequence[dict[str, Any]], *examples: str) -> Responses:
+    """A successful answer that is a stream of server-sent events, each of one of the kinds."""
     content = {
-        "schema": {"type": "string"},
-        "example": "".join(f"{event}\n\n" for event in example),
+        "itemSchema": {"anyOf": list(kinds)},  # of OpenAPI 3.2
+        "example": "".join(f"{example}\n\n" for example in examples),
     }
     return {200: {"content": {"text/event-stream": content}, "headers": _HASH}}
+
+
+def kind(data: type[BaseModel], name: str = "message") -> dict[str, Any]:
+    """A kind of event by its name, and what its data is: JSON."""
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"const": name},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": _schema(data),
+            },
+            "id": {"type": "string"},
+        },
+        "required": ["data"],
+    }
 
 
 def event(data: object, **fields: str) -> str:

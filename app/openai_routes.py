@@ -14,7 +14,13 @@ from app.completion_stream import completion_stream
 from app.disconnect import nobody_there, unless_gone
 from app.errors import validation_response
 from app.event_stream import EventStreamResponse
-from app.openai_schemas import CompletionRequest, CompletionResponse, ModelCard, ModelList
+from app.openai_schemas import (
+    CompletionRequest,
+    CompletionResponse,
+    ModelCard,
+    ModelList,
+    OpenAIErrorBody,
+)
 from app.routes import ServiceDependency
 from app.service import Service
 
@@ -37,6 +43,11 @@ _CHUNKS: list[dict[str, Any]] = [
     }
     for reason in (None, "length")
 ]
+_KINDS: list[dict[str, Any]] = [
+    api_document.kind(CompletionResponse),
+    api_document.kind(OpenAIErrorBody),
+    {"type": "object", "properties": {"data": {"const": "[DONE]"}}, "required": ["data"]},
+]
 _MODEL = {
     "name": "model",
     "in": "path",
@@ -51,7 +62,7 @@ _MODEL = {
     summary="Generate text as OpenAI's API does",
     response_model=CompletionResponse,
     responses={
-        **api_document.events(*map(api_document.event, _CHUNKS), "data: [DONE]"),
+        **api_document.events(_KINDS, *map(api_document.event, _CHUNKS), "data: [DONE]"),
         **api_document.openai_errors(409, 413, 422, 503),
     },
     openapi_extra=api_document.body(

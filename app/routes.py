@@ -17,12 +17,15 @@ from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
 from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
 from app.schemas import (
+    Done,
+    ErrorBody,
     GenerateRequest,
     GenerateResponse,
     Health,
     Info,
     ScoreRequest,
     ScoreResponse,
+    Token,
 )
 from app.service import Service
 
@@ -44,6 +47,11 @@ LastEventId = Annotated[
 ]
 
 _EVENTS = api_document.events(
+    [
+        api_document.kind(Token),
+        api_document.kind(Done, "done"),
+        api_document.kind(ErrorBody, "error"),
+    ],
     api_document.event({"token": "a"}, id="9c31e2f0-1"),
     api_document.event(
         {

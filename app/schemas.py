@@ -109,6 +109,12 @@ class Done(BaseModel):
     model: ModelName
 
 
+class Token(BaseModel):
+    """The data of a character's event; with `logprobs` it has the fields of `DrawnScore`."""
+
+    token: str
+
+
 class CharacterScore(BaseModel):
     """What the model thought of a character, before temperature and filters; natural logarithms."""
 

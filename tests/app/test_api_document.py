@@ -2,36 +2,101 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from tests.conftest import SHIPPED
 from tests.server import RunningServer, running_server
 
 
-@pytest.fixture(scope="module")
-def short_server(tiny_path: Path) -> Iterator[RunningServer]:
-    """A server whose texts are short, since many are asked for."""
+def test_every_answer_is_documented_and_none_is_a_failure(tiny_path: Path, tmp_path: Path) -> None:
+    """Schemathesis sends what fits the document and what does not, and checks the answers.
+
+    What fits may be refused all the same: no document tells which characters a model knows.
+    """
     limits = {"max_length": "60", "max_prime": "200", "max_streams": "8", "max_queue": "8"}
-    with running_server(tiny_path, **limits) as running:
-        yield running
+    with running_server(tiny_path, api_keys="right", **limits) as server:
+        document = f"{server.url}/openapi.json"
+        command = [sys.executable, "-m", "schemathesis.cli", "run", document]
+        options = ["--exclude-checks=positive_data_acceptance", "--max-examples=20", "--seed=1"]
+        result = subprocess.run(
+            [*command, *options, "--phases=examples,coverage,fuzzing", "--no-shrink"]
+            + ["--header", "Authorization: Bearer right"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        with server.client() as client:
+            assert client.get("/health/ready").status_code == 200
 
 
 @pytest.fixture(scope="module")
-def schema(short_server: RunningServer) -> Any:
-    return schemathesis.openapi.from_url(f"{short_server.url}/openapi.json")
+def shipped() -> Iterator[RunningServer]:
+    with running_server(SHIPPED) as server:
+        yield server
 
 
-documented = schemathesis.pytest.from_fixture("schema")
+def test_every_example_of_a_request_is_answered(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        document = client.get("/openapi.json").json()
+        examples = list(_examples(document))
+        assert {path for path, _ in examples} == {"/generate", "/score", "/v1/completions"}
+        for path, example in examples:
+            answer = client.post(path, json=example)
+            assert answer.status_code == 200, answer.text
+            kind = "text/event-stream" if example.get("stream") else "application/json"
+            assert answer.headers["content-type"].startswith(kind)
+        for parameter in document["paths"]["/generate"]["get"]["parameters"]:
+            for example in parameter["schema"].get("examples", ()):
+                answer = client.get("/generate", params={parameter["name"]: example})
+                assert answer.status_code == 200, answer.text
 
 
-@documented.parametrize()
-@settings(max_examples=25, deadline=None, derandomize=True)
-def test_every_answer_is_documented_and_none_is_a_failure(case: schemathesis.Case) -> None:
-    """What fits the schema may be refused all the same: not every character is in a vocabulary."""
-    case.call_and_validate(excluded_checks=[positive_data_acceptance])
+def _examples(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            for example in content.get("application/json", {}).get("examples", {}).values():
+                yield path, example["value"]
+
+
+def test_every_status_that_can_come_is_listed(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    always = {"200", "401", "429", "500"}
+    makes_text = always | {"409", "413", "422", "503"}
+    expected = {
+        ("/generate", "post"): makes_text | {"204", "400"},
+        ("/generate", "get"): makes_text | {"204"},
+        ("/score", "post"): makes_text | {"400"},
+        ("/info", "get"): always,
+        ("/v1/completions", "post"): always | {"400", "404", "413", "503"},
+        ("/v1/models", "get"): always,
+        ("/v1/models/{model}", "get"): always | {"404"},
+        ("/health/live", "get"): {"200", "503"},
+        ("/health/ready", "get"): {"200", "503"},
+    }
+    for (path, method), statuses in expected.items():
+        assert set(paths[path][method]["responses"]) == statuses, path
+    for operations in paths.values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                assert ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503"))
+
+
+def test_a_refused_method_is_told_all_methods_of_the_path(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        for path, methods in (
+            ("/generate", "GET, POST"),
+            ("/v1/completions", "POST"),
+            ("/health/ready", "GET, HEAD"),
+        ):
+            answer = client.delete(path)
+            assert answer.status_code == 405
+            assert answer.headers["Allow"] == methods

@@ -28,8 +28,18 @@ SOURCE = Path(charstream_client.__file__)
 
 
 @contextmanager
-def cutting_proxy(port: int, seed: int, longest: int = 6000) -> Iterator[str]:
-    """The address of a proxy to a port that breaks every connection after some bytes."""
+def cutting_proxy(
+    port: int, seed: int, longest: int = 6000, cuts: list[int] | None = None
+) -> Iterator[str]:
+    """The address of a proxy to a port that breaks connections after some bytes.
+
+    Args:
+        port: where the server is.
+        seed: of the numbers of bytes.
+        longest: the most bytes.
+        cuts: receives those numbers; from the 100th on connections are left whole. By default
+            every connection is broken.
+    """
     random_bytes = random.Random(seed)
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -39,12 +49,18 @@ def cutting_proxy(port: int, seed: int, longest: int = 6000) -> Iterator[str]:
                 client, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(
-                target=relay, args=(client, random_bytes.randint(0, longest)), daemon=True
-            ).start()
+            allowed = random_bytes.randint(0, longest)
+            if cuts is not None:
+                allowed = allowed if len(cuts) < 100 else sys.maxsize
+                cuts.append(allowed)
+            threading.Thread(target=relay, args=(client, allowed), daemon=True).start()
 
     def relay(client: socket.socket, allowed: int) -> None:
-        with client, socket.create_connection(("127.0.0.1", port)) as server:
+        with (
+            client,
+            suppress(ConnectionError),  # while the server is down
+            socket.create_connection(("127.0.0.1", port)) as server,
+        ):
             threading.Thread(target=forward, args=(client, server), daemon=True).start()
             while allowed > 0 and (data := server.recv(min(allowed, 1000))):
                 client.sendall(data)
@@ -131,6 +147,32 @@ def test_a_stream_cut_again_and_again_still_spells_its_text(
         stream = client.stream(**FIELDS)
         assert "".join(event["token"] for event in stream) == expected
     assert stream.last_event_id == "7-400"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_stream_cut_100_times_whose_server_restarts_still_spells_its_text(
+    tiny_path: Path,
+) -> None:
+    port, cuts = free_port(), list[int]()
+    fields = {**FIELDS, "length": 2500}
+    with (
+        cutting_proxy(port, 5, 1200, cuts) as url,
+        Client(url, retries=10_000, trust_env=False) as client,
+    ):
+        with running_server(tiny_path, port=str(port)) as first:
+            stream = client.stream(**fields)
+            events = iter(stream)
+            text = ""
+            while len(cuts) < 50:
+                text += next(events)["token"]
+            first.process.kill()
+            first.process.wait()
+        with running_server(tiny_path, port=str(port)) as second:
+            text += "".join(event["token"] for event in events)
+            with Client(second.url, trust_env=False) as direct:
+                assert text == direct.generate(**fields)["text"]
+    assert len(cuts) > 100
+    assert stream.last_event_id == "7-2500"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -239,6 +281,13 @@ def test_as_a_program_it_prints_the_text(server: RunningServer) -> None:
     )
     assert result.stdout.decode() == f"abc{expected}\n"
     assert b"seed 7, model" in result.stderr
+    with subprocess.Popen([*command, "--length", "5000"], stdout=-1, stderr=-1) as left:
+        assert left.stdout is not None
+        assert left.stderr is not None
+        assert left.stdout.read(10).startswith(b"abc")
+        left.stdout.close()
+        assert left.wait(30) == 0
+        assert left.stderr.read() == b""
     refused = subprocess.run([*command, "--length", "0"], capture_output=True, check=False)
     assert refused.returncode == 1
     assert b"invalid_field: length" in refused.stderr

@@ -169,8 +169,10 @@ class Completion:
             message = f"must be at most {MAX_SEED} for the last of the n texts too"
             raise InvalidFieldError("seed", request.seed, message)
         most = settings.max_streams + settings.max_queue
-        if request.n * len(request.prompt) > most:
+        if (request.n + self._scores_echo) * len(request.prompt) > most:
             message = f"times the number of prompts must be at most {most} on this server"
+            if self._scores_echo:
+                message += ", where scoring a prompt counts as one text more"
             raise InvalidFieldError("n", request.n, message)
 
     def _check_scores(self) -> None:

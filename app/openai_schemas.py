@@ -5,6 +5,7 @@ One token is one character, and a token's id is the character's place in the voc
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -81,7 +82,7 @@ def _only(neutral: Any) -> Any:
         raise PydanticCustomError(
             "unsupported",
             "is not supported: leave it out or send {neutral}",
-            {"neutral": "[]" if neutral == [] else repr(neutral)},
+            {"neutral": json.dumps(neutral)},
         )
 
     return AfterValidator(check)

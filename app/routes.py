@@ -164,6 +164,8 @@ async def live(service: ServiceDependency) -> Health:
     return Health(status="live")
 
 
+@public.head("/health", include_in_schema=False)  # where benchmark tools look
+@public.get("/health", include_in_schema=False)
 @public.head("/health/ready", include_in_schema=False)
 @public.get(
     "/health/ready",

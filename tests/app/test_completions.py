@@ -316,6 +316,11 @@ def test_the_requests_of_benchmark_tools_are_answered(
         assert counted == list(range(1, 31))
 
 
+def test_a_tool_that_asks_first_whether_the_server_is_there_is_told(server: RunningServer) -> None:
+    with server.client() as client:
+        assert client.get("/health").status_code == 200
+
+
 def test_the_requests_of_an_evaluation_tool_are_answered(
     server: RunningServer, tiny: Checkpoint
 ) -> None:
@@ -349,7 +354,7 @@ def test_the_requests_of_an_evaluation_tool_are_answered(
         ({"logit_bias": {"5": 100}}, "logit_bias", "send {}"),
         ({"suffix": "abc"}, "suffix", "is not supported"),
         ({"bad_words": ["abc"]}, "bad_words", "send []"),
-        ({"use_beam_search": True}, "use_beam_search", "send False"),
+        ({"use_beam_search": True}, "use_beam_search", "send false"),
         ({"best_of": 4}, "best_of", "must be 1 or n"),
         ({"min_tokens": 5, "stop": "a"}, "min_tokens", "together with stop"),
         ({"guided_regex": "a*"}, "guided_regex", "unknown field; known are model, prompt"),
@@ -362,6 +367,7 @@ def test_the_requests_of_an_evaluation_tool_are_answered(
         ({"prompt": [1, 10**30]}, "prompt", "token ids must lie in 0.."),
         ({"prompt": ["a", 1]}, "prompt", "a string, a list of strings"),
         ({"n": 17}, "n", "at most 16"),
+        ({"n": 16, "echo": True, "logprobs": 0}, "n", "scoring a prompt counts"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"logprobs": 11}, "logprobs", "less than or equal to 10"),
         ({"seed": 2**63 - 1, "n": 2}, "seed", "for the last of the n texts"),

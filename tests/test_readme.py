@@ -7,14 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser import browser_path, running_browser
-from tests.conftest import ROOT, SHIPPED
-from tests.server import RunningServer, running_server
+from tests.conftest import ROOT
+from tests.server import RunningServer
 
 ADDRESS = "http://127.0.0.1:8000"  # of the server in the examples
 MODULES = ROOT / "tests" / "javascript" / "node_modules"  # npm install --prefix tests/javascript
@@ -44,12 +43,6 @@ def commands() -> list[str]:
     found = [line for line in whole if line.startswith(programs)]
     assert len(found) >= 5
     return found
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[RunningServer]:
-    with running_server(SHIPPED) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +95,15 @@ def openai_text(shipped: RunningServer, **fields: float) -> str:
 
 @pytest.mark.browser
 @pytest.mark.skipif(browser_path() is None, reason="neither Chromium nor Chrome is installed")
-@pytest.mark.parametrize("api", ["EventSource(", "fetch("])
-def test_a_javascript_example_runs_in_a_browser(
-    api: str, shipped: RunningServer, text: str
-) -> None:
-    (code,) = blocks("javascript", api)
+def test_the_javascript_examples_run_in_a_browser(shipped: RunningServer, text: str) -> None:
     with running_browser() as browser:
-        page = browser.new_page()
-        page.goto(shipped.url)
-        with page.expect_console_message() as message:
-            page.evaluate(f"async () => {{ {code.replace(ADDRESS, shipped.url)} }}")
-        assert message.value.text.startswith(text)
+        for api in ("EventSource(", "fetch("):
+            (code,) = blocks("javascript", api)
+            page = browser.new_page()
+            page.goto(shipped.url)
+            with page.expect_console_message() as message:
+                page.evaluate(f"async () => {{ {code.replace(ADDRESS, shipped.url)} }}")
+            assert message.value.text.startswith(text)
 
 
 @needs_node

@@ -199,23 +199,6 @@ def test_a_text_without_a_seed_goes_on_with_the_one_it_was_given(server: Running
         assert direct.generate(prime="abc", length=300, seed=seed)["text"] == text
 
 
-def test_a_stream_outlives_its_server(tiny_path: Path) -> None:
-    port = free_port()
-    settings = {"port": str(port), "max_length": "60000"}
-    fields = {**FIELDS, "length": 60_000}
-    with (
-        running_server(tiny_path, **settings) as first,
-        Client(first.url, retries=30, trust_env=False) as client,
-    ):
-        stream = iter(client.stream(**fields))
-        text = next(stream)["token"]
-        first.process.kill()
-        first.process.wait()
-        with running_server(tiny_path, **settings):
-            text += "".join(event["token"] for event in stream)
-            assert text == client.generate(**fields)["text"]
-
-
 def test_another_model_does_not_go_on_with_a_text(tiny_path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     save_checkpoint(make_checkpoint(seed=1), other)

@@ -28,12 +28,14 @@ class Prompt:
         job: of its first text.
         text: its characters as they are read.
         scoring: reads the characters after the first for their scores, where an echo wants them.
+        scores: of those that it has read.
         cached: of its first text, characters that needed no reading.
     """
 
     job: Job
     text: str
     scoring: Generation | None = None
+    scores: list[CharacterScore] = field(default_factory=list)
     generations: list[Generation] = field(default_factory=list)
 
     @property
@@ -112,16 +114,18 @@ class Completion:
         return {**self.head(), "choices": choices, "usage": self.usage()}
 
     async def read_echo(self, prompt: Prompt) -> tuple[str, dict[str, Any] | None]:
-        """What a prompt's texts begin with, and its logprobs if they are wanted."""
+        """What a prompt's texts begin with, and its logprobs if they are wanted.
+
+        May be cancelled and called anew.
+        """
         if not self.request.echo:
             return "", None
         if self.request.logprobs is None:
             return prompt.text, None
-        scores: list[CharacterScore] = []
         if prompt.scoring is not None:
             async for ids in prompt.scoring:
-                scores += self.service.scored(prompt.scoring, ids)
-        return prompt.text, logprobs_of(scores, 0, before=prompt.text[:1])
+                prompt.scores += self.service.scored(prompt.scoring, ids)
+        return prompt.text, logprobs_of(prompt.scores, 0, before=prompt.text[:1])
 
     def head(self) -> dict[str, Any]:
         """What the whole answer and each chunk of a stream begin with."""

@@ -5,28 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from app.completion import Choice, Completion, Prompt, logprobs_of, usage_of
 from app.engine import FinishReason
 from app.errors import code_of
 from app.event_stream import PING_SECONDS
 from app.openai_errors import openai_error
-from app.schemas import CharacterScore
+from app.schemas import CharacterScore, DrawnScore
 from model.errors import EngineError
 
 _PING = b": ping\n\n"
 
 
+class _Source(Protocol):
+    """Where frames come from."""
+
+    async def take(self) -> bytes:
+        """Waits for frames and takes them; empty at the end. May be cancelled and called anew."""
+
+
 async def completion_stream(completion: Completion) -> AsyncIterator[bytes]:
     """Frames of all of a completion's texts, in the order in which their characters are made."""
-    choices = [_ChoiceFrames(completion, choice) for choice in completion.choices]
+    texts = [_Text(completion, choice) for choice in completion.choices]
     try:
         if completion.request.echo:
-            echoes = [_echoes(completion, prompt, choices) for prompt in completion.prompts]
-            async for frames in interleaved(echoes):
+            echoes = [_Echo(completion, prompt, texts) for prompt in completion.prompts]
+            async for frames in _merged(echoes):
                 yield frames
-        async for frames in interleaved([_text(completion, choice) for choice in choices]):
+        async for frames in _merged(texts):
             yield frames
     except EngineError as error:
         yield _event(openai_error(503, code_of(error), str(error)))
@@ -36,66 +43,61 @@ async def completion_stream(completion: Completion) -> AsyncIterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-async def interleaved(sources: Sequence[AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
-    """What several sources give, as it comes; what comes at the same time in one piece.
+def _merged(sources: Sequence[_Source]) -> AsyncIterator[bytes]:
+    """What sources give, as it comes, and comments that keep the connection open meanwhile."""
+    return _alone(sources[0]) if len(sources) == 1 else _interleaved(sources)
 
-    Comments keep the connection open while nothing comes.
-    """
-    waiting = {_next(source): source for source in sources}
-    failure: BaseException | None = None
+
+async def _alone(source: _Source) -> AsyncIterator[bytes]:
+    """Of one source: without the tasks that it takes to wait for several."""
+    while True:
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                frames = await source.take()
+        except TimeoutError:
+            frames = _PING
+        if not frames:
+            return
+        yield frames
+
+
+async def _interleaved(sources: Sequence[_Source]) -> AsyncIterator[bytes]:
+    """Of several; what comes at the same time in one piece."""
+    waiting = {asyncio.ensure_future(source.take()): source for source in sources}
     try:
-        while waiting and failure is None:
+        while waiting:
             done, _ = await asyncio.wait(
                 waiting, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
-            given = b"" if done else _PING
+            failures = [error for task in done if (error := task.exception()) is not None]
+            if failures:
+                raise failures[0]
             for task in done:
                 source = waiting.pop(task)
-                error = task.exception()
-                if error is None:
-                    given += task.result()
-                    waiting[_next(source)] = source
-                elif not isinstance(error, StopAsyncIteration):
-                    failure = error
-            if given:
-                yield given
-        if failure is not None:
-            raise failure
+                if task.result():
+                    waiting[asyncio.ensure_future(source.take())] = source
+            if frames := b"".join([task.result() for task in done]) if done else _PING:
+                yield frames
     finally:
         for task in waiting:
             task.cancel()
 
 
-def _next(source: AsyncIterator[bytes]) -> asyncio.Task[bytes]:
-    async def take() -> bytes:
-        return await anext(source)
-
-    return asyncio.ensure_future(take())
-
-
-async def _echoes(
-    completion: Completion, prompt: Prompt, choices: Sequence[_ChoiceFrames]
-) -> AsyncIterator[bytes]:
+class _Echo:
     """The first chunks of a prompt's texts: the prompt."""
-    text, logprobs = await completion.read_echo(prompt)
-    frames = [frames.echo(text, logprobs) for frames in choices if frames.choice.prompt is prompt]
-    yield b"".join(frames)
+
+    def __init__(self, completion: Completion, prompt: Prompt, texts: Sequence[_Text]) -> None:
+        self._completion, self._prompt = completion, prompt
+        self._texts = [text for text in texts if text.choice.prompt is prompt]
+
+    async def take(self) -> bytes:
+        text, logprobs = await self._completion.read_echo(self._prompt)
+        texts, self._texts = self._texts, []
+        return b"".join([choice.echo(text, logprobs) for choice in texts])
 
 
-async def _text(completion: Completion, frames: _ChoiceFrames) -> AsyncIterator[bytes]:
-    generation = frames.choice.generation
-    if generation is None:
-        yield frames.characters([], [], "length")
-        return
-    reason: FinishReason | None = None
-    while reason is None:
-        ids = await generation.take()
-        reason = generation.finish_reason  # of the characters just taken, which were all there are
-        yield frames.characters(ids, completion.service.scored(generation, ids), reason)
-
-
-class _ChoiceFrames:
-    """The bytes of one text's chunks."""
+class _Text:
+    """The chunks of one text."""
 
     def __init__(self, completion: Completion, choice: Choice) -> None:
         options = completion.request.stream_options
@@ -106,13 +108,27 @@ class _ChoiceFrames:
         self._scored = completion.request.logprobs is not None
         self._offset = completion.text_offset(choice)
         self._made = 0
+        self._scores_of = completion.service.scored
+        self._ended = False
         self._head = f'data: {json.dumps(completion.head())[:-1]}, "choices": [{{"text": '
         self._plain = self._tail(None, None)
+
+    async def take(self) -> bytes:
+        if self._ended:
+            return b""
+        generation, ids, scores = self.choice.generation, list[int](), list[DrawnScore]()
+        reason: FinishReason | None = "length"
+        if generation is not None:
+            ids = await generation.take()
+            reason = generation.finish_reason  # of the characters just taken: all there were
+            scores = self._scores_of(generation, ids)
+        self._ended = reason is not None
+        return self._chunks(ids, scores, reason)
 
     def echo(self, text: str, logprobs: dict[str, Any] | None) -> bytes:
         return f"{self._head}{json.dumps(text)}{self._tail(logprobs, None)}".encode("ascii")
 
-    def characters(
+    def _chunks(
         self, ids: Sequence[int], scores: Sequence[CharacterScore], reason: FinishReason | None
     ) -> bytes:
         """A chunk for each character; the last one of the text tells why it ends there.

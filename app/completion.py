@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.engine import Generation, Job
+from app.engine import FinishReason, Generation, Job
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.openai_schemas import CompletionRequest
 from app.schemas import CharacterScore, GenerateRequest
@@ -51,6 +51,11 @@ class Choice:
     seed: int
     prompt: Prompt
     generation: Generation | None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why it ended; None while it has not."""
+        return self.generation.finish_reason if self.generation else "length"
 
 
 class Completion:
@@ -105,9 +110,7 @@ class Completion:
                     "index": choice.index,
                     "text": echo + text,
                     "logprobs": _joined(echo_logprobs, logprobs),
-                    "finish_reason": choice.generation.finish_reason
-                    if choice.generation
-                    else "length",
+                    "finish_reason": choice.finish_reason,
                     "seed": choice.seed,
                 }
             )

@@ -116,12 +116,11 @@ class _Text:
     async def take(self) -> bytes:
         if self._ended:
             return b""
-        generation, ids, scores = self.choice.generation, list[int](), list[DrawnScore]()
-        reason: FinishReason | None = "length"
-        if generation is not None:
+        ids, scores = list[int](), list[DrawnScore]()
+        if (generation := self.choice.generation) is not None:
             ids = await generation.take()
-            reason = generation.finish_reason  # of the characters just taken: all there were
             scores = self._scores_of(generation, ids)
+        reason = self.choice.finish_reason  # of the characters just taken, which were all there are
         self._ended = reason is not None
         return self._chunks(ids, scores, reason)
 

@@ -44,8 +44,9 @@ class BodyLimit:
             if started:
                 raise
             detail = f"the body is larger than the limit of {self._limit} bytes"
+            headers = {"Connection": "close"}
             response = error_response(
-                413, "body_too_large", detail, headers={"Connection": "close"}
+                413, "body_too_large", detail, headers=headers, path=scope["path"]
             )
             await response(scope, receive, send)
 

@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
-from app.schemas import ErrorBody, FieldError
+from app.openai_errors import PREFIX, openai_error, openai_status
+from app.schemas import ErrorBody, FieldError, GenerateRequest
 from model.errors import (
     CharstreamError,
     DrainingError,
@@ -85,21 +87,27 @@ def error_response(
     detail: str,
     errors: list[FieldError] | None = None,
     headers: Mapping[str, str] | None = None,
+    path: str = "",
 ) -> JSONResponse:
-    """An answer in the one shape that errors have."""
+    """An answer in the one shape that errors have; for a path of /v1 in OpenAI's."""
+    if path.startswith(PREFIX):
+        content = openai_error(status, code, detail, errors[0].field if errors else None)
+        return JSONResponse(content, openai_status(status), headers)
     body = ErrorBody(detail=detail, code=code, errors=errors)
     return JSONResponse(body.model_dump(exclude_none=True), status, headers)
 
 
-def validation_response(errors: Sequence[Any], known: Sequence[str] = ()) -> JSONResponse:
+def validation_response(
+    errors: Sequence[Any], known: Sequence[str] = (), path: str = ""
+) -> JSONResponse:
     """The answer to pydantic's findings: 400 for what is not JSON, else 422 naming each field."""
     if any(error["type"] == "json_invalid" for error in errors):
         reason = _ascii(errors[0]["msg"].removeprefix("Invalid JSON: "))
-        return error_response(400, "malformed", f"the body is not JSON: {reason}")
+        return error_response(400, "malformed", f"the body is not JSON: {reason}", path=path)
     fields = [_field_error(error, known) for error in errors[:_SHOWN]]
     rest = len(errors) - len(fields)
     detail = "; ".join(map(_sentence, fields)) + (f"; and {rest} more" if rest > 0 else "")
-    return error_response(422, "invalid_field", detail, fields)
+    return error_response(422, "invalid_field", detail, fields, path=path)
 
 
 def install(app: FastAPI) -> None:
@@ -112,16 +120,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-async def _on_charstream_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_charstream_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, CharstreamError)
+    path = request.url.path
     if isinstance(error, InvalidFieldError):
-        return error_response(422, "invalid_field", str(error), [error.error])
+        return error_response(422, "invalid_field", str(error), [error.error], path=path)
     status, code = _status_and_code(error)
     if isinstance(error, UnknownInFieldError):
         value = _show("".join(error.characters[:_SHOWN]))
         field = FieldError(field=error.field, value=value, message=str(error))
-        return error_response(status, code, f"{error.field}: {error}", [field])
-    return error_response(status, code, str(error), headers=_retry_header(error))
+        return error_response(status, code, f"{error.field}: {error}", [field], path=path)
+    return error_response(status, code, str(error), headers=_retry_header(error), path=path)
 
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:
@@ -129,25 +138,41 @@ async def _on_disconnect(_: Request, error: Exception) -> Response:
     return Response(status_code=400)  # which nobody will see
 
 
-async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError | ValidationError)
-    return validation_response(error.errors())
+    of_query = any(found["loc"][:1] == ("query",) for found in error.errors())
+    known = list(GenerateRequest.model_fields) if of_query else ()
+    return validation_response(error.errors(), known, request.url.path)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    path = _ascii(request.url.path)
+    path = request.url.path
     detail = {
-        404: f"there is nothing at {path}; /docs lists what there is",
-        405: f"{path} does not answer {_ascii(request.method)}",
+        404: f"there is nothing at {_ascii(path)}; /docs lists what there is",
+        405: f"{_ascii(path)} does not answer {_ascii(request.method)}",
     }.get(error.status_code, error.detail)
     code = _CODES.get(error.status_code, "error")
-    return error_response(error.status_code, code, detail, headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return error_response(error.status_code, code, detail, headers=headers, path=path)
 
 
-async def _on_unexpected(_: Request, error: Exception) -> JSONResponse:
+def _allowed(request: Request) -> str:
+    """The methods that some route answers at a path; the framework names one route's alone."""
+    routes: Sequence[BaseRoute] = request.app.routes
+    return ", ".join(
+        method
+        for method in ("GET", "HEAD", "POST")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    )
+
+
+async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("a request failed", exc_info=error)
-    return error_response(500, "internal", "the server failed at this request; it has been logged")
+    detail = "the server failed at this request; it has been logged"
+    return error_response(500, "internal", detail, path=request.url.path)
 
 
 def _retry_header(error: CharstreamError) -> Mapping[str, str] | None:

@@ -35,9 +35,8 @@ class EventFrames:
     """The bytes of events. A character's frame is encoded once per vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._data = [
-            f"\ndata: {json.dumps({'token': character})}\n\n" for character in vocabulary.characters
-        ]
+        self.quoted = [json.dumps(character) for character in vocabulary.characters]
+        self._data = [f'\ndata: {{"token": {quoted}}}\n\n' for quoted in self.quoted]
 
     def tokens(
         self, seed: int, first: int, ids: Sequence[int], scores: Sequence[CharacterScore] = ()
@@ -89,15 +88,15 @@ class Position:
 
 
 class EventStreamResponse(StreamingResponse):
-    """Sends a generation as it is made; cancels it when the client goes away."""
+    """Sends generations as they are made; cancels them when the client goes away."""
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, generation: Generation, frames: AsyncIterator[bytes], model_hash: str
+        self, generations: Sequence[Generation], frames: AsyncIterator[bytes], model_hash: str
     ) -> None:
         super().__init__(frames, headers={**_HEADERS, MODEL_HEADER: model_hash})
-        self._generation = generation
+        self._generations = generations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_or_disconnect(message: Message) -> None:
@@ -111,7 +110,8 @@ class EventStreamResponse(StreamingResponse):
         except (OSError, ClientDisconnect):
             logger.debug("a client went away", exc_info=True)  # which is its right
         finally:
-            self._generation.cancel()
+            for generation in self._generations:
+                generation.cancel()
 
 
 async def event_stream(

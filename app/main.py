@@ -9,11 +9,11 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.staticfiles import StaticFiles
 
-from app import __version__, errors, routes
+from app import __version__, errors, openai_routes, routes
 from app.access import bearer_key_check
 from app.body_limit import BodyLimit
 from app.engine import Engine
-from app.event_stream import EventFrames
+from app.event_stream import MODEL_HEADER, EventFrames
 from app.prefix_cache import PrefixCache
 from app.service import Service
 from app.settings import Settings
@@ -44,9 +44,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service = service
     errors.install(app)
     app.include_router(routes.public)
-    app.include_router(
-        routes.protected, dependencies=[Depends(bearer_key_check(settings.api_keys))]
-    )
+    for router in (routes.protected, openai_routes.router):
+        app.include_router(router, dependencies=[Depends(bearer_key_check(settings.api_keys))])
     app.mount("/static", StaticFiles(directory=routes.STATIC), name="static")
     app.add_middleware(
         BodyLimit, limit=settings.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
@@ -57,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", MODEL_HEADER],
         )
     return app
 

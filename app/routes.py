@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 
+from app import api_document
+from app.disconnect import nobody_there, unless_gone
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
 from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
 from app.schemas import (
+    Done,
     ErrorBody,
     GenerateRequest,
     GenerateResponse,
@@ -23,15 +25,14 @@ from app.schemas import (
     Info,
     ScoreRequest,
     ScoreResponse,
+    Token,
 )
 from app.service import Service
-
-_Result = TypeVar("_Result")
 
 STATIC = Path(__file__).parent / "static"
 
 public = APIRouter()
-protected = APIRouter(responses={401: {"model": ErrorBody, "description": "No or a wrong key."}})
+protected = APIRouter(responses=api_document.errors(401, 429, 500))
 
 
 async def _service(request: Request) -> Service:
@@ -45,32 +46,47 @@ LastEventId = Annotated[
     Header(description="Where a broken stream goes on: the id of the last event received."),
 ]
 
-_EVENTS = {
-    "text/event-stream": {
-        "schema": {"type": "string"},
-        "example": 'id: 9c31e2f0-1\ndata: {"token": "a"}\n\nevent: done\ndata: {...}\n\n',
-    }
-}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    204: {"description": "Last-Event-ID was the text's last character: there is nothing left."},
-    400: {"model": ErrorBody, "description": "The body is not JSON."},
-    409: {"model": ErrorBody, "description": "Another model is loaded than the request names."},
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    422: {"model": ErrorBody, "description": "A field or a character is not acceptable."},
-    503: {"model": ErrorBody, "description": "Full or shutting down; see Retry-After."},
-}
+_EVENTS = api_document.events(
+    [
+        api_document.kind(Token),
+        api_document.kind(Done, "done"),
+        api_document.kind(ErrorBody, "error"),
+    ],
+    api_document.event({"token": "a"}, id="9c31e2f0-1"),
+    api_document.event(
+        {
+            "finish_reason": "length",
+            "seed": 2620514032,
+            "usage": {"prime_characters": 15, "cached_characters": 0, "generated_characters": 1},
+            "timings": {
+                "queue_ms": 0.1,
+                "first_character_ms": 3.2,
+                "total_ms": 3.2,
+                "characters_per_second": 322.6,
+            },
+            "model": {"name": "anna", "hash": "5a62bdbc1639d863"},
+        },
+        event="done",
+    ),
+)
 
 
 @protected.post(
     "/generate",
     summary="Generate text",
     response_model=GenerateResponse,
-    responses={200: {"content": _EVENTS}, **_ERRORS},
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": GenerateRequest.model_json_schema()}}
-        }
+    responses={
+        **_EVENTS,
+        **api_document.NOTHING_LEFT,
+        **api_document.errors(400, 409, 413, 422, 503),
     },
+    openapi_extra=api_document.body(
+        GenerateRequest,
+        required=False,
+        text={"prime": "And Levin said,", "length": 300, "temperature": 0.8, "seed": 7},
+        stream={"prime": "And Levin said,", "length": 300, "stream": True},
+        scores={"prime": "And Levin said,", "length": 20, "logprobs": 3},
+    ),
 )
 async def post_generate(
     request: Request, service: ServiceDependency, last_event_id: LastEventId = None
@@ -89,7 +105,11 @@ async def post_generate(
     "/generate",
     summary="Stream text to an EventSource",
     response_class=Response,
-    responses={200: {"content": _EVENTS, "description": "Events."}, **_ERRORS},
+    responses={
+        **_EVENTS,
+        **api_document.NOTHING_LEFT,
+        **api_document.errors(409, 413, 422, 503),
+    },
 )
 async def get_generate(
     request: Request,
@@ -105,13 +125,12 @@ async def get_generate(
     "/score",
     summary="Score a text",
     response_model=ScoreResponse,
-    responses={status: _ERRORS[status] for status in (400, 409, 413, 422, 503)},
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/json": {"schema": ScoreRequest.model_json_schema()}},
-            "required": True,
-        }
-    },
+    responses=api_document.errors(400, 409, 413, 422, 503),
+    openapi_extra=api_document.body(
+        ScoreRequest,
+        text={"text": "All happy families are alike."},
+        alternatives={"prime": "And Levin ", "text": "said", "logprobs": 3},
+    ),
 )
 async def score(request: Request, service: ServiceDependency) -> Response:
     """How likely the model finds each character of a text, by the same steps that generate."""
@@ -121,7 +140,7 @@ async def score(request: Request, service: ServiceDependency) -> Response:
         return validation_response(error.errors(), list(ScoreRequest.model_fields))
     generation = service.engine.submit(service.score_job(wanted))
     read = await _read_to_end(request, service, generation)
-    return _nobody_there() if read is None else JSONResponse(service.score(read[1]))
+    return nobody_there() if read is None else JSONResponse(service.score(read[1]))
 
 
 @protected.get("/info", summary="The model and the server's limits")
@@ -138,18 +157,20 @@ async def page() -> FileResponse:
 
 
 @public.head("/health/live", include_in_schema=False)
-@public.get("/health/live", summary="Whether the process works", responses={503: _ERRORS[503]})
+@public.get("/health/live", summary="Whether the process works", responses=api_document.errors(503))
 async def live(service: ServiceDependency) -> Health:
     """200 as long as the process can serve; 503 when only a restart helps."""
     service.engine.check_alive()
     return Health(status="live")
 
 
+@public.head("/health", include_in_schema=False)  # where benchmark tools look
+@public.get("/health", include_in_schema=False)
 @public.head("/health/ready", include_in_schema=False)
 @public.get(
     "/health/ready",
     summary="Whether the model is loaded and new requests are taken",
-    responses={503: _ERRORS[503]},
+    responses=api_document.errors(503),
 )
 async def ready(service: ServiceDependency) -> Health:
     """200 when new requests are taken; 503 while shutting down."""
@@ -162,7 +183,7 @@ async def _whole(request: Request, service: Service, wanted: GenerateRequest) ->
     generation = service.engine.submit(service.job(wanted))
     read = await _read_to_end(request, service, generation)
     if read is None:
-        return _nobody_there()
+        return nobody_there()
     ids, scores = read
     answer = {
         "id": f"gen-{uuid.uuid4().hex}",
@@ -187,7 +208,7 @@ async def _stream(
     if sent:
         try:
             async with asyncio.timeout(PING_SECONDS):
-                ids = await _unless_gone(request, _read_past(generation, sent))
+                ids = await unless_gone(request, _read_past(generation, sent))
         except TimeoutError:  # let the client hear something while the rest is made again
             skip = sent - generation.taken
         except BaseException:
@@ -195,11 +216,11 @@ async def _stream(
             raise
         if not ids and not skip:
             generation.cancel()
-            return _nobody_there() if ids is None else Response(status_code=204)
+            return nobody_there() if ids is None else Response(status_code=204)
     frames = event_stream(
         generation, service.frames, ids or [], sent, skip, service.describe, service.scored
     )
-    return EventStreamResponse(generation, frames, service.model.hash)
+    return EventStreamResponse([generation], frames, service.model.hash)
 
 
 def _position(last_event_id: str | None) -> Position | None:
@@ -226,7 +247,7 @@ async def _read_to_end(
         return text, scores
 
     try:
-        return await _unless_gone(request, read())
+        return await unless_gone(request, read())
     finally:
         generation.cancel()
 
@@ -240,24 +261,3 @@ async def _read_past(generation: Generation, count: int) -> list[int]:
         if seen > count:
             return ids[len(ids) - (seen - count) :]
     return []
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result | None:
-    """The work's result; None if the client goes away before it is there."""
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        gone.cancel()
-
-
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _nobody_there() -> Response:
-    return Response(status_code=204)

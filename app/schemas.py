@@ -32,7 +32,9 @@ class GenerateRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    prime: str = Field(DEFAULT_PRIME, description="Text to go on from.")
+    prime: str = Field(
+        DEFAULT_PRIME, description="Text to go on from.", examples=["And Levin said,"]
+    )
     length: int = Field(200, ge=1, description="Characters to generate, up to the server's limit.")
     top_k: Annotated[int | None, _OrNull] = Field(
         5, ge=1, description="Draw from this many most likely characters only; null draws from all."
@@ -105,6 +107,12 @@ class Done(BaseModel):
     usage: Usage
     timings: Timings
     model: ModelName
+
+
+class Token(BaseModel):
+    """The data of a character's event; with `logprobs` it has the fields of `DrawnScore`."""
+
+    token: str
 
 
 class CharacterScore(BaseModel):

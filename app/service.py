@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,7 @@ class Service:
     engine: Engine
     frames: EventFrames
     model: ModelName = field(init=False)
+    loaded: float = field(default_factory=time.time)  # seconds since 1970
 
     def __post_init__(self) -> None:
         name = ModelName(name=self.checkpoint.name, hash=self.checkpoint.hash)
@@ -66,8 +68,9 @@ class Service:
             UnknownInFieldError: if the prime has characters that the model does not know.
             OtherModelError: if the request wants another model.
         """
-        self._check_model(request.model)
-        self._check_limits(request)
+        self.check_model(request.model)
+        self.check_length("length", request.length)
+        self.check_characters("prime", request.prime)
         seed = self._seed(request, resumed)
         prime = self._prime_ids(request)
         return Job(
@@ -82,9 +85,9 @@ class Service:
 
     def score_job(self, request: ScoreRequest) -> Job:
         """What the engine is to do for a text to be scored; raises as `job` does."""
-        self._check_model(request.model)
-        self._check_characters("prime", request.prime)
-        self._check_characters("text", request.text)
+        self.check_model(request.model)
+        self.check_characters("prime", request.prime)
+        self.check_characters("text", request.text)
         self.check_scores(len(request.text), request.logprobs)
         left_out = "prime" not in request.model_fields_set
         prime = self._encode("prime", "" if left_out else request.prime)
@@ -174,20 +177,21 @@ class Service:
             version=__version__,
         )
 
-    def _check_limits(self, request: GenerateRequest) -> None:
-        settings = self.settings
-        if request.length > settings.max_length:
-            message = f"must be at most {settings.max_length} on this server"
-            raise InvalidFieldError("length", request.length, message)
-        self._check_characters("prime", request.prime)
+    def check_length(self, field: str, length: int) -> None:
+        """Raises InvalidFieldError if a text would be longer than this server makes them."""
+        most = self.settings.max_length
+        if length > most:
+            raise InvalidFieldError(field, length, f"must be at most {most} on this server")
 
-    def _check_characters(self, field: str, text: str) -> None:
+    def check_characters(self, field: str, text: str) -> None:
+        """Raises InvalidFieldError if a text has more characters than this server reads."""
         most = self.settings.max_prime
         if len(text) > most:
             message = f"must have at most {most} characters on this server"
             raise InvalidFieldError(field, f"{len(text)} characters", message)
 
-    def _check_model(self, wanted: str | None) -> None:
+    def check_model(self, wanted: str | None) -> None:
+        """Raises OtherModelError unless the loaded model is wanted, or none in particular."""
         if wanted not in (None, self.model.hash, self.model.name):
             raise OtherModelError(
                 f"model: the loaded one is {self.model.name} with hash {self.model.hash}, "

@@ -401,6 +401,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print()
         return 130
+    except BrokenPipeError:  # as of `head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return 0
 
 

@@ -47,3 +47,10 @@ def server(tiny_path: Path) -> Iterator[RunningServer]:
     settings = {"max_length": "5000", "max_prime": "2000", "max_streams": "8", "max_queue": "8"}
     with running_server(tiny_path, **settings) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[RunningServer]:
+    """The service as it comes: with the model that ships, and no setting."""
+    with running_server(SHIPPED) as running:
+        yield running

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, SHIPPED
+from tests.conftest import ROOT
 from tests.events import parse_events, spelled
-from tests.server import RunningServer, running_server
+from tests.server import RunningServer
 
 ASK: dict[str, Any] = {"prime": "And Levin said,", "length": 300, "top_k": 5, "seed": 7}
 BOOK = ROOT / "data" / "anna.txt"  # put there by: python -m training corpus anna
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Iterator[RunningServer]:
-    with running_server(SHIPPED) as server:
-        yield server
 
 
 def test_the_shipped_model_writes_the_text_of_its_seed(shipped: RunningServer) -> None:

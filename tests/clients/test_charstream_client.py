@@ -28,8 +28,18 @@ SOURCE = Path(charstream_client.__file__)
 
 
 @contextmanager
-def cutting_proxy(port: int, seed: int, longest: int = 6000) -> Iterator[str]:
-    """The address of a proxy to a port that breaks every connection after some bytes."""
+def cutting_proxy(
+    port: int, seed: int, longest: int = 6000, cuts: list[int] | None = None
+) -> Iterator[str]:
+    """The address of a proxy to a port that breaks connections after some bytes.
+
+    Args:
+        port: where the server is.
+        seed: of the numbers of bytes.
+        longest: the most bytes.
+        cuts: receives those numbers; from the 100th on connections are left whole. By default
+            every connection is broken.
+    """
     random_bytes = random.Random(seed)
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -39,12 +49,18 @@ def cutting_proxy(port: int, seed: int, longest: int = 6000) -> Iterator[str]:
                 client, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(
-                target=relay, args=(client, random_bytes.randint(0, longest)), daemon=True
-            ).start()
+            allowed = random_bytes.randint(0, longest)
+            if cuts is not None:
+                allowed = allowed if len(cuts) < 100 else sys.maxsize
+                cuts.append(allowed)
+            threading.Thread(target=relay, args=(client, allowed), daemon=True).start()
 
     def relay(client: socket.socket, allowed: int) -> None:
-        with client, socket.create_connection(("127.0.0.1", port)) as server:
+        with (
+            client,
+            suppress(ConnectionError),  # while the server is down
+            socket.create_connection(("127.0.0.1", port)) as server,
+        ):
             threading.Thread(target=forward, args=(client, server), daemon=True).start()
             while allowed > 0 and (data := server.recv(min(allowed, 1000))):
                 client.sendall(data)
@@ -134,6 +150,32 @@ def test_a_stream_cut_again_and_again_still_spells_its_text(
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_stream_cut_100_times_whose_server_restarts_still_spells_its_text(
+    tiny_path: Path,
+) -> None:
+    port, cuts = free_port(), list[int]()
+    fields = {**FIELDS, "length": 1500}
+    with (
+        cutting_proxy(port, 5, 800, cuts) as url,
+        Client(url, retries=10_000, trust_env=False) as client,
+    ):
+        with running_server(tiny_path, port=str(port)) as first:
+            stream = client.stream(**fields)
+            events = iter(stream)
+            text = ""
+            while len(cuts) < 50:
+                text += next(events)["token"]
+            first.process.kill()
+            first.process.wait()
+        with running_server(tiny_path, port=str(port)) as second:
+            text += "".join(event["token"] for event in events)
+            with Client(second.url, trust_env=False) as direct:
+                assert text == direct.generate(**fields)["text"]
+    assert len(cuts) > 100
+    assert stream.last_event_id == "7-1500"
+
+
+@pytest.mark.usefixtures("impatient")
 def test_the_asynchronous_client_goes_on_too(server: RunningServer) -> None:
     async def scenario() -> None:
         with cutting_proxy(port_of(server), 1) as url:
@@ -155,23 +197,6 @@ def test_a_text_without_a_seed_goes_on_with_the_one_it_was_given(server: Running
     seed = int(stream.last_event_id.partition("-")[0], 16)
     with Client(server.url, trust_env=False) as direct:
         assert direct.generate(prime="abc", length=300, seed=seed)["text"] == text
-
-
-def test_a_stream_outlives_its_server(tiny_path: Path) -> None:
-    port = free_port()
-    settings = {"port": str(port), "max_length": "60000"}
-    fields = {**FIELDS, "length": 60_000}
-    with (
-        running_server(tiny_path, **settings) as first,
-        Client(first.url, retries=30, trust_env=False) as client,
-    ):
-        stream = iter(client.stream(**fields))
-        text = next(stream)["token"]
-        first.process.kill()
-        first.process.wait()
-        with running_server(tiny_path, **settings):
-            text += "".join(event["token"] for event in stream)
-            assert text == client.generate(**fields)["text"]
 
 
 def test_another_model_does_not_go_on_with_a_text(tiny_path: Path, tmp_path: Path) -> None:
@@ -239,6 +264,13 @@ def test_as_a_program_it_prints_the_text(server: RunningServer) -> None:
     )
     assert result.stdout.decode() == f"abc{expected}\n"
     assert b"seed 7, model" in result.stderr
+    with subprocess.Popen([*command, "--length", "5000"], stdout=-1, stderr=-1) as left:
+        assert left.stdout is not None
+        assert left.stderr is not None
+        assert left.stdout.read(10).startswith(b"abc")
+        left.stdout.close()
+        assert left.wait(30) == 0
+        assert left.stderr.read() == b""
     refused = subprocess.run([*command, "--length", "0"], capture_output=True, check=False)
     assert refused.returncode == 1
     assert b"invalid_field: length" in refused.stderr

@@ -1,0 +1,104 @@
+"""What /openapi.json says is what the service does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.server import RunningServer, running_server
+
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "missing_required_header",
+    "unsupported_method",
+    "ignored_auth",
+]
+
+
+def test_every_answer_is_documented_and_none_is_a_failure(tiny_path: Path, tmp_path: Path) -> None:
+    """Schemathesis sends what fits the document and what does not, and checks the answers.
+
+    What fits may be refused all the same: no document tells which characters a model knows.
+    """
+    limits = {"max_length": "60", "max_prime": "200", "max_streams": "8", "max_queue": "8"}
+    with running_server(tiny_path, api_keys="right", **limits) as server:
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
+        options = ["--phases=examples,coverage,fuzzing", "--max-examples=8", "--seed=1"]
+        header = ["--header", "Authorization: Bearer right"]
+        result = subprocess.run(
+            [*command, f"--checks={','.join(CHECKS)}", *options, "--no-shrink", *header],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        with server.client() as client:
+            assert client.get("/health/ready").status_code == 200
+
+
+def test_every_example_of_a_request_is_answered(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        document = client.get("/openapi.json").json()
+        examples = list(_examples(document))
+        assert {path for path, _ in examples} == {"/generate", "/score", "/v1/completions"}
+        for path, example in examples:
+            answer = client.post(path, json=example)
+            assert answer.status_code == 200, answer.text
+            kind = "text/event-stream" if example.get("stream") else "application/json"
+            assert answer.headers["content-type"].startswith(kind)
+        for parameter in document["paths"]["/generate"]["get"]["parameters"]:
+            for example in parameter["schema"].get("examples", ()):
+                answer = client.get("/generate", params={parameter["name"]: example})
+                assert answer.status_code == 200, answer.text
+
+
+def _examples(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            for example in content.get("application/json", {}).get("examples", {}).values():
+                yield path, example["value"]
+
+
+def test_every_status_that_can_come_is_listed(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    always = {"200", "401", "429", "500"}
+    makes_text = always | {"409", "413", "422", "503"}
+    expected = {
+        ("/generate", "post"): makes_text | {"204", "400"},
+        ("/generate", "get"): makes_text | {"204"},
+        ("/score", "post"): makes_text | {"400"},
+        ("/info", "get"): always,
+        ("/v1/completions", "post"): always | {"400", "404", "413", "503"},
+        ("/v1/models", "get"): always,
+        ("/v1/models/{model}", "get"): always | {"404"},
+        ("/health/live", "get"): {"200", "503"},
+        ("/health/ready", "get"): {"200", "503"},
+    }
+    for (path, method), statuses in expected.items():
+        assert set(paths[path][method]["responses"]) == statuses, path
+    for operations in paths.values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                assert ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503"))
+
+
+def test_a_refused_method_is_told_all_methods_of_the_path(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        for path, methods in (
+            ("/generate", "GET, POST"),
+            ("/v1/completions", "POST"),
+            ("/health/ready", "GET, HEAD"),
+        ):
+            answer = client.delete(path)
+            assert answer.status_code == 405
+            assert answer.headers["Allow"] == methods

@@ -3,6 +3,7 @@
 #include "vectors.h"
 
 #if defined(CHARSTREAM_X86) && defined(__linux__)
+#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -84,8 +85,11 @@ CHARSTREAM_TARGET_END
 
 // The processor has it, and the system lets this process use it.
 static bool available() {
+  constexpr unsigned kAmx = 1u << 24 | 1u << 25;              // tiles, and int8 in them
   constexpr int kRequestPermission = 0x1023, kTileData = 18;  // of arch_prctl
-  return kAvx512Vnni.available() && __builtin_cpu_supports("amx-int8") &&
+  unsigned a, b, c, d;
+  return kAvx512Vnni.available() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+         (d & kAmx) == kAmx &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 const Kernel kAmxInt8{"amx_int8", available, with_tiles<run>,

@@ -24,6 +24,7 @@ _ERRORS = {
     429: "The key is over its rate.",
     500: "The server failed at this request, and has logged why.",
     503: "Full or shutting down.",
+    504: "The text took longer than this server allows.",
 }
 _OPENAI_ERRORS = {
     400: "The body is not JSON, or a field or a character is not acceptable.",

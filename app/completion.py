@@ -234,13 +234,13 @@ class Completion:
         return self.request.echo and self.request.logprobs is not None
 
     def _submit(self, prompt: Prompt) -> None:
-        engine, job, request = self.service.engine, prompt.job, self.request
+        service, job, request = self.service, prompt.job, self.request
         if self._scores_echo and len(prompt.text) > 1:
-            prompt.scoring = engine.submit(dataclasses.replace(job, length=0, hidden=1, stops=()))
+            prompt.scoring = service.submit(dataclasses.replace(job, length=0, hidden=1, stops=()))
         for seed in range(job.seed, job.seed + request.n):
             generation = None
             if request.max_tokens:
-                generation = engine.submit(dataclasses.replace(job, seed=seed))
+                generation = service.submit(dataclasses.replace(job, seed=seed))
                 prompt.generations.append(generation)
             self.choices.append(Choice(len(self.choices), seed, prompt, generation))
 

@@ -22,10 +22,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from app.metrics import Metrics
 from app.prefix_cache import PrefixCache
 from app.stop_matcher import StopMatcher
 from model.decoder import Decoder, DecoderStream
-from model.errors import DrainingError, EngineError, QueueFullError
+from model.errors import DeadlineError, DrainingError, EngineError, QueueFullError
 from model.sampling import SamplingParams
 from model.scores import Score, scores_of
 from model.vocabulary import Ids
@@ -101,6 +102,7 @@ class Generation:
     _scores: list[Score] = field(default_factory=list)  # of characters taken or in the mailbox
     _held_scores: list[Score] = field(default_factory=list)  # engine's side, not delivered yet
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _deadline: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
         self.stream = self.job.stream()
@@ -176,8 +178,19 @@ class Generation:
         ready, self._held_scores = self._held_scores[:count], self._held_scores[count:]
         return Delivery(self, released, reason, scores=ready)
 
+    def expire_after(self, seconds: float) -> None:
+        """Ends the text with an error unless it has ended by then."""
+
+        def expire() -> None:
+            self.receive(Delivery(self, [], error=DeadlineError(seconds)))
+            self.cancel()
+
+        self._deadline = asyncio.get_running_loop().call_later(seconds, expire)
+
     def receive(self, delivery: Delivery) -> None:
-        """Event loop's side of a delivery."""
+        """Event loop's side of a delivery; after the end nothing is received."""
+        if self.finished is not None:
+            return
         if delivery.ids and self.first_character is None:
             self.first_character = delivery.made_at
         self.generated += len(delivery.ids)
@@ -187,7 +200,13 @@ class Generation:
         if delivery.finish_reason is not None or delivery.error is not None:
             self.finish_reason = delivery.finish_reason
             self.finished = delivery.made_at
+            self.forget_deadline()
+            self._engine.count(self)
         self._news.set()
+
+    def forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
 
 @dataclass(frozen=True)
@@ -211,6 +230,8 @@ class Engine:
         max_queue: generations that may wait for a slot.
         cache: where what was read is looked up and kept.
         threads: of torch, for the thread that owns the decoder.
+        metrics: where the engine counts; its own by default.
+        deadline: seconds that a text may take, its time in the queue included; 0: any time.
     """
 
     def __init__(
@@ -219,8 +240,11 @@ class Engine:
         max_queue: int,
         cache: PrefixCache,
         threads: int = 1,
+        metrics: Metrics | None = None,
+        deadline: float = 0,
     ) -> None:
         self._decoder, self._max_queue, self._threads = decoder, max_queue, threads
+        self._metrics, self._deadline = metrics or Metrics(), deadline
         self._cache = cache  # belongs to the engine's thread
         self._wake = threading.Condition()  # guards all that follows
         self._waiting: deque[Generation] = deque()
@@ -237,13 +261,17 @@ class Engine:
 
     # Event loop's side --------------------------------------------------------
 
-    def start(self) -> None:
-        """Warms the decoder and starts the thread; the running loop receives the results.
+    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Warms the decoder and starts the thread.
+
+        Args:
+            loop: receives the results; the running one by default. Naming it allows for a start
+                in another thread than its own.
 
         Raises:
             EngineError: if the decoder does not work.
         """
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         warm = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(warm.set,), name="engine", daemon=True
@@ -279,10 +307,15 @@ class Engine:
             generation = Generation(job, self)
             self._waiting.append(generation)
             self._wake.notify()
+        if self._deadline:
+            generation.expire_after(self._deadline)
         return generation
 
     def cancel(self, generation: Generation) -> None:
         """Frees a generation's place in the queue now, or its slot before the next step."""
+        generation.forget_deadline()
+        if generation.finished is None and not generation.cancelled:
+            self._metrics.texts.labels("cancelled").inc()
         with self._wake:
             generation.cancelled = True
             for place in (self._waiting, self._resuming, self._paused):
@@ -308,6 +341,42 @@ class Engine:
     def waiting(self) -> int:
         """Generations without a slot."""
         return len(self._waiting) + len(self._resuming)
+
+    @property
+    def paused(self) -> int:
+        """Generations whose readers lag behind."""
+        return len(self._paused)
+
+    @property
+    def slots(self) -> int:
+        """Generations that can be advanced together."""
+        return self._decoder.slots
+
+    @property
+    def cache_bytes(self) -> int:
+        """Taken by the prefix cache."""
+        return self._cache.bytes
+
+    @property
+    def idle(self) -> bool:
+        """Whether no generation is in the making."""
+        return not (self.active or self.waiting or self.paused)
+
+    def count(self, generation: Generation) -> None:
+        """Takes account of a generation that has ended."""
+        metrics, begun = self._metrics, generation.submitted
+        metrics.texts.labels(generation.finish_reason or "error").inc()
+        if generation.admitted is not None:
+            metrics.queue.observe(generation.admitted - begun)
+        if generation.first_character is not None:
+            metrics.first_character.observe(generation.first_character - begun)
+        if generation.finished is not None:
+            metrics.text.observe(generation.finished - begun)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the engine has broken down, and makes no more texts."""
+        return self._failure is not None
 
     def check_alive(self) -> None:
         """Raises EngineError if the engine has failed."""
@@ -412,7 +481,10 @@ class Engine:
     def _step(self, steps: int, first: int = 0) -> None:
         active = self._active[first:]
         hidden = [generation.stream.hidden_left for generation in active]
+        began = time.monotonic()
         made = self._decoder.advance(steps, first)
+        self._metrics.step.observe((time.monotonic() - began) / steps)
+        self._metrics.batch.observe(len(active))
         deliveries = []
         for row, (generation, skip) in enumerate(zip(active, hidden, strict=True)):
             stream = generation.stream
@@ -423,6 +495,7 @@ class Engine:
                 if made.scores is not None and stream.alternatives is not None:
                     scores = scores_of(made.scores[skip:, row], stream.alternatives)
                 deliveries.append(generation.accept(made.ids[skip:, row].tolist(), scores))
+        self._metrics.characters.inc(sum(len(delivery.ids) for delivery in deliveries))
         with self._wake:
             for delivery in deliveries:
                 self._settle(delivery)
@@ -451,6 +524,7 @@ class Engine:
             self._remove(generation)
             generation.paused = True
             self._paused.append(generation)
+            self._metrics.reader_pauses.inc()
 
     def _keep(self, generation: Generation) -> None:
         """Keeps the state after a text, for whoever goes on from it."""
@@ -485,9 +559,13 @@ class Engine:
             generation.admitted = time.monotonic()
             stream = generation.stream
             read, state = self._cache.longest(stream.prime[: stream.hidden])
-            if state is not None:
+            if state is None:
+                self._metrics.cache_misses.inc()
+            else:
                 stream.skip(read, state)
                 generation.cached = read
+                self._metrics.cache_hits.inc()
+                self._metrics.cache_characters.inc(read)
         self._decoder.join(generation.stream)
 
     def _drain_seconds_left(self) -> float | None:

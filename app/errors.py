@@ -20,6 +20,7 @@ from app.openai_errors import PREFIX, openai_error, openai_status
 from app.schemas import ErrorBody, FieldError, GenerateRequest
 from model.errors import (
     CharstreamError,
+    DeadlineError,
     DrainingError,
     EngineError,
     QueueFullError,
@@ -35,6 +36,7 @@ _SHOWN = 10  # fields at fault; a body may have many more
 _CODES = {
     400: "malformed",
     401: "unauthorized",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     413: "body_too_large",
@@ -62,6 +64,22 @@ class UnknownInFieldError(UnknownCharacterError):
         super().__init__(error.characters, error.positions)
 
 
+class RateLimitError(CharstreamError):
+    """A client asks more often than it may.
+
+    Args:
+        retry_after: seconds after which it may ask again.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many requests; try again in {math.ceil(retry_after)} s")
+
+
+class ReloadError(CharstreamError):
+    """A checkpoint could not be loaded anew; the old one goes on."""
+
+
 class InvalidFieldError(CharstreamError):
     """A field's value is not acceptable to this server."""
 
@@ -74,7 +92,10 @@ class InvalidFieldError(CharstreamError):
 _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (UnknownCharacterError, 422, "unknown_character"),
     (OtherModelError, 409, "other_model"),
+    (RateLimitError, 429, "rate_limited"),
+    (ReloadError, 409, "not_reloaded"),
     (QueueFullError, 503, "queue_full"),
+    (DeadlineError, 504, "deadline_exceeded"),
     (DrainingError, 503, "draining"),
     (EngineError, 503, "engine_failed"),
     (CharstreamError, 500, "internal"),
@@ -117,7 +138,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ValidationError, _on_validation_error)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
 async def _on_charstream_error(request: Request, error: Exception) -> JSONResponse:
@@ -169,16 +189,16 @@ def _allowed(request: Request) -> str:
     )
 
 
-async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
-    logger.error("a request failed", exc_info=error)
+def unexpected_response(path: str) -> JSONResponse:
+    """The answer to what nobody expected."""
     detail = "the server failed at this request; it has been logged"
-    return error_response(500, "internal", detail, path=request.url.path)
+    return error_response(500, "internal", detail, path=path)
 
 
 def _retry_header(error: CharstreamError) -> Mapping[str, str] | None:
-    if isinstance(error, QueueFullError):
+    if isinstance(error, QueueFullError | RateLimitError):
         return {"Retry-After": str(math.ceil(error.retry_after))}
-    if isinstance(error, EngineError):
+    if isinstance(error, EngineError) and not isinstance(error, DeadlineError):
         return {"Retry-After": str(_DRAIN_RETRY_SECONDS)}
     return None
 

@@ -63,7 +63,7 @@ _MODEL = {
     response_model=CompletionResponse,
     responses={
         **api_document.events(_KINDS, *map(api_document.event, _CHUNKS), "data: [DONE]"),
-        **api_document.openai_errors(409, 413, 422, 503),
+        **api_document.openai_errors(409, 413, 422, 503, 504),
     },
     openapi_extra=api_document.body(
         CompletionRequest,

@@ -16,6 +16,7 @@ from app.disconnect import nobody_there, unless_gone
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
 from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
+from app.reloader import Reloader
 from app.schemas import (
     Done,
     ErrorBody,
@@ -36,8 +37,8 @@ protected = APIRouter(responses=api_document.errors(401, 429, 500))
 
 
 async def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+    reloader: Reloader = request.app.state.reloader
+    return reloader.service
 
 
 ServiceDependency = Annotated[Service, Depends(_service)]
@@ -78,7 +79,7 @@ _EVENTS = api_document.events(
     responses={
         **_EVENTS,
         **api_document.NOTHING_LEFT,
-        **api_document.errors(400, 409, 413, 422, 503),
+        **api_document.errors(400, 409, 413, 422, 503, 504),
     },
     openapi_extra=api_document.body(
         GenerateRequest,
@@ -108,7 +109,7 @@ async def post_generate(
     responses={
         **_EVENTS,
         **api_document.NOTHING_LEFT,
-        **api_document.errors(409, 413, 422, 503),
+        **api_document.errors(409, 413, 422, 503, 504),
     },
 )
 async def get_generate(
@@ -125,7 +126,7 @@ async def get_generate(
     "/score",
     summary="Score a text",
     response_model=ScoreResponse,
-    responses=api_document.errors(400, 409, 413, 422, 503),
+    responses=api_document.errors(400, 409, 413, 422, 503, 504),
     openapi_extra=api_document.body(
         ScoreRequest,
         text={"text": "All happy families are alike."},
@@ -138,7 +139,7 @@ async def score(request: Request, service: ServiceDependency) -> Response:
         wanted = ScoreRequest.model_validate_json(await request.body() or b"{}", strict=True)
     except ValidationError as error:
         return validation_response(error.errors(), list(ScoreRequest.model_fields))
-    generation = service.engine.submit(service.score_job(wanted))
+    generation = service.submit(service.score_job(wanted))
     read = await _read_to_end(request, service, generation)
     return nobody_there() if read is None else JSONResponse(service.score(read[1]))
 
@@ -180,7 +181,7 @@ async def ready(service: ServiceDependency) -> Health:
 
 async def _whole(request: Request, service: Service, wanted: GenerateRequest) -> Response:
     service.check_scores(wanted.length, wanted.logprobs)
-    generation = service.engine.submit(service.job(wanted))
+    generation = service.submit(service.job(wanted))
     read = await _read_to_end(request, service, generation)
     if read is None:
         return nobody_there()
@@ -202,7 +203,7 @@ async def _stream(
     job = service.job(wanted, resumed)
     if resumed is not None and resumed.characters >= wanted.length:
         return Response(status_code=204)
-    generation = service.engine.submit(job)
+    generation = service.submit(job)
     ids: list[int] | None = []
     sent, skip = resumed.characters if resumed else 0, 0
     if sent:

@@ -189,6 +189,13 @@ class Info(BaseModel):
     version: str
 
 
+class Reloaded(BaseModel):
+    """What a reload led to."""
+
+    changed: bool = Field(description="Whether the checkpoint was another one than before.")
+    model: ModelName
+
+
 class Health(BaseModel):
     """The service's state."""
 

@@ -1,64 +1,106 @@
-"""Server: uvicorn, told what to do when it is told to stop."""
+"""Server: uvicorn, told what to do at signals."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import signal
+import socket
 import sys
 from types import FrameType
 
 import uvicorn
 
+from app import log_format
+from app.connection import Bounds, Connection, bounded
+from app.errors import ReloadError
 from app.main import create_app
-from app.service import Service
+from app.reloader import Reloader
 from app.settings import Settings
 from model.errors import CharstreamError
 
-_AFTER_DRAIN_SECONDS = 2  # for the last frames to leave
+_LAST_FRAMES_SECONDS = 1.0  # after the drain time: for the last frames to leave
+_GIVE_UP_SECONDS = 2  # after the drain time: whatever is left is cancelled
+
+logger = logging.getLogger("charstream")
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that lets running streams end when it is told to stop, and then exits with 0."""
+    """Uvicorn that reloads at SIGHUP.
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    Told to stop, it lets running streams end and then exits with 0; told a second time, it ends
+    them at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, reloader: Reloader, drain_seconds: float) -> None:
         super().__init__(config)
-        self._service = service
+        self._reloader, self._drain_seconds = reloader, drain_seconds
+        self._reloading: set[asyncio.Task[None]] = set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             self.force_exit = True  # told a second time: at once
-        self._service.engine.drain(0 if self.should_exit else self._service.settings.drain_seconds)
+        self._reloader.drain(0 if self.should_exit else self._drain_seconds)
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Gives clients that do not read no longer than those that do."""
+        wait = 0 if self.force_exit else self._drain_seconds
+        cut = asyncio.get_running_loop().call_later(wait + _LAST_FRAMES_SECONDS, self._cut_stalled)
+        await super().shutdown(sockets)
+        cut.cancel()
+
+    def _cut_stalled(self) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.abort_if_stalled()
+
+    def _on_hangup(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(ReloadError):  # logged where it was raised
+            await self._reloader.reload()
 
 
 def serve() -> None:
     """Serves until told to stop; a start that cannot be ends in one line and status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         settings = Settings.from_environment()
+        log_format.set_up(settings.log_format)
         app = create_app(settings)
     except CharstreamError as error:
         sys.exit(f"charstream: {error}")
-    service: Service = app.state.service
-    info = service.info()
-    logger = logging.getLogger("charstream")
+    reloader: Reloader = app.state.reloader
     for name in Settings.unknown_variables():
         logger.warning("%s is not a setting of this version and has no effect", name)
-    logger.info(
-        "loaded %s (%s): %d x %d, %d characters, on %s in %s",
-        settings.checkpoint,
-        info.hash,
-        info.layers,
-        info.hidden_size,
-        len(info.vocabulary),
-        info.device,
-        info.precision,
-    )
+    logger.info("loaded %s", reloader.service)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=bounded(_bounds(settings)),
+        ws="none",
         access_log=False,
+        server_header=False,
         log_config=None,
-        timeout_graceful_shutdown=round(settings.drain_seconds) + _AFTER_DRAIN_SECONDS,
+        timeout_graceful_shutdown=round(settings.drain_seconds) + _GIVE_UP_SECONDS,
     )
-    Server(config, service).run()
+    Server(config, reloader, settings.drain_seconds).run()
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        connections=settings.max_connections,
+        head_bytes=settings.max_request_bytes,
+        receive_seconds=settings.receive_seconds,
+        stall_seconds=settings.stall_seconds,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app import __version__
+from app import __version__, exchange
 from app.engine import Engine, Generation, Job
 from app.errors import InvalidFieldError, OtherModelError, UnknownInFieldError
 from app.event_stream import EventFrames, Position
@@ -58,6 +58,28 @@ class Service:
     @property
     def vocabulary(self) -> Vocabulary:
         return self.checkpoint.vocabulary
+
+    @property
+    def decoder_name(self) -> str:
+        """Which implementation computes the steps."""
+        return self.decoder.kernel
+
+    def __str__(self) -> str:
+        config = self.checkpoint.config
+        return (
+            f"{self.settings.checkpoint} ({self.model.hash}): "
+            f"{config.layers} x {config.hidden_size}, {len(self.vocabulary)} characters, "
+            f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder_name}"
+        )
+
+    def submit(self, job: Job) -> Generation:
+        """Queues a job, and tells the request's log line of it; raises as `Engine.submit` does."""
+        generation = self.engine.submit(job)
+        prime = None
+        if self.settings.log_primes:
+            prime = self.vocabulary.decode(job.prime[: job.prime_characters])
+        exchange.note(generation, prime)
+        return generation
 
     def job(self, request: GenerateRequest, resumed: Position | None = None) -> Job:
         """What the engine is to do for a request.

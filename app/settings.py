@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.errors import CharstreamError
 
+_BYTES_PER_CHARACTER = 12  # of a prime in JSON: an escaped surrogate pair
+_BYTES_BESIDE_PRIME = 64 * 1024
+
 PREFIX = "CHARSTREAM_"
 
 
@@ -34,9 +37,41 @@ class Settings(BaseSettings):
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters a request may ask for
     max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters a prime may have
     cache_mb: float = Field(64, ge=0, le=1_000_000)  # of states after texts read; 0: none
+    deadline_seconds: float = Field(3600, ge=0, le=1_000_000)  # for a text; 0: none
+    max_connections: int = Field(1000, ge=1, le=1_000_000)
+    receive_seconds: float = Field(30, gt=0, le=3600)  # for a request to arrive whole
+    stall_seconds: float = Field(60, gt=0, le=86_400)  # for a reader that has stopped reading
     api_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # none: open to all
+    api_keys_file: Path | None = None  # more of them, one a line
+    admin_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # none: API keys do
+    rate_per_minute: float = Field(0, ge=0, le=1_000_000)  # requests of a key; 0: any number
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     drain_seconds: float = Field(10, ge=0, le=3600)  # for running streams after SIGTERM
+    log_format: Literal["text", "json"] = "text"
+    log_primes: bool = False  # whether log lines hold what users send
+
+    @property
+    def max_request_bytes(self) -> int:
+        """Of a body, and of URL and headers together: what the longest prime may take."""
+        return self.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
+
+    def all_api_keys(self) -> frozenset[str]:
+        """The keys of the variable and of the file.
+
+        Raises:
+            SettingsError: if the file cannot be read or holds none: it would open the service.
+        """
+        if self.api_keys_file is None:
+            return self.api_keys
+        name = f"{PREFIX}API_KEYS_FILE: {self.api_keys_file}"
+        try:
+            lines = self.api_keys_file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name} cannot be read: {error}") from error
+        keys = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+        if not keys:
+            raise SettingsError(f"{name} holds no keys; one a line was expected")
+        return self.api_keys | keys
 
     @classmethod
     def unknown_variables(cls) -> list[str]:
@@ -44,7 +79,7 @@ class Settings(BaseSettings):
         known = {PREFIX + name.upper() for name in cls.model_fields}
         return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "admin_keys", "cors_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -10,6 +10,7 @@ CharstreamError
 ├── DeviceError             a device or precision that this machine does not have
 └── EngineError             a stream that cannot be served
     ├── QueueFullError      every slot and every place in the queue is taken
+    ├── DeadlineError       a text took longer than the operator allows
     └── DrainingError       the service is shutting down
 """
 
@@ -83,6 +84,17 @@ class QueueFullError(EngineError):
     def __init__(self, waiting: int, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(f"the queue is full ({waiting} waiting); try again in {retry_after:.0f} s")
+
+
+class DeadlineError(EngineError):
+    """A text took longer than this server allows.
+
+    Args:
+        seconds: that it may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the text was not done within this server's limit of {seconds:g} s")
 
 
 class DrainingError(EngineError):

@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,21 @@ import httpx
 class RunningServer:
     process: subprocess.Popen[str]
     url: str
+    lines: list[str] = field(default_factory=list)  # of its log
+
+    def log(self, holding: str, seconds: float = 10) -> list[str]:
+        """Lines of its log with such a part; waits for the first one."""
+        deadline = time.monotonic() + seconds
+        while not (found := [line for line in self.lines if holding in line]):
+            assert time.monotonic() < deadline, f"nothing of {holding!r} in {self.lines}"
+            time.sleep(0.01)
+        return found
+
+    def follow(self) -> None:
+        """Reads its log, which would block it once the pipe is full."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
 
     def client(self, timeout: float = 30) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
@@ -56,19 +72,24 @@ def running_server(checkpoint: Path, **settings: str) -> Iterator[RunningServer]
     settings = {"port": str(free_port()), **settings}
     process = start_process(checkpoint, **settings)
     server = RunningServer(process, f"http://127.0.0.1:{settings['port']}")
+    reader = threading.Thread(target=server.follow)
+    reader.start()
     try:
         _wait_until_ready(server)
         yield server
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        reader.join()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _wait_until_ready(server: RunningServer, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise AssertionError(f"the server did not start: {server.process.communicate()[0]}")
+            raise AssertionError(f"the server did not start: {server.lines}")
         try:
             if httpx.get(f"{server.url}/health/ready", trust_env=False).is_success:
                 return

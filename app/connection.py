@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.metrics import Metrics
+
 _RETRY_SECONDS = 1
 
 
@@ -30,9 +32,9 @@ class Bounds:
     stall_seconds: float
 
 
-def bounded(bounds: Bounds) -> type[Connection]:
+def bounded(bounds: Bounds, metrics: Metrics) -> type[Connection]:
     """The class of connections within such bounds, for uvicorn."""
-    return type("BoundedConnection", (Connection,), {"bounds": bounds})
+    return type("BoundedConnection", (Connection,), {"bounds": bounds, "metrics": metrics})
 
 
 class Connection(HttpToolsProtocol):
@@ -42,6 +44,7 @@ class Connection(HttpToolsProtocol):
     """
 
     bounds: ClassVar[Bounds]
+    metrics: ClassVar[Metrics]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -89,7 +92,7 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(self.bounds.stall_seconds, self.transport.abort)
+        self._stalled = self.loop.call_later(self.bounds.stall_seconds, self._cut_off)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -97,16 +100,18 @@ class Connection(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
-    def abort_if_stalled(self) -> None:
-        """Cuts off a client that does not read."""
-        if self.flow.write_paused:
-            self.transport.abort()
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "malformed", "this is not a valid HTTP request")
 
     def _between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
     def _expect_request(self) -> None:
         self._receiving = self.loop.call_later(self.bounds.receive_seconds, self._give_up)
+
+    def _cut_off(self) -> None:
+        self.metrics.refusals.labels("stalled").inc()
+        self.transport.abort()
 
     def _give_up(self) -> None:
         answered = not self._between_requests() and self.cycle.response_started
@@ -119,6 +124,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, code: str, detail: str) -> None:
         if self.transport.is_closing():
             return
+        self.metrics.refusals.labels(code).inc()
         body = json.dumps({"detail": detail, "code": code}).encode("ascii")
         retry = f"Retry-After: {_RETRY_SECONDS}\r\n" if status == 503 else ""
         head = (

@@ -56,6 +56,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.refusals = Counter(
+            "charstream_connections_ended",
+            "Connections refused or cut off, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+
     def _count_texts(self) -> None:
         self.streams_active = self._gauge("streams_active", "Texts in a slot.")
         self.streams_waiting = self._gauge("streams_waiting", "Texts that wait for a slot.")

@@ -87,8 +87,6 @@ class Reloader:
 
     async def _reload(self) -> bool:
         keys = self._settings.all_api_keys()
-        if len(self._retired) >= _MOST_RETIRED:
-            raise ReloadError(f"{_MOST_RETIRED} former models have not ended their texts yet")
         loop = asyncio.get_running_loop()
         new = await asyncio.to_thread(self._load_beside, loop)
         if self._draining:
@@ -111,6 +109,8 @@ class Reloader:
         checkpoint = load_checkpoint(self._settings.checkpoint)
         if checkpoint.hash == self.service.model.hash and not self.service.engine.failed:
             return None
+        if len(self._retired) >= _MOST_RETIRED:
+            raise ReloadError(f"{_MOST_RETIRED} former models have not ended their texts yet")
         new = self._build(checkpoint)
         new.engine.start(loop)
         return new

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -20,7 +21,7 @@ from app.reloader import Reloader
 from app.settings import Settings
 from model.errors import CharstreamError
 
-_LAST_FRAMES_SECONDS = 1.0  # after the drain time: for the last frames to leave
+_LAST_FRAMES_SECONDS = 0.5  # after the drain time: for the last frames to leave
 _GIVE_UP_SECONDS = 2  # after the drain time: whatever is left is cancelled
 
 logger = logging.getLogger("charstream")
@@ -37,29 +38,33 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._reloader, self._drain_seconds = reloader, drain_seconds
         self._reloading: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
-            self.force_exit = True  # told a second time: at once
         self._reloader.drain(0 if self.should_exit else self._drain_seconds)
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, *self._cut_after(0))
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
+            self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Gives clients that do not read no longer than those that do."""
-        wait = 0 if self.force_exit else self._drain_seconds
-        cut = asyncio.get_running_loop().call_later(wait + _LAST_FRAMES_SECONDS, self._cut_stalled)
+        cut = asyncio.get_running_loop().call_later(*self._cut_after(self._drain_seconds))
         await super().shutdown(sockets)
         cut.cancel()
 
-    def _cut_stalled(self) -> None:
+    def _cut_after(self, drain_seconds: float) -> tuple[float, Callable[[], None]]:
+        return drain_seconds + _LAST_FRAMES_SECONDS, self._cut
+
+    def _cut(self) -> None:
+        """Ends connections to those who do not read, or have not sent all of their request."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
-                connection.abort_if_stalled()
+                connection.transport.abort()
 
     def _on_hangup(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload())
@@ -87,7 +92,7 @@ def serve() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=bounded(_bounds(settings)),
+        http=bounded(_bounds(settings), app.state.metrics),
         ws="none",
         access_log=False,
         server_header=False,

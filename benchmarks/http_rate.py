@@ -37,15 +37,23 @@ class RunningService:
 
 
 @contextmanager
-def running_service(checkpoint: Path, streams: int) -> Iterator[RunningService]:
-    """Starts the service with that many slots and waits until it is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+def running_service(
+    checkpoint: Path, streams: int, port: int | None = None, **settings: str
+) -> Iterator[RunningService]:
+    """Starts the service with that many slots and waits until it is ready.
+
+    Args:
+        checkpoint: what it serves.
+        streams: its slots.
+        port: a free one by default.
+        settings: further ones, by their names without the prefix.
+    """
+    port = port or _free_port()
     environment = os.environ | {
         "CHARSTREAM_CHECKPOINT": str(checkpoint),
         "CHARSTREAM_PORT": str(port),
         "CHARSTREAM_MAX_STREAMS": str(streams),
+        **{f"CHARSTREAM_{name.upper()}": value for name, value in settings.items()},
     }
     began = time.monotonic()
     process = subprocess.Popen(
@@ -116,6 +124,13 @@ async def _open(
     path = f"/generate?length={characters}&seed={seed}&prime={quote(prime)}"
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return reader, writer
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _wait_until_ready(port: int, deadline: float) -> None:

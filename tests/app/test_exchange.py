@@ -83,7 +83,7 @@ def test_an_answer_that_broke_off_is_logged_as_such(logged: RunningServer) -> No
 
 @pytest.mark.parametrize("given_id", [None, "", "two words", "x" * 129, 'q"uote', "b\xe9"])
 def test_an_id_that_could_do_harm_is_replaced(logged: RunningServer, given_id: str | None) -> None:
-    headers = {} if given_id is None else {"X-Request-ID": given_id.encode("latin-1")}
+    headers = {} if given_id is None else {b"X-Request-ID": given_id.encode("latin-1")}
     with logged.client() as client:
         answer = client.get("/info", headers=headers)
     assert len(answer.headers["X-Request-ID"]) == 32

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from tests.events import parse_events, spelled
 from tests.server import RunningServer, running_server
 
 OPERATOR = {"Authorization": "Bearer operator"}
-ASK = {"prime": "abc", "length": 200, "seed": 5}
+ASK: dict[str, Any] = {"prime": "abc", "length": 200, "seed": 5}
 
 
 @pytest.fixture(scope="module")

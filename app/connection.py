@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
@@ -13,6 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.metrics import Metrics
 
 _RETRY_SECONDS = 1
+
+# Of one connection, in the system. Left to itself it grows to megabytes for a reader that lags
+# behind, who would then read what was written long ago.
+_SEND_BUFFER_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Connection(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._head_bytes = 0  # of the request that is arriving
         self._in_head = True
+        if (connection := transport.get_extra_info("socket")) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         if len(self.connections) > self.bounds.connections:
             detail = f"the server has its most connections, {self.bounds.connections}"
             self._refuse(503, "too_many_connections", detail)

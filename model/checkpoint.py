@@ -152,6 +152,8 @@ def _read_config(text: str, path: Path) -> NetworkConfig:
 def _json(text: str, key: str, kind: type, path: Path) -> Any:
     try:
         value = json.loads(text)
+        # Fails for what Python reads and no answer can carry: NaN, infinity, lone surrogates.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: metadata key {key!r} is not JSON") from error
     if not isinstance(value, kind):

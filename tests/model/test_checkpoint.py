@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,67 @@ def test_noise_is_refused(tmp_path: Path, content: bytes) -> None:
         load_checkpoint(tmp_path / "noise")
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+sizes = st.integers(-3, 5) | st.sampled_from([32, 60, 2**16, 2**31, 2**63, 2**64 + 1])
+tensors_claimed = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.sampled_from(["F32", "F16", "U8", "F64", "X9", ""]) | json_values,
+        "shape": st.lists(sizes, max_size=4) | json_values,
+        "data_offsets": st.lists(sizes, min_size=2, max_size=2) | json_values,
+    },
+)
+metadata_claimed = st.fixed_dictionaries(
+    {"format_version": st.just("1")},
+    optional={
+        "config": st.dictionaries(
+            st.sampled_from(["vocabulary_size", "hidden_size", "layers", "embedding_size"]),
+            sizes | json_values,
+        ).map(json.dumps)
+        | st.text(max_size=30),
+        "vocabulary": st.lists(st.text(min_size=1, max_size=1), max_size=5).map(json.dumps)
+        | st.sampled_from(["[" * 100_000, "[" + "1," * 50_000 + "1]", "1" * 10_000]),
+        "training": json_values.map(json.dumps) | st.text(max_size=30),
+    },
+)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    metadata=metadata_claimed | json_values,
+    tensors=st.dictionaries(
+        st.sampled_from(["output.bias", "output.weight", "lstm.weight_hh_l0", "x"]),
+        tensors_claimed | json_values,
+        max_size=4,
+    ),
+    length=st.none() | st.sampled_from([0, 1, 2**31, 2**63, 2**64 - 1]),
+    data=st.binary(max_size=64),
+)
+def test_whatever_a_hostile_file_claims_it_is_refused_at_little_cost(
+    tmp_path: Path,
+    metadata: Any,
+    tensors: dict[str, Any],
+    length: int | None,
+    data: bytes,
+) -> None:
+    header = json.dumps({"__metadata__": metadata, **tensors}).encode()
+    path = tmp_path / "hostile.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+    assert len(str(caught.value)) < 5000
+
+
 def _set(key: str, value: Any) -> Callable[[dict[str, torch.Tensor], Metadata], None]:
     def change(_: dict[str, torch.Tensor], metadata: Metadata) -> None:
         if value is None:
@@ -163,6 +226,9 @@ def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
         (_set("config", {"vocabulary_size": 60, "layers": True}), "layers must be"),
         (_set("config", {"vocabulary_size": 60, "dropout": "x"}), "dropout must be"),
         (_set("training", "nonsense"), "'training' is not JSON"),
+        (_set("training", '{"loss": NaN}'), "'training' is not JSON"),
+        (_set("training", '{"loss": 1e999}'), "'training' is not JSON"),
+        (_set("training", '{"note": "\\ud800"}'), "'training' is not JSON"),
         (_set("training", {"validation_loss": "low"}), "validation_loss must be a number"),
         (_drop, "output.bias is missing"),
         (_add, "lstm.weight_ih_l2 is not part"),

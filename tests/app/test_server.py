@@ -1,0 +1,83 @@
+"""The end of a server's life."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.errors import ReloadError
+from app.main import create_app
+from app.settings import Settings
+from tests.events import parse_events
+from tests.server import running_server
+from tests.sockets import ENDLESS, all_received, connected
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_told_a_second_time_it_ends_at_once_with_a_word_to_its_streams(tiny_path: Path) -> None:
+    settings = {"drain_seconds": "600", "max_length": "1000000"}
+    with (
+        running_server(tiny_path, **settings) as ending,
+        ending.client() as client,
+        connected(ending, ENDLESS, receive_buffer=4096),
+        connected(ending, b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"),
+    ):
+        wait_until(lambda: ending.gauge("charstream_streams_paused"))
+        with client.stream("GET", "/generate", params={"length": 1_000_000}) as answer:
+            lines = answer.iter_lines()
+            first = next(lines)
+            ending.process.terminate()
+            ending.log("Shutting down")
+            assert ending.process.poll() is None, "it waits for its streams"
+            ending.process.terminate()
+            events = list(parse_events([first, *lines]))
+        assert events[-1].data["code"] == "draining"
+        assert ending.process.wait(20) == 0
+        assert not any("Traceback" in line for line in ending.lines)
+
+
+def test_while_streams_end_it_is_live_and_not_ready(tiny_path: Path) -> None:
+    app = create_app(Settings(checkpoint=tiny_path, threads=1))
+
+    async def statuses(client: httpx.AsyncClient) -> list[int]:
+        paths = ("/health/live", "/health/ready", "/generate?length=1", "/metrics")
+        return [(await client.get(path)).status_code for path in paths]
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        ):
+            assert await statuses(client) == [200, 200, 200, 200]
+            app.state.reloader.drain(60)
+            assert await statuses(client) == [200, 503, 503, 200]
+            with pytest.raises(ReloadError, match="shutting down"):
+                await app.state.reloader.reload()
+
+    asyncio.run(scenario())
+
+
+def test_clients_that_do_not_read_hold_up_no_shutdown(tiny_path: Path) -> None:
+    with (
+        running_server(tiny_path, drain_seconds="1.5", max_length="1000000") as ending,
+        connected(ending, ENDLESS, receive_buffer=4096) as lagging,
+        connected(ending, ENDLESS, receive_buffer=4096),
+    ):
+        wait_until(lambda: ending.gauge("charstream_streams_paused") == 2)
+        ending.process.terminate()
+        received = all_received(lagging)
+        assert b"event: error\n" in received[-200:], "one that reads again hears of the end"
+        assert ending.process.wait(20) == 0
+        assert not any("Traceback" in line for line in ending.lines)

@@ -1,0 +1,36 @@
+"""Many more clients than slots."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from benchmarks.traffic import Counted, read
+from tests.server import RunningServer
+
+
+def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
+    server: RunningServer,
+) -> None:
+    port = urlsplit(server.url).port
+    assert port is not None
+    counted = Counted()
+
+    async def client(seed: int) -> str:
+        """Comes back as often as it is told to, only sooner."""
+        while True:
+            answer = await read(port, 100, seed % 10, counted)
+            if answer.status == 200:
+                assert answer.done
+                return answer.text
+            assert answer.status == 503
+            assert answer.retry_after is not None
+            await asyncio.sleep(0.05 * answer.retry_after)
+
+    async def crowd() -> list[str]:
+        return await asyncio.gather(*(client(seed) for seed in range(200)))
+
+    texts = asyncio.run(crowd())
+    assert counted.statuses[200] == 200
+    assert counted.statuses[503] > 0
+    assert all(len(text) == 100 and text == texts[n % 10] for n, text in enumerate(texts))

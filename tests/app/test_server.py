@@ -72,7 +72,7 @@ def test_while_streams_end_it_is_live_and_not_ready(tiny_path: Path) -> None:
 def test_clients_that_do_not_read_hold_up_no_shutdown(tiny_path: Path) -> None:
     with (
         running_server(tiny_path, drain_seconds="1.5", max_length="1000000") as ending,
-        connected(ending, ENDLESS, receive_buffer=4096) as lagging,
+        connected(ending, ENDLESS, receive_buffer=1 << 16) as lagging,
         connected(ending, ENDLESS, receive_buffer=4096),
     ):
         wait_until(lambda: ending.gauge("charstream_streams_paused") == 2)

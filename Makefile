@@ -6,7 +6,7 @@ PY := .venv/bin/python
 TEXT ?= data/anna.txt
 OUT ?= runs/anna
 
-.PHONY: setup serve test check format train bench sanitize clean
+.PHONY: setup serve test check audit format train bench sanitize clean
 
 setup: .venv/ready
 
@@ -23,10 +23,13 @@ serve: setup
 test: setup
 	$(PY) -m pytest
 
-check: setup
+check: setup audit
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+audit: setup
+	$(PY) .ci/audit.py
 
 format: setup
 	.venv/bin/ruff check --fix .

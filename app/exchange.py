@@ -22,7 +22,7 @@ logger = logging.getLogger("charstream")
 REQUEST_ID = "X-Request-ID"
 
 _ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_QUIET = ("/health/live", "/health/ready", "/metrics")  # asked every few seconds
+_QUIET = ("/health", "/health/live", "/health/ready", "/metrics")  # asked every few seconds
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),

@@ -160,5 +160,5 @@ class Reloader:
             service.model.hash,
             str(service.decoder.device),
             service.decoder.precision,
-            service.decoder_name,
+            service.decoder.kernel,
         ).set(1)

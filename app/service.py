@@ -59,17 +59,12 @@ class Service:
     def vocabulary(self) -> Vocabulary:
         return self.checkpoint.vocabulary
 
-    @property
-    def decoder_name(self) -> str:
-        """Which implementation computes the steps."""
-        return self.decoder.kernel
-
     def __str__(self) -> str:
         config = self.checkpoint.config
         return (
             f"{self.settings.checkpoint} ({self.model.hash}): "
             f"{config.layers} x {config.hidden_size}, {len(self.vocabulary)} characters, "
-            f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder_name}"
+            f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder.kernel}"
         )
 
     def submit(self, job: Job) -> Generation:

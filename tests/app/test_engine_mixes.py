@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from app import engine as engine_module
 from app.engine import Engine, Generation, Job
+from model.batch import Steps
 from model.checkpoint import Checkpoint
-from model.decoder import Decoder, Steps
+from model.decoder import Decoder
 from tests.app.test_engine import LONG, alone, job, read, running, until
 
 Deed = Job | tuple[str, int]

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from app.metrics import Metrics
 from app.settings import Settings, SettingsError
+from tests.conftest import ROOT
 
 CONTRACT = {
     "checkpoint": Path("checkpoints/anna.safetensors"),
@@ -60,3 +63,21 @@ def test_a_bad_value_is_named_with_its_variable(
     assert f"CHARSTREAM_{name}: " in str(caught.value)
     assert expected in str(caught.value)
     assert f"got '{value}'" in str(caught.value)
+
+
+def test_every_setting_is_documented() -> None:
+    """In the README's table, where a row may name several: `CHARSTREAM_HOST`, `_PORT`."""
+    table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    documented: set[str] = set()
+    for line in table.splitlines():
+        names = re.findall(r"`(?:CHARSTREAM)?_([A-Z_]+)`", line.partition(" | ")[0])
+        documented |= {name.lower() for name in names}
+    assert documented == set(Settings.model_fields)
+
+
+def test_every_metric_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    families = {family.name for family in Metrics().registry.collect()}
+    for name in families:
+        last = name.rpartition("_")[2]
+        assert name in text or f"_{last}" in text, name

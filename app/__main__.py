@@ -10,6 +10,8 @@ def main() -> None:
     """Serves until told to stop; told so before it serves, it ends at once."""
     # Set before the slow imports: process 1 of a container has no default that would end it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if hasattr(signal, "SIGHUP"):  # a wish to reload what is being loaded
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from app.server import serve
 
     serve()

@@ -360,7 +360,8 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether no generation is in the making."""
-        return not (self.active or self.waiting or self.paused)
+        with self._wake:  # or one that moves from place to place would be overlooked
+            return not (self.active or self.waiting or self.paused)
 
     def count(self, generation: Generation) -> None:
         """Takes account of a generation that has ended."""

@@ -70,11 +70,16 @@ async def asking(
 
 
 async def read(
-    port: int, length: int, seed: int, counted: Counted | None = None, last_id: str = ""
+    port: int,
+    length: int,
+    seed: int,
+    counted: Counted | None = None,
+    last_id: str = "",
+    query: str = "",
 ) -> Answer:
     """Reads a stream to its end, or to where the connection breaks."""
     chunks = []
-    async with asking(port, length, seed, last_id) as (answer, reader):
+    async with asking(port, length, seed, last_id, query) as (answer, reader):
         try:
             while chunk := await reader.read(1 << 16):
                 chunks.append(chunk)

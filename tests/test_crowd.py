@@ -19,7 +19,7 @@ def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
     async def client(seed: int) -> str:
         """Comes back as often as it is told to, only sooner."""
         while True:
-            answer = await read(port, 100, seed % 10, counted)
+            answer = await read(port, 100, seed % 10, counted, query="&logprobs=10")
             if answer.status == 200:
                 assert answer.done
                 return answer.text

@@ -14,7 +14,7 @@ RUN pip install --quiet uv && python -m venv --without-pip /opt/charstream
 # uv and pip stay outside; this is where they install to.
 ENV PIP_PYTHON=/opt/charstream/bin/python UV_PYTHON=/opt/charstream/bin/python
 # Torch first, in a layer of its own: it is nearly all that there is to download.
-# What goes again serves compilers of extensions.
+# What goes again serves compilers of extensions, and the tests of torch's own requirements.
 RUN set -e; \
     torch="torch>=2.6"; \
     if [ "$TORCH_BACKEND" = pip ]; then \
@@ -31,6 +31,7 @@ RUN set -e; \
     fi; \
     cd /opt/charstream/lib/python3*/site-packages; \
     rm -rf torch/include torch/bin/protoc*; \
+    find sympy networkx -type d -name tests -prune -exec rm -r {} +; \
     echo "Installed" torch-*.dist-info
 WORKDIR /build
 COPY pyproject.toml .
@@ -38,11 +39,15 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
     && pip install --quiet --no-compile -r requirements.txt
 
 FROM packages AS build
+# A compiler for the native decoder, which is optional; it stays in this stage.
+RUN { apt-get update -qq && apt-get install -qq --no-install-recommends g++ >/dev/null; } \
+    || echo "WARNING: no C++ compiler to be had; the decoder will run on torch alone, slower." >&2
 COPY README.md .
 COPY app app
 COPY model model
 COPY training training
-RUN pip install --quiet --no-deps --target /srv/charstream .
+RUN pip install --quiet --no-deps --target /srv/charstream . \
+    && echo "Native code: $(find /srv/charstream -name '*.so' -printf '%P ' | grep . || echo none)"
 
 FROM python:${PYTHON_VERSION}-slim
 LABEL org.opencontainers.image.title="charstream" \

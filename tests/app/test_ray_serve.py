@@ -1,0 +1,118 @@
+"""The application on Ray Serve; only where Ray is installed: pip install '.[ray]'."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from clients.charstream_client import Client
+from tests.conftest import SHIPPED
+from tests.server import free_port
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray"),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own
+]
+
+DEPLOY = """
+import sys, ray
+from ray import serve
+from app.ray_serve import Replicas, application
+
+ray.init(num_cpus=4, include_dashboard=False, object_store_memory=100_000_000)
+serve.start(http_options={"port": int(sys.argv[1])})
+serve.run(application(Replicas(min_replicas=2, max_replicas=2)))
+print("ready", flush=True)
+sys.stdin.read()
+serve.shutdown()
+"""
+
+
+@pytest.fixture
+def deployed() -> Iterator[tuple[str, int]]:
+    """Address of two replicas, and the process that all of Ray descends from."""
+    port = free_port()
+    environment = os.environ | {
+        "CHARSTREAM_CHECKPOINT": str(SHIPPED),
+        "CHARSTREAM_PRECISION": "fp32",  # so that a text is not made in a blink
+        "CHARSTREAM_THREADS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEPLOY, str(port)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line == "ready\n":
+            break
+    else:
+        raise AssertionError("".join(said))
+    try:
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.communicate("")
+
+
+def replicas(ancestor: int) -> list[int]:
+    """Processes of replicas below a process; Linux only."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (folder / "cmdline").read_bytes()
+            if name.startswith(b"ray::ServeReplica:") and ancestor in ancestors(int(folder.name)):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        yield pid
+
+
+def test_a_stream_outlives_its_replica(deployed: tuple[str, int]) -> None:
+    url, ancestor = deployed
+    fields = [{"prime": "abc", "length": 1_500, "seed": seed} for seed in range(4)]
+    first, _ = replicas(ancestor)
+    with Client(url, retries=30, trust_env=False) as client:
+        expected = [client.generate(**each)["text"] for each in fields]
+        streams = [client.stream(**each) for each in fields]
+        events = [iter(stream) for stream in streams]
+        texts = [next(each)["token"] for each in events]
+        os.kill(first, signal.SIGKILL)
+        texts = [
+            text + "".join(event["token"] for event in each)
+            for text, each in zip(texts, events, strict=True)
+        ]
+    assert texts == expected
+
+
+@pytest.mark.parametrize(
+    ("active", "waiting", "queued", "wanted"),
+    [(0, 0, 0, 0), (48, 0, 0, 1), (49, 0, 0, 2), (64, 64, 0, 3), (64, 64, 20, 4)],
+)
+def test_streams_that_wait_ask_for_replicas(
+    active: int, waiting: int, queued: int, wanted: int
+) -> None:
+    from app.ray_serve import StreamsPolicy
+
+    recorded = {"active": {"a": active}, "waiting": {"a": waiting}, "running": {"a": 1000}}
+    context = SimpleNamespace(aggregated_metrics=recorded, total_queued_requests=queued)
+    assert StreamsPolicy(slots=64)(context) == (wanted, {})

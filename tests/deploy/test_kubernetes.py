@@ -1,0 +1,106 @@
+"""The Kubernetes manifests: valid, and in agreement with the service and with each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.settings import PREFIX, Settings
+from tests.conftest import ROOT
+
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+GIVE_UP_SECONDS = 2  # that the server takes at most after the drain time
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((MANIFESTS / f"{name}.yaml").read_text())
+
+
+RESOURCES = [Path(name).stem for name in load("kustomization")["resources"]]
+DEPLOYMENT = load("deployment")
+POD = DEPLOYMENT["spec"]["template"]["spec"]
+CONTAINER = POD["containers"][0]
+VARIABLES = {each["name"]: each["value"] for each in CONTAINER["env"]}
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_manifest_is_valid(name: str) -> None:
+    validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
+    validator.validate(load(name), validator.latest_version(), strict=True)
+
+
+def test_every_resource_is_about_the_same_pods() -> None:
+    labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == labels
+    assert load("service")["spec"]["selector"] == labels
+    assert load("disruption-budget")["spec"]["selector"]["matchLabels"] == labels
+    assert load("autoscaler")["spec"]["scaleTargetRef"]["name"] == DEPLOYMENT["metadata"]["name"]
+
+
+def test_every_variable_is_a_setting_with_a_good_value() -> None:
+    settings = {name.removeprefix(PREFIX).lower(): value for name, value in VARIABLES.items()}
+    assert set(settings) <= set(Settings.model_fields)
+    Settings.model_validate(settings)
+
+
+def test_no_variable_of_the_service_passes_for_a_setting() -> None:
+    assert load("service")["metadata"]["name"].upper() + "_" == PREFIX
+    assert POD["enableServiceLinks"] is False
+
+
+def test_a_pod_is_not_killed_before_its_texts_had_their_time() -> None:
+    before = int(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
+    drain = float(VARIABLES[f"{PREFIX}DRAIN_SECONDS"])
+    assert before + drain + GIVE_UP_SECONDS < POD["terminationGracePeriodSeconds"]
+    readiness = CONTAINER["readinessProbe"]
+    assert before > readiness["periodSeconds"] + readiness["timeoutSeconds"]
+
+
+def test_probes_and_service_go_to_the_port_that_the_image_listens_on() -> None:
+    (port,) = CONTAINER["ports"]
+    assert port["containerPort"] == Settings.model_fields["port"].default
+    assert load("service")["spec"]["ports"][0]["targetPort"] == port["name"]
+    probes = {name: CONTAINER[name]["httpGet"] for name in CONTAINER if name.endswith("Probe")}
+    assert {probe["port"] for probe in probes.values()} == {port["name"]}
+    assert {name: probe["path"] for name, probe in probes.items()} == {
+        "startupProbe": "/health/ready",
+        "readinessProbe": "/health/ready",
+        "livenessProbe": "/health/live",
+    }
+
+
+def test_the_container_has_no_more_rights_than_it_needs() -> None:
+    user = (ROOT / "Dockerfile").read_text().partition("\nUSER ")[2].partition("\n")[0]
+    pod, container = POD["securityContext"], CONTAINER["securityContext"]
+    assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == user
+    assert pod["runAsNonRoot"] is True
+    assert container["readOnlyRootFilesystem"] is True
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_autoscaler_asks_for_a_share_of_the_slots() -> None:
+    slots = int(VARIABLES[f"{PREFIX}MAX_STREAMS"])
+    targets = {
+        metric["pods"]["metric"]["name"]: int(metric["pods"]["target"]["averageValue"])
+        for metric in load("autoscaler")["spec"]["metrics"]
+    }
+    assert targets == {
+        "charstream_streams_waiting": slots // 2,
+        "charstream_streams_active": slots * 3 // 4,
+    }
+
+
+def test_compose_and_the_image_leave_time_to_drain_too() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    image = float(text.partition("CHARSTREAM_DRAIN_SECONDS=")[2].partition("\n")[0])
+    assert image + GIVE_UP_SECONDS < 10  # what `docker stop` waits
+
+    yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    service = compose["services"]["charstream"]
+    grace = int(service["stop_grace_period"].removesuffix("s"))
+    assert service["environment"]["CHARSTREAM_DRAIN_SECONDS"] + GIVE_UP_SECONDS < grace

@@ -1,0 +1,135 @@
+"""The nginx.conf that ships, run by a real nginx."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clients.charstream_client import Client
+from tests.conftest import SHIPPED
+from tests.deploy.nginx import NGINX, held_replica, running_nginx
+from tests.server import free_port, running_server
+
+SLOW = {"precision": "fp32"}  # so that a text is not made in a blink
+LONG = b'POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"length": 10000000}'
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx")
+
+
+def test_texts_outlive_their_replica_without_a_lost_character(tmp_path: Path) -> None:
+    fields: list[dict[str, Any]] = [{"prime": "abc", "length": 1_000, "seed": n} for n in (1, 2)]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(running_server(SHIPPED, **SLOW)) for _ in fields]
+        nginx = stack.enter_context(running_nginx(tmp_path, [port_of(s.url) for s in servers]))
+        direct = stack.enter_context(Client(servers[1].url, trust_env=False))
+        expected = [direct.generate(**each)["text"] for each in fields]
+
+        http = stack.enter_context(httpx.Client(timeout=60, trust_env=False))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        long = {"prime": "abc", "length": 1_000, "seed": 3}
+        whole = [pool.submit(http.post, f"{nginx.url}/generate", json=long) for _ in range(2)]
+        client = stack.enter_context(Client(nginx.url, trust_env=False))
+        streams = [iter(client.stream(**each)) for each in fields]
+        texts = [next(stream)["token"] for stream in streams]  # one on each replica
+        servers[0].process.kill()
+        for number, stream in enumerate(streams):
+            texts[number] += "".join(event["token"] for event in stream)
+        assert texts == expected
+        assert {answer.result().json()["text"] for answer in whole} == {
+            direct.generate(**long)["text"]
+        }
+        for broken in ("upstream", "response header from upstream"):
+            message = f"prematurely closed connection while reading {broken}"
+            assert nginx.log.read_text().count(message) == 1
+
+
+def test_each_event_passes_before_the_next_is_made(tmp_path: Path) -> None:
+    with (
+        held_replica() as replica,
+        running_nginx(tmp_path, [replica.port]) as nginx,
+        httpx.stream(
+            "POST", f"{nginx.url}/generate", json={}, timeout=10, trust_env=False
+        ) as answer,
+        replica.streams.get(timeout=10) as stream,
+    ):
+        assert answer.headers["Content-Encoding"] == "gzip"
+        lines = answer.iter_lines()
+        for number in range(1, 50):
+            stream.sendall(f"id: 7-{number}\n\n".encode())
+            assert next(lines) == f"id: 7-{number}"
+            assert next(lines) == ""
+    head = replica.heads[0].lower()
+    assert "post /generate http/1.1\r\n" in head
+    assert "connection: close" not in head
+    assert "x-request-id: " in head
+
+
+def test_a_new_stream_goes_to_the_replica_with_the_fewest(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        replicas = [stack.enter_context(held_replica()) for _ in range(3)]
+        nginx = stack.enter_context(running_nginx(tmp_path, [r.port for r in replicas]))
+        client = stack.enter_context(httpx.Client(timeout=10, trust_env=False))
+
+        def open_stream() -> httpx.Response:
+            return stack.enter_context(client.stream("GET", f"{nginx.url}/generate"))
+
+        answers = [open_stream() for _ in range(9)]
+        assert [len(replica.heads) for replica in replicas] == [3, 3, 3]
+        free = replicas[1]
+        for answer in answers:
+            if answer.headers["Replica"] == str(free.port):
+                free.streams.get(timeout=10).close()
+                list(answer.iter_raw())  # to its end: then nginx knows of it
+        assert {open_stream().headers["Replica"] for _ in range(3)} == {str(free.port)}
+
+
+def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
+    tiny_path: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    settings = {"port": str(port), "max_streams": "1", "max_queue": "0", "max_length": "10000000"}
+    with (
+        running_server(tiny_path, **settings) as server,
+        running_nginx(tmp_path, [free_port(), port, free_port()]) as nginx,
+        httpx.Client(base_url=nginx.url, timeout=30, trust_env=False) as client,
+    ):
+        for _ in range(6):
+            assert client.post("/generate", json={"length": 5}).status_code == 200
+
+        too_large = client.post("/generate", content=b" " * 3_000_000)
+        assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
+
+        with socket.create_connection(("127.0.0.1", port)) as busy:
+            busy.sendall(LONG)
+            wait_until(lambda: client.post("/generate", json={"length": 5}).status_code == 503)
+            for _ in range(6):  # full is not dead: nothing is left out for it
+                full = client.post("/generate", json={"length": 5})
+                assert (full.status_code, full.json()["code"]) == (503, "queue_full")
+                assert int(full.headers["Retry-After"]) >= 1
+
+        server.process.kill()
+        server.process.wait()
+        dead = client.post("/generate", json={"length": 5})
+        assert (dead.status_code, dead.json()["code"]) == (503, "unreachable")
+        assert int(dead.headers["Retry-After"]) >= 1
+        dead = client.post("/v1/completions", json={})
+        assert (dead.status_code, dead.json()["error"]["code"]) == (503, "unreachable")
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

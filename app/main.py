@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.staticfiles import StaticFiles
 
 from app import __version__, errors, openai_routes, routes
 from app.access import bearer_key_check
 from app.body_limit import BodyLimit
 from app.engine import Engine
 from app.event_stream import MODEL_HEADER, EventFrames
+from app.page import STATIC, PageFiles
 from app.prefix_cache import PrefixCache
 from app.service import Service
 from app.settings import Settings
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(routes.public)
     for router in (routes.protected, openai_routes.router):
         app.include_router(router, dependencies=[Depends(bearer_key_check(settings.api_keys))])
-    app.mount("/static", StaticFiles(directory=routes.STATIC), name="static")
+    app.mount("/static", PageFiles(directory=STATIC), name="static")
     app.add_middleware(
         BodyLimit, limit=settings.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
     )

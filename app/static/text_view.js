@@ -1,0 +1,135 @@
+// TextView: characters on a sheet, put there once per frame; a cursor to point at one of them.
+
+import { warmth } from "./surprise.js";
+
+const MOST_PER_FRAME = 1500;
+const BLOCK = 4000; // characters, after which a paragraph begins a block that is laid out by itself
+
+/**
+ * Records are { token } or, with scores, { token, logprob, rank, entropy, top, probability }.
+ * `onGrow()` is called after each frame that added some.
+ */
+export class TextView {
+  constructor(sheet, text, onGrow) {
+    this.sheet = sheet;
+    this.text = text;
+    this.onGrow = onGrow;
+    this.clear();
+  }
+
+  clear() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    this.records = [];
+    this.elements = new Map(); // of those that have scores, by their place
+    this.places = new WeakMap();
+    this.shown = 0;
+    this.here = null;
+    this.waiting = [];
+    this.text.replaceChildren();
+    this.#beginBlock();
+  }
+
+  /** Replaces everything, at once. */
+  set(records) {
+    this.clear();
+    this.records = records;
+    this.flush();
+  }
+
+  append(records) {
+    for (const record of records) this.records.push(record);
+    this.#schedule();
+  }
+
+  /** Resolves when everything is to be seen. */
+  drained() {
+    if (this.shown === this.records.length) return Promise.resolve();
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  /** Shows all there is, now. */
+  flush() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    this.#show(this.records.length);
+    this.onGrow();
+  }
+
+  content() {
+    return this.records.map((record) => record.token).join("");
+  }
+
+  /** The place of the character that an element shows, or undefined. */
+  placeOf(element) {
+    return this.places.get(element);
+  }
+
+  /** Marks the character at a place, and returns its element; null marks none. */
+  point(place) {
+    this.elements.get(this.here)?.classList.remove("here");
+    this.here = this.elements.has(place) ? place : null;
+    const element = this.elements.get(this.here);
+    element?.classList.add("here");
+    return element;
+  }
+
+  #schedule() {
+    if (this.frame || this.shown === this.records.length) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      const { scrollTop, scrollHeight, clientHeight } = this.sheet;
+      const atEnd = scrollTop + clientHeight > scrollHeight - 40;
+      this.#show(this.shown + MOST_PER_FRAME);
+      if (atEnd) this.sheet.scrollTop = this.sheet.scrollHeight;
+      this.onGrow();
+      this.#schedule();
+    });
+  }
+
+  #show(end) {
+    const piece = document.createDocumentFragment();
+    const last = Math.min(end, this.records.length);
+    let plain = "";
+    const settle = () => {
+      if (plain) piece.append(plain);
+      plain = "";
+      this.block.append(piece);
+    };
+    for (; this.shown < last; this.shown += 1) {
+      const record = this.records[this.shown];
+      if (record.logprob === undefined) {
+        plain += record.token;
+      } else {
+        if (plain) piece.append(plain);
+        plain = "";
+        piece.append(this.#character(record));
+      }
+      this.inBlock += 1;
+      if (record.token === "\n" && this.inBlock >= BLOCK) {
+        settle();
+        this.#beginBlock();
+      }
+    }
+    settle();
+    if (this.shown === this.records.length) this.waiting.splice(0).forEach((resolve) => resolve());
+  }
+
+  #character(record) {
+    const element = document.createElement("span");
+    element.className = `c ${warmth(record)}`;
+    if (record.token === "\n") element.classList.add("nl");
+    if (record.chosen) element.classList.add("chosen");
+    element.textContent = record.token;
+    this.elements.set(this.shown, element);
+    this.places.set(element, this.shown);
+    return element;
+  }
+
+  #beginBlock() {
+    this.block = document.createElement("span");
+    this.block.className = "block";
+    this.inBlock = 0;
+    this.text.append(this.block);
+  }
+}

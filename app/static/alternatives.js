@@ -53,18 +53,27 @@ export function enter() {
 }
 
 function heading(record) {
+  const title = document.createElement("p");
+  title.className = "title";
+  const name = document.createElement("strong");
+  name.textContent = glyph(record.token);
+  const share = document.createElement("b");
+  share.textContent = percent(Math.exp(record.logprob));
+  title.append(name, share);
   const said = document.createElement("p");
   said.className = "said";
-  const name = document.createElement("strong");
-  name.textContent = `${glyph(record.token)} ${percent(Math.exp(record.logprob))}`;
-  said.append(name, ` · ${ordinal(record.rank)} likeliest · surprise ${surprise(record).toFixed(1)} bits`);
-  const more = [`The choice was worth ${bits(record.entropy).toFixed(1)} bits.`];
-  if (record.chosen) more.unshift("You chose it.");
-  else if (record.probability !== undefined) {
-    more.unshift(`Drawn at ${percent(record.probability)}, after temperature and limits.`);
-  }
-  said.append(document.createElement("br"), more.join(" "));
-  return said;
+  said.append(...lines(record).flatMap((line) => [line, document.createElement("br")]));
+  const both = document.createDocumentFragment();
+  both.append(title, said);
+  return both;
+}
+
+function lines(record) {
+  const first = `${ordinal(record.rank)} likeliest; ${surprise(record).toFixed(1)} bits of surprise`;
+  const open = `Before it, ${bits(record.entropy).toFixed(1)} bits were open`;
+  if (record.chosen) return [first, open, "You chose it"];
+  if (record.probability === undefined) return [first, open];
+  return [first, open, `Drawn at ${percent(record.probability)} with these settings`];
 }
 
 function list(record, choose) {
@@ -92,6 +101,7 @@ function alternative(token, share, taken, choose) {
   filled.style.width = `${share * 100}%`;
   bar.append(filled);
   const figure = document.createElement("span");
+  figure.className = "figure";
   figure.textContent = percent(share);
   button.append(name, bar, figure);
   button.addEventListener("click", () => {
@@ -108,6 +118,7 @@ function sentence(record) {
 }
 
 function ordinal(rank) {
+  if (rank === 1) return "The";
   const tail = rank % 100 > 10 && rank % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][rank % 10] ?? "th";
   return `${rank}${tail}`;
 }

@@ -28,9 +28,9 @@ export function ofEnd({ timings, usage }) {
   const first = timings.first_character_ms;
   return [
     ["a second", number(timings.characters_per_second)],
-    ...(first === null ? [] : [["to the first one", `${number(first, first < 10 ? 1 : 0)} ms`]]),
+    ...(first === null ? [] : [["until the first", `${number(first, first < 10 ? 1 : 0)} ms`]]),
     ["in the queue", `${number(timings.queue_ms, timings.queue_ms < 10 ? 1 : 0)} ms`],
-    ["read before, from the cache", `${number(usage.cached_characters)} of ${number(usage.prime_characters)}`],
+    ["prime from the cache", `${number(usage.cached_characters)} of ${number(usage.prime_characters)}`],
   ];
 }
 

@@ -276,7 +276,7 @@ function refresh() {
   for (const id of ["copy", "copy-link", "clear"]) element(id).disabled = !written;
   const more = columns.length < NAMES.length;
   element("compare").disabled = !more;
-  element("compare").textContent = columns.length === 1 ? "Compare" : "Compare with a third";
+  element("compare").textContent = columns.length === 2 ? "Compare with a third" : "Compare";
   if (focused?.disabled) (running ? element("stop") : element("generate")).focus({ preventScroll: true });
 }
 

@@ -28,7 +28,7 @@ function show(info) {
   const list = document.createElement("dl");
   list.append(...entries(info).map(([name, value]) => entry(name, value)));
   const characters = entry(`Its ${info.vocabulary.length} characters`, info.vocabulary.filter((c) => c.trim()).join(""));
-  characters.classList.add("characters-entry");
+  characters.classList.add("all");
   characters.lastChild.classList.add("characters");
   list.append(characters);
   card.replaceChildren(list);

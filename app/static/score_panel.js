@@ -20,7 +20,7 @@ export class ScorePanel {
     this.onScored = onScored;
     this.explain = explain;
     this.pane = new Pane({
-      label: "Scored passage",
+      label: "Scored text",
       empty: "Nothing is scored yet. Paste a passage, and see which of its characters the model saw coming.",
       onChoose: (place, token) => {
         const { records } = this.pane.view;
@@ -29,7 +29,7 @@ export class ScorePanel {
     });
     this.pane.coloured = true;
     const column = make("article", "column");
-    column.append(make("h2", "unseen", "Scored passage"), this.pane.sheet, this.pane.figure, this.pane.figures);
+    column.append(make("h2", "unseen", "Scored text"), this.pane.sheet, this.pane.figure, this.pane.figures);
     document.querySelector("#scored").append(column);
     form.addEventListener("submit", (event) => {
       event.preventDefault();

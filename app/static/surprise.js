@@ -7,7 +7,7 @@ export const bits = (nats) => nats / Math.LN2;
 export const surprise = (record) => bits(-record.logprob);
 
 /** The class of a record's colour, s0 to s6. */
-export const warmth = (record) => `s${Math.min(WARMEST, Math.max(0, Math.round(surprise(record))))}`;
+export const warmth = (record) => `s${Math.min(WARMEST, Math.max(0, Math.floor(surprise(record))))}`;
 
 export const percent = (share) =>
   share >= 0.0995 ? `${Math.round(share * 100)}%` : share >= 0.001 ? `${(share * 100).toPrecision(2)}%` : "< 0.1%";

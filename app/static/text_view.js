@@ -2,7 +2,7 @@
 
 import { warmth } from "./surprise.js";
 
-const MOST_PER_FRAME = 1500;
+const MOST_PER_FRAME = 500;
 const BLOCK = 4000; // characters, after which a paragraph begins a block that is laid out by itself
 
 /**

@@ -90,7 +90,10 @@ function alternative(token, share, taken, choose) {
   const button = document.createElement("button");
   button.type = "button";
   button.classList.toggle("taken", taken);
-  button.setAttribute("aria-label", `${spoken(token)}, ${percent(share)}${taken ? ", as it is" : ""}: go on from here`);
+  button.setAttribute(
+    "aria-label",
+    `${spoken(token)}, ${percent(share)}${taken ? ", as it is" : ""}: go on from here`,
+  );
   button.title = "Go on from here";
   const name = document.createElement("span");
   name.className = "glyph";
@@ -119,7 +122,8 @@ function sentence(record) {
 
 function ordinal(rank) {
   if (rank === 1) return "The";
-  const tail = rank % 100 > 10 && rank % 100 < 14 ? "th" : ["th", "st", "nd", "rd"][rank % 10] ?? "th";
+  const tail =
+    rank % 100 > 10 && rank % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][rank % 10] ?? "th");
   return `${rank}${tail}`;
 }
 

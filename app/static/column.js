@@ -8,7 +8,11 @@ import { stream } from "./stream.js";
 
 const EMPTY =
   "Nothing is written yet. Give the model a beginning, and it goes on from there, one character at a time.";
-const LABELS = { top_k: ["Top-k", "all"], temperature: ["Temperature", ""], top_p: ["Top-p", "off"] };
+const LABELS = {
+  top_k: ["Top-k", "all"],
+  temperature: ["Temperature", ""],
+  top_p: ["Top-p", "off"],
+};
 
 export class Column {
   /**
@@ -73,7 +77,15 @@ export class Column {
     const name = make("label", "", label);
     name.htmlFor = id;
     const input = make("input");
-    Object.assign(input, { id, name: field, type: "number", step: "any", value, placeholder, autocomplete: "off" });
+    Object.assign(input, {
+      id,
+      name: field,
+      type: "number",
+      step: "any",
+      value,
+      placeholder,
+      autocomplete: "off",
+    });
     const problem = make("p", "problem");
     problem.id = `${id}-error`;
     input.setAttribute("aria-describedby", problem.id);
@@ -103,7 +115,9 @@ export class Column {
     try {
       for await (const events of stream(body, { ...options, onAnswer })) {
         options.onFirst();
-        this.pane.view.append(events.filter(({ name }) => name === "message").map(({ data }) => data));
+        this.pane.view.append(
+          events.filter(({ name }) => name === "message").map(({ data }) => data),
+        );
         done = events.find(({ name }) => name === "done")?.data;
       }
       await this.pane.view.drained();

@@ -2,7 +2,8 @@
 
 import { surprise } from "./surprise.js";
 
-const number = (value, decimals = 0) => value.toLocaleString("en", { maximumFractionDigits: decimals, minimumFractionDigits: decimals });
+const number = (value, decimals = 0) =>
+  value.toLocaleString("en", { maximumFractionDigits: decimals, minimumFractionDigits: decimals });
 
 /** Bits per character of the records that have scores; null if none has. */
 export function bitsPerCharacter(records) {
@@ -30,7 +31,10 @@ export function ofEnd({ timings, usage }) {
     ["a second", number(timings.characters_per_second)],
     ...(first === null ? [] : [["until the first", `${number(first, first < 10 ? 1 : 0)} ms`]]),
     ["in the queue", `${number(timings.queue_ms, timings.queue_ms < 10 ? 1 : 0)} ms`],
-    ["prime from the cache", `${number(usage.cached_characters)} of ${number(usage.prime_characters)}`],
+    [
+      "prime from the cache",
+      `${number(usage.cached_characters)} of ${number(usage.prime_characters)}`,
+    ],
   ];
 }
 

@@ -48,7 +48,8 @@ function settings() {
 }
 
 function fillForm(values) {
-  for (const name of ["prime", "length", "top_k", "temperature", "top_p", "seed"]) field(name).value = values[name];
+  for (const name of ["prime", "length", "top_k", "temperature", "top_p", "seed"])
+    field(name).value = values[name];
 }
 
 // Columns
@@ -149,7 +150,10 @@ async function run([column, wanted, kept], answered) {
     return done ?? {};
   } catch (error) {
     if (controller.signal.aborted) return runs.get(column) === controller ? "stopped" : "replaced";
-    const retry = ["Write it with this one", () => begin([[column, { ...wanted, model: "" }, kept]])];
+    const retry = [
+      "Write it with this one",
+      () => begin([[column, { ...wanted, model: "" }, kept]]),
+    ];
     explain(error, column.inputs.length ? [column.form, form] : [form], status, retry);
     return "failed";
   } finally {
@@ -186,7 +190,8 @@ async function completeAll() {
   const controller = new AbortController();
   try {
     for (const column of columns) {
-      if (!runs.has(column)) await column.complete({ signal: controller.signal, onWait: () => controller.abort() });
+      if (!runs.has(column))
+        await column.complete({ signal: controller.signal, onWait: () => controller.abort() });
     }
   } catch {
     // colours are a gift; a text without them is still a text
@@ -197,13 +202,15 @@ async function completeAll() {
 
 /** Says what went wrong: beside the fields that caused it, and in the status line. */
 function explain(error, forms, line, retry) {
-  const labels = [forms].flat().reduce(
-    (found, each) => (found.length ? found : problems.show(each, error.errors ?? [])),
-    [],
-  );
-  if (error.code === "other_model") {
+  const labels = [forms]
+    .flat()
+    .reduce((found, each) => (found.length ? found : problems.show(each, error.errors ?? [])), []);
+  if (error.status === 401) {
+    line.say("This server wants a key.", { isError: true });
+  } else if (error.code === "other_model") {
     readCard({ quietly: true });
-    const words = "This was made with another model than the one that is loaded here, which would write something else.";
+    const words =
+      "This was made with another model than the one that is loaded here, which would write something else.";
     line.say(words, { isError: true, remedy: retry });
   } else if (labels.length) {
     line.say(`Not done: see ${labels.join(" and ")}.`, { isError: true, remedy: cleanup(error) });
@@ -216,20 +223,29 @@ function cleanup(error) {
   const known = new Set(info?.vocabulary);
   if (error.code !== "unknown_character" || !known.size) return null;
   const name = error.errors[0].field === "text" ? "passage" : "prime";
-  return ["Leave these characters out", () => {
-    element(name).value = Array.from(element(name).value).filter((character) => known.has(character)).join("");
-    element(name).focus();
-    status.say("Ready.");
-    problems.clear(element(name).form);
-  }];
+  return [
+    "Leave these characters out",
+    () => {
+      element(name).value = Array.from(element(name).value)
+        .filter((character) => known.has(character))
+        .join("");
+      element(name).focus();
+      status.say("Ready.");
+      problems.clear(element(name).form);
+    },
+  ];
 }
 
 // The address
 
 function link(plans) {
-  const planned = new Map(plans?.map(([column, wanted, kept]) => [column, { ...wanted, kept: tokens(kept) }]));
+  const planned = new Map(
+    plans?.map(([column, wanted, kept]) => [column, { ...wanted, kept: tokens(kept) }]),
+  );
   const texts = columns.map((column) => planned.get(column) ?? column.made).filter(Boolean);
-  return texts.length ? linkOf(texts.map((text) => ({ kept: "", model: info?.hash ?? "", ...text }))) : "";
+  return texts.length
+    ? linkOf(texts.map((text) => ({ kept: "", model: info?.hash ?? "", ...text })))
+    : "";
 }
 
 const tokens = (records) => records.map((record) => record.token).join("");
@@ -249,6 +265,8 @@ function open() {
   } else if (wanted) {
     tabs.select("write");
     openTexts(wanted.texts);
+  } else if (columns[0].made) {
+    clear();
   }
 }
 
@@ -277,7 +295,8 @@ function refresh() {
   const more = columns.length < NAMES.length;
   element("compare").disabled = !more;
   element("compare").textContent = columns.length === 2 ? "Compare with a third" : "Compare";
-  if (focused?.disabled) (running ? element("stop") : element("generate")).focus({ preventScroll: true });
+  if (focused?.disabled)
+    (running ? element("stop") : element("generate")).focus({ preventScroll: true });
 }
 
 function clear() {
@@ -293,13 +312,20 @@ function showStage() {
   const top = element("columns").getBoundingClientRect().top;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   if (top > window.innerHeight * 0.8) {
-    element("columns").closest(".stage").scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+    element("columns")
+      .closest(".stage")
+      .scrollIntoView({ behavior: calm ? "auto" : "smooth" });
   }
 }
 
 async function copyTo(text, what) {
   const done = await copy(text);
-  status.say(done ? `${what} copied.` : `The browser does not let this page copy; mark the text and copy it.`, { isError: !done });
+  status.say(
+    done
+      ? `${what} copied.`
+      : `The browser does not let this page copy; mark the text and copy it.`,
+    { isError: !done },
+  );
 }
 
 async function start() {

@@ -27,7 +27,10 @@ function show(info) {
     `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`;
   const list = document.createElement("dl");
   list.append(...entries(info).map(([name, value]) => entry(name, value)));
-  const characters = entry(`Its ${info.vocabulary.length} characters`, info.vocabulary.filter((c) => c.trim()).join(""));
+  const characters = entry(
+    `Its ${info.vocabulary.length} characters`,
+    info.vocabulary.filter((c) => c.trim()).join(""),
+  );
   characters.classList.add("all");
   characters.lastChild.classList.add("characters");
   list.append(characters);
@@ -41,8 +44,13 @@ function entries(info) {
     ["Hash", info.hash],
     ["Network", `LSTM, ${info.layers} layers of ${info.hidden_size}`],
     ["Weights", count(info.parameters)],
-    loss === null ? null : ["Validation", `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits a character`],
-    training.training_characters && ["Trained on", `${count(training.training_characters)} characters`],
+    loss === null
+      ? null
+      : ["Validation", `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits a character`],
+    training.training_characters && [
+      "Trained on",
+      `${count(training.training_characters)} characters`,
+    ],
     training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
     ["Runs on", `${info.device}, ${info.precision}`],
     ["Takes", `${limits.streams} texts together, ${limits.queue} in the queue`],

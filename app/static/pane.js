@@ -27,7 +27,11 @@ export class Pane {
     const writing = make("div", "writing");
     writing.append(this.prime, this.text);
     this.empty = make("p", "empty", empty);
-    const hint = make("p", "unseen", "Left and right go from character to character, Enter to what it might have been.");
+    const hint = make(
+      "p",
+      "unseen",
+      "Left and right go from character to character, Enter to what it might have been.",
+    );
     hint.id = hintId;
     this.sheet = make("div", "sheet");
     this.sheet.tabIndex = 0;
@@ -70,10 +74,14 @@ export class Pane {
   refresh() {
     const { records } = this.view;
     this.empty.hidden = records.length > 0 || this.prime.textContent !== "";
-    this.figure.hidden = !this.isColoured || !records.some((record) => record.entropy !== undefined);
+    this.figure.hidden =
+      !this.isColoured || !records.some((record) => record.entropy !== undefined);
     this.chart.show(records);
     fill(this.figures, records.length ? [...ofText(records), ...this.end] : []);
-    this.canvas.setAttribute("aria-label", `Entropy along the text, in bits, over ${records.length} characters`);
+    this.canvas.setAttribute(
+      "aria-label",
+      `Entropy along the text, in bits, over ${records.length} characters`,
+    );
   }
 
   /** Shows what a character might have been. */

@@ -16,7 +16,11 @@ export function linkOf(texts) {
 }
 
 /** The link to a scored passage. */
-export const linkOfPassage = (passage, model) => bounded([["passage", passage], ["model", model]]);
+export const linkOfPassage = (passage, model) =>
+  bounded([
+    ["passage", passage],
+    ["model", model],
+  ]);
 
 function bounded(pairs) {
   const hash = `#${new URLSearchParams(pairs)}`;
@@ -26,12 +30,15 @@ function bounded(pairs) {
 /** { texts }, { passage, model }, or null if the hash says nothing. */
 export function read(hash) {
   const given = new URLSearchParams(hash.slice(1));
-  if (given.has("passage")) return { passage: given.get("passage"), model: given.get("model") ?? "" };
+  if (given.has("passage"))
+    return { passage: given.get("passage"), model: given.get("model") ?? "" };
   if (!given.has("prime")) return null;
   const first = Object.fromEntries(FIELDS.map((field) => [field, given.get(field) ?? ""]));
   const count = Math.min(MOST_TEXTS, Math.max(1, Number(given.get("texts")) || 1));
   const texts = Array.from({ length: count }, (_, place) =>
-    Object.fromEntries(FIELDS.map((field) => [field, given.get(`${place + 1}.${field}`) ?? first[field]])),
+    Object.fromEntries(
+      FIELDS.map((field) => [field, given.get(`${place + 1}.${field}`) ?? first[field]]),
+    ),
   );
   return { texts };
 }

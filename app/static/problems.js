@@ -3,7 +3,8 @@
 /** Takes away what a form said. */
 export function clear(form) {
   for (const place of form.querySelectorAll(".problem")) place.replaceChildren();
-  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of form.querySelectorAll("[aria-invalid]"))
+    field.removeAttribute("aria-invalid");
 }
 
 /**
@@ -13,7 +14,8 @@ export function clear(form) {
 export function show(form, errors) {
   const fields = errors.flatMap(({ field, message }) => {
     const input = form.elements.namedItem(field);
-    const place = input && document.getElementById(input.getAttribute("aria-describedby").split(" ").at(-1));
+    const place =
+      input && document.getElementById(input.getAttribute("aria-describedby").split(" ").at(-1));
     if (!place) return [];
     place.textContent = sentence(message);
     input.setAttribute("aria-invalid", "true");

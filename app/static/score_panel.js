@@ -21,15 +21,27 @@ export class ScorePanel {
     this.explain = explain;
     this.pane = new Pane({
       label: "Scored text",
-      empty: "Nothing is scored yet. Paste a passage, and see which of its characters the model saw coming.",
+      empty:
+        "Nothing is scored yet. Paste a passage, and see which of its characters the model saw coming.",
       onChoose: (place, token) => {
         const { records } = this.pane.view;
-        onFork(records.slice(0, place).map((record) => record.token).join(""), chosen(records[place], token));
+        onFork(
+          records
+            .slice(0, place)
+            .map((record) => record.token)
+            .join(""),
+          chosen(records[place], token),
+        );
       },
     });
     this.pane.coloured = true;
     const column = make("article", "column");
-    column.append(make("h2", "unseen", "Scored text"), this.pane.sheet, this.pane.figure, this.pane.figures);
+    column.append(
+      make("h2", "unseen", "Scored text"),
+      this.pane.sheet,
+      this.pane.figure,
+      this.pane.figures,
+    );
     document.querySelector("#scored").append(column);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -55,14 +67,23 @@ export class ScorePanel {
     status.say("Reading…");
     const text = field.value;
     try {
-      if (!text) throw Object.assign(new Error(), { errors: [{ field: "text", message: "there is nothing to score: paste some text" }] });
-      const options = { signal: controller.signal, onWait: (wait) => wait.seconds && status.wait(wait) };
+      if (!text)
+        throw Object.assign(new Error(), {
+          errors: [{ field: "text", message: "there is nothing to score: paste some text" }],
+        });
+      const options = {
+        signal: controller.signal,
+        onWait: (wait) => wait.seconds && status.wait(wait),
+      };
       const { records, model: used } = await score({ prime: "", text, model }, options);
       this.pane.show("", records);
-      status.say(`${records.length} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`);
+      status.say(
+        `${records.length} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`,
+      );
       this.onScored(text, used.hash);
     } catch (error) {
-      if (!controller.signal.aborted) this.explain(error, form, status, ["Score it with this one", () => this.score()]);
+      if (!controller.signal.aborted)
+        this.explain(error, form, status, ["Score it with this one", () => this.score()]);
     }
   }
 

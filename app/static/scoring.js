@@ -12,7 +12,10 @@ export async function score({ prime, text, model }, options) {
   let used = null;
   for (let start = 0; start < characters.length || start === 0; start += AT_ONCE) {
     const before = prime + characters.slice(0, start).join("");
-    const body = { text: characters.slice(start, start + AT_ONCE).join(""), logprobs: ALTERNATIVES };
+    const body = {
+      text: characters.slice(start, start + AT_ONCE).join(""),
+      logprobs: ALTERNATIVES,
+    };
     if (before) body.prime = before;
     if (used?.hash || model) body.model = used?.hash ?? model;
     const answer = await (await askPatiently("score", body, options)).json();
@@ -29,8 +32,13 @@ export async function complete({ prime, records, model }, options) {
   const end = records.findLastIndex(isBare) + 1;
   const tokens = records.map((record) => record.token);
   const before = prime + tokens.slice(0, first).join("");
-  const scored = await score({ prime: before, text: tokens.slice(first, end).join(""), model }, options);
-  return records.map((record, place) => (isBare(record) ? { ...record, ...scored.records[place - first] } : record));
+  const scored = await score(
+    { prime: before, text: tokens.slice(first, end).join(""), model },
+    options,
+  );
+  return records.map((record, place) =>
+    isBare(record) ? { ...record, ...scored.records[place - first] } : record,
+  );
 }
 
 const isBare = (record) => record.logprob === undefined;

@@ -28,7 +28,8 @@ export function bodyOf(settings) {
 
 function whole(settings, field) {
   const value = number(settings, field);
-  if (!Number.isSafeInteger(value)) throw new Problem(field, `a whole number was expected, got ${settings[field]}`);
+  if (!Number.isSafeInteger(value))
+    throw new Problem(field, `a whole number was expected, got ${settings[field]}`);
   return value;
 }
 
@@ -43,7 +44,10 @@ function number(settings, field) {
 
 function seedOf(settings) {
   if (!/^\d{1,30}$/.test(settings.seed)) {
-    throw new Problem("seed", `a whole number from 0 to 9223372036854775807 was expected, got ${settings.seed}`);
+    throw new Problem(
+      "seed",
+      `a whole number from 0 to 9223372036854775807 was expected, got ${settings.seed}`,
+    );
   }
   return settings.seed;
 }

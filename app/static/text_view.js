@@ -3,7 +3,7 @@
 import { warmth } from "./surprise.js";
 
 const MOST_PER_FRAME = 500;
-const BLOCK = 4000; // characters, after which a paragraph begins a block that is laid out by itself
+const BLOCK = 1000; // characters, after which a paragraph begins a block that is laid out by itself
 
 /**
  * Records are { token } or, with scores, { token, logprob, rank, entropy, top, probability }.
@@ -88,39 +88,31 @@ export class TextView {
   }
 
   #show(end) {
-    const piece = document.createDocumentFragment();
     const last = Math.min(end, this.records.length);
-    let plain = "";
-    const settle = () => {
-      if (plain) piece.append(plain);
-      plain = "";
-      this.block.append(piece);
-    };
+    let pieces = [""]; // plain text and elements in turn, put into the block together
     for (; this.shown < last; this.shown += 1) {
       const record = this.records[this.shown];
-      if (record.logprob === undefined) {
-        plain += record.token;
-      } else {
-        if (plain) piece.append(plain);
-        plain = "";
-        piece.append(this.#character(record));
-      }
       this.inBlock += 1;
-      if (record.token === "\n" && this.inBlock >= BLOCK) {
-        settle();
-        this.#beginBlock();
-      }
+      const ends = record.token === "\n" && this.inBlock >= BLOCK;
+      if (record.logprob === undefined && !ends) pieces[pieces.length - 1] += record.token;
+      else pieces.push(this.#character(record, ends), "");
+      if (!ends) continue;
+      this.block.append(...pieces.filter(Boolean));
+      this.#beginBlock();
+      pieces = [""];
     }
-    settle();
+    this.block.append(...pieces.filter(Boolean));
     if (this.shown === this.records.length) this.waiting.splice(0).forEach((resolve) => resolve());
   }
 
-  #character(record) {
+  #character(record, ends) {
     const element = document.createElement("span");
-    element.className = `c ${warmth(record)}`;
-    if (record.token === "\n") element.classList.add("nl");
-    if (record.chosen) element.classList.add("chosen");
     element.textContent = record.token;
+    element.classList.toggle("end", ends);
+    if (record.logprob === undefined) return element;
+    element.classList.add("c", warmth(record));
+    element.classList.toggle("nl", record.token === "\n");
+    element.classList.toggle("chosen", record.chosen === true);
     this.elements.set(this.shown, element);
     this.places.set(element, this.shown);
     return element;

@@ -2,7 +2,7 @@
 
 import { ofEnd } from "./figures.js";
 import { Pane, make } from "./pane.js";
-import { ALTERNATIVES, chosen, complete } from "./scoring.js";
+import { ALTERNATIVES, chosen, complete, tokensOf } from "./scoring.js";
 import { SAMPLING, bodyOf, inWords } from "./settings.js";
 import { stream } from "./stream.js";
 
@@ -17,17 +17,16 @@ const LABELS = {
 export class Column {
   /**
    * `onFork(column, records)`: the text is to go on from these.
-   * `own`: settings of its own, of a column that is not the first; `onRemove(column)` goes with them.
+   * `own`: settings of its own, null for the first column; `onRemove(column)` goes with them.
    */
-  constructor({ name, own = null, onFork, onRemove }) {
+  constructor({ own, onFork, onRemove }) {
     this.pane = new Pane({
-      label: name ? `Generated text ${name}` : "Generated text",
+      label: "Generated text",
       empty: EMPTY,
       onChoose: (place, token) => onFork(this, this.#forked(place, token)),
     });
     this.made = null; // the settings of the text that is there
     this.#build(own, onRemove);
-    this.name = name;
   }
 
   get records() {
@@ -99,10 +98,10 @@ export class Column {
    *
    * What was there before stays until the server has answered. Options: signal, onWait,
    * onAnswer(headers), onFirst(), scores (whether to ask for them).
-   * Returns the data of the stream's `done`, undefined if that was lost.
+   * Returns the data of the stream's `done`, {} if that was lost.
    */
   async write(settings, kept, options) {
-    const wanted = { ...settings, kept: kept.map((record) => record.token).join("") };
+    const wanted = { ...settings, kept: tokensOf(kept) };
     const body = bodyOf(wanted);
     if (options.scores) body.logprobs = ALTERNATIVES;
     let begun = false;
@@ -124,7 +123,7 @@ export class Column {
     } finally {
       if (begun) this.#finish(kept.length, done);
     }
-    return done;
+    return done ?? {};
   }
 
   #begin(wanted, kept, model) {

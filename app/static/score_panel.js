@@ -1,9 +1,11 @@
 // ScorePanel: a passage that somebody brings, as the model sees it.
 
 import { bitsPerCharacter } from "./figures.js";
+import { explain } from "./explain.js";
 import { Pane, make } from "./pane.js";
 import * as problems from "./problems.js";
-import { chosen, score } from "./scoring.js";
+import { chosen, score, tokensOf } from "./scoring.js";
+import { Problem } from "./settings.js";
 import { StatusLine } from "./status_line.js";
 
 const EXAMPLE =
@@ -16,22 +18,15 @@ const status = new StatusLine("score-");
 
 export class ScorePanel {
   /** `onFork(prime, record)`: a text is to go on from there; `onScored(passage, hash)`. */
-  constructor({ onFork, onScored, explain }) {
+  constructor({ onFork, onScored }) {
     this.onScored = onScored;
-    this.explain = explain;
     this.pane = new Pane({
       label: "Scored text",
       empty:
         "Nothing is scored yet. Paste a passage, and see which of its characters the model saw coming.",
       onChoose: (place, token) => {
         const { records } = this.pane.view;
-        onFork(
-          records
-            .slice(0, place)
-            .map((record) => record.token)
-            .join(""),
-          chosen(records[place], token),
-        );
+        onFork(tokensOf(records.slice(0, place)), chosen(records[place], token));
       },
     });
     this.pane.coloured = true;
@@ -61,32 +56,27 @@ export class ScorePanel {
 
   async score(model = "") {
     this.cancel();
-    const controller = new AbortController();
-    this.controller = controller;
+    const { signal } = (this.controller = new AbortController());
     problems.clear(form);
-    status.say("Reading…");
-    const text = field.value;
     try {
-      if (!text)
-        throw Object.assign(new Error(), {
-          errors: [{ field: "text", message: "there is nothing to score: paste some text" }],
-        });
-      const options = {
-        signal: controller.signal,
-        onWait: (wait) => wait.seconds && status.wait(wait),
-      };
-      const { records, model: used } = await score({ prime: "", text, model }, options);
-      this.pane.show("", records);
-      status.say(
-        `${records.length} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`,
-      );
-      this.onScored(text, used.hash);
+      await this.#score(field.value, model, signal);
     } catch (error) {
-      if (!controller.signal.aborted)
-        this.explain(error, form, status, ["Score it with this one", () => this.score()]);
+      const retry = ["Score it with this one", () => this.score()];
+      if (!signal.aborted) explain(error, [form], status, retry);
     }
   }
 
+  async #score(text, model, signal) {
+    if (!text) throw new Problem("text", "there is nothing to score: paste some text");
+    status.say("Reading…");
+    const options = { signal, onWait: (wait) => status.wait(wait) };
+    const { records, model: used } = await score({ prime: "", text, model }, options);
+    this.pane.show("", records);
+    status.say(`${records.length} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`);
+    this.onScored(text, used.hash);
+  }
+
+  /** Ends what is being scored. */
   cancel() {
     this.controller?.abort();
     status.say("Ready.");

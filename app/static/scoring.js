@@ -30,12 +30,9 @@ export async function complete({ prime, records, model }, options) {
   const first = records.findIndex(isBare);
   if (first < 0) return null;
   const end = records.findLastIndex(isBare) + 1;
-  const tokens = records.map((record) => record.token);
-  const before = prime + tokens.slice(0, first).join("");
-  const scored = await score(
-    { prime: before, text: tokens.slice(first, end).join(""), model },
-    options,
-  );
+  const before = prime + tokensOf(records.slice(0, first));
+  const text = tokensOf(records.slice(first, end));
+  const scored = await score({ prime: before, text, model }, options);
   return records.map((record, place) =>
     isBare(record) ? { ...record, ...scored.records[place - first] } : record,
   );
@@ -43,9 +40,18 @@ export async function complete({ prime, records, model }, options) {
 
 const isBare = (record) => record.logprob === undefined;
 
+/** The characters of records, as a text. */
+export const tokensOf = (records) => records.map((record) => record.token).join("");
+
 /** The record of another character at a record's place. */
 export function chosen(record, token) {
   const rank = record.top.findIndex(([other]) => other === token);
-  const { probability, ...rest } = record;
-  return { ...rest, token, logprob: record.top[rank][1], rank: rank + 1, chosen: true };
+  return {
+    ...record,
+    probability: undefined,
+    token,
+    logprob: record.top[rank][1],
+    rank: rank + 1,
+    chosen: true,
+  };
 }

@@ -56,10 +56,6 @@ export class TextView {
     this.onGrow();
   }
 
-  content() {
-    return this.records.map((record) => record.token).join("");
-  }
-
   /** The place of the character that an element shows, or undefined. */
   placeOf(element) {
     return this.places.get(element);

@@ -374,6 +374,7 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         press(page, "Generate")
         page.get_by_text("characters that the model's vocabulary lacks").wait_for()
         press(page, "Leave these characters out")
+        page.locator("#status").get_by_text("Ready.").wait_for()
         assert page.get_by_label("Prime").input_value() == "ab"
         assert page.locator("[aria-invalid]").count() == 0
         assert generate(page, length=10)
@@ -415,7 +416,7 @@ def occupied(server: RunningServer, others: int) -> Iterator[None]:
                 pass
 
     readers = []
-    for length in [20_000] + [1] * others:
+    for length in [12_000] + [1] * others:
         begun = threading.Event()
         readers.append(threading.Thread(target=read, args=(length, begun)))
         readers[-1].start()

@@ -28,7 +28,7 @@ function show(info) {
   const list = document.createElement("dl");
   list.append(...entries(info).map(([name, value]) => entry(name, value)));
   const characters = entry(
-    `Its ${info.vocabulary.length} characters`,
+    `Vocabulary, ${info.vocabulary.length}`,
     info.vocabulary.filter((c) => c.trim()).join(""),
   );
   characters.classList.add("all");
@@ -47,14 +47,11 @@ function entries(info) {
     loss === null
       ? null
       : ["Validation", `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits a character`],
-    training.training_characters && [
-      "Trained on",
-      `${count(training.training_characters)} characters`,
-    ],
+    training.training_characters && ["Characters trained on", count(training.training_characters)],
     training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
     ["Runs on", `${info.device}, ${info.precision}`],
     ["Takes", `${limits.streams} texts together, ${limits.queue} in the queue`],
-    ["At most", `${count(limits.length)} characters a text`],
+    ["Longest text", count(limits.length)],
     ["charstream", info.version],
   ].filter(Boolean);
 }

@@ -34,16 +34,16 @@ export class Writer {
     clearProblems(this.columns.all);
     alternatives.hide();
     this.status.say(FIRST);
-    let isNew = true;
+    const batch = { isAnswered: false, hasFailed: false };
     const answered = () => {
-      if (isNew) this.events.link(this.#link(plans), how);
-      isNew = false;
+      if (!batch.isAnswered) this.events.link(this.#link(plans), how);
+      batch.isAnswered = true;
     };
-    const results = await Promise.all(plans.map((plan) => this.#run(plan, answered)));
+    const results = await Promise.all(plans.map((plan) => this.#run(plan, batch, answered)));
     if (this.isRunning || results.includes("replaced")) return;
     if (results.every((result) => typeof result === "object"))
       this.status.say(this.#summary(results));
-    if (!isNew) this.events.link(this.#link(), "replace");
+    if (batch.isAnswered) this.events.link(this.#link(), "replace");
     this.complete();
   }
 
@@ -75,16 +75,17 @@ export class Writer {
   }
 
   /** Writes one text; its result is the end's data, or "stopped", "replaced" or "failed". */
-  async #run([column, wanted, kept], answered) {
+  async #run([column, wanted, kept], batch, answered) {
     const controller = new AbortController();
     this.runs.set(column, controller);
     this.events.change();
     try {
-      return await column.write(wanted, kept, this.#options(controller.signal, answered));
+      return await column.write(wanted, kept, this.#options(controller.signal, batch, answered));
     } catch (error) {
       if (controller.signal.aborted) {
         return this.runs.get(column) === controller ? "stopped" : "replaced";
       }
+      batch.hasFailed = true;
       const anyModel = { ...wanted, model: "" };
       const retry = ["Write it with this one", () => this.begin([[column, anyModel, kept]])];
       explain(error, column.inputs.length ? [column.form, form] : [form], this.status, retry);
@@ -95,8 +96,9 @@ export class Writer {
     }
   }
 
-  #options(signal, answered) {
+  #options(signal, batch, answered) {
     let isFirst = true;
+    const say = (words) => batch.hasFailed || this.status.say(words); // what failed stays said
     return {
       signal,
       scores: this.columns.isColoured,
@@ -108,10 +110,10 @@ export class Writer {
         answered();
         this.events.change();
         const ahead = Number(headers.get("Charstream-Queue"));
-        this.status.say(ahead ? `In the queue, ${ahead} ahead…` : FIRST);
+        say(ahead ? `In the queue, ${ahead} ahead…` : FIRST);
       },
       onFirst: () => {
-        if (isFirst) this.status.say("Writing…");
+        if (isFirst) say("Writing…");
         isFirst = false;
       },
     };

@@ -383,6 +383,8 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         second.get_by_label("Temperature").fill("-1")
         press(page, "Generate")
         second.get_by_text("greater than or equal to 0").wait_for()
+        page.locator("#stop[disabled]").wait_for()
+        assert page.locator("#status").inner_text() == "Not done: see Temperature."
 
 
 def test_a_stream_that_broke_goes_on_when_the_server_is_back(

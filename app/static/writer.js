@@ -35,8 +35,8 @@ export class Writer {
     alternatives.hide();
     this.status.say(FIRST);
     const batch = { isAnswered: false, hasFailed: false };
-    const answered = () => {
-      if (!batch.isAnswered) this.events.link(this.#link(plans), how);
+    const answered = (model) => {
+      if (!batch.isAnswered) this.events.link(this.#link(plans, model), how);
       batch.isAnswered = true;
     };
     const results = await Promise.all(plans.map((plan) => this.#run(plan, batch, answered)));
@@ -107,7 +107,7 @@ export class Writer {
         this.status.wait(wait);
       },
       onAnswer: (headers) => {
-        answered();
+        answered(headers.get("Charstream-Model"));
         this.events.change();
         const ahead = Number(headers.get("Charstream-Queue"));
         say(ahead ? `In the queue, ${ahead} ahead…` : FIRST);
@@ -129,12 +129,12 @@ export class Writer {
   }
 
   /** The link to the texts that are there, or are planned in their place. */
-  #link(plans = []) {
+  #link(plans = [], model = "") {
     const planned = new Map(
-      plans.map(([column, wanted, kept]) => [column, { ...wanted, kept: tokensOf(kept) }]),
+      plans.map(([column, wanted, kept]) => [column, { ...wanted, model, kept: tokensOf(kept) }]),
     );
     const texts = this.columns.all.map((column) => planned.get(column) ?? column.made);
-    const known = texts.filter(Boolean).map((text) => ({ kept: "", model: "", ...text }));
+    const known = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));
     return known.length ? linkOf(known) : "";
   }
 }

@@ -6,6 +6,8 @@ import { Chart } from "./chart.js";
 import { fill, ofText } from "./figures.js";
 import { TextView } from "./text_view.js";
 
+const PACE = 120; // milliseconds between two looks at the chart and the figures of a growing text
+
 let panes = 0;
 
 export class Pane {
@@ -15,7 +17,7 @@ export class Pane {
     this.onChoose = onChoose;
     this.#build(label, empty, `sheet-hint-${panes}`);
     this.chart = new Chart(this.canvas);
-    this.view = new TextView(this.sheet, this.text, () => this.refresh());
+    this.view = new TextView(this.sheet, this.text, () => this.#grow());
     this.end = [];
     this.#listen();
     this.refresh();
@@ -59,6 +61,7 @@ export class Pane {
     this.prime.textContent = prime;
     this.end = [];
     this.view.set(records);
+    this.refresh();
   }
 
   clear() {
@@ -71,7 +74,12 @@ export class Pane {
     this.refresh();
   }
 
+  #grow() {
+    if (performance.now() - this.refreshed > PACE) this.refresh();
+  }
+
   refresh() {
+    this.refreshed = performance.now();
     const { records } = this.view;
     this.empty.hidden = records.length > 0 || this.prime.textContent !== "";
     this.figure.hidden =

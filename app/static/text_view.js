@@ -2,8 +2,8 @@
 
 import { warmth } from "./surprise.js";
 
-const MOST_PER_FRAME = 500;
-const BLOCK = 1000; // characters, after which a paragraph begins a block that is laid out by itself
+const MOST_PER_FRAME = 250;
+const BLOCK = 400; // characters, after which a line begins a block that is laid out by itself
 
 /**
  * Records are { token } or, with scores, { token, logprob, rank, entropy, top, probability }.

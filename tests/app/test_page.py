@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Locator, Page, Route
 
 from tests.browser import browser_path, running_browser
+from tests.conftest import SHIPPED
 from tests.server import RunningServer, free_port, running_server
 
 pytestmark = [
@@ -34,9 +35,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def narrow(tiny_path: Path) -> Iterator[RunningServer]:
-    """A server with one slot, a short queue and room for long texts."""
-    with running_server(tiny_path, max_streams="1", max_queue="2") as running:
+def narrow() -> Iterator[RunningServer]:
+    """A server with one slot, a short queue and a model that takes its time."""
+    with running_server(SHIPPED, max_streams="1", max_queue="2") as running:
         yield running
 
 
@@ -387,11 +388,9 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         assert page.locator("#status").inner_text() == "Not done: see Temperature."
 
 
-def test_a_stream_that_broke_goes_on_when_the_server_is_back(
-    browser: Browser, tiny_path: Path
-) -> None:
+def test_a_stream_that_broke_goes_on_when_the_server_is_back(browser: Browser) -> None:
     port = str(free_port())
-    with running_server(tiny_path, port=port) as first, opened(browser, first.url, True) as page:
+    with running_server(SHIPPED, port=port) as first, opened(browser, first.url, True) as page:
         page.get_by_role("switch", name="Show surprise").uncheck()
         fill(page, prime="abc", length=20_000, seed=9)
         press(page, "Generate")
@@ -401,7 +400,7 @@ def test_a_stream_that_broke_goes_on_when_the_server_is_back(
         page.get_by_text("Connection lost").wait_for()
         page.get_by_text("Next try in").wait_for()
         assert 10 < len(text_of(page)) < 20_000
-        with running_server(tiny_path, port=port) as second:
+        with running_server(SHIPPED, port=port) as second:
             page.get_by_text("20000 characters").wait_for(timeout=60_000)
             assert text_of(page) == answer(second, prime="abc", length=20_000, seed=9)
 
@@ -418,7 +417,7 @@ def occupied(server: RunningServer, others: int) -> Iterator[None]:
                 pass
 
     readers = []
-    for length in [12_000] + [1] * others:
+    for length in [15_000] + [1] * others:
         begun = threading.Event()
         readers.append(threading.Thread(target=read, args=(length, begun)))
         readers[-1].start()

@@ -12,6 +12,7 @@ export class Refusal extends Error {
 }
 
 const SLOWEST = 10; // seconds between tries to reach a server that is gone
+const FULL = [429, 503]; // statuses that say when to come again
 const KEY = "charstream-key";
 
 let keyInUse = stored();
@@ -89,7 +90,7 @@ export async function askPatiently(path, body, options) {
       return await ask(path, body, options);
     } catch (error) {
       if (options.signal.aborted) throw error;
-      if (error instanceof Refusal && error.status !== 503) throw error;
+      if (error instanceof Refusal && !FULL.includes(error.status)) throw error;
       const reason = error instanceof Refusal ? error : null;
       const seconds = reason?.retryAfter ?? Math.min(SLOWEST, 2 ** tries);
       await countDown(seconds, reason, options);

@@ -35,7 +35,6 @@ from app.schemas import (
 )
 from app.service import Service
 
-
 public = APIRouter()
 protected = APIRouter(responses=api_document.errors(401, 429, 500))
 

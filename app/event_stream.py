@@ -26,6 +26,7 @@ logger = logging.getLogger("charstream")
 PING_SECONDS = 15.0  # a silent stream says that it is alive, for proxies' sake
 
 MODEL_HEADER = "Charstream-Model"  # the hash, for a client to name when it goes on
+QUEUE_HEADER = "Charstream-Queue"  # how many were waiting for a slot when this one came
 
 _EVENT_ID = re.compile(r"(0|[1-9a-f][0-9a-f]{0,15})-([1-9][0-9]{0,17})")
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

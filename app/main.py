@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.staticfiles import StaticFiles
 
 from app import __version__, errors, openai_routes, operator_routes, routes
 from app.access import Access
 from app.body_limit import BodyLimit
-from app.event_stream import MODEL_HEADER
+from app.event_stream import MODEL_HEADER, QUEUE_HEADER
 from app.exchange import REQUEST_ID, Exchanges
 from app.metrics import Metrics
+from app.page import STATIC, PageFiles
 from app.reloader import Reloader
 from app.settings import Settings
 
@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (routes.protected, openai_routes.router):
         app.include_router(router, dependencies=[Depends(access.check)])
     app.include_router(operator_routes.operator, dependencies=[Depends(access.check_operator)])
-    app.mount("/static", StaticFiles(directory=routes.STATIC), name="static")
+    app.mount("/static", PageFiles(directory=STATIC), name="static")
     app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
     if settings.cors_origins:
         app.add_middleware(
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["Retry-After", REQUEST_ID, MODEL_HEADER],
+            expose_headers=["Retry-After", REQUEST_ID, MODEL_HEADER, QUEUE_HEADER],
         )
     app.add_middleware(Exchanges, metrics=metrics)
     return app

@@ -16,7 +16,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
 
 from app.main import create_app
-from app.service import Service
+from app.reloader import Reloader
 from app.settings import PREFIX, Settings
 
 _AFTER_DRAIN_SECONDS = 2  # for the last frames to leave
@@ -54,17 +54,20 @@ class _Replica:
 
     async def record_autoscaling_stats(self) -> dict[str, int]:
         """What `StreamsPolicy` scales on."""
-        engine = self._service.engine
-        return {"active": engine.active, "waiting": engine.waiting}
+        engines = self._reloader.engines
+        return {
+            "active": sum(engine.active for engine in engines),
+            "waiting": sum(engine.waiting for engine in engines),
+        }
 
     async def check_health(self) -> None:
         """Raises EngineError when only a restart helps."""
-        self._service.engine.check_alive()
+        self._reloader.service.engine.check_alive()
 
     @property
-    def _service(self) -> Service:
-        service: Service = self.app.state.service
-        return service
+    def _reloader(self) -> Reloader:
+        reloader: Reloader = self.app.state.reloader
+        return reloader
 
 
 def application(replicas: Replicas) -> serve.Application:
@@ -77,10 +80,12 @@ def application(replicas: Replicas) -> serve.Application:
     variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     # Replicas start in a folder of Ray's.
     variables[f"{PREFIX}CHECKPOINT"] = str(settings.checkpoint.resolve())
+    threads = settings.threads or 1  # more than that is more replicas' matter
+    variables[f"{PREFIX}THREADS"] = str(threads)
     deployment = serve.deployment(
         name="charstream",
         ray_actor_options={
-            "num_cpus": settings.threads,
+            "num_cpus": threads,
             "num_gpus": 1 if settings.device.startswith("cuda") else 0,
             "runtime_env": {"env_vars": variables},
         },

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from app import api_document
 from app.disconnect import nobody_there, unless_gone
 from app.engine import Generation
 from app.errors import InvalidFieldError, validation_response
-from app.event_stream import PING_SECONDS, EventStreamResponse, Position, event_stream
+from app.event_stream import (
+    PING_SECONDS,
+    QUEUE_HEADER,
+    EventStreamResponse,
+    Position,
+    event_stream,
+)
+from app.page import page_response
 from app.reloader import Reloader
 from app.schemas import (
     Done,
@@ -29,8 +35,6 @@ from app.schemas import (
     Token,
 )
 from app.service import Service
-
-STATIC = Path(__file__).parent / "static"
 
 public = APIRouter()
 protected = APIRouter(responses=api_document.errors(401, 429, 500))
@@ -152,9 +156,9 @@ async def info(service: ServiceDependency) -> Info:
 
 @public.head("/", include_in_schema=False)
 @public.get("/", include_in_schema=False)
-async def page() -> FileResponse:
-    """The page that streams into the browser."""
-    return FileResponse(STATIC / "index.html")
+async def page() -> Response:
+    """The playground."""
+    return page_response()
 
 
 @public.head("/health/live", include_in_schema=False)
@@ -203,6 +207,7 @@ async def _stream(
     job = service.job(wanted, resumed)
     if resumed is not None and resumed.characters >= wanted.length:
         return Response(status_code=204)
+    ahead = service.engine.waiting
     generation = service.submit(job)
     ids: list[int] | None = []
     sent, skip = resumed.characters if resumed else 0, 0
@@ -221,7 +226,9 @@ async def _stream(
     frames = event_stream(
         generation, service.frames, ids or [], sent, skip, service.describe, service.scored
     )
-    return EventStreamResponse([generation], frames, service.model.hash)
+    response = EventStreamResponse([generation], frames, service.model.hash)
+    response.headers[QUEUE_HEADER] = str(ahead)
+    return response
 
 
 def _position(last_event_id: str | None) -> Position | None:

@@ -1,0 +1,153 @@
+// Alternatives: what a character might have been, in a small panel beside it.
+
+import { bits, glyph, percent, spoken, surprise } from "./surprise.js";
+
+const panel = document.querySelector("#alternatives");
+const announcer = document.querySelector("#announcer");
+const GAP = 2; // pixels from the character to the panel, small enough for a pointer to cross
+const PATIENCE = 250; // milliseconds that a pointer may be outside of both
+
+let leave = 0;
+let back = null; // where the focus goes when the panel is closed by key
+let onHide = () => {};
+let anchor = null; // the character
+
+/** Whether the panel is open. */
+export const isOpen = () => !panel.hidden;
+
+/**
+ * Shows a record's alternatives beside an element.
+ * Options: choose(token), sheet (what had the focus), announce (say it), hidden() when it closes.
+ */
+export function show(element, record, { choose, sheet, announce, hidden }) {
+  clearTimeout(leave);
+  if (onHide !== hidden) onHide();
+  onHide = hidden;
+  back = sheet;
+  panel.replaceChildren(heading(record), list(record, choose));
+  panel.hidden = false;
+  anchor = element;
+  place();
+  if (announce) announcer.textContent = sentence(record);
+}
+
+export function hide() {
+  clearTimeout(leave);
+  if (panel.hidden) return;
+  const hadFocus = panel.contains(document.activeElement);
+  panel.hidden = true;
+  onHide();
+  onHide = () => {};
+  if (hadFocus) back?.focus({ preventScroll: true });
+}
+
+/** Hides it soon, unless the pointer gets there first. */
+export function hideSoon() {
+  clearTimeout(leave);
+  leave = setTimeout(hide, PATIENCE);
+}
+
+/** Goes in, by keyboard. */
+export function enter() {
+  panel.querySelector("button")?.focus();
+}
+
+function heading(record) {
+  const title = document.createElement("p");
+  title.className = "title";
+  const name = document.createElement("strong");
+  name.textContent = glyph(record.token);
+  const share = document.createElement("b");
+  share.textContent = percent(Math.exp(record.logprob));
+  title.append(name, share);
+  const said = document.createElement("p");
+  said.className = "said";
+  said.append(...lines(record).flatMap((line) => [line, document.createElement("br")]));
+  const both = document.createDocumentFragment();
+  both.append(title, said);
+  return both;
+}
+
+function lines(record) {
+  const first = `${ordinal(record.rank)} likeliest; ${surprise(record).toFixed(1)} bits of surprise`;
+  const open = `Before it, ${bits(record.entropy).toFixed(1)} bits were open`;
+  if (record.chosen) return [first, open, "You chose it"];
+  if (record.probability === undefined) return [first, open];
+  return [first, open, `Drawn at ${percent(record.probability)} with these settings`];
+}
+
+function list(record, choose) {
+  const list = document.createElement("ul");
+  for (const [token, logprob] of record.top) {
+    const item = document.createElement("li");
+    item.append(alternative(token, Math.exp(logprob), token === record.token, choose));
+    list.append(item);
+  }
+  return list;
+}
+
+function alternative(token, share, taken, choose) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.classList.toggle("taken", taken);
+  button.setAttribute(
+    "aria-label",
+    `${spoken(token)}, ${percent(share)}${taken ? ", as it is" : ""}: go on from here`,
+  );
+  button.title = "Go on from here";
+  const name = document.createElement("span");
+  name.className = "glyph";
+  name.textContent = glyph(token);
+  const bar = document.createElement("span");
+  bar.className = "share";
+  const filled = document.createElement("i");
+  filled.style.width = `${share * 100}%`;
+  bar.append(filled);
+  const figure = document.createElement("span");
+  figure.className = "figure";
+  figure.textContent = percent(share);
+  button.append(name, bar, figure);
+  button.addEventListener("click", () => {
+    hide();
+    choose(token);
+  });
+  return button;
+}
+
+function sentence(record) {
+  const others = record.top.filter(([token]) => token !== record.token).slice(0, 3);
+  const named = others.map(([token, logprob]) => `${spoken(token)} ${percent(Math.exp(logprob))}`);
+  return `${spoken(record.token)}, ${percent(Math.exp(record.logprob))}. Or: ${named.join(", ")}.`;
+}
+
+function ordinal(rank) {
+  if (rank === 1) return "The";
+  const tail =
+    rank % 100 > 10 && rank % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][rank % 10] ?? "th");
+  return `${rank}${tail}`;
+}
+
+function place() {
+  const { left, top, bottom, width } = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
+  const { offsetWidth, offsetHeight } = panel;
+  const room = document.documentElement.clientWidth - offsetWidth - 8;
+  const below = bottom + GAP + offsetHeight <= window.innerHeight;
+  panel.style.left = `${Math.max(8, Math.min(room, left + width / 2 - offsetWidth / 2))}px`;
+  panel.style.top = `${below ? bottom + GAP : Math.max(8, top - GAP - offsetHeight)}px`;
+}
+
+panel.addEventListener("pointerenter", () => clearTimeout(leave));
+panel.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hideSoon());
+panel.addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const buttons = [...panel.querySelectorAll("button")];
+  const next = buttons.indexOf(document.activeElement) + step;
+  buttons[(next + buttons.length) % buttons.length].focus();
+});
+document.addEventListener("pointerdown", (event) => {
+  if (!panel.contains(event.target) && !event.target.closest?.(".c")) hide();
+});
+window.addEventListener("resize", hide);
+document.addEventListener("scroll", () => isOpen() && place(), { capture: true, passive: true });

@@ -1,0 +1,53 @@
+// Explain: errors in words, beside the fields that caused them and in a status line.
+
+import { form } from "./form.js";
+import { readCard } from "./model_card.js";
+import * as problems from "./problems.js";
+
+/**
+ * Says what went wrong, in the first of the forms that has the fields.
+ * `retry` is the remedy where another model is loaded: [name, function].
+ */
+export function explain(error, forms, line, retry) {
+  const labels = forms.reduce(
+    (found, each) => (found.length ? found : problems.show(each, error.errors ?? [])),
+    [],
+  );
+  if (error.status === 401) {
+    line.say("This server wants a key.", { isError: true });
+  } else if (error.code === "other_model") {
+    readCard({ quietly: true });
+    const words =
+      "This was made with another model than the one here, which would write otherwise.";
+    line.say(words, { isError: true, remedy: retry });
+  } else if (labels.length) {
+    line.say(`Not done: see ${labels.join(" and ")}.`, {
+      isError: true,
+      remedy: cure(error, line),
+    });
+  } else {
+    line.say(error.message || "Something went wrong.", { isError: true });
+  }
+}
+
+/** Leaves out what the model does not know; null where that is not what is wrong. */
+function cure(error, line) {
+  if (error.code !== "unknown_character") return null;
+  return [
+    "Leave these characters out",
+    async () => {
+      const info = await readCard({ quietly: true });
+      if (!info) return;
+      const known = new Set(info.vocabulary);
+      const name = error.errors[0].field === "text" ? "#passage" : "#prime";
+      const field = document.querySelector(name);
+      field.value = [...field.value].filter((character) => known.has(character)).join("");
+      field.focus();
+      problems.clear(field.form);
+      line.say("Ready.");
+    },
+  ];
+}
+
+export const clearProblems = (columns) =>
+  [form, ...columns.map((column) => column.form)].forEach(problems.clear);

@@ -1,0 +1,84 @@
+// ScorePanel: a passage that somebody brings, as the model sees it.
+
+import { bitsPerCharacter } from "./figures.js";
+import { explain } from "./explain.js";
+import { Pane, make } from "./pane.js";
+import * as problems from "./problems.js";
+import { chosen, score, tokensOf } from "./scoring.js";
+import { Problem } from "./settings.js";
+import { StatusLine } from "./status_line.js";
+
+const EXAMPLE =
+  "Happy families are all alike; every unhappy family is unhappy in its own way.\n\n" +
+  "The dragon closed his laptop and went for a walk.";
+
+const form = document.querySelector("#score-controls");
+const field = document.querySelector("#passage");
+const status = new StatusLine("score-");
+
+export class ScorePanel {
+  /** `onFork(prime, record)`: a text is to go on from there; `onScored(passage, hash)`. */
+  constructor({ onFork, onScored }) {
+    this.onScored = onScored;
+    this.pane = new Pane({
+      label: "Scored text",
+      empty:
+        "Nothing is scored yet. Paste a passage, and see which of its characters the model saw coming.",
+      onChoose: (place, token) => {
+        const { records } = this.pane.view;
+        onFork(tokensOf(records.slice(0, place)), chosen(records[place], token));
+      },
+    });
+    this.pane.coloured = true;
+    const column = make("article", "column");
+    column.append(
+      make("h2", "unseen", "Scored text"),
+      this.pane.sheet,
+      this.pane.figure,
+      this.pane.figures,
+    );
+    document.querySelector("#scored").append(column);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.score();
+    });
+    document.querySelector("#example").addEventListener("click", () => {
+      field.value = EXAMPLE;
+      this.score();
+    });
+  }
+
+  /** Fills in a passage and scores it, by the model with a hash if one is given. */
+  open(passage, model) {
+    field.value = passage;
+    return this.score(model);
+  }
+
+  async score(model = "") {
+    this.cancel();
+    const { signal } = (this.controller = new AbortController());
+    problems.clear(form);
+    try {
+      await this.#score(field.value, model, signal);
+    } catch (error) {
+      const retry = ["Score it with this one", () => this.score()];
+      if (!signal.aborted) explain(error, [form], status, retry);
+    }
+  }
+
+  async #score(text, model, signal) {
+    if (!text) throw new Problem("text", "there is nothing to score: paste some text");
+    status.say("Reading…");
+    const options = { signal, onWait: (wait) => status.wait(wait) };
+    const { records, model: used } = await score({ prime: "", text, model }, options);
+    this.pane.show("", records);
+    status.say(`${records.length} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`);
+    this.onScored(text, used.hash);
+  }
+
+  /** Ends what is being scored. */
+  cancel() {
+    this.controller?.abort();
+    status.say("Ready.");
+  }
+}

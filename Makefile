@@ -20,8 +20,9 @@ setup: .venv/ready
 serve: setup
 	$(PY) -m app
 
+# Two at a time, each with one thread of torch's: its threads spin while they wait, beside others.
 test: setup
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
 check: setup audit
 	.venv/bin/ruff check .

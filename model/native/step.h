@@ -20,11 +20,11 @@
 namespace {
 
 // 2^x, to 1e-7 of itself: 2^n times a polynomial in the rest, |rest| <= 1/2 (Cody and Waite 1980;
-// these coefficients make the largest relative error least, Remez 1934). x is held to [-126, 62]:
-// the product of two powers stays finite, and a sigmoid's ends are 0 and 1 to float32.
+// these coefficients make the largest relative error least, Remez 1934). x is held to [-126, 40]:
+// the product of three powers stays finite, and a sigmoid's ends are 0 and 1 to 1e-12.
 inline Floats power_of_two(Floats x) {
   x = x < -126.0f ? Floats{} - 126.0f : x;
-  x = x > 62.0f ? Floats{} + 62.0f : x;
+  x = x > 40.0f ? Floats{} + 40.0f : x;
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
   const Floats shifted = x + magic;
   const Floats rest = x - (shifted - magic);
@@ -113,37 +113,54 @@ template <int B>
   multiply<B>(sums, weights, own, groups);
 }
 
-// 16 units of a layer for B streams: their gates, and what these make of cell and hidden value.
+// 16 units of a layer for one stream: their gates, and what these make of cell and hidden values.
 // A gate comes as -log2(e) times its value, the candidate as twice that: 1 / (1 + 2^x) is then a
 // sigmoid, and (1 - 2^x) / (1 + 2^x) a hyperbolic tangent.
+[[gnu::noinline]] void update(const Product& product, std::size_t place, const float* biases,
+                              const Ints (&sums)[kTile], float* cell, uint8_t* shown) {
+  Floats gates[kTile];
+#pragma GCC unroll 4
+  for (int t = 0; t < kTile; ++t)
+    gates[t] = power_of_two(outputs(sums[t], product, place + t * kLanes, biases));
+  const auto [write, keep, candidate, show] = gates;
+  // cell / (1 + keep) + (1 - candidate) / ((1 + write) (1 + candidate)), with one division.
+  const Floats kept = 1.0f + keep, written = (1.0f + write) * (1.0f + candidate);
+  const Floats now = (load(cell) * written + (1.0f - candidate) * kept) / (kept * written);
+  store(cell, now);
+  const Floats squashed = power_of_two(now * -2.8853901f);
+  const Floats hidden = (1.0f - squashed) / ((1.0f + show) * (1.0f + squashed));
+  // The low byte of a float near 1.5 * 2^23 is the whole number that was added to it.
+  const Bytes codes = __builtin_convertvector(Ints(hidden * 127.0f + 12582912.0f) + 128, Bytes);
+  __builtin_memcpy(shown, &codes, sizeof codes);
+}
+
+// 16 units of a layer for B streams.
 template <int B>
 inline void step_units(const Task& task, int layer, int tile, int first, int bank,
                        const int64_t* ids) {
   const Network& network = task.network;
   const Product& product = network.layers[layer];
   const std::size_t width = network.width, bank_size = width * network.depth;
+  const std::size_t unit = tile * kLanes, place = std::size_t(tile) * kOutputs;
+  const float* biases[B];
+  float* cell[B];
+  for (int b = 0; b < B; ++b) {
+    const std::size_t stream = first + b;
+    biases[b] = layer ? product.biases : table_row(network, ids[stream]);
+    cell[b] = task.batch.cell + (stream * network.depth + layer) * width + unit;
+    // No pattern that a processor sees; the products give it the time.
+    __builtin_prefetch(cell[b], 1);
+    for (int t = 0; t < kTile; ++t) __builtin_prefetch(biases[b] + place + t * kLanes);
+  }
   Ints sums[kTile][B] = {};
   sum_units<B>(task, layer, tile, first, bank, sums);
 #pragma GCC unroll 8
   for (int b = 0; b < B; ++b) {
-    const std::size_t stream = first + b, place = std::size_t(tile) * kOutputs;
-    const float* biases = layer ? product.biases : table_row(network, ids[stream]);
-    Floats gates[kTile];
-#pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t)
-      gates[t] = power_of_two(outputs(sums[t][b], product, place + t * kLanes, biases));
-    const auto [write, keep, candidate, show] = gates;
-    float* cell = task.batch.cell + (stream * network.depth + layer) * width + tile * kLanes;
-    const Floats kept = load(cell) / (1.0f + keep);
-    const Floats now = kept + (1.0f - candidate) / ((1.0f + write) * (1.0f + candidate));
-    store(cell, now);
-    const Floats squashed = power_of_two(now * -2.8853901f);
-    const Floats hidden = (1.0f - squashed) / ((1.0f + show) * (1.0f + squashed));
-    // The low byte of a float near 1.5 * 2^23 is the whole number that was added to it.
-    const Bytes codes = __builtin_convertvector(Ints(hidden * 127.0f + 12582912.0f) + 128, Bytes);
-    uint8_t* banks = task.batch.hidden + stream * 2 * bank_size;
-    __builtin_memcpy(banks + (1 - bank) * bank_size + layer * width + tile * kLanes, &codes,
-                     sizeof codes);
+    const std::size_t stream = first + b;
+    uint8_t* shown =
+        task.batch.hidden + (stream * 2 + 1 - bank) * bank_size + layer * width + unit;
+    const Ints own[kTile] = {sums[0][b], sums[1][b], sums[2][b], sums[3][b]};
+    update(product, place, biases[b], own, cell[b], shown);
   }
 }
 

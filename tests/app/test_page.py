@@ -271,6 +271,21 @@ def test_without_colours_nothing_is_scored_until_they_are_wanted(page: Page) -> 
     assert page.locator("#columns canvas").is_visible()
 
 
+def test_scores_that_come_late_bring_no_former_text_back(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/score", lambda route: held.append(route))
+    switch = page.get_by_role("switch", name="Show surprise")
+    switch.uncheck()
+    generate(page, length=50, seed=2)
+    with page.expect_request("**/score"):
+        switch.check()
+    text = generate(page, length=60, seed=3)
+    with page.expect_response("**/score"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert text_of(page) == text
+
+
 def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServer) -> None:
     fill(page, length=60)
     press(page, "Compare")

@@ -298,6 +298,18 @@ def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServe
     assert texts == [answer(server, prime="abc", length=60, seed=seed, **kind) for kind in kinds]
 
 
+def test_a_compared_text_that_is_forked_tells_its_own_seed(page: Page) -> None:
+    fill(page, length=60)
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    page.locator(".column").nth(1).locator(".c").nth(9).click()
+    page.locator("#alternatives button").first.click()
+    page.locator("#status").get_by_text("60 characters").wait_for()
+    seed = page.locator("#status").inner_text().split()[-1].rstrip(".")
+    assert f"2.seed={seed}" in page.evaluate("location.hash")
+
+
 def test_a_passage_is_scored_and_gone_on_with(page: Page, server: RunningServer) -> None:
     page.get_by_role("tab", name="Score").click()
     passage = "a cab (feed) bad\ncafe"

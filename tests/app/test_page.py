@@ -320,6 +320,8 @@ def test_a_passage_is_scored_and_gone_on_with(page: Page, server: RunningServer)
         expected = client.post("/score", json={"text": passage}).json()["bits_per_character"]
     page.locator("#scored").get_by_text(f"{expected:.2f}").wait_for()
     assert content(page.locator("#scored .text")) == passage
+    page.keyboard.press("Escape")
+    page.get_by_text(f"{len(passage)} characters, ").wait_for()
     assert page.evaluate("location.hash").startswith("#passage=a+cab")
     page.locator("#scored .c").nth(6).click()
     page.locator("#alternatives button").first.click()

@@ -10,14 +10,26 @@ OUT ?= runs/anna
 
 setup: .venv/ready
 
-.venv/ready: pyproject.toml $(wildcard model/native/*)
+# Sources of the native kernel are compiled at installation.
+SOURCES := pyproject.toml $(wildcard model/native/*)
+
+# All of it, for development and tests; what serves is a part of that.
+.venv/ready: $(SOURCES)
+	$(call install,.[dev])
+	@touch $@ .venv/serving
+
+.venv/serving: $(SOURCES)
+	$(call install,.)
+	@touch $@
+
+define install
 	@test -n "$(PYTHON)" || { echo "charstream needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade "setuptools>=77"
-	$(PY) -m pip install --quiet --no-build-isolation --editable ".[dev]"
-	@touch $@
+	$(PY) -m pip install --quiet --no-build-isolation --editable "$(1)"
+endef
 
-serve: setup
+serve: .venv/serving
 	$(PY) -m app
 
 # Two at a time, each with one thread of torch's: its threads spin while they wait, beside others.

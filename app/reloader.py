@@ -47,6 +47,11 @@ class Reloader:
         """Of the service in charge and of those before it."""
         return [service.engine for service in (self.service, *self._retired)]
 
+    @property
+    def idle(self) -> bool:
+        """Whether no text is in the making."""
+        return all(engine.idle for engine in self.engines)
+
     def start(self) -> None:
         """Starts the first engine. Raises EngineError if it does not work."""
         self.service.engine.start()

@@ -22,6 +22,7 @@ from app.settings import Settings
 from model.errors import CharstreamError
 
 _LAST_FRAMES_SECONDS = 0.5  # after the drain time: for the last frames to leave
+_LOOK_SECONDS = 0.02  # between two looks at whether all texts have ended
 _GIVE_UP_SECONDS = 2  # after the drain time: whatever is left is cancelled
 
 logger = logging.getLogger("charstream")
@@ -30,8 +31,8 @@ logger = logging.getLogger("charstream")
 class Server(uvicorn.Server):
     """Uvicorn that reloads at SIGHUP.
 
-    Told to stop, it lets running streams end and then exits with 0; told a second time, it ends
-    them at once.
+    Told to stop, it lets running streams end, answers that it takes no more, and then exits with
+    0; told a second time, it ends them at once.
     """
 
     def __init__(self, config: uvicorn.Config, reloader: Reloader, drain_seconds: float) -> None:
@@ -54,6 +55,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cut = asyncio.get_running_loop().call_later(*self._cut_after(self._drain_seconds))
+        logger.info("taking no more texts; those left have %g s", self._drain_seconds)
+        while not self._reloader.idle:  # uvicorn's own shutdown begins with no connections at all
+            await asyncio.sleep(_LOOK_SECONDS)
         await super().shutdown(sockets)
         cut.cancel()
 

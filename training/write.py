@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from model.checkpoint import Checkpoint
-from model.decoder import Decoder
+from model.decoder import Decoder, choose_precision, default_threads
 from model.sampling import SamplingParams
 
 
@@ -24,5 +24,7 @@ def write(
     """
     vocabulary = checkpoint.vocabulary
     ids = vocabulary.encode(prime or vocabulary.characters[vocabulary.start_id])
-    decoder = Decoder(checkpoint, slots=1, device=device)
+    device = device or torch.device("cpu")
+    precision = choose_precision("auto", device)  # as the service, so that the seed's text is its
+    decoder = Decoder(checkpoint, 1, device, precision, default_threads(precision, device))
     return vocabulary.decode(decoder.generate(ids, length, params, seed))

@@ -38,7 +38,7 @@ def test_told_a_second_time_it_ends_at_once_with_a_word_to_its_streams(tiny_path
             lines = answer.iter_lines()
             first = next(lines)
             ending.process.terminate()
-            ending.log("Shutting down")
+            ending.log("taking no more texts")
             assert ending.process.poll() is None, "it waits for its streams"
             ending.process.terminate()
             events = list(parse_events([first, *lines]))
@@ -48,21 +48,32 @@ def test_told_a_second_time_it_ends_at_once_with_a_word_to_its_streams(tiny_path
 
 
 def test_while_streams_end_it_is_live_and_not_ready(tiny_path: Path) -> None:
-    app = create_app(Settings(checkpoint=tiny_path, threads=1))
-
-    async def statuses(client: httpx.AsyncClient) -> list[int]:
+    def statuses(client: httpx.Client) -> list[int]:
         paths = ("/health/live", "/health/ready", "/generate?length=1", "/metrics")
-        return [(await client.get(path)).status_code for path in paths]
+        return [client.get(path).status_code for path in paths]
 
+    settings = {"drain_seconds": "600", "max_length": "1000000"}
+    with (
+        running_server(tiny_path, **settings) as ending,
+        ending.client() as client,
+        connected(ending, ENDLESS, receive_buffer=4096),
+    ):
+        assert statuses(client) == [200, 200, 200, 200]
+        wait_until(lambda: ending.gauge("charstream_streams_paused"))
+        ending.process.terminate()
+        ending.log("taking no more texts")
+        with ending.client() as another:
+            assert statuses(another) == [200, 503, 503, 200]
+            assert another.get("/generate").json()["code"] == "draining"
+        ending.process.terminate()
+        assert ending.process.wait(20) == 0
+
+
+def test_while_streams_end_nothing_is_reloaded(tiny_path: Path) -> None:
     async def scenario() -> None:
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-        ):
-            assert await statuses(client) == [200, 200, 200, 200]
+        app = create_app(Settings(checkpoint=tiny_path, threads=1))
+        async with app.router.lifespan_context(app):
             app.state.reloader.drain(60)
-            assert await statuses(client) == [200, 503, 503, 200]
             with pytest.raises(ReloadError, match="shutting down"):
                 await app.state.reloader.reload()
 

@@ -21,7 +21,7 @@ from app.reloader import Reloader
 from app.settings import Settings
 from model.errors import CharstreamError
 
-_LAST_FRAMES_SECONDS = 0.5  # after the drain time: for the last frames to leave
+_LAST_FRAMES_SECONDS = 1.5  # after the drain time: for the last frames to leave
 _LOOK_SECONDS = 0.02  # between two looks at whether all texts have ended
 _GIVE_UP_SECONDS = 2  # after the drain time: whatever is left is cancelled
 

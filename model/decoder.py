@@ -240,7 +240,10 @@ def make_batch(
     Raises:
         DeviceError: if the precision or the kernel is not to be had on the weights' device.
     """
-    known = kernels_for(precision, weights["output.bias"].device)
+    device = weights["output.bias"].device
+    known = kernels_for(precision, device)
+    if not known:
+        raise DeviceError(f"precision {precision!r} is not to be had on {device} with this torch")
     kernel = kernel or known[0]
     if kernel not in known:
         raise DeviceError(f"kernel {kernel!r} is not to be had here, only {', '.join(known)}")
@@ -250,10 +253,16 @@ def make_batch(
 
 
 def kernels_for(precision: Precision, device: torch.device) -> tuple[str, ...]:
-    """What can compute in a precision on a device, the fastest first."""
-    if precision == "int8" and device.type == "cpu":
-        return (*native.kernels(), TORCH)
-    return (TORCH,)
+    """What can compute in a precision on a device, the fastest first.
+
+    Plain C++ comes after torch, which is faster with several streams.
+    """
+    if precision == "fp32":
+        return (TORCH,)
+    compiled = native.kernels() if device.type == "cpu" else ()
+    fast = [kernel for kernel in compiled if kernel != native.PLAIN]
+    by_torch = [TORCH] if int8_is_available(device) else []
+    return (*fast, *by_torch, *compiled[len(fast) :])
 
 
 def choose_device(name: str) -> torch.device:
@@ -281,7 +290,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     """
     if name == "fp32":
         return "fp32"
-    if (device.type == "cpu" and native.kernels()) or int8_is_available(device):
+    kernels = kernels_for("int8", device)
+    if kernels and (name == "int8" or kernels[0] != native.PLAIN):
         return "int8"
     if name == "int8":
         raise DeviceError(f"precision 'int8' is not to be had on {device} with this torch")

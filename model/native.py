@@ -10,8 +10,13 @@ import ctypes
 import functools
 import importlib.util
 import logging
+import os
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_void_p, sizeof
 from typing import cast
+
+PLAIN = "plain"  # the last of the kernels, which runs anywhere
+
+_LAYOUT = 1  # kLayout of model/native/lstm.h
 
 logger = logging.getLogger("charstream")
 
@@ -76,9 +81,9 @@ def library() -> ctypes.CDLL | None:
     except (OSError, AttributeError) as error:
         logger.warning("the native kernel does not load, so torch steps the streams: %s", error)
         return None
-    sizes = (c_int32 * 3)()
-    found.charstream_sizes(sizes)
-    if list(sizes) != [sizeof(kind) for kind in (Product, Network, Batch)]:
+    layout = (c_int32 * 4)()
+    found.charstream_layout(layout)
+    if list(layout) != [_LAYOUT, *(sizeof(kind) for kind in (Product, Network, Batch))]:
         logger.warning(
             "the native kernel is of another version, so torch steps the streams; install again"
         )
@@ -102,26 +107,33 @@ class Team:
         threads: at least 1.
 
     Raises:
-        ValueError: if the kernel does not run on this processor.
+        ValueError: if the kernel does not run on this processor, or there are no threads.
         MemoryError: if there is no room for it, or no thread to be had.
     """
 
     def __init__(self, kernel: str, network: Network, threads: int) -> None:
         if kernel not in kernels():  # which also asks the system for what a kernel needs
             raise ValueError(f"kernel {kernel!r} does not run here, only {', '.join(kernels())}")
-        self._library = cast("ctypes.CDLL", library())
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        self._library, self._pid = cast("ctypes.CDLL", library()), os.getpid()
         index = _names(self._library).index(kernel)
-        self._team = self._library.charstream_open(index, byref(network), threads)
+        self._team: int | None = self._library.charstream_open(index, byref(network), threads)
         if not self._team:
             raise MemoryError(f"no memory or no threads for the native kernel ({threads} threads)")
 
     def run(self, batch: Batch) -> None:
         """All of the batch's steps, without the interpreter's lock."""
-        self._library.charstream_run(self._team, byref(batch))
+        self._library.charstream_run(self._here(), byref(batch))
 
     def multiply(self, batch: Batch) -> None:
         """The layers' products alone, of so many steps: the time that `run` needs at least."""
-        self._library.charstream_multiply(self._team, byref(batch))
+        self._library.charstream_multiply(self._here(), byref(batch))
+
+    def _here(self) -> int | None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("a forked process has none of the native kernel's threads")
+        return self._team
 
     def close(self) -> None:
         """Ends the threads."""
@@ -131,7 +143,7 @@ class Team:
 
 
 def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
-    found.charstream_sizes.argtypes, found.charstream_sizes.restype = [POINTER(c_int32)], None
+    found.charstream_layout.argtypes, found.charstream_layout.restype = [POINTER(c_int32)], None
     found.charstream_name.argtypes, found.charstream_name.restype = [c_int], c_char_p
     found.charstream_available.argtypes = [c_int]
     found.charstream_open.argtypes = [c_int, POINTER(Network), c_int]

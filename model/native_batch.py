@@ -66,13 +66,16 @@ class NativeBatch:
         self._network = _PackedNetwork(config, weights)
         width = _padded(config.hidden_size, _LANES)
         rows = slots + _ROWS - 1
-        self._hidden_SBLW = torch.full((rows, 2, config.layers, width), _ZERO_CODE).byte()
+        self._hidden_SBLW = torch.full(
+            (rows, 2, config.layers, width), _ZERO_CODE, dtype=torch.uint8
+        )
         self._cell_SLW = torch.zeros(slots, config.layers, width)
         self._scale_S, self._top_p_S, self._min_p_S = np.ones((3, slots), np.float32)
         self._kept_S = np.ones(slots, np.int32)
         self.sample_with([SamplingParams()] * slots)
         self._team = native.Team(kernel, self._network.struct, threads)
-        weakref.finalize(self, self._team.close)
+        # Not at exit: a daemon thread may be in a step, and threads end with the process.
+        weakref.finalize(self, self._team.close).atexit = False
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         if state is None:
@@ -100,6 +103,8 @@ class NativeBatch:
 
     def step(self, plan: Plan) -> Steps:
         steps, streams = plan.forced_kS.shape
+        if not steps or not streams:
+            raise ValueError(f"at least one step of one stream, got {steps} of {streams}")
         slots = slice(plan.first, plan.first + streams)
         alternatives_S = np.array(
             [-1 if a is None else min(a, self._characters) for a in plan.alternatives], np.int32

@@ -11,7 +11,7 @@ CHARSTREAM_TARGET("avx2")
 namespace {
 
 using Input = __m256i;
-constexpr int kBlock = 2, kInRegisters = 2, kVectors = 2;  // 8 sums in halves; products
+constexpr int kBlock = 2, kInRegisters = 2, kVectors = 2;  // 8 halves of sums, and room
 constexpr bool kSigned = false;
 
 inline Input broadcast(const uint8_t* codes) {

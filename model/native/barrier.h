@@ -13,10 +13,9 @@ inline void relax() {
 #endif
 }
 
-// Waits for a change: shortly by looking, which takes about a microsecond, then asleep, so that
-// whoever is waited for gets the core where there are fewer cores than threads.
-template <class Integer>
-void wait_for_change(const std::atomic<Integer>& value, Integer old) {
+// Waits for a change: looking, which takes a microsecond or less where the other has a core of its
+// own; then yielding, so that one core can serve both, and the system sees two at work; then asleep.
+inline void wait_for_change(const std::atomic<unsigned>& value, unsigned old) {
   for (int look = 0; look < 2000; ++look) {
     if (value.load(std::memory_order_acquire) != old) return;
     if (look < 100) relax();
@@ -34,7 +33,8 @@ class Barrier {
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < workers_)
       return wait_for_change(round_, round);
     arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
+    // In one order with what follows: notify_all looks for sleepers, after this can be seen.
+    round_.store(round + 1, std::memory_order_seq_cst);
     round_.notify_all();
   }
 

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+constexpr int32_t kLayout = 1;  // to be raised with every change of what the memory means
+
 constexpr int kLanes = 16;  // floats of one vector
 constexpr int kGroup = 4;   // inputs that one instruction multiplies and adds
 constexpr int kTile = 4;    // vectors of outputs that are computed together
@@ -34,8 +36,8 @@ struct Network {
 // Some streams, and what to do with them. Their hidden values have two banks, since a layer's old
 // ones are read while new ones are written; between calls the first bank is the state.
 struct Batch {
-  uint8_t* hidden;              // [stream][2][depth][width], 128 + round(127 h), 64-byte aligned
-  float* cell;                  // [stream][depth][width], 64-byte aligned
+  uint8_t* hidden;              // [stream][2][depth][width], 128 + round(127 h)
+  float* cell;                  // [stream][depth][width]
   const int64_t* last_ids;      // [stream], to read first
   const int64_t* forced;        // [step][stream], the character to take, or -1 to draw one
   const float* uniforms;        // [step][stream], to draw with

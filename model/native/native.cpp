@@ -1,25 +1,21 @@
 // What Python calls, by ctypes: `model/native.py`.
-#include <new>
-#include <system_error>
+#include <exception>
 
 #include "team.h"
 
-#if defined(_WIN32)
-#define EXPORT extern "C" __declspec(dllexport)
-#else
 #define EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace {
 const Kernel* const kKernels[] = {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kNeonDot, &kPlain};
 constexpr int kCount = sizeof kKernels / sizeof *kKernels;
 }  // namespace
 
-// The sizes of what Python lays out, for it to compare.
-EXPORT void charstream_sizes(int32_t* sizes) {
-  sizes[0] = sizeof(Product);
-  sizes[1] = sizeof(Network);
-  sizes[2] = sizeof(Batch);
+// The version and sizes of what Python lays out, for it to compare.
+EXPORT void charstream_layout(int32_t* layout) {
+  layout[0] = kLayout;
+  layout[1] = sizeof(Product);
+  layout[2] = sizeof(Network);
+  layout[3] = sizeof(Batch);
 }
 
 // The name of a kernel, fastest first; null after the last.
@@ -33,10 +29,9 @@ EXPORT int charstream_available(int kernel) { return kKernels[kernel]->available
 EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
   try {
     return new Team(*kKernels[kernel], *network, threads);
-  } catch (const std::bad_alloc&) {
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
+    return nullptr;
   }
-  return nullptr;
 }
 
 EXPORT void charstream_run(Team* team, const Batch* batch) { team->run(*batch); }

@@ -2,7 +2,9 @@
 #include "kernel.h"
 #include "vectors.h"
 
-#if defined(__aarch64__) && (defined(__linux__) || defined(__ARM_FEATURE_DOTPROD))
+// Clang knows how to compile a part for it from version 16 on.
+#if defined(__ARM_FEATURE_DOTPROD) || \
+    (defined(__aarch64__) && defined(__linux__) && !(defined(__clang__) && __clang_major__ < 16))
 #include <arm_neon.h>
 
 #include "target.h"

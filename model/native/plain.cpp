@@ -11,8 +11,11 @@ constexpr bool kSigned = false;
 inline Input broadcast(const uint8_t* codes) { return codes; }
 
 inline Ints dot(Ints sums, Input input, const int8_t* weights) {
+  int32_t lanes[kLanes];  // Clang vectorises these, and not the lanes of a vector
+  __builtin_memcpy(lanes, &sums, sizeof sums);
   for (int lane = 0; lane < kLanes; ++lane)
-    for (int i = 0; i < kGroup; ++i) sums[lane] += input[i] * weights[lane * kGroup + i];
+    for (int i = 0; i < kGroup; ++i) lanes[lane] += input[i] * weights[lane * kGroup + i];
+  __builtin_memcpy(&sums, lanes, sizeof sums);
   return sums;
 }
 

@@ -97,10 +97,12 @@ int Sampler::draw(float uniform) {
   return drawn;
 }
 
-double Sampler::probability(int id) {
-  for (int place = 0; place < kept_; ++place)
-    if (order_.id(place) == id) return weights_[id] / total_;
-  return 0;
+double Sampler::probability(const float* logits, int count, int id) {
+  if (kept_ < count) {  // what is kept is a first part of the order
+    const int last = order_.id(kept_ - 1);
+    if (key(logits[id], id) > key(logits[last], last)) return 0;
+  }
+  return weights_[id] / total_;
 }
 
 // The figures of `model.scores.score_rows`.
@@ -120,7 +122,7 @@ void Sampler::score(const float* logits, int count, int id, int alternatives, in
   figures[0] = logprob(id);
   figures[1] = rank;
   figures[2] = bounded(normaliser - moment / total);
-  figures[3] = bounded(probability(id));
+  figures[3] = bounded(probability(logits, count, id));
   named_.start(logits, count, alternatives);
   for (int place = 0; place < alternatives; ++place) {
     figures[4 + place] = named_.id(place);

@@ -33,7 +33,7 @@ class Sampler {
   // The characters that pass a stream's filters are a first part of the order.
   void keep(const Batch& batch, int stream, const float* logits, int count);
   int draw(float uniform);
-  double probability(int id);
+  double probability(const float* logits, int count, int id);
   float weight(int place) { return weights_[order_.id(place)]; }
 
   void score(const float* logits, int count, int id, int alternatives, int most, double* figures);

@@ -6,7 +6,8 @@
 //   multiply_rows      what multiplies for more streams than that, if kBlock is more
 //   kSigned            whether `broadcast` takes 128 from the codes
 //
-// Sums are integers, so that no order of adding changes them. What follows is done per element in
+// Sums are integers, so that no order of adding changes them; they fit, since a product has at most
+// 2 * 65,536 inputs, and 255 * 63 * 131,072 < 2^31. What follows is done per element in
 // float32, additions and multiplications apart (-ffp-contract=off): every instruction set gives the
 // same bits.
 //

@@ -98,17 +98,21 @@ bool compare(const std::vector<const Kernel*>& kernels) {
     return uniform(-3, 3);
   });
   const Network network{table, layers.data(), &output, depth, width, characters};
-  const auto constant = [](double value) { return [value] { return value; }; };
+  const bool forced_at_all = uniform(0, 1) < 0.5;
   Batch plan{};
   plan.last_ids = fresh<int64_t>(streams, [&] { return uniform(0, characters); });
-  plan.forced = fresh<int64_t>(streams * steps, constant(-1));
+  plan.forced = fresh<int64_t>(streams * steps, [&] {
+    return forced_at_all ? uniform(0, characters) : -1;
+  });
   plan.uniforms = fresh<float>(streams * steps, [] { return uniform(0, 1); });
-  plan.first_steps = fresh<int32_t>(streams, constant(0));
+  plan.first_steps = fresh<int32_t>(streams, [&] {
+    return forced_at_all ? uniform(0, steps + 1) : 0;
+  });
   plan.scales = fresh<float>(streams, [] { return uniform(0.5, 2); });
   plan.kept = fresh<int32_t>(streams, [&] { return uniform(1, characters + 1); });
   plan.top_p = fresh<float>(streams, [] { return uniform(0.5, 1.2); });
   plan.min_p = fresh<float>(streams, [] { return uniform(-0.1, 0.2); });
-  plan.alternatives = fresh<int32_t>(streams, [] { return uniform(-1, 3); });
+  plan.alternatives = fresh<int32_t>(streams, [] { return int(uniform(0, 4)) - 1; });
   plan.streams = streams;
   plan.steps = steps;
   plan.most_alternatives = 2;

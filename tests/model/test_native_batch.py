@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 Floats = npt.NDArray[np.float64]
 KERNELS = native.kernels()
-pytestmark = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
+needs_kernel = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
 
 
 @st.composite
@@ -89,6 +89,7 @@ def results(batch: Batch, sampling: list[SamplingParams], plans: list[Plan]) -> 
     return [ids, scores, [(s.hidden.tolist(), s.cell.tolist()) for s in states]]
 
 
+@needs_kernel
 @settings(max_examples=25, deadline=None)
 @given(
     network=networks(),
@@ -107,6 +108,7 @@ def test_every_kernel_gives_the_same_bits(
         assert results(make(network, streams, kernel, threads), sampling, plans) == expected
 
 
+@needs_kernel
 @pytest.mark.skipif(not int8_is_available(CPU), reason="torch has no int8 here to compare with")
 @settings(max_examples=25, deadline=None)
 @given(network=networks(), seed=st.integers(0, 1000))
@@ -138,6 +140,7 @@ def test_it_predicts_what_torch_predicts_in_int8(network: CharLSTM, seed: int) -
     assert entropies.median() < 0.01
 
 
+@needs_kernel
 @settings(max_examples=60, deadline=None)
 @given(sampling=params, seed=st.integers(0, 1000), vocabulary=st.integers(2, 60))
 def test_characters_are_drawn_by_the_rules(
@@ -190,6 +193,7 @@ def kept_probabilities(logprobs: Floats, sampling: SamplingParams) -> Floats | N
     return weights
 
 
+@needs_kernel
 @settings(max_examples=50, deadline=None)
 @given(
     gates=st.lists(st.tuples(*[st.floats(-100, 100, width=32)] * 4), min_size=16, max_size=16),
@@ -239,6 +243,7 @@ def test_the_shipped_model_writes_the_same_text_on_every_processor(kernel: str) 
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "a11b7cc400275bd9"
 
 
+@needs_kernel
 def test_absurd_weights_are_survived() -> None:
     """Infinities and what is no number give some text, of the vocabulary's characters."""
     for factor in (1e30, math.inf, math.nan):
@@ -252,6 +257,7 @@ def test_absurd_weights_are_survived() -> None:
             assert steps.ids.max() < 50
 
 
+@needs_kernel
 def test_a_batch_that_is_gone_leaves_no_threads() -> None:
     def threads() -> int:
         return len(list(Path("/proc/self/task").iterdir()))
@@ -264,6 +270,54 @@ def test_a_batch_that_is_gone_leaves_no_threads() -> None:
     assert threads() == before + 3
     del batch
     assert threads() == before
+
+
+STEPS_ON = """
+import threading
+import numpy as np
+from model import native
+from model.native_batch import NativeBatch
+from model.network import CharLSTM, NetworkConfig
+from tests.model.test_native_batch import plan_of
+
+network = CharLSTM(NetworkConfig(50, 256, 2))
+batch = NativeBatch(network.config, network.state_dict(), 1, native.kernels()[0], 2)
+
+def step_on():
+    while True:
+        batch.step(plan_of(0, 64))
+
+threading.Thread(target=step_on, daemon=True).start()
+batch.state(0)
+"""
+
+
+@needs_kernel
+def test_a_process_may_end_in_the_middle_of_a_step() -> None:
+    """As an engine's does when its thread is not waited for."""
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", STEPS_ON], cwd=ROOT).returncode == 0
+
+
+@needs_kernel
+def test_a_forked_process_is_told_that_the_threads_are_not_its_own() -> None:
+    batch = make(CharLSTM(NetworkConfig(5, 16, 1)), 1, KERNELS[0], threads=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.getpid", lambda: -1)
+        with pytest.raises(RuntimeError, match="forked"):
+            batch.step(plan_of(0, 1))
+    batch.step(plan_of(0, 1))
+
+
+@needs_kernel
+def test_what_cannot_be_stepped_is_refused() -> None:
+    network = CharLSTM(NetworkConfig(5, 16, 1))
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        make(network, 1, KERNELS[0], threads=0)
+    with pytest.raises(ValueError, match="kernel 'abacus' does not run here"):
+        make(network, 1, "abacus")
+    with pytest.raises(ValueError, match="at least one step"):
+        make(network, 1, KERNELS[0]).step(plan_of(0, 0))
 
 
 def forget() -> None:
@@ -308,6 +362,7 @@ def importlib_spec(path: Path) -> object:
     return Spec()
 
 
+@needs_kernel
 def test_a_kernel_of_another_version_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description="Streams text from a character-level LSTM.",
         lifespan=_lifespan,
+        redoc_url=None,
     )
     app.state.metrics = metrics
     app.state.reloader = Reloader(settings, access, metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ from app.connection import Bounds, Connection, bounded
 from app.errors import ReloadError
 from app.main import create_app
 from app.reloader import Reloader
-from app.settings import Settings
+from app.settings import PREFIX, Settings, SettingsError
 from model.errors import CharstreamError
 
 _LAST_FRAMES_SECONDS = 1.5  # after the drain time: for the last frames to leave
@@ -85,6 +86,7 @@ def serve() -> None:
     try:
         settings = Settings.from_environment()
         log_format.set_up(settings.log_format)
+        _check_address(settings.host, settings.port)
         app = create_app(settings)
     except CharstreamError as error:
         sys.exit(f"charstream: {error}")
@@ -104,6 +106,26 @@ def serve() -> None:
         timeout_graceful_shutdown=round(settings.drain_seconds) + _GIVE_UP_SECONDS,
     )
     Server(config, reloader, settings.drain_seconds).run()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Says before a model is loaded that there will be nothing to listen on.
+
+    Raises:
+        SettingsError: naming the variables.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{PREFIX}HOST, {PREFIX}PORT: cannot listen on {host}:{port}: {reason}"
+        raise SettingsError(message) from error
 
 
 def _bounds(settings: Settings) -> Bounds:

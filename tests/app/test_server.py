@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +49,20 @@ def test_told_a_second_time_it_ends_at_once_with_a_word_to_its_streams(tiny_path
         assert events[-1].data["code"] == "draining"
         assert ending.process.wait(20) == 0
         assert not any("Traceback" in line for line in ending.lines)
+
+
+def test_a_taken_port_is_told_in_one_line_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"CHARSTREAM_PORT": str(port), "CHARSTREAM_CHECKPOINT": "not-looked-at"}
+        run = subprocess.run(
+            [sys.executable, "-m", "app"], env=os.environ | settings, capture_output=True, text=True
+        )
+    assert run.returncode == 1
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(
+        f"charstream: CHARSTREAM_HOST, CHARSTREAM_PORT: cannot listen on 127.0.0.1:{port}: "
+    )
 
 
 def test_while_streams_end_it_is_live_and_not_ready(tiny_path: Path) -> None:

@@ -63,4 +63,4 @@ sanitize: setup
 	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_batch.py tests/model/test_decoder.py tests/model/test_scores.py
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build *.egg-info model/*.so

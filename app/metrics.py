@@ -112,7 +112,7 @@ class Metrics:
         self.model = Gauge(
             "charstream_model_info",
             "The model in charge, and how it is computed.",
-            ["name", "hash", "device", "precision", "decoder"],
+            ["name", "hash", "device", "precision", "kernel"],
             registry=self.registry,
         )
         build = Gauge(

@@ -1,4 +1,7 @@
-"""Page: the files of the playground, with what a browser may do with them."""
+"""Page: the files of the playground, with what a browser may do with them.
+
+The headers that all answers have are added by `app.exchange`.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,6 @@ _POLICY = "; ".join(
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",  # asked for again each time, so that no two versions mix
 }
 

@@ -143,10 +143,11 @@ export class Column {
   /** Scores what came without. */
   async complete(options) {
     if (!this.made) return;
-    const { prime, model } = this.made;
+    const { made } = this;
+    const { prime, model } = made;
     const figures = this.pane.end;
     const records = await complete({ prime, records: this.records, model }, options);
-    if (!records) return;
+    if (!records || this.made !== made) return; // another text has come, or none is left
     this.pane.show(prime, records);
     this.pane.tell(figures);
   }

@@ -19,6 +19,7 @@ const status = new StatusLine("score-");
 export class ScorePanel {
   /** `onFork(prime, record)`: a text is to go on from there; `onScored(passage, hash)`. */
   constructor({ onFork, onScored }) {
+    this.controller = null; // of what is being scored
     this.onScored = onScored;
     this.pane = new Pane({
       label: "Scored text",
@@ -56,13 +57,17 @@ export class ScorePanel {
 
   async score(model = "") {
     this.cancel();
-    const { signal } = (this.controller = new AbortController());
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.controller = controller;
     problems.clear(form);
     try {
       await this.#score(field.value, model, signal);
     } catch (error) {
       const retry = ["Score it with this one", () => this.score()];
       if (!signal.aborted) explain(error, [form], status, retry);
+    } finally {
+      if (this.controller === controller) this.controller = null;
     }
   }
 
@@ -76,9 +81,10 @@ export class ScorePanel {
     this.onScored(text, used.hash);
   }
 
-  /** Ends what is being scored. */
+  /** Ends what is being scored, if something is. */
   cancel() {
-    this.controller?.abort();
+    if (!this.controller) return;
+    this.controller.abort();
     status.say("Ready.");
   }
 }

@@ -42,7 +42,7 @@ export class Writer {
     const results = await Promise.all(plans.map((plan) => this.#run(plan, batch, answered)));
     if (this.isRunning || results.includes("replaced")) return;
     if (results.every((result) => typeof result === "object"))
-      this.status.say(this.#summary(results));
+      this.status.say(this.#summary(results, plans[0][0].made.seed));
     if (batch.isAnswered) this.events.link(this.#link(), "replace");
     this.complete();
   }
@@ -119,8 +119,7 @@ export class Writer {
     };
   }
 
-  #summary(results) {
-    const { seed } = this.columns.written[0].made;
+  #summary(results, seed) {
     if (results.length > 1) return `${results.length} texts, seed ${seed}.`;
     const { timings, usage } = results[0];
     if (!usage) return "The text is complete.";

@@ -69,7 +69,7 @@ def test_the_model_is_named_with_what_computes_it(server: RunningServer) -> None
     (line,) = [x for x in text.splitlines() if x.startswith("charstream_model_info{")]
     for name in ("name", "hash", "device", "precision"):
         assert f'{name}="{info[name]}"' in line
-    assert re.search(r'decoder="\w+"', line)
+    assert re.search(r'kernel="\w+"', line)
     assert line.endswith(" 1.0")
 
 

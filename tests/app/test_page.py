@@ -271,6 +271,21 @@ def test_without_colours_nothing_is_scored_until_they_are_wanted(page: Page) -> 
     assert page.locator("#columns canvas").is_visible()
 
 
+def test_scores_that_come_late_bring_no_former_text_back(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/score", lambda route: held.append(route))
+    switch = page.get_by_role("switch", name="Show surprise")
+    switch.uncheck()
+    generate(page, length=50, seed=2)
+    with page.expect_request("**/score"):
+        switch.check()
+    text = generate(page, length=60, seed=3)
+    with page.expect_response("**/score"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert text_of(page) == text
+
+
 def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServer) -> None:
     fill(page, length=60)
     press(page, "Compare")
@@ -283,6 +298,18 @@ def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServe
     assert texts == [answer(server, prime="abc", length=60, seed=seed, **kind) for kind in kinds]
 
 
+def test_a_compared_text_that_is_forked_tells_its_own_seed(page: Page) -> None:
+    fill(page, length=60)
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    page.locator(".column").nth(1).locator(".c").nth(9).click()
+    page.locator("#alternatives button").first.click()
+    page.locator("#status").get_by_text("60 characters").wait_for()
+    seed = page.locator("#status").inner_text().split()[-1].rstrip(".")
+    assert f"2.seed={seed}" in page.evaluate("location.hash")
+
+
 def test_a_passage_is_scored_and_gone_on_with(page: Page, server: RunningServer) -> None:
     page.get_by_role("tab", name="Score").click()
     passage = "a cab (feed) bad\ncafe"
@@ -293,6 +320,8 @@ def test_a_passage_is_scored_and_gone_on_with(page: Page, server: RunningServer)
         expected = client.post("/score", json={"text": passage}).json()["bits_per_character"]
     page.locator("#scored").get_by_text(f"{expected:.2f}").wait_for()
     assert content(page.locator("#scored .text")) == passage
+    page.keyboard.press("Escape")
+    page.get_by_text(f"{len(passage)} characters, ").wait_for()
     assert page.evaluate("location.hash").startswith("#passage=a+cab")
     page.locator("#scored .c").nth(6).click()
     page.locator("#alternatives button").first.click()

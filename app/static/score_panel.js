@@ -1,7 +1,7 @@
 // ScorePanel: a passage that somebody brings, as the model sees it.
 
 import { bitsPerCharacter } from "./figures.js";
-import { explain } from "./explain.js";
+import { explain, named } from "./explain.js";
 import { Pane, make } from "./pane.js";
 import * as problems from "./problems.js";
 import { chosen, score, tokensOf } from "./scoring.js";
@@ -61,9 +61,11 @@ export class ScorePanel {
     const { signal } = controller;
     this.controller = controller;
     problems.clear(form);
+    const text = field.value;
     try {
-      await this.#score(field.value, model, signal);
-    } catch (error) {
+      await this.#score(text, model, signal);
+    } catch (thrown) {
+      const error = await named(thrown, text);
       const retry = ["Score it with this one", () => this.score()];
       if (!signal.aborted) explain(error, [form], status, retry);
     } finally {

@@ -400,9 +400,9 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
             field.wait_for()
             assert words.lower() in page.locator(f"#{name}-error").inner_text().lower()
             assert field.evaluate("field => field === document.activeElement")
-        fill(page, **rights, prime="aЖb")
+        fill(page, **rights, prime="aЖbü\x07Ж\u00a0")
         press(page, "Generate")
-        page.get_by_text("characters that the model's vocabulary lacks").wait_for()
+        page.get_by_text("The model does not know: Ж, ü, U+0007, U+00A0.").wait_for()
         press(page, "Leave these characters out")
         page.locator("#status").get_by_text("Ready.").wait_for()
         assert page.get_by_label("Prime").input_value() == "ab"

@@ -128,6 +128,13 @@ async function copyAndSay(text, what) {
   else writer.status.say("The browser does not let this page copy.", { isError: true });
 }
 
+/** The address itself may lead elsewhere: to a scored passage, or to what was there before. */
+function copyLink() {
+  const { link } = writer;
+  if (link === null) writer.status.say("This text is too long for a link.", { isError: true });
+  else copyAndSay(new URL(link, location).href, "Link");
+}
+
 async function learn() {
   info = await readCard();
   if (info) suit(info);
@@ -160,7 +167,7 @@ element("compare").addEventListener("click", () => {
 element("copy").addEventListener("click", () =>
   copyAndSay(columns.written.map((column) => tokensOf(column.records)).join("\n\n"), "Text"),
 );
-element("copy-link").addEventListener("click", () => copyAndSay(location.href, "Link"));
+element("copy-link").addEventListener("click", copyLink);
 element("colours").addEventListener("change", ({ target }) => {
   columns.coloured = target.checked;
   element("legend").hidden = !target.checked;

@@ -25,6 +25,11 @@ export class Writer {
     return this.runs.size > 0;
   }
 
+  /** The link to the texts that are there, as an address's hash; null if it would be too long. */
+  get link() {
+    return this.#link();
+  }
+
   /**
    * Writes texts side by side. A plan is [column, settings, records kept];
    * `how` is what the address is told.

@@ -351,6 +351,30 @@ def test_a_link_brings_back_the_same_texts(
         assert other.get_by_label("Prime").input_value() == "abc"
 
 
+def test_the_link_that_is_copied_leads_to_what_is_there(
+    browser: Browser, tiny_path: Path
+) -> None:
+    clipboard = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with (
+        running_server(tiny_path, max_prime="100000") as wide,
+        opened(browser, wide.url, **clipboard) as page,
+    ):
+        generate(page, prime="abc", length=30)
+        address = page.url
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Passage").fill("abc")
+        press(page, "Score")
+        page.get_by_text("bits each").wait_for()
+        page.get_by_role("tab", name="Write").click()
+        press(page, "Copy link")
+        page.get_by_text("Link copied.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == address != page.url
+        generate(page, prime="😀" * 45_000, length=31)  # each takes 12 characters of an address
+        press(page, "Copy link")
+        page.get_by_text("This text is too long for a link.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == address
+
+
 def test_a_link_of_another_model_says_so(browser: Browser, page: Page) -> None:
     text = generate(page, length=50, seed=3)
     other_model = page.url.split("model=")[0] + "model=0123456789abcdef&texts=1"

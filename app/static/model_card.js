@@ -1,9 +1,10 @@
 // ModelCard: what model is loaded, and where it runs.
 
-import { ask } from "./api.js";
+import { ask, hasKey } from "./api.js";
 import { bits } from "./surprise.js";
 
 const card = document.querySelector("#card");
+const link = document.querySelector("#card-link");
 const line = document.querySelector("#model");
 const count = (value) => value.toLocaleString("en");
 
@@ -20,6 +21,7 @@ export async function readCard({ quietly = false } = {}) {
 }
 
 function show(info) {
+  link.hidden = hasKey();
   const loss = info.validation_loss;
   const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits a character`;
   line.textContent =

@@ -524,6 +524,8 @@ def test_a_server_that_wants_a_key_gets_it(browser: Browser, tiny_path: Path) ->
         page.reload()
         page.locator("#status").get_by_text("30 characters").wait_for()
         assert SECRET not in page.url
+        page.get_by_text("LSTM over").wait_for()
+        assert page.get_by_text("Model card as JSON").is_hidden(), "a link brings no key"
 
 
 def test_the_page_works_without_the_model_card(browser: Browser, server: RunningServer) -> None:
@@ -535,6 +537,8 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         page.unroute("**/info")
         press(page, "Read it again")
         page.get_by_text("LSTM over").wait_for()
+        page.get_by_role("link", name="Model card as JSON").click()
+        assert page.url.endswith("/info")
 
 
 def test_a_server_that_shuts_down_is_waited_for(browser: Browser, server: RunningServer) -> None:

@@ -73,9 +73,11 @@ function open() {
   }
 }
 
-function openTexts(texts) {
+function openTexts(given) {
   writer.stop();
-  fillForm(texts[0]);
+  fillForm(given[0]);
+  const shared = settings(); // what a link leaves out is as the fields have it
+  const texts = given.map((text) => ({ ...shared, ...text }));
   columns.fit(texts);
   const kept = texts.map((text) => Array.from(text.kept, (token) => ({ token })));
   begin(

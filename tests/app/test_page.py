@@ -351,6 +351,17 @@ def test_a_link_brings_back_the_same_texts(
         assert other.get_by_label("Prime").input_value() == "abc"
 
 
+def test_a_link_may_leave_fields_as_they_are(browser: Browser, server: RunningServer) -> None:
+    with opened(browser, f"{server.url}/#prime=hello&2.top_k=1&texts=2") as page:
+        page.get_by_text("2 texts").wait_for()
+        seed = int(page.locator("#status").inner_text().split()[-1].rstrip("."))
+        texts = [content(text) for text in page.locator("#columns .text").all()]
+        kinds: list[dict[str, Any]] = [{}, {"top_k": 1}]
+        shared: dict[str, Any] = {"prime": "hello", "length": 500, "seed": seed}
+        assert texts == [answer(server, **shared, **kind) for kind in kinds]
+        assert page.get_by_label("Seed").input_value() == ""
+
+
 def test_the_link_that_is_copied_leads_to_what_is_there(
     browser: Browser, tiny_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 // ModelCard: what model is loaded, and where it runs.
 
 import { ask, hasKey } from "./api.js";
+import { make, pair } from "./dom.js";
 import { bits } from "./surprise.js";
 
 const card = document.querySelector("#card");
@@ -27,16 +28,13 @@ function show(info) {
   line.textContent =
     `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
     `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`;
-  const list = document.createElement("dl");
-  list.append(...entries(info).map(([name, value]) => entry(name, value)));
-  const characters = entry(
+  const characters = pair(
     `Vocabulary, ${info.vocabulary.length}`,
     info.vocabulary.filter((c) => c.trim()).join(""),
   );
   characters.classList.add("all");
   characters.lastChild.classList.add("characters");
-  list.append(characters);
-  card.replaceChildren(list);
+  card.replaceChildren(make("dl", "", ...entries(info), characters));
 }
 
 function entries(info) {
@@ -55,28 +53,15 @@ function entries(info) {
     ["Takes", `${limits.streams} texts together, ${limits.queue} in the queue`],
     ["Longest text", count(limits.length)],
     ["charstream", info.version],
-  ].filter(Boolean);
-}
-
-function entry(name, value) {
-  const group = document.createElement("div");
-  const term = document.createElement("dt");
-  term.textContent = name;
-  const description = document.createElement("dd");
-  description.textContent = value;
-  group.append(term, description);
-  return group;
+  ]
+    .filter(Boolean)
+    .map(([name, value]) => pair(name, value));
 }
 
 function apologise(error) {
-  const words = document.createElement("p");
-  words.className = "hint";
-  words.textContent = `The model card could not be read: ${error.status ? error.message : "the server cannot be reached"}. `;
-  const again = document.createElement("button");
+  const why = error.status ? error.message : "the server cannot be reached";
+  const again = make("button", "quiet", "Read it again");
   again.type = "button";
-  again.className = "quiet";
-  again.textContent = "Read it again";
   again.addEventListener("click", () => readCard());
-  words.append(again);
-  card.replaceChildren(words);
+  card.replaceChildren(make("p", "hint", `The model card could not be read: ${why}. `, again));
 }

@@ -1,8 +1,9 @@
 // ScorePanel: a passage that somebody brings, as the model sees it.
 
+import { make } from "./dom.js";
 import { bitsPerCharacter } from "./figures.js";
 import { explain, named } from "./explain.js";
-import { Pane, make } from "./pane.js";
+import { Pane } from "./pane.js";
 import * as problems from "./problems.js";
 import { chosen, score, tokensOf } from "./scoring.js";
 import { Problem } from "./settings.js";
@@ -31,13 +32,9 @@ export class ScorePanel {
       },
     });
     this.pane.coloured = true;
-    const column = make("article", "column");
-    column.append(
-      make("h2", "unseen", "Scored text"),
-      this.pane.sheet,
-      this.pane.figure,
-      this.pane.figures,
-    );
+    const { sheet, figure, figures } = this.pane;
+    const title = make("h2", "unseen", "Scored text");
+    const column = make("article", "column", title, sheet, figure, figures);
     document.querySelector("#scored").append(column);
     form.addEventListener("submit", (event) => {
       event.preventDefault();

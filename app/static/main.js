@@ -4,7 +4,7 @@ import * as alternatives from "./alternatives.js";
 import { onKeyWanted } from "./api.js";
 import { copy } from "./clipboard.js";
 import { Columns } from "./columns.js";
-import { fillForm, form, settings, suit } from "./form.js";
+import { fillForm, form, settings } from "./form.js";
 import { askForKey } from "./key_dialog.js";
 import { readCard } from "./model_card.js";
 import { linkOfPassage, read } from "./permalink.js";
@@ -34,7 +34,6 @@ const scorePanel = new ScorePanel({
   },
   onScored: (passage, hash) => go(linkOfPassage(passage, hash), "push"),
 });
-let info = null;
 
 /** Everything anew: each column with the same prime, length and seed. */
 function generate() {
@@ -137,11 +136,6 @@ function copyLink() {
   else copyAndSay(new URL(link, location).href, "Link");
 }
 
-async function learn() {
-  info = await readCard();
-  if (info) suit(info);
-}
-
 function onKey(event) {
   if (element("key-dialog").open) return;
   if (event.key === "Escape") {
@@ -180,9 +174,9 @@ window.addEventListener("popstate", open);
 
 onKeyWanted(async (wasWrong) => {
   const key = await askForKey(wasWrong);
-  if (key && !info) setTimeout(learn); // with that key, then
+  if (key) setTimeout(readCard); // with that key, then
   return key;
 });
 refresh();
 open();
-learn();
+readCard();

@@ -2,6 +2,7 @@
 
 import { ask, hasKey } from "./api.js";
 import { make, pair } from "./dom.js";
+import { suit } from "./form.js";
 import { bits } from "./surprise.js";
 
 const card = document.querySelector("#card");
@@ -9,11 +10,15 @@ const link = document.querySelector("#card-link");
 const line = document.querySelector("#model");
 const count = (value) => value.toLocaleString("en");
 
-/** Reads the card and shows it; null if that did not work. */
+/**
+ * Reads the card and shows it; null if that did not work.
+ * Unless quietly, the fields are made to suit it, and the card says where it could not be read.
+ */
 export async function readCard({ quietly = false } = {}) {
   try {
     const info = await (await ask("info")).json();
     show(info);
+    if (!quietly) suit(info);
     return info;
   } catch (error) {
     if (!quietly) apologise(error);

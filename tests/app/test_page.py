@@ -548,6 +548,7 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         page.unroute("**/info")
         press(page, "Read it again")
         page.get_by_text("LSTM over").wait_for()
+        assert page.get_by_label("Length").get_attribute("max") == "5000"
         page.get_by_role("link", name="Model card as JSON").click()
         assert page.url.endswith("/info")
 

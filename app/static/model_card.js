@@ -54,7 +54,7 @@ function entries(info) {
       : ["Validation", `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits a character`],
     training.training_characters && ["Characters trained on", count(training.training_characters)],
     training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
-    ["Runs on", `${info.device}, ${info.precision}`],
+    ["Runs on", `${info.device} in ${info.precision} by ${info.kernel}`],
     ["Takes", `${limits.streams} texts together, ${limits.queue} in the queue`],
     ["Longest text", count(limits.length)],
     ["charstream", info.version],

@@ -553,6 +553,12 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         assert page.url.endswith("/info")
 
 
+def test_the_card_tells_what_computes(page: Page, server: RunningServer) -> None:
+    with server.client() as client:
+        info = client.get("/info").json()
+    page.get_by_text(f"{info['device']} in {info['precision']} by {info['kernel']}").wait_for()
+
+
 def test_a_server_that_shuts_down_is_waited_for(browser: Browser, server: RunningServer) -> None:
     draining = {"detail": "the service is shutting down", "code": "draining"}
     cut = 'event: error\ndata: {"detail": "it is shutting down", "code": "draining"}\n\n'

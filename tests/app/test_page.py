@@ -362,10 +362,8 @@ def test_a_link_may_leave_fields_as_they_are(browser: Browser, server: RunningSe
         assert page.get_by_label("Seed").input_value() == ""
 
 
-def test_the_link_that_is_copied_leads_to_what_is_there(
-    browser: Browser, tiny_path: Path
-) -> None:
-    clipboard = {"permissions": ["clipboard-read", "clipboard-write"]}
+def test_the_link_that_is_copied_leads_to_what_is_there(browser: Browser, tiny_path: Path) -> None:
+    clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
     with (
         running_server(tiny_path, max_prime="100000") as wide,
         opened(browser, wide.url, **clipboard) as page,

@@ -1,5 +1,6 @@
 // Alternatives: what a character might have been, in a small panel beside it.
 
+import { make } from "./dom.js";
 import { bits, glyph, percent, spoken, surprise } from "./surprise.js";
 
 const panel = document.querySelector("#alternatives");
@@ -24,7 +25,7 @@ export function show(element, record, { choose, sheet, announce, hidden }) {
   if (onHide !== hidden) onHide();
   onHide = hidden;
   back = sheet;
-  panel.replaceChildren(heading(record), list(record, choose));
+  panel.replaceChildren(...heading(record), list(record, choose));
   panel.hidden = false;
   anchor = element;
   place();
@@ -53,19 +54,10 @@ export function enter() {
 }
 
 function heading(record) {
-  const title = document.createElement("p");
-  title.className = "title";
-  const name = document.createElement("strong");
-  name.textContent = glyph(record.token);
-  const share = document.createElement("b");
-  share.textContent = percent(Math.exp(record.logprob));
-  title.append(name, share);
-  const said = document.createElement("p");
-  said.className = "said";
-  said.append(...lines(record).flatMap((line) => [line, document.createElement("br")]));
-  const both = document.createDocumentFragment();
-  both.append(title, said);
-  return both;
+  const name = make("strong", "", glyph(record.token));
+  const share = make("b", "", percent(Math.exp(record.logprob)));
+  const said = lines(record).flatMap((line) => [line, make("br")]);
+  return [make("p", "title", name, share), make("p", "said", ...said)];
 }
 
 function lines(record) {
@@ -77,17 +69,22 @@ function lines(record) {
 }
 
 function list(record, choose) {
-  const list = document.createElement("ul");
-  for (const [token, logprob] of record.top) {
-    const item = document.createElement("li");
-    item.append(alternative(token, Math.exp(logprob), token === record.token, choose));
-    list.append(item);
-  }
-  return list;
+  const items = record.top.map(([token, logprob]) =>
+    make("li", "", alternative(token, Math.exp(logprob), token === record.token, choose)),
+  );
+  return make("ul", "", ...items);
 }
 
 function alternative(token, share, taken, choose) {
-  const button = document.createElement("button");
+  const filled = make("i");
+  filled.style.width = `${share * 100}%`;
+  const button = make(
+    "button",
+    "",
+    make("span", "glyph", glyph(token)),
+    make("span", "share", filled),
+    make("span", "figure", percent(share)),
+  );
   button.type = "button";
   button.classList.toggle("taken", taken);
   button.setAttribute(
@@ -95,18 +92,6 @@ function alternative(token, share, taken, choose) {
     `${spoken(token)}, ${percent(share)}${taken ? ", as it is" : ""}: go on from here`,
   );
   button.title = "Go on from here";
-  const name = document.createElement("span");
-  name.className = "glyph";
-  name.textContent = glyph(token);
-  const bar = document.createElement("span");
-  bar.className = "share";
-  const filled = document.createElement("i");
-  filled.style.width = `${share * 100}%`;
-  bar.append(filled);
-  const figure = document.createElement("span");
-  figure.className = "figure";
-  figure.textContent = percent(share);
-  button.append(name, bar, figure);
   button.addEventListener("click", () => {
     hide();
     choose(token);

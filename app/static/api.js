@@ -23,6 +23,9 @@ export function onKeyWanted(ask) {
   askForKey = ask;
 }
 
+/** Whether the server is asked with a key, which a mere link to it cannot bring. */
+export const hasKey = () => keyInUse !== "";
+
 function stored() {
   try {
     return sessionStorage.getItem(KEY) ?? "";

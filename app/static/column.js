@@ -1,7 +1,8 @@
 // Column: one text being written, by settings of its own where several are compared.
 
+import { make } from "./dom.js";
 import { ofEnd } from "./figures.js";
-import { Pane, make } from "./pane.js";
+import { Pane } from "./pane.js";
 import { ALTERNATIVES, chosen, complete, tokensOf } from "./scoring.js";
 import { SAMPLING, bodyOf, inWords } from "./settings.js";
 import { stream } from "./stream.js";
@@ -48,13 +49,9 @@ export class Column {
   }
 
   #build(own, onRemove) {
-    this.root = make("article", "column");
     this.title = make("h2");
     this.subtitle = make("p", "hint");
-    const head = make("div", "column-head");
-    const titles = make("div");
-    titles.append(this.title, this.subtitle);
-    head.append(titles);
+    const head = make("div", "column-head", make("div", "", this.title, this.subtitle));
     this.form = make("form", "settings");
     this.form.noValidate = true;
     this.inputs = own ? SAMPLING.map((field) => this.#field(field, own[field])) : [];
@@ -66,13 +63,13 @@ export class Column {
     } else {
       this.form.append(make("p", "hint as-set", "Set beside the prime."));
     }
-    this.root.append(head, this.form, this.pane.sheet, this.pane.figure, this.pane.figures);
+    const { sheet, figure, figures } = this.pane;
+    this.root = make("article", "column", head, this.form, sheet, figure, figures);
   }
 
   #field(field, value) {
     const [label, placeholder] = LABELS[field];
     const id = `${field}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-    const group = make("div", "field");
     const name = make("label", "", label);
     name.htmlFor = id;
     const input = make("input");
@@ -88,8 +85,7 @@ export class Column {
     const problem = make("p", "problem");
     problem.id = `${id}-error`;
     input.setAttribute("aria-describedby", problem.id);
-    group.append(name, input, problem);
-    this.form.append(group);
+    this.form.append(make("div", "field", name, input, problem));
     return input;
   }
 

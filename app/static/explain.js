@@ -3,6 +3,9 @@
 import { form } from "./form.js";
 import { readCard } from "./model_card.js";
 import * as problems from "./problems.js";
+import { spoken } from "./surprise.js";
+
+const MOST_NAMED = 20; // characters; a text in another script has many that a model does not know
 
 /**
  * Says what went wrong, in the first of the forms that has the fields.
@@ -28,6 +31,26 @@ export function explain(error, forms, line, retry) {
   } else {
     line.say(error.message || "Something went wrong.", { isError: true });
   }
+}
+
+/** The error of a text that was sent; characters that the model does not know are named in it. */
+export async function named(error, text) {
+  if (error.code !== "unknown_character") return error;
+  const info = await readCard({ quietly: true });
+  const known = new Set(info?.vocabulary ?? text);
+  const names = [...new Set(text)].filter((character) => !known.has(character)).map(nameOf);
+  if (!names.length) return error; // the server's own words, then
+  const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : "";
+  const message = `The model does not know: ${names.slice(0, MOST_NAMED).join(", ")}${more}`;
+  error.errors = error.errors.map(({ field }) => ({ field, message }));
+  return error;
+}
+
+/** A character by its word or its code point where it cannot be seen by itself. */
+function nameOf(character) {
+  const word = spoken(character);
+  if (!/^[\p{C}\p{M}\p{Z}]$/u.test(word)) return word;
+  return `U+${character.codePointAt().toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
 /** Leaves out what the model does not know; null where that is not what is wrong. */

@@ -1,5 +1,6 @@
 // Figures: what there is to know about a text, as a list of names and values.
 
+import { pair } from "./dom.js";
 import { surprise } from "./surprise.js";
 
 const number = (value, decimals = 0) =>
@@ -42,13 +43,8 @@ export function ofEnd({ timings, usage }) {
 export function fill(list, figures) {
   list.replaceChildren(
     ...figures.map(([name, value]) => {
-      const group = document.createElement("div");
+      const group = pair(name, value);
       group.classList.toggle("lead", name === "bits per character");
-      const term = document.createElement("dt");
-      term.textContent = name;
-      const description = document.createElement("dd");
-      description.textContent = value;
-      group.append(term, description);
       return group;
     }),
   );

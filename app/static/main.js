@@ -4,7 +4,7 @@ import * as alternatives from "./alternatives.js";
 import { onKeyWanted } from "./api.js";
 import { copy } from "./clipboard.js";
 import { Columns } from "./columns.js";
-import { fillForm, form, settings, suit } from "./form.js";
+import { fillForm, form, settings } from "./form.js";
 import { askForKey } from "./key_dialog.js";
 import { readCard } from "./model_card.js";
 import { linkOfPassage, read } from "./permalink.js";
@@ -34,7 +34,6 @@ const scorePanel = new ScorePanel({
   },
   onScored: (passage, hash) => go(linkOfPassage(passage, hash), "push"),
 });
-let info = null;
 
 /** Everything anew: each column with the same prime, length and seed. */
 function generate() {
@@ -73,9 +72,11 @@ function open() {
   }
 }
 
-function openTexts(texts) {
+function openTexts(given) {
   writer.stop();
-  fillForm(texts[0]);
+  fillForm(given[0]);
+  const shared = settings(); // what a link leaves out is as the fields have it
+  const texts = given.map((text) => ({ ...shared, ...text }));
   columns.fit(texts);
   const kept = texts.map((text) => Array.from(text.kept, (token) => ({ token })));
   begin(
@@ -128,9 +129,11 @@ async function copyAndSay(text, what) {
   else writer.status.say("The browser does not let this page copy.", { isError: true });
 }
 
-async function learn() {
-  info = await readCard();
-  if (info) suit(info);
+/** The address itself may lead elsewhere: to a scored passage, or to what was there before. */
+function copyLink() {
+  const { link } = writer;
+  if (link === null) writer.status.say("This text is too long for a link.", { isError: true });
+  else copyAndSay(new URL(link, location).href, "Link");
 }
 
 function onKey(event) {
@@ -160,7 +163,7 @@ element("compare").addEventListener("click", () => {
 element("copy").addEventListener("click", () =>
   copyAndSay(columns.written.map((column) => tokensOf(column.records)).join("\n\n"), "Text"),
 );
-element("copy-link").addEventListener("click", () => copyAndSay(location.href, "Link"));
+element("copy-link").addEventListener("click", copyLink);
 element("colours").addEventListener("change", ({ target }) => {
   columns.coloured = target.checked;
   element("legend").hidden = !target.checked;
@@ -171,9 +174,9 @@ window.addEventListener("popstate", open);
 
 onKeyWanted(async (wasWrong) => {
   const key = await askForKey(wasWrong);
-  if (key && !info) setTimeout(learn); // with that key, then
+  if (key) setTimeout(readCard); // with that key, then
   return key;
 });
 refresh();
 open();
-learn();
+readCard();

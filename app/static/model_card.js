@@ -1,17 +1,24 @@
 // ModelCard: what model is loaded, and where it runs.
 
-import { ask } from "./api.js";
+import { ask, hasKey } from "./api.js";
+import { make, pair } from "./dom.js";
+import { suit } from "./form.js";
 import { bits } from "./surprise.js";
 
 const card = document.querySelector("#card");
+const link = document.querySelector("#card-link");
 const line = document.querySelector("#model");
 const count = (value) => value.toLocaleString("en");
 
-/** Reads the card and shows it; null if that did not work. */
+/**
+ * Reads the card and shows it; null if that did not work.
+ * Unless quietly, the fields are made to suit it, and the card says where it could not be read.
+ */
 export async function readCard({ quietly = false } = {}) {
   try {
     const info = await (await ask("info")).json();
     show(info);
+    if (!quietly) suit(info);
     return info;
   } catch (error) {
     if (!quietly) apologise(error);
@@ -20,21 +27,19 @@ export async function readCard({ quietly = false } = {}) {
 }
 
 function show(info) {
+  link.hidden = hasKey();
   const loss = info.validation_loss;
   const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits a character`;
   line.textContent =
     `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
     `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`;
-  const list = document.createElement("dl");
-  list.append(...entries(info).map(([name, value]) => entry(name, value)));
-  const characters = entry(
+  const characters = pair(
     `Vocabulary, ${info.vocabulary.length}`,
     info.vocabulary.filter((c) => c.trim()).join(""),
   );
   characters.classList.add("all");
   characters.lastChild.classList.add("characters");
-  list.append(characters);
-  card.replaceChildren(list);
+  card.replaceChildren(make("dl", "", ...entries(info), characters));
 }
 
 function entries(info) {
@@ -49,32 +54,19 @@ function entries(info) {
       : ["Validation", `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits a character`],
     training.training_characters && ["Characters trained on", count(training.training_characters)],
     training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
-    ["Runs on", `${info.device}, ${info.precision}`],
+    ["Runs on", `${info.device} in ${info.precision} by ${info.kernel}`],
     ["Takes", `${limits.streams} texts together, ${limits.queue} in the queue`],
     ["Longest text", count(limits.length)],
     ["charstream", info.version],
-  ].filter(Boolean);
-}
-
-function entry(name, value) {
-  const group = document.createElement("div");
-  const term = document.createElement("dt");
-  term.textContent = name;
-  const description = document.createElement("dd");
-  description.textContent = value;
-  group.append(term, description);
-  return group;
+  ]
+    .filter(Boolean)
+    .map(([name, value]) => pair(name, value));
 }
 
 function apologise(error) {
-  const words = document.createElement("p");
-  words.className = "hint";
-  words.textContent = `The model card could not be read: ${error.status ? error.message : "the server cannot be reached"}. `;
-  const again = document.createElement("button");
+  const why = error.status ? error.message : "the server cannot be reached";
+  const again = make("button", "quiet", "Read it again");
   again.type = "button";
-  again.className = "quiet";
-  again.textContent = "Read it again";
   again.addEventListener("click", () => readCard());
-  words.append(again);
-  card.replaceChildren(words);
+  card.replaceChildren(make("p", "hint", `The model card could not be read: ${why}. `, again));
 }

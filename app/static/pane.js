@@ -3,6 +3,7 @@
 
 import * as alternatives from "./alternatives.js";
 import { Chart } from "./chart.js";
+import { make } from "./dom.js";
 import { fill, ofText } from "./figures.js";
 import { TextView } from "./text_view.js";
 
@@ -26,8 +27,6 @@ export class Pane {
   #build(label, empty, hintId) {
     this.prime = make("span", "prime");
     this.text = make("span", "text");
-    const writing = make("div", "writing");
-    writing.append(this.prime, this.text);
     this.empty = make("p", "empty", empty);
     const hint = make(
       "p",
@@ -35,16 +34,16 @@ export class Pane {
       "Left and right go from character to character, Enter to what it might have been.",
     );
     hint.id = hintId;
-    this.sheet = make("div", "sheet");
+    const writing = make("div", "writing", this.prime, this.text);
+    this.sheet = make("div", "sheet", this.empty, writing, hint);
     this.sheet.tabIndex = 0;
     this.sheet.setAttribute("role", "group");
     this.sheet.setAttribute("aria-label", label);
     this.sheet.setAttribute("aria-describedby", hintId);
-    this.sheet.append(this.empty, writing, hint);
-    this.canvas = document.createElement("canvas");
+    this.canvas = make("canvas");
     this.canvas.setAttribute("role", "img");
-    this.figure = make("figure", "chart");
-    this.figure.append(make("figcaption", "", "How open each choice was (entropy)"), this.canvas);
+    const caption = make("figcaption", "", "How open each choice was (entropy)");
+    this.figure = make("figure", "chart", caption, this.canvas);
     this.figures = make("dl", "figures");
   }
 
@@ -153,11 +152,4 @@ export class Pane {
     this.view.elements.get(place)?.scrollIntoView({ block: "nearest" });
     this.point(place, true);
   }
-}
-
-export function make(name, className = "", text = "") {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  if (text) element.textContent = text;
-  return element;
 }

@@ -27,18 +27,25 @@ function bounded(pairs) {
   return hash.length > LONGEST ? null : hash;
 }
 
-/** { texts }, { passage, model }, or null if the hash says nothing. */
+/** { texts } of the fields that are given, { passage, model }, or null if the hash says nothing. */
 export function read(hash) {
   const given = new URLSearchParams(hash.slice(1));
   if (given.has("passage"))
     return { passage: given.get("passage"), model: given.get("model") ?? "" };
   if (!given.has("prime")) return null;
-  const first = Object.fromEntries(FIELDS.map((field) => [field, given.get(field) ?? ""]));
+  const first = { kept: "", model: "", ...fieldsOf(given, "") };
   const count = Math.min(MOST_TEXTS, Math.max(1, Number(given.get("texts")) || 1));
-  const texts = Array.from({ length: count }, (_, place) =>
-    Object.fromEntries(
-      FIELDS.map((field) => [field, given.get(`${place + 1}.${field}`) ?? first[field]]),
-    ),
-  );
+  const texts = Array.from({ length: count }, (_, place) => ({
+    ...first,
+    ...fieldsOf(given, `${place + 1}.`),
+  }));
   return { texts };
 }
+
+const fieldsOf = (given, prefix) =>
+  Object.fromEntries(
+    FIELDS.filter((field) => given.has(prefix + field)).map((field) => [
+      field,
+      given.get(prefix + field),
+    ]),
+  );

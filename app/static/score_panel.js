@@ -1,8 +1,9 @@
 // ScorePanel: a passage that somebody brings, as the model sees it.
 
+import { make } from "./dom.js";
 import { bitsPerCharacter } from "./figures.js";
-import { explain } from "./explain.js";
-import { Pane, make } from "./pane.js";
+import { explain, named } from "./explain.js";
+import { Pane } from "./pane.js";
 import * as problems from "./problems.js";
 import { chosen, score, tokensOf } from "./scoring.js";
 import { Problem } from "./settings.js";
@@ -31,13 +32,9 @@ export class ScorePanel {
       },
     });
     this.pane.coloured = true;
-    const column = make("article", "column");
-    column.append(
-      make("h2", "unseen", "Scored text"),
-      this.pane.sheet,
-      this.pane.figure,
-      this.pane.figures,
-    );
+    const { sheet, figure, figures } = this.pane;
+    const title = make("h2", "unseen", "Scored text");
+    const column = make("article", "column", title, sheet, figure, figures);
     document.querySelector("#scored").append(column);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -61,9 +58,11 @@ export class ScorePanel {
     const { signal } = controller;
     this.controller = controller;
     problems.clear(form);
+    const text = field.value;
     try {
-      await this.#score(field.value, model, signal);
-    } catch (error) {
+      await this.#score(text, model, signal);
+    } catch (thrown) {
+      const error = await named(thrown, text);
       const retry = ["Score it with this one", () => this.score()];
       if (!signal.aborted) explain(error, [form], status, retry);
     } finally {

@@ -54,7 +54,7 @@ async function* eventsOf(body) {
 }
 
 /** An event of its lines; null of a comment. */
-export function parse(block) {
+function parse(block) {
   const event = { name: "message", id: "", data: null };
   for (const line of block.split("\n")) {
     if (line.startsWith("data: ")) event.data = JSON.parse(line.slice(6));

@@ -1,6 +1,6 @@
 // Surprise: how little a model expected a character, in bits, and which colour that has.
 
-export const WARMEST = 6; // bits; what is above has the same colour
+const WARMEST = 6; // bits; what is above has the same colour
 
 export const bits = (nats) => nats / Math.LN2;
 

@@ -1,5 +1,6 @@
 // TextView: characters on a sheet, put there once per frame; a cursor to point at one of them.
 
+import { make } from "./dom.js";
 import { warmth } from "./surprise.js";
 
 const MOST_PER_FRAME = 250;
@@ -115,8 +116,7 @@ export class TextView {
   }
 
   #beginBlock() {
-    this.block = document.createElement("span");
-    this.block.className = "block";
+    this.block = make("span", "block");
     this.inBlock = 0;
     this.text.append(this.block);
   }

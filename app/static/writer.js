@@ -1,7 +1,7 @@
 // Writer: runs what is to be written, side by side, and says how it goes.
 
 import * as alternatives from "./alternatives.js";
-import { clearProblems, explain } from "./explain.js";
+import { clearProblems, explain, named } from "./explain.js";
 import { form } from "./form.js";
 import { linkOf } from "./permalink.js";
 import { tokensOf } from "./scoring.js";
@@ -23,6 +23,11 @@ export class Writer {
 
   get isRunning() {
     return this.runs.size > 0;
+  }
+
+  /** The link to the texts that are there, as an address's hash; null if it would be too long. */
+  get link() {
+    return this.#link();
   }
 
   /**
@@ -81,7 +86,8 @@ export class Writer {
     this.events.change();
     try {
       return await column.write(wanted, kept, this.#options(controller.signal, batch, answered));
-    } catch (error) {
+    } catch (thrown) {
+      const error = await named(thrown, wanted.prime + tokensOf(kept));
       if (controller.signal.aborted) {
         return this.runs.get(column) === controller ? "stopped" : "replaced";
       }

@@ -351,6 +351,39 @@ def test_a_link_brings_back_the_same_texts(
         assert other.get_by_label("Prime").input_value() == "abc"
 
 
+def test_a_link_may_leave_fields_as_they_are(browser: Browser, server: RunningServer) -> None:
+    with opened(browser, f"{server.url}/#prime=hello&2.top_k=1&texts=2") as page:
+        page.get_by_text("2 texts").wait_for()
+        seed = int(page.locator("#status").inner_text().split()[-1].rstrip("."))
+        texts = [content(text) for text in page.locator("#columns .text").all()]
+        kinds: list[dict[str, Any]] = [{}, {"top_k": 1}]
+        shared: dict[str, Any] = {"prime": "hello", "length": 500, "seed": seed}
+        assert texts == [answer(server, **shared, **kind) for kind in kinds]
+        assert page.get_by_label("Seed").input_value() == ""
+
+
+def test_the_link_that_is_copied_leads_to_what_is_there(browser: Browser, tiny_path: Path) -> None:
+    clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with (
+        running_server(tiny_path, max_prime="100000") as wide,
+        opened(browser, wide.url, **clipboard) as page,
+    ):
+        generate(page, prime="abc", length=30)
+        address = page.url
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Passage").fill("abc")
+        press(page, "Score")
+        page.get_by_text("bits each").wait_for()
+        page.get_by_role("tab", name="Write").click()
+        press(page, "Copy link")
+        page.get_by_text("Link copied.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == address != page.url
+        generate(page, prime="😀" * 45_000, length=31)  # each takes 12 characters of an address
+        press(page, "Copy link")
+        page.get_by_text("This text is too long for a link.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == address
+
+
 def test_a_link_of_another_model_says_so(browser: Browser, page: Page) -> None:
     text = generate(page, length=50, seed=3)
     other_model = page.url.split("model=")[0] + "model=0123456789abcdef&texts=1"
@@ -400,9 +433,9 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
             field.wait_for()
             assert words.lower() in page.locator(f"#{name}-error").inner_text().lower()
             assert field.evaluate("field => field === document.activeElement")
-        fill(page, **rights, prime="aЖb")
+        fill(page, **rights, prime="aЖbü\x07Ж\u00a0")
         press(page, "Generate")
-        page.get_by_text("characters that the model's vocabulary lacks").wait_for()
+        page.get_by_text("The model does not know: Ж, ü, U+0007, U+00A0.").wait_for()
         press(page, "Leave these characters out")
         page.locator("#status").get_by_text("Ready.").wait_for()
         assert page.get_by_label("Prime").input_value() == "ab"
@@ -500,6 +533,8 @@ def test_a_server_that_wants_a_key_gets_it(browser: Browser, tiny_path: Path) ->
         page.reload()
         page.locator("#status").get_by_text("30 characters").wait_for()
         assert SECRET not in page.url
+        page.get_by_text("LSTM over").wait_for()
+        assert page.get_by_text("Model card as JSON").is_hidden(), "a link brings no key"
 
 
 def test_the_page_works_without_the_model_card(browser: Browser, server: RunningServer) -> None:
@@ -511,6 +546,15 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         page.unroute("**/info")
         press(page, "Read it again")
         page.get_by_text("LSTM over").wait_for()
+        assert page.get_by_label("Length").get_attribute("max") == "5000"
+        page.get_by_role("link", name="Model card as JSON").click()
+        assert page.url.endswith("/info")
+
+
+def test_the_card_tells_what_computes(page: Page, server: RunningServer) -> None:
+    with server.client() as client:
+        info = client.get("/info").json()
+    page.get_by_text(f"{info['device']} in {info['precision']} by {info['kernel']}").wait_for()
 
 
 def test_a_server_that_shuts_down_is_waited_for(browser: Browser, server: RunningServer) -> None:

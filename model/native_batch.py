@@ -128,8 +128,8 @@ class NativeBatch:
             "scores": scores_kSD,
         }
         batch = native.Batch(
-            hidden=self._hidden_SBLW[plan.first].data_ptr(),
-            cell=self._cell_SLW[plan.first].data_ptr(),
+            hidden=_address(self._hidden_SBLW, plan.first),
+            cell=_address(self._cell_SLW, plan.first),
             streams=streams,
             steps=steps,
             most_alternatives=max(most, 0),
@@ -199,6 +199,11 @@ class _PackedNetwork:
         tensor = tensor.contiguous().clone()
         self._tensors.append(tensor)
         return tensor.data_ptr()
+
+
+def _address(rows: Tensor, row: int) -> int:
+    """Where a row begins: without an operator of torch's, whose lock a process's end may break."""
+    return rows.data_ptr() + row * rows.stride(0) * rows.element_size()
 
 
 def _padded(count: int, multiple: int) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,9 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
     settings = {"port": str(port), "max_streams": "1", "max_queue": "0", "max_length": "10000000"}
     with (
         running_server(tiny_path, **settings) as server,
-        running_nginx(tmp_path, [free_port(), port, free_port()]) as nginx,
+        refusing_port() as dead_one,
+        refusing_port() as dead_two,
+        running_nginx(tmp_path, [dead_one, port, dead_two]) as nginx,
         httpx.Client(base_url=nginx.url, timeout=30, trust_env=False) as client,
     ):
         for _ in range(6):
@@ -122,6 +124,14 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
         assert int(dead.headers["Retry-After"]) >= 1
         dead = client.post("/v1/completions", json={})
         assert (dead.status_code, dead.json()["error"]["code"]) == (503, "unreachable")
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that nobody else can take meanwhile, and that answers nothing."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def port_of(url: str) -> int:

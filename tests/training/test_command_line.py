@@ -198,6 +198,7 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
     text: Path, tmp_path: Path
 ) -> None:
     settings = ["--text", str(text), *SMALL, "--epochs", "12", "--validations", "60"]
+    settings += ["--precision", "fp32"]  # or each takes what is faster at its moment
     whole = run_training(*settings, "--out", str(tmp_path / "whole"))
     out = tmp_path / "killed"
     killed = run_training(*settings, "--out", str(out))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 
 
 def main() -> None:
     """Serves until told to stop; told so before it serves, it ends at once."""
-    # Set before the slow imports: process 1 of a container has no default that would end it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Set before the slow imports: process 1 of a container has no default that would end it. An
+    # exception would be one of an import, which may take it for its own.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     if hasattr(signal, "SIGHUP"):  # a wish to reload what is being loaded
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from app.server import serve

@@ -36,8 +36,8 @@ FinishReason = Literal["length", "stop"]
 # Aimed at between two deliveries: short to an eye, and some times what the event loop needs to
 # send them, so that it does not hold the engine up.
 _WAKE_SECONDS = 0.004
-_WAKE_SECONDS_PER_STREAM = 0.0004
-_MOST_STEPS = 64  # characters of one stream per delivery
+_WAKE_SECONDS_PER_STREAM = 0.0006
+_MOST_STEPS = 128  # characters of one stream per delivery
 _PRIME_STEPS = 128  # characters of a prime that may be read while the others wait
 _MAILBOX = 4096  # unread characters at which a generation pauses until its reader catches up
 _WARM_STEPS = 8

@@ -96,6 +96,7 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
 ) -> None:
     port = free_port()
     settings = {"port": str(port), "max_streams": "1", "max_queue": "0", "max_length": "10000000"}
+    settings |= SLOW  # or the text is made faster than it is read, and gives its slot back
     with (
         running_server(tiny_path, **settings) as server,
         refusing_port() as dead_one,

@@ -47,9 +47,10 @@ class NativeBatch:
     Args:
         weights: torch's names to float32 tensors on the CPU.
         kernel: one of `model.native.kernels()`.
-        threads: that step the streams, the caller's one of them.
+        threads: that step the streams, the caller's one of them; at least 1.
 
     Raises:
+        ValueError: if the kernel does not run here, or there are no threads.
         MemoryError: if there is no room for it.
     """
 

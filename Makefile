@@ -65,7 +65,7 @@ sanitize: setup
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
 	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
 	$(SANITIZED)/compare_kernels
-	cp -r app model training tests pyproject.toml README.md $(SANITIZED)
+	cp -r app model training tests checkpoints pyproject.toml README.md $(SANITIZED)
 	rm -f $(SANITIZED)/model/*.so
 	cd $(SANITIZED) && \
 	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \

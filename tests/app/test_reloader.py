@@ -175,14 +175,15 @@ def test_former_models_do_not_pile_up(
 ) -> None:
     endless = {"length": "10000000"}
     with running.client() as reader:
-        streams = []
+        texts = []  # an iterator that is let go of closes its connection
         answers = []
         for path, patience in ((other_path, 10), (tiny_path, 10), (other_path, 10), (tiny_path, 0)):
-            streams.append(reader.stream("GET", "/generate", params=endless))
-            next(streams[-1].__enter__().iter_raw())
+            ask = reader.build_request("GET", "/generate", params=endless)
+            texts.append(reader.send(ask, stream=True).iter_raw())
+            next(texts[-1])
             answers.append(reload(client, served_path, path, patience))
-        for stream in streams:
-            stream.__exit__(None, None, None)
+            time.sleep(0.7)  # longer than a former model without texts stays
+        texts.clear()
     assert [answer.status_code for answer in answers] == [200, 200, 200, 409]
     assert "former models" in answers[-1].json()["detail"]
     assert client.post("/generate", json=ASK).status_code == 200

@@ -628,3 +628,9 @@ def test_the_page_may_do_nothing_but_what_it_does(server: RunningServer) -> None
         assert each.headers["x-content-type-options"] == "nosniff"
     for inline in ("<style", " style=", " onclick=", "<script>"):
         assert inline not in answers[0].text
+
+
+def test_the_documentation_asks_no_other_host(browser: Browser, server: RunningServer) -> None:
+    with opened(browser, f"{server.url}/docs") as page:
+        page.get_by_text("Generate text", exact=True).wait_for()
+        page.get_by_text("/v1/completions", exact=True).wait_for()

@@ -9,7 +9,6 @@ Shape letters: k steps, S streams, H hidden, L layers, X = L * H.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from model import native
 from model.batch import Batch, DecoderState, Plan, StepIds, Steps
 from model.checkpoint import Checkpoint
+from model.cores import available_cores
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
 from model.native_batch import NativeBatch
@@ -222,9 +222,8 @@ def default_threads(precision: Precision, device: torch.device) -> int:
     Those of the native kernel let others have their core while they wait. Torch's spin, so it
     leaves a core to the event loop.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     native_kernel = kernels_for(precision, device)[0] != TORCH
-    return max(1, min(8, (cores or 1) - (0 if native_kernel else 1)))
+    return max(1, min(8, available_cores() - (0 if native_kernel else 1)))
 
 
 def make_batch(

@@ -123,7 +123,7 @@ def _measurements(
 
 def _length(streams: int, seconds: float) -> int:
     """Characters per stream that take about so long with the native kernel on two cores of 2023."""
-    return round(seconds * min(40_000, 120_000 / streams))
+    return round(seconds * min(40_000, 300_000 / streams))
 
 
 def _ways() -> list[tuple[Precision, str]]:

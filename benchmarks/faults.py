@@ -27,7 +27,6 @@ from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 _LONG = 100_000  # characters, the most that a request may ask for
 _TEXT = 1000
-_LEAD_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -251,9 +250,10 @@ async def reloads(checkpoint: Path) -> Outcome:
 async def _rate(port: int, clients: int, seconds: float) -> tuple[float, Counted]:
     """Characters per second of clients that ask anew at once, or when told to come back.
 
-    What comes in the first seconds, when all of them connect at once, is not counted.
+    The first moment, in which all of them connect at once, counts as well.
     """
-    counted, ended = Counted(), time.monotonic() + _LEAD_SECONDS + seconds
+    counted, began = Counted(), time.monotonic()
+    ended = began + seconds
 
     async def client(number: int) -> None:
         while time.monotonic() < ended:
@@ -262,10 +262,8 @@ async def _rate(port: int, clients: int, seconds: float) -> tuple[float, Counted
                 await asyncio.sleep(min(answer.retry_after, max(0, ended - time.monotonic())))
 
     tasks = [asyncio.create_task(client(number)) for number in range(clients)]
-    await asyncio.sleep(_LEAD_SECONDS)
-    began, before = time.monotonic(), counted.characters
     await asyncio.sleep(seconds)
-    rate = (counted.characters - before) / (time.monotonic() - began)
+    rate = counted.characters / (time.monotonic() - began)
     await asyncio.gather(*tasks)
     return rate, counted
 

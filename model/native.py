@@ -16,7 +16,7 @@ from typing import cast
 
 PLAIN = "plain"  # the last of the kernels, which runs anywhere
 
-_LAYOUT = 1  # kLayout of model/native/lstm.h
+_LAYOUT = 2  # kLayout of model/native/lstm.h
 
 logger = logging.getLogger("charstream")
 
@@ -63,6 +63,7 @@ class Batch(Structure):
         ("alternatives", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
+        ("slots", c_int32),
         ("streams", c_int32),
         ("steps", c_int32),
         ("most_alternatives", c_int32),

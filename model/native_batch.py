@@ -4,7 +4,7 @@ It computes what `model.stepper` computes with `Int8Linear`: the same codes of w
 hidden values, the same integer sums. Here are the layouts in memory; model/native has the rest.
 
 Shape letters: k steps, S slots, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
-N outputs, K inputs, T tiles of outputs.
+B banks of hidden values, N outputs, K inputs, T tiles of outputs.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class NativeBatch:
         self._network = _PackedNetwork(config, weights)
         width = _padded(config.hidden_size, _LANES)
         rows = slots + _ROWS - 1
-        self._hidden_SBLW = torch.full(
-            (rows, 2, config.layers, width), _ZERO_CODE, dtype=torch.uint8
+        self._hidden_BLSW = torch.full(
+            (2, config.layers, rows, width), _ZERO_CODE, dtype=torch.uint8
         )
         self._cell_SLW = torch.zeros(slots, config.layers, width)
         self._scale_S, self._top_p_S, self._min_p_S = np.ones((3, slots), np.float32)
@@ -80,17 +80,17 @@ class NativeBatch:
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         if state is None:
-            self._hidden_SBLW[slot, 0].fill_(_ZERO_CODE)
+            self._hidden_BLSW[0, :, slot].fill_(_ZERO_CODE)
             self._cell_SLW[slot].zero_()
         else:
-            self._hidden_SBLW[slot, 0].copy_(state.hidden)
+            self._hidden_BLSW[0, :, slot].copy_(state.hidden)
             self._cell_SLW[slot].copy_(state.cell)
 
     def state(self, slot: int) -> DecoderState:
-        return DecoderState(self._hidden_SBLW[slot, 0].clone(), self._cell_SLW[slot].clone())
+        return DecoderState(self._hidden_BLSW[0, :, slot].clone(), self._cell_SLW[slot].clone())
 
     def move(self, source: int, target: int) -> None:
-        self._hidden_SBLW[target, 0].copy_(self._hidden_SBLW[source, 0])
+        self._hidden_BLSW[0, :, target] = self._hidden_BLSW[0, :, source]
         self._cell_SLW[target].copy_(self._cell_SLW[source])
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
@@ -129,8 +129,9 @@ class NativeBatch:
             "scores": scores_kSD,
         }
         batch = native.Batch(
-            hidden=_address(self._hidden_SBLW, plan.first),
+            hidden=_address(self._hidden_BLSW, plan.first, axis=2),
             cell=_address(self._cell_SLW, plan.first),
+            slots=self._hidden_BLSW.size(2),
             streams=streams,
             steps=steps,
             most_alternatives=max(most, 0),
@@ -141,8 +142,11 @@ class NativeBatch:
 
     def multiply(self, streams: int, steps: int) -> None:
         """The layers' products of so many steps and nothing else, for benchmarks."""
-        hidden = self._hidden_SBLW.data_ptr()
-        self._team.multiply(native.Batch(hidden=hidden, streams=streams, steps=steps))
+        hidden = self._hidden_BLSW
+        batch = native.Batch(
+            hidden=hidden.data_ptr(), slots=hidden.size(2), streams=streams, steps=steps
+        )
+        self._team.multiply(batch)
 
 
 class _PackedNetwork:
@@ -202,9 +206,12 @@ class _PackedNetwork:
         return tensor.data_ptr()
 
 
-def _address(rows: Tensor, row: int) -> int:
-    """Where a row begins: without an operator of torch's, whose lock a process's end may break."""
-    return rows.data_ptr() + row * rows.stride(0) * rows.element_size()
+def _address(tensor: Tensor, index: int, axis: int = 0) -> int:
+    """Of an element with zeros for its other indices.
+
+    It needs no operator of torch's, whose lock a process's end may break.
+    """
+    return tensor.data_ptr() + index * tensor.stride(axis) * tensor.element_size()
 
 
 def _padded(count: int, multiple: int) -> int:

@@ -14,14 +14,15 @@ CHARSTREAM_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,amx-tile,amx-in
 #include "avx512_vnni.h"
 
 namespace {
-constexpr int kBlock = kMostBlock, kInRegisters = 4;  // fewer streams are faster without AMX
+constexpr int kBlock = 2;  // so few streams are as fast without AMX
+constexpr bool kRows = true;
 }
 #include "step.h"
 
 namespace {
 
-constexpr int kRow = 64;                 // bytes of a tile's row
-constexpr int kGroups = kRow / kGroup;   // groups of inputs that one instruction takes
+constexpr int kRow = 64;                    // bytes of a tile's row
+constexpr int kGroups = kRow / kGroup;      // groups of inputs that one instruction takes
 constexpr int kStride = kOutputs * kGroup;  // from a group's weights to the next one's
 
 #define LOAD(tile, from, stride) \
@@ -30,39 +31,121 @@ constexpr int kStride = kOutputs * kGroup;  // from a group's weights to the nex
   asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to), "r"(std::size_t(kRow)) : "memory")
 #define DOT(sums, inputs, weights) \
   asm volatile("tdpbusd %%tmm" #weights ", %%tmm" #inputs ", %%tmm" #sums ::: "memory")
+#define CLEAR(tile) asm volatile("tilezero %%tmm" #tile ::: "memory")
 
-// All 16 rows are computed; from B on they are of memory after the streams, and of no use.
-template <int B>
-void multiply_rows(Ints (&sums)[kTile][B], const int8_t* weights,
-                   const uint8_t* const (&inputs)[B], int groups) {
-  Ints rows[kTile][kMostBlock] = {};
-  for (int t = 0; t < kTile; ++t) __builtin_memcpy(rows[t], sums[t], sizeof sums[t]);
-  const std::ptrdiff_t stride = inputs[1] - inputs[0];
-  LOAD(0, rows[0], kRow);
-  LOAD(1, rows[1], kRow);
-  LOAD(2, rows[2], kRow);
-  LOAD(3, rows[3], kRow);
-  int group = 0;
-  for (; group + kGroups <= groups; group += kGroups, weights += kGroups * kStride) {
-    LOAD(4, inputs[0] + group * kGroup, stride);
-    LOAD(5, weights, kStride);
-    LOAD(6, weights + kRow, kStride);
-    DOT(0, 4, 5);
-    LOAD(7, weights + 2 * kRow, kStride);
-    DOT(1, 4, 6);
-    LOAD(5, weights + 3 * kRow, kStride);
-    DOT(2, 4, 7);
-    DOT(3, 4, 5);
+// A tile's products for up to 16 streams, in pieces: the matrix unit goes on with one while the
+// vector units do something else. There is one at a time.
+//
+// All 16 rows are computed; from the last stream's on they are of memory after it, and of no use.
+class Rows {
+ public:
+  // Of the codes of a layer, or of two, both `width` long and a stream's after the other's.
+  Rows(const int8_t* weights, int width, const uint8_t* codes, const uint8_t* more = nullptr)
+      : weights_(weights), inputs_{codes, more}, width_(width), groups_(width / kGroup) {
+    CLEAR(0);
+    CLEAR(1);
+    CLEAR(2);
+    CLEAR(3);
   }
-  STORE(0, rows[0]);
-  STORE(1, rows[1]);
-  STORE(2, rows[2]);
-  STORE(3, rows[3]);
-  for (int t = 0; t < kTile; ++t) __builtin_memcpy(sums[t], rows[t], sizeof sums[t]);
-  for (; group < groups; ++group, weights += kStride)
-    for (int b = 0; b < B; ++b)
-      for (int t = 0; t < kTile; ++t)
-        sums[t][b] = dot(sums[t][b], broadcast(inputs[b] + group * kGroup), weights + t * kRow);
+
+  int pieces() const { return groups_ / kGroups * (inputs_[1] ? 2 : 1); }
+
+  // Until so many pieces are done.
+  [[gnu::always_inline]] void go_on(int pieces) {
+    for (; done_ < pieces; ++done_) {
+      const int whole = groups_ / kGroups, second = done_ >= whole;
+      const int group = (done_ - second * whole) * kGroups;
+      const int8_t* weights = weights_ + (second * groups_ + group) * kStride;
+      LOAD(4, inputs_[second] + group * kGroup, width_);
+      LOAD(5, weights, kStride);
+      LOAD(6, weights + kRow, kStride);
+      DOT(0, 4, 5);
+      LOAD(7, weights + 2 * kRow, kStride);
+      DOT(1, 4, 6);
+      LOAD(5, weights + 3 * kRow, kStride);
+      DOT(2, 4, 7);
+      DOT(3, 4, 5);
+    }
+  }
+
+  // The sums, once all pieces are done and what is left of the inputs.
+  void finish(Sums<kMostBlock>& sums, int streams) {
+    go_on(pieces());
+    STORE(0, sums[0]);
+    STORE(1, sums[1]);
+    STORE(2, sums[2]);
+    STORE(3, sums[3]);
+    for (int second = 0; second < 2 && inputs_[second]; ++second)
+      for (int group = groups_ / kGroups * kGroups; group < groups_; ++group)
+        for (int b = 0; b < streams; ++b)
+          for (int t = 0; t < kTile; ++t)
+            store(sums[t][b],
+                  dot(load<Wholes>(sums[t][b]),
+                      broadcast(inputs_[second] + b * width_ + group * kGroup),
+                      weights_ + (second * groups_ + group) * kStride + t * kRow));
+  }
+
+ private:
+  const int8_t* weights_;
+  const uint8_t* inputs_[2];
+  int width_, groups_, done_ = 0;
+};
+
+Rows rows_of(const Task& task, int layer, int tile, int first, int bank) {
+  const std::size_t width = task.network.width;
+  const int8_t* weights = task.network.layers[layer].weights;
+  const uint8_t* own = codes(task, bank, layer, first);
+  if (!layer) return {weights + tile * kOutputs * width, task.network.width, own};
+  return {weights + tile * 2 * kOutputs * width, task.network.width,
+          codes(task, 1 - bank, layer - 1, first), own};
+}
+
+// Calls what(tile, first stream, their number) for this part's tiles and all streams.
+template <class What>
+[[gnu::always_inline]] inline void of_rows(const Task& task, int layer, int bank, What what) {
+  of_tiles(task, layer, bank, [&](int tile) {
+    in_blocks(kMostBlock, 0, task.batch.streams,
+              [&](int first, int streams) { what(tile, first, streams); });
+  });
+}
+
+// The gates of each block are computed beside the products of the next.
+void step_rows(const Task& task, int layer, int bank, const int64_t* ids) {
+  const Product& product = task.network.layers[layer];
+  alignas(64) Sums<kMostBlock> sums;
+  Units units[2][kMostBlock];
+  int tile = 0, streams = 0, now = 0;
+  of_rows(task, layer, bank, [&](int next_tile, int first, int next_streams) {
+    for (int b = 0; b < next_streams; ++b)
+      units[1 - now][b] = units_of(task, layer, next_tile, first + b, bank, ids);
+    Rows next = rows_of(task, layer, next_tile, first, bank);
+    for (int b = 0; b < streams; ++b) {
+      next.go_on(next.pieces() * b / streams);
+      update(product, tile, units[now][b], sums[0][b], kMostBlock * kLanes);
+    }
+    next.finish(sums, next_streams);
+    tile = next_tile, streams = next_streams, now = 1 - now;
+  });
+  for (int b = 0; b < streams; ++b)
+    update(product, tile, units[now][b], sums[0][b], kMostBlock * kLanes);
+}
+
+void multiply_rows(const Task& task, int layer, int bank) {
+  alignas(64) Sums<kMostBlock> sums;
+  of_rows(task, layer, bank, [&](int tile, int first, int streams) {
+    rows_of(task, layer, tile, first, bank).finish(sums, streams);
+  });
+}
+
+void output_rows(const Task& task, int first, int streams, int bank) {
+  const Network& network = task.network;
+  const uint8_t* inputs = codes(task, bank, network.depth - 1, first);
+  alignas(64) Sums<kMostBlock> sums;
+  for (int tile = 0; tile < network.output->tiles; ++tile) {
+    const int8_t* weights = network.output->weights + std::size_t(tile) * kOutputs * network.width;
+    Rows(weights, network.width, inputs).finish(sums, streams);
+    store_logits(task, tile, streams, sums);
+  }
 }
 
 // All tiles have 16 rows (Intel's Software Developer's Manual, volume 1, chapter 18).

@@ -10,7 +10,8 @@ CHARSTREAM_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "avx512_vnni.h"
 
 namespace {
-constexpr int kBlock = 6, kInRegisters = 6;  // 24 sums, 4 weights, an input: 29 of 32 registers
+constexpr int kBlock = 6;  // 24 vectors of sums, 4 of weights, an input: 29 of 32 registers
+constexpr bool kRows = false;
 }
 #include "step.h"
 CHARSTREAM_TARGET_END

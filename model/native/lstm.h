@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-constexpr int32_t kLayout = 1;  // to be raised with every change of what the memory means
+constexpr int32_t kLayout = 2;  // to be raised with every change of what the memory means
 
 constexpr int kLanes = 16;  // floats of one vector
 constexpr int kGroup = 4;   // inputs that one instruction multiplies and adds
@@ -34,9 +34,10 @@ struct Network {
 };
 
 // Some streams, and what to do with them. Their hidden values have two banks, since a layer's old
-// ones are read while new ones are written; between calls the first bank is the state.
+// ones are read while new ones are written; between calls the first bank is the state. The banks
+// are apart: a processor that reads ahead would take lines from the one that writes them.
 struct Batch {
-  uint8_t* hidden;              // [stream][2][depth][width], 128 + round(127 h)
+  uint8_t* hidden;              // [2][depth][slots][width], 128 + round(127 h)
   float* cell;                  // [stream][depth][width]
   const int64_t* last_ids;      // [stream], to read first
   const int64_t* forced;        // [step][stream], the character to take, or -1 to draw one
@@ -49,6 +50,7 @@ struct Batch {
   const int32_t* alternatives;  // [stream], how many a score names; -1 makes none
   int64_t* ids;                 // out: [step][stream]
   double* scores;               // out: [step][stream][4 + 2 most_alternatives], where one is made
+  int32_t slots;                // rows of `hidden` from one layer to the next
   int32_t streams;
   int32_t steps;
   int32_t most_alternatives;

@@ -20,9 +20,14 @@ static bool available() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
 CHARSTREAM_TARGET("arch=armv8.2-a+dotprod")
 namespace {
 
+constexpr int kWidth = 4;
+using Floats = Vectors<kWidth>::Floats;
+using Wholes = Vectors<kWidth>::Wholes;
 using Input = int8x16_t;
-constexpr int kBlock = 4, kInRegisters = 4, kVectors = 1;  // 16 sums in quarters of 32 registers
-constexpr bool kSigned = true;
+constexpr int kBlock = 4, kVectors = 4;  // 16 vectors of sums in 32 registers
+constexpr bool kRows = false, kSigned = true;
+
+inline Floats fused(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
 
 inline Input broadcast(const uint8_t* codes) {
   uint32_t four;
@@ -30,13 +35,8 @@ inline Input broadcast(const uint8_t* codes) {
   return vreinterpretq_s8_u32(vdupq_n_u32(four ^ 0x80808080u));
 }
 
-inline Ints dot(Ints sums, Input input, const int8_t* weights) {
-  int32x4_t quarters[4];
-  __builtin_memcpy(quarters, &sums, sizeof sums);
-  for (int i = 0; i < 4; ++i)
-    quarters[i] = vdotq_s32(quarters[i], vld1q_s8(weights + 16 * i), input);
-  __builtin_memcpy(&sums, quarters, sizeof sums);
-  return sums;
+inline Wholes dot(Wholes sums, Input input, const int8_t* weights) {
+  return vdotq_s32(sums, vld1q_s8(weights), input);
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
-// 16 lanes, on every instruction set: compilers split what is wider than the machine's.
+// Vectors of so many 32-bit numbers, to be as wide as the machine's: compilers split wider ones, but
+// keep the parts in memory.
 #pragma once
 
 #include <cstdint>
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef uint8_t Bytes __attribute__((vector_size(16)));
+template <int width>
+struct Vectors {
+  typedef float Floats __attribute__((vector_size(4 * width)));
+  typedef int32_t Wholes __attribute__((vector_size(4 * width)));
+  typedef uint8_t Bytes __attribute__((vector_size(width)));
+};
 
 #if defined(__x86_64__)
 #define CHARSTREAM_X86

@@ -62,21 +62,24 @@ struct Outcome {
 
 Outcome step(const Kernel& kernel, const Network& network, const Batch& plan, int threads) {
   const std::size_t state = std::size_t(network.depth) * network.width;
-  uint8_t* hidden = fresh<uint8_t>((plan.streams + 15) * 2 * state, [] { return 128; });
+  const int slots = plan.streams + 15;  // a kernel may read so far
+  uint8_t* hidden = fresh<uint8_t>(slots * 2 * state, [] { return 128; });
   float* cell = fresh<float>(plan.streams * state, [] { return 0; });
   Outcome outcome;
   outcome.ids.resize(plan.steps * plan.streams);
   outcome.scores.resize(outcome.ids.size() * (4 + 2 * plan.most_alternatives));
   Batch batch = plan;
   batch.hidden = hidden;
+  batch.slots = slots;
   batch.cell = cell;
   batch.ids = outcome.ids.data();
   batch.scores = outcome.scores.data();
   Team team(kernel, network, threads);
   team.run(batch);
-  for (int stream = 0; stream < plan.streams; ++stream)
-    outcome.hidden.insert(outcome.hidden.end(), hidden + stream * 2 * state,
-                          hidden + (stream * 2 + 1) * state);
+  for (int layer = 0; layer < network.depth; ++layer) {
+    const uint8_t* rows = hidden + std::size_t(layer) * slots * network.width;
+    outcome.hidden.insert(outcome.hidden.end(), rows, rows + plan.streams * network.width);
+  }
   outcome.cell.assign(cell, cell + plan.streams * state);
   return outcome;
 }

@@ -110,7 +110,7 @@ template <class What>
 }
 
 // The gates of each block are computed beside the products of the next.
-void step_rows(const Task& task, int layer, int bank, const int64_t* ids) {
+void ByRows::step(const Task& task, int layer, int bank, const int64_t* ids) {
   const Product& product = task.network.layers[layer];
   alignas(64) Sums<kMostBlock> sums;
   Units units[2][kMostBlock];
@@ -130,21 +130,21 @@ void step_rows(const Task& task, int layer, int bank, const int64_t* ids) {
     update(product, tile, units[now][b], sums[0][b], kMostBlock * kLanes);
 }
 
-void multiply_rows(const Task& task, int layer, int bank) {
+void ByRows::multiply(const Task& task, int layer, int bank) {
   alignas(64) Sums<kMostBlock> sums;
   of_rows(task, layer, bank, [&](int tile, int first, int streams) {
     rows_of(task, layer, tile, first, bank).finish(sums, streams);
   });
 }
 
-void output_rows(const Task& task, int first, int streams, int bank) {
+void ByRows::output(const Task& task, const Logits& logits, int first, int streams, int bank) {
   const Network& network = task.network;
   const uint8_t* inputs = codes(task, bank, network.depth - 1, first);
   alignas(64) Sums<kMostBlock> sums;
-  for (int tile = 0; tile < network.output->tiles; ++tile) {
+  for (int tile = logits.begin; tile < logits.end; ++tile) {
     const int8_t* weights = network.output->weights + std::size_t(tile) * kOutputs * network.width;
     Rows(weights, network.width, inputs).finish(sums, streams);
-    store_logits(task, tile, streams, sums);
+    store_logits(task, logits, tile, streams, sums);
   }
 }
 

@@ -7,6 +7,7 @@
 class Barrier;
 
 constexpr int kMostBlock = 16;  // streams stepped together
+constexpr int kManyTiles = 16;  // of an output layer whose weights few streams' threads share
 
 // A thread's share: of each layer a part of the tiles, of the results a part of the streams'.
 struct Task {
@@ -15,8 +16,9 @@ struct Task {
   int part, parts;
   Barrier& barrier;  // where all of them meet
   Sampler& sampler;
-  float* logits;   // [kMostBlock][outputs, padded]
-  float* weights;  // [outputs, padded]
+  float* logits;         // [kMostBlock][outputs, padded]
+  float* common_logits;  // likewise, of all threads
+  float* weights;        // [outputs, padded]
 };
 
 void meet(Barrier& barrier);  // returns when all have come

@@ -6,8 +6,8 @@
 //   kSigned            whether `broadcast` takes 128 from the codes
 //   kBlock, kVectors   streams whose products are computed together, each with so many vectors of
 //                      sums, which all fit into registers
-//   kRows              whether there are other ways for more than kBlock streams: those named
-//                      ..._rows, which the file then defines
+//   kRows              whether there are other ways for more than kBlock streams: ByRows, which the
+//                      file then defines
 //
 // Sums are integers, so that no order of adding changes them; they fit, since a product has at most
 // 2 * 65,536 inputs, and 255 * 63 * 131,072 < 2^31. What follows is done per element in float32,
@@ -195,32 +195,45 @@ inline void step_units(const Task& task, int layer, int tile, int first, int ban
     update(task.network.layers[layer], tile, units[b], sums[0][b], B * kLanes);
 }
 
-// A tile's logits of some streams into task.logits, a row each.
+// Some streams' logits, a row each, of tiles [begin, end).
+struct Logits {
+  float* rows;
+  int begin, end;
+};
+
+// A tile's, from its sums.
 template <int B>
-[[gnu::always_inline]] inline void store_logits(const Task& task, int tile, int streams,
-                                                const Sums<B>& sums) {
+[[gnu::always_inline]] inline void store_logits(const Task& task, const Logits& logits, int tile,
+                                                int streams, const Sums<B>& sums) {
   const Product& product = *task.network.output;
   for (int b = 0; b < streams; ++b)
     for (int output = 0; output < kOutputs; output += kWidth) {
       const int32_t* own = &sums[output / kLanes][b][output % kLanes];
       const std::size_t place = std::size_t(tile) * kOutputs + output;
-      store(task.logits + std::size_t(b) * product.tiles * kOutputs + place,
+      store(logits.rows + std::size_t(b) * product.tiles * kOutputs + place,
             outputs(own, product, place, product.biases));
     }
 }
 
+// The ways for more than kBlock streams.
+struct ByRows {
+  static void step(const Task& task, int layer, int bank, const int64_t* ids);
+  static void multiply(const Task& task, int layer, int bank);
+  static void output(const Task& task, const Logits& logits, int first, int streams, int bank);
+};
+
 // The logits of B streams.
 template <int B>
-inline void multiply_output(const Task& task, int first, int bank) {
+inline void multiply_output(const Task& task, const Logits& logits, int first, int bank) {
   const Network& network = task.network;
   const Product& product = *network.output;
   const uint8_t* inputs[B];
   for (int b = 0; b < B; ++b) inputs[b] = codes(task, bank, network.depth - 1, first + b);
-  for (int tile = 0; tile < product.tiles; ++tile) {
+  for (int tile = logits.begin; tile < logits.end; ++tile) {
     alignas(64) Sums<B> sums = {};
     const int8_t* weights = product.weights + std::size_t(tile) * kOutputs * network.width;
     multiply<B>(sums, weights, inputs, network.width / kGroup);
-    store_logits(task, tile, B, sums);
+    store_logits(task, logits, tile, B, sums);
   }
 }
 
@@ -266,38 +279,56 @@ inline void restore(const Task& task) {
                      std::size_t(task.batch.streams) * task.network.width);
 }
 
-void output_rows(const Task& task, int first, int streams, int bank);
-
-inline void logits_of(const Task& task, int first, int streams, int bank) {
+// Those of a step, if one of the streams asks for its result.
+inline void logits_of(const Task& task, const Logits& logits, int step, int first, int streams,
+                      int bank) {
+  bool asked = false;
+  for (int b = 0; b < streams; ++b) asked |= step >= task.batch.first_steps[first + b];
+  if (!asked) return;
   if constexpr (kRows)
-    if (streams > kBlock) return output_rows(task, first, streams, bank);
+    if (streams > kBlock) return ByRows::output(task, logits, first, streams, bank);
   of_size<kBlock>(streams, [&](auto block) {
-    multiply_output<decltype(block)::value>(task, first, bank);
+    multiply_output<decltype(block)::value>(task, logits, first, bank);
   });
 }
 
-// A step's end: the next ids of streams [begin, end), and their scores.
-inline void finish(const Task& task, int step, int bank, int begin, int end) {
+// A stream's next id, and its score.
+inline void choose(const Task& task, const float* logits, int step, int stream) {
   const Batch& batch = task.batch;
-  in_blocks(kRows ? kMostBlock : kBlock, begin, end, [&](int first, int streams) {
-    bool asked = false;
-    for (int b = 0; b < streams; ++b) asked |= step >= batch.first_steps[first + b];
-    if (asked) logits_of(task, first, streams, bank);
-    for (int stream = first; stream < first + streams; ++stream) {
-      if (step < batch.first_steps[stream]) {
-        const std::size_t place = std::size_t(step) * batch.streams + stream;
-        batch.ids[place] = batch.forced[place];
-        continue;
-      }
-      const int row = (stream - first) * task.network.output->tiles * kOutputs;
-      weigh(task.logits + row, task.network.characters, batch.scales[stream], task.weights);
-      task.sampler.finish(task.network, batch, step, stream, task.logits + row, task.weights);
-    }
-  });
+  if (step < batch.first_steps[stream]) {
+    const std::size_t place = std::size_t(step) * batch.streams + stream;
+    batch.ids[place] = batch.forced[place];
+    return;
+  }
+  weigh(logits, task.network.characters, batch.scales[stream], task.weights);
+  task.sampler.finish(task.network, batch, step, stream, logits, task.weights);
 }
 
 // A part of a count.
 inline int share(const Task& task, int count, int part) { return count * part / task.parts; }
+
+// A step's end: the next ids and their scores.
+inline void finish(const Task& task, int step, int bank) {
+  const int most = kRows ? kMostBlock : kBlock, streams = task.batch.streams;
+  const int begin = share(task, streams, task.part), end = share(task, streams, task.part + 1);
+  const int tiles = task.network.output->tiles, row = tiles * kOutputs;
+  if (streams <= kMostBlock && tiles >= kManyTiles) {  // each thread has a part of the weights
+    const int first_tile = share(task, tiles, task.part);
+    const int end_tile = share(task, tiles, task.part + 1);
+    in_blocks(most, 0, streams, [&](int first, int size) {
+      const Logits logits{task.common_logits + first * row, first_tile, end_tile};
+      logits_of(task, logits, step, first, size, bank);
+    });
+    meet(task.barrier);
+    for (int stream = begin; stream < end; ++stream)
+      choose(task, task.common_logits + stream * row, step, stream);
+    return;
+  }
+  in_blocks(most, begin, end, [&](int first, int size) {
+    logits_of(task, {task.logits, 0, tiles}, step, first, size, bank);
+    for (int b = 0; b < size; ++b) choose(task, task.logits + b * row, step, first + b);
+  });
+}
 
 // Calls what(tile) for this part's tiles of a layer: there and back, since what the cache still
 // holds of the last step is best used first.
@@ -318,12 +349,9 @@ template <class What>
   });
 }
 
-void step_rows(const Task& task, int layer, int bank, const int64_t* ids);
-void multiply_rows(const Task& task, int layer, int bank);
-
 inline void step_layer(const Task& task, int layer, int bank, const int64_t* ids) {
   if constexpr (kRows)
-    if (task.batch.streams > kBlock) return step_rows(task, layer, bank, ids);
+    if (task.batch.streams > kBlock) return ByRows::step(task, layer, bank, ids);
   of_layer(task, layer, bank, [&](auto block, int tile, int first) {
     step_units<decltype(block)::value>(task, layer, tile, first, bank, ids);
   });
@@ -331,7 +359,7 @@ inline void step_layer(const Task& task, int layer, int bank, const int64_t* ids
 
 inline void multiply_layer(const Task& task, int layer, int bank) {
   if constexpr (kRows)
-    if (task.batch.streams > kBlock) return multiply_rows(task, layer, bank);
+    if (task.batch.streams > kBlock) return ByRows::multiply(task, layer, bank);
   of_layer(task, layer, bank, [&](auto block, int tile, int first) {
     constexpr int B = decltype(block)::value;
     alignas(64) Sums<B> sums = {};
@@ -351,8 +379,7 @@ void run(const Task& task) {
       step_layer(task, layer, bank, ids);
       meet(task.barrier);
     }
-    finish(task, step, 1 - bank, share(task, batch.streams, task.part),
-           share(task, batch.streams, task.part + 1));
+    finish(task, step, 1 - bank);
     ids = batch.ids + std::size_t(step) * batch.streams;
     meet(task.barrier);  // after the last one, the batch may be gone
   }

@@ -42,7 +42,7 @@ void Team::help(int part) {
 void Team::take_part(int part) {
   Workspace& own = *workspaces_[part];
   work_({network_, *batch_, part, threads_, barrier_, own.sampler, own.logits.data(),
-               own.weights.data()});
+         workspaces_[0]->logits.data(), own.weights.data()});
 }
 
 void Team::end() {

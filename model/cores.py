@@ -1,4 +1,4 @@
-"""Cores: how many this process may keep busy."""
+"""Cores: how many threads this process can keep busy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Those that it may run on, or as many as the time is worth that its control groups grant.
+    """Those that it may run on, or what the time is worth that its control groups grant.
 
-    A container's limit (`docker run --cpus 2`) is such a grant: all cores are seen, but threads on
-    more of them than that use up a period's time early, and stop until the next.
+    A container's limit (`docker run --cpus 3`) is such a grant: all cores are seen, but threads on
+    more of them than that use up a period's time early, and stop until the next. A part of a core
+    counts as one, and two are always better than one: each holds half of the weights in its cache.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, min([cores, *map(math.floor, _grants(root))]))
+    return min([cores, *(max(2, math.ceil(grant)) for grant in _grants(root))])
 
 
 def _grants(root: Path) -> Iterator[float]:
@@ -36,16 +37,15 @@ def _grants(root: Path) -> Iterator[float]:
 
 def _groups(root: Path) -> Iterator[Path]:
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        base = root / "sys/fs/cgroup"
-        if controllers:
-            if "cpu" not in controllers.split(","):
-                continue
-            base /= "cpu"
+        if controllers and "cpu" not in controllers.split(","):
+            continue
         # A container may see its own group as the base, and a path that is not there.
         names = [name for name in path.split("/") if name]
-        yield from (base.joinpath(*names[:depth]) for depth in range(len(names) + 1))
+        for base in {"cpu", controllers} if controllers else {""}:
+            folder = root / "sys/fs/cgroup" / base
+            yield from (folder.joinpath(*names[:depth]) for depth in range(len(names) + 1))

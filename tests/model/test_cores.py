@@ -9,13 +9,18 @@ import pytest
 
 from model.cores import available_cores
 
-OWN = available_cores(Path("/nowhere"))  # without any control group
+CORES = 16
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(CORES), raising=False)
 
 
 def system(root: Path, groups: str, files: dict[str, str]) -> Path:
     """A tree that looks like a system's."""
     (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_text(groups)
+    (root / "proc/self/cgroup").write_bytes(groups.encode("latin-1"))
     for name, text in files.items():
         path = root / "sys/fs/cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,28 +29,41 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
 
 
 def test_without_a_limit_all_of_them() -> None:
-    assert OWN >= 1
-    if hasattr(os, "sched_getaffinity"):
-        assert len(os.sched_getaffinity(0)) == OWN
+    assert available_cores(Path("/nowhere")) == CORES
+
+
+def test_a_core_is_a_core(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    assert available_cores(system(tmp_path, "0::/\n", {"cpu.max": "400000 100000\n"})) == 1
 
 
 @pytest.mark.parametrize(
-    ("groups", "files"),
+    ("groups", "files", "cores"),
     [
-        ("0::/\n", {"cpu.max": "100000 100000\n"}),
-        ("0::/\n", {"cpu.max": "170000 100000\n"}),  # two threads would be stopped
-        ("0::/\n", {"cpu.max": "20000 100000\n"}),
-        ("0::/a/b\n", {"cpu.max": "max 100000\n", "a/cpu.max": "100000 100000\n"}),
+        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4),
+        ("0::/\n", {"cpu.max": "210000 100000\n"}, 3),
+        ("0::/\n", {"cpu.max": "20000 100000\n"}, 2),
+        ("0::/a/b\n", {"cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
+        ("0::/a\n", {"cpu.max": "500000 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
         (
             "3:memory:/x\n1:cpu,cpuacct:/docker/1\n0::/\n",  # of another view than the container's
-            {"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            {"cpu/cpu.cfs_quota_us": "350000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            4,
+        ),
+        (
+            "1:cpu,cpuacct:/\n",
+            {
+                "cpu,cpuacct/cpu.cfs_quota_us": "350000\n",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            },
+            4,
         ),
     ],
 )
 def test_a_limit_of_time_is_one_of_cores(
-    tmp_path: Path, groups: str, files: dict[str, str]
+    tmp_path: Path, groups: str, files: dict[str, str], cores: int
 ) -> None:
-    assert available_cores(system(tmp_path, groups, files)) == 1
+    assert available_cores(system(tmp_path, groups, files)) == cores
 
 
 @pytest.mark.parametrize(
@@ -55,6 +73,7 @@ def test_a_limit_of_time_is_one_of_cores(
         ("0::/\n", {"cpu.max": ""}),
         ("0::/\n", {"cpu.max": "99999999 100000\n"}),
         ("0::/gone\n", {}),
+        ("0::/\xff:x\n", {}),  # a name of any bytes
         (
             "1:cpu:/\n",
             {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
@@ -64,4 +83,4 @@ def test_a_limit_of_time_is_one_of_cores(
 def test_no_limit_and_what_is_none_change_nothing(
     tmp_path: Path, groups: str, files: dict[str, str]
 ) -> None:
-    assert available_cores(system(tmp_path, groups, files)) == OWN
+    assert available_cores(system(tmp_path, groups, files)) == CORES

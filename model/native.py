@@ -63,7 +63,7 @@ class Batch(Structure):
         ("alternatives", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
-        ("slots", c_int32),
+        ("rows", c_int32),
         ("streams", c_int32),
         ("steps", c_int32),
         ("most_alternatives", c_int32),

@@ -3,8 +3,8 @@
 It computes what `model.stepper` computes with `Int8Linear`: the same codes of weights and of
 hidden values, the same integer sums. Here are the layouts in memory; model/native has the rest.
 
-Shape letters: k steps, S slots, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
-B banks of hidden values, N outputs, K inputs, T tiles of outputs.
+Shape letters: k steps, S slots, R rows (slots and padding), V vocabulary, H hidden, W = H padded to
+whole vectors, L layers, B banks of hidden values, N outputs, K inputs, T tiles of outputs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class NativeBatch:
         self._network = _PackedNetwork(config, weights)
         width = _padded(config.hidden_size, _LANES)
         rows = slots + _ROWS - 1
-        self._hidden_BLSW = torch.full(
+        self._hidden_BLRW = torch.full(
             (2, config.layers, rows, width), _ZERO_CODE, dtype=torch.uint8
         )
         self._cell_SLW = torch.zeros(slots, config.layers, width)
@@ -80,17 +80,17 @@ class NativeBatch:
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         if state is None:
-            self._hidden_BLSW[0, :, slot].fill_(_ZERO_CODE)
+            self._hidden_BLRW[0, :, slot].fill_(_ZERO_CODE)
             self._cell_SLW[slot].zero_()
         else:
-            self._hidden_BLSW[0, :, slot].copy_(state.hidden)
+            self._hidden_BLRW[0, :, slot].copy_(state.hidden)
             self._cell_SLW[slot].copy_(state.cell)
 
     def state(self, slot: int) -> DecoderState:
-        return DecoderState(self._hidden_BLSW[0, :, slot].clone(), self._cell_SLW[slot].clone())
+        return DecoderState(self._hidden_BLRW[0, :, slot].clone(), self._cell_SLW[slot].clone())
 
     def move(self, source: int, target: int) -> None:
-        self._hidden_BLSW[0, :, target] = self._hidden_BLSW[0, :, source]
+        self._hidden_BLRW[0, :, target] = self._hidden_BLRW[0, :, source]
         self._cell_SLW[target].copy_(self._cell_SLW[source])
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
@@ -129,9 +129,9 @@ class NativeBatch:
             "scores": scores_kSD,
         }
         batch = native.Batch(
-            hidden=_address(self._hidden_BLSW, plan.first, axis=2),
+            hidden=_address(self._hidden_BLRW, plan.first, axis=2),
             cell=_address(self._cell_SLW, plan.first),
-            slots=self._hidden_BLSW.size(2),
+            rows=self._hidden_BLRW.size(2),
             streams=streams,
             steps=steps,
             most_alternatives=max(most, 0),
@@ -142,9 +142,9 @@ class NativeBatch:
 
     def multiply(self, streams: int, steps: int) -> None:
         """The layers' products of so many steps and nothing else, for benchmarks."""
-        hidden = self._hidden_BLSW
+        hidden = self._hidden_BLRW
         batch = native.Batch(
-            hidden=hidden.data_ptr(), slots=hidden.size(2), streams=streams, steps=steps
+            hidden=hidden.data_ptr(), rows=hidden.size(2), streams=streams, steps=steps
         )
         self._team.multiply(batch)
 

@@ -35,9 +35,9 @@ struct Network {
 
 // Some streams, and what to do with them. Their hidden values have two banks, since a layer's old
 // ones are read while new ones are written; between calls the first bank is the state. The banks
-// are apart: a processor that reads ahead would take lines from the one that writes them.
+// are apart: a core that reads ahead in one would take lines of the other from a core that writes them.
 struct Batch {
-  uint8_t* hidden;              // [2][depth][slots][width], 128 + round(127 h)
+  uint8_t* hidden;              // [2][depth][rows][width], 128 + round(127 h)
   float* cell;                  // [stream][depth][width]
   const int64_t* last_ids;      // [stream], to read first
   const int64_t* forced;        // [step][stream], the character to take, or -1 to draw one
@@ -50,7 +50,7 @@ struct Batch {
   const int32_t* alternatives;  // [stream], how many a score names; -1 makes none
   int64_t* ids;                 // out: [step][stream]
   double* scores;               // out: [step][stream][4 + 2 most_alternatives], where one is made
-  int32_t slots;                // rows of `hidden` from one layer to the next
+  int32_t rows;  // of `hidden`, from one layer to the next: 15 after the last stream, to be read
   int32_t streams;
   int32_t steps;
   int32_t most_alternatives;

@@ -106,7 +106,7 @@ inline const float* table_row(const Network& network, int64_t id) {
 
 // The hidden values of a stream's layer in a bank; those of the next stream come right after.
 inline uint8_t* codes(const Task& task, int bank, int layer, int stream) {
-  const std::size_t row = (std::size_t(bank) * task.network.depth + layer) * task.batch.slots;
+  const std::size_t row = (std::size_t(bank) * task.network.depth + layer) * task.batch.rows;
   return task.batch.hidden + (row + stream) * task.network.width;
 }
 
@@ -146,7 +146,7 @@ inline Units units_of(const Task& task, int layer, int tile, int stream, int ban
   const Units units{layer ? network.layers[layer].biases : table_row(network, ids[stream]),
                     task.batch.cell + row * width + unit,
                     codes(task, 1 - bank, layer, stream) + unit};
-  // No pattern that a processor sees; the products give it the time.
+  // A processor cannot foresee these addresses; what is fetched now arrives during the products.
   __builtin_prefetch(units.cell, 1);
   if (!layer)
     for (int t = 0; t < kTile; ++t)
@@ -157,7 +157,7 @@ inline Units units_of(const Task& task, int layer, int tile, int stream, int ban
 // 16 units of a layer for one stream: their gates, and what these make of cell and hidden values.
 // A gate's sums are `stride` after those of the one before; it comes as -log2(e) times its value, the
 // candidate as twice that: 1 / (1 + 2^x) is then a sigmoid, and (1 - 2^x) / (1 + 2^x) a hyperbolic
-// tangent.
+// tangent. Not inlined: AVX2 has too few registers for the products as well, and was 4% slower.
 [[gnu::noinline]] void update(const Product& product, int tile, const Units& units,
                               const int32_t* sums, int stride) {
 #pragma GCC unroll 1

@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Streams text from a character-level LSTM.",
         lifespan=_lifespan,
         redoc_url=None,
+        openapi_tags=[{"name": name} for name in ("Text", "OpenAI-compatible", "Operation")],
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.metrics = metrics

@@ -11,7 +11,7 @@ from app.metrics import Metrics
 from app.reloader import Reloader
 from app.schemas import ErrorBody, Reloaded
 
-public = APIRouter()
+public = APIRouter(tags=["Operation"])
 
 _RELOAD_ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorBody, "description": "No or a wrong key."},
@@ -19,7 +19,7 @@ _RELOAD_ERRORS: dict[int | str, dict[str, Any]] = {
     409: {"model": ErrorBody, "description": "It cannot be loaded; the old model goes on."},
 }
 
-operator = APIRouter(responses=_RELOAD_ERRORS)
+operator = APIRouter(tags=["Operation"], responses=_RELOAD_ERRORS)
 
 
 @public.get(

@@ -36,8 +36,8 @@ from app.schemas import (
 )
 from app.service import Service
 
-public = APIRouter()
-protected = APIRouter(responses=api_document.errors(401, 429, 500))
+public = APIRouter(tags=["Operation"])
+protected = APIRouter(tags=["Text"], responses=api_document.errors(401, 429, 500))
 
 
 async def _service(request: Request) -> Service:

@@ -1,11 +1,14 @@
 // Alternatives: what a character might have been, in a small panel beside it.
 
 import { make } from "./dom.js";
+import { inWords } from "./settings.js";
 import { bits, glyph, percent, spoken, surprise } from "./surprise.js";
 
 const panel = document.querySelector("#alternatives");
 const announcer = document.querySelector("#announcer");
 const GAP = 2; // pixels from the character to the panel, small enough for a pointer to cross
+const EDGE = 8; // pixels to the window's edges
+const LEAST = 96; // pixels of the panel, which scrolls where there is no more room
 const PATIENCE = 250; // milliseconds that a pointer may be outside of both
 
 let leave = 0;
@@ -65,17 +68,22 @@ function lines(record) {
   const open = `Before it, ${bits(record.entropy).toFixed(1)} bits were open`;
   if (record.chosen) return [first, open, "You chose it"];
   if (record.probability === undefined) return [first, open];
-  return [first, open, `Drawn at ${percent(record.probability)} with these settings`];
+  return [first, open, `Drawn at ${percent(record.probability)} by ${inWords(record.settings)}`];
 }
 
 function list(record, choose) {
-  const items = record.top.map(([token, logprob]) =>
-    make("li", "", alternative(token, Math.exp(logprob), token === record.token, choose)),
-  );
+  const kept = Number(record.settings?.top_k || Infinity);
+  const items = record.top.map(([token, logprob], place) => {
+    const taken = token === record.token;
+    const button = alternative(token, Math.exp(logprob), taken, place >= kept, choose);
+    return make("li", "", button);
+  });
+  if (kept < items.length)
+    items.splice(kept, 0, make("li", "cut", `Top-k ${kept} leaves these out:`));
   return make("ul", "", ...items);
 }
 
-function alternative(token, share, taken, choose) {
+function alternative(token, share, taken, isLeftOut, choose) {
   const filled = make("i");
   filled.style.width = `${share * 100}%`;
   const button = make(
@@ -87,10 +95,9 @@ function alternative(token, share, taken, choose) {
   );
   button.type = "button";
   button.classList.toggle("taken", taken);
-  button.setAttribute(
-    "aria-label",
-    `${spoken(token)}, ${percent(share)}${taken ? ", as it is" : ""}: go on from here`,
-  );
+  button.classList.toggle("left-out", isLeftOut);
+  const how = (taken ? ", as it is" : "") + (isLeftOut ? ", left out by top-k" : "");
+  button.setAttribute("aria-label", `${spoken(token)}, ${percent(share)}${how}: go on from here`);
   button.title = "Go on from here";
   button.addEventListener("click", () => {
     hide();
@@ -114,11 +121,17 @@ function ordinal(rank) {
 
 function place() {
   const { left, top, bottom, width } = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
+  const sheet = back.getBoundingClientRect();
+  if (bottom < sheet.top || top > sheet.bottom) return hide(); // it has been scrolled away
+  const above = top - GAP - EDGE;
+  const beneath = window.innerHeight - bottom - GAP - EDGE;
+  panel.style.maxHeight = "";
+  const isBeneath = panel.offsetHeight <= beneath || beneath >= above;
+  panel.style.maxHeight = `${Math.max(LEAST, isBeneath ? beneath : above)}px`;
   const { offsetWidth, offsetHeight } = panel;
-  const room = document.documentElement.clientWidth - offsetWidth - 8;
-  const below = bottom + GAP + offsetHeight <= window.innerHeight;
-  panel.style.left = `${Math.max(8, Math.min(room, left + width / 2 - offsetWidth / 2))}px`;
-  panel.style.top = `${below ? bottom + GAP : Math.max(8, top - GAP - offsetHeight)}px`;
+  const room = document.documentElement.clientWidth - offsetWidth - EDGE;
+  panel.style.left = `${Math.max(EDGE, Math.min(room, left + width / 2 - offsetWidth / 2))}px`;
+  panel.style.top = `${isBeneath ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
 }
 
 panel.addEventListener("pointerenter", () => clearTimeout(leave));
@@ -130,6 +143,9 @@ panel.addEventListener("keydown", (event) => {
   const buttons = [...panel.querySelectorAll("button")];
   const next = buttons.indexOf(document.activeElement) + step;
   buttons[(next + buttons.length) % buttons.length].focus();
+});
+panel.addEventListener("focusout", ({ relatedTarget: next }) => {
+  if (next && next !== back && !panel.contains(next)) hide();
 });
 document.addEventListener("pointerdown", (event) => {
   if (!panel.contains(event.target) && !event.target.closest?.(".c")) hide();

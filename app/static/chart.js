@@ -11,8 +11,17 @@ export class Chart {
     this.canvas = canvas;
     this.records = [];
     this.here = null;
+    this.end = new AbortController();
     new ResizeObserver(() => this.draw()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    const { signal } = this.end;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), {
+      signal,
+    });
+  }
+
+  /** Lets go of the page, from which it has been taken away. */
+  leave() {
+    this.end.abort();
   }
 
   show(records) {

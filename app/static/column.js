@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { ofEnd } from "./figures.js";
+import { typed } from "./form.js";
 import { Pane } from "./pane.js";
 import { ALTERNATIVES, chosen, complete, tokensOf } from "./scoring.js";
 import { SAMPLING, bodyOf, inWords } from "./settings.js";
@@ -34,6 +35,11 @@ export class Column {
     return this.pane.view.records;
   }
 
+  /** What it is called beside others; "" alone. */
+  get name() {
+    return this.root.parentElement?.classList.contains("several") ? this.title.textContent : "";
+  }
+
   set name(name) {
     this.title.textContent = name || "Text";
     this.pane.sheet.setAttribute("aria-label", name ? `Generated text ${name}` : "Generated text");
@@ -41,7 +47,7 @@ export class Column {
 
   /** Sampling settings of its own; {} of the first column. */
   get own() {
-    return Object.fromEntries(this.inputs.map((input) => [input.name, input.value]));
+    return Object.fromEntries(this.inputs.map((input) => [input.name, typed(input)]));
   }
 
   set own(settings) {
@@ -89,6 +95,11 @@ export class Column {
     return input;
   }
 
+  /** Whether a text is being written here. */
+  get isWriting() {
+    return this.root.classList.contains("running");
+  }
+
   /**
    * Writes a text: settings' prime and the records kept, and on from there.
    *
@@ -111,7 +122,9 @@ export class Column {
       for await (const events of stream(body, { ...options, onAnswer })) {
         options.onFirst();
         this.pane.view.append(
-          events.filter(({ name }) => name === "message").map(({ data }) => data),
+          events
+            .filter(({ name }) => name === "message")
+            .map(({ data }) => Object.assign(data, { settings })),
         );
         done = events.find(({ name }) => name === "done")?.data;
       }
@@ -127,6 +140,7 @@ export class Column {
     this.subtitle.textContent = inWords(wanted);
     this.root.classList.add("running");
     this.pane.show(wanted.prime, [...kept]);
+    if (kept.at(-1)?.chosen) this.pane.view.stayAt(kept.length - 1);
   }
 
   #finish(kept, done) {

@@ -70,6 +70,7 @@ export class Columns {
   #remove(column) {
     this.all.splice(this.all.indexOf(column), 1);
     column.root.remove();
+    column.pane.chart.leave();
     this.#name();
     this.onRemove(column);
   }

@@ -9,9 +9,10 @@ const MOST_NAMED = 20; // characters; a text in another script has many that a m
 
 /**
  * Says what went wrong, in the first of the forms that has the fields.
- * `retry` is the remedy where another model is loaded: [name, function].
+ * Options: retry, the remedy where another model is loaded: [name, function]; name, of the text
+ * among others.
  */
-export function explain(error, forms, line, retry) {
+export function explain(error, forms, line, { retry, name }) {
   const labels = forms.reduce(
     (found, each) => (found.length ? found : problems.show(each, error.errors ?? [])),
     [],
@@ -24,7 +25,7 @@ export function explain(error, forms, line, retry) {
       "This was made with another model than the one here, which would write otherwise.";
     line.say(words, { isError: true, remedy: retry });
   } else if (labels.length) {
-    line.say(`Not done: see ${labels.join(" and ")}.`, {
+    line.say(`${name ? `${name} is not` : "Not"} done: see ${labels.join(" and ")}.`, {
       isError: true,
       remedy: cure(error, line),
     });
@@ -53,18 +54,41 @@ function nameOf(character) {
   return `U+${character.codePointAt().toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
-/** Leaves out what the model does not know; null where that is not what is wrong. */
+/** Plainer characters for typographic ones. */
+const PLAIN = new Map([
+  ["‘", "'"],
+  ["’", "'"],
+  ["‚", "'"],
+  ["“", '"'],
+  ["”", '"'],
+  ["„", '"'],
+  ["«", '"'],
+  ["»", '"'],
+  ["–", "-"],
+  ["—", "--"],
+  ["\t", " "],
+  ["\r", ""],
+]);
+
+/** The nearest to a character that a model knows: a plainer one, one without accents, or "". */
+function nearest(character, known) {
+  const stripped = character.normalize("NFKD").replace(/\p{M}/gu, "");
+  const choices = [character, PLAIN.get(character) ?? stripped, stripped];
+  return choices.find((choice) => [...choice].every((each) => known.has(each))) ?? "";
+}
+
+/** Replaces what the model does not know; null where that is not what is wrong. */
 function cure(error, line) {
   if (error.code !== "unknown_character") return null;
   return [
-    "Leave these characters out",
+    "Replace or leave them out",
     async () => {
       const info = await readCard({ quietly: true });
       if (!info) return;
       const known = new Set(info.vocabulary);
       const name = error.errors[0].field === "text" ? "#passage" : "#prime";
       const field = document.querySelector(name);
-      field.value = [...field.value].filter((character) => known.has(character)).join("");
+      field.value = [...field.value].map((character) => nearest(character, known)).join("");
       field.focus();
       problems.clear(field.form);
       line.say("Ready.");

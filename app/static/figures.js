@@ -3,6 +3,9 @@
 import { pair } from "./dom.js";
 import { surprise } from "./surprise.js";
 
+/** A whole number, to be read. */
+export const count = (value) => value.toLocaleString("en");
+
 const number = (value, decimals = 0) =>
   value.toLocaleString("en", { maximumFractionDigits: decimals, minimumFractionDigits: decimals });
 

@@ -1,6 +1,6 @@
 // Form: the fields beside the text.
 
-import { rolledSeed } from "./settings.js";
+import { UNREADABLE, rolledSeed } from "./settings.js";
 
 const NAMES = ["prime", "length", "top_k", "temperature", "top_p", "seed"];
 const PRIME = "And Levin said,"; // the page's own, which suits one model
@@ -9,11 +9,17 @@ export const form = document.querySelector("#controls");
 
 const field = (name) => form.elements.namedItem(name);
 
+/** What a field holds; a browser does not tell what is no number. */
+export const typed = (input) => (input.validity.badInput ? UNREADABLE : input.value);
+
+/** What the fields hold. */
+export const settingsAsTyped = () =>
+  Object.fromEntries(NAMES.map((name) => [name, typed(field(name))]));
+
 /** What the fields hold; a seed is rolled where none is given. */
 export function settings() {
-  const values = Object.fromEntries(NAMES.map((name) => [name, field(name).value]));
-  const left = values.seed === "" && !field("seed").validity.badInput;
-  return { ...values, seed: left ? rolledSeed() : values.seed };
+  const values = settingsAsTyped();
+  return { ...values, seed: values.seed || rolledSeed() };
 }
 
 export function fillForm(values) {

@@ -4,7 +4,7 @@ import * as alternatives from "./alternatives.js";
 import { onKeyWanted } from "./api.js";
 import { copy } from "./clipboard.js";
 import { Columns } from "./columns.js";
-import { fillForm, form, settings } from "./form.js";
+import { fillForm, form, settings, settingsAsTyped } from "./form.js";
 import { askForKey } from "./key_dialog.js";
 import { readCard } from "./model_card.js";
 import { linkOfPassage, read } from "./permalink.js";
@@ -21,6 +21,7 @@ const columns = new Columns({
   onRemove: (column) => {
     alternatives.hide();
     writer.drop(column);
+    if (!writer.isRunning) writer.status.say("Ready.");
     refresh();
   },
 });
@@ -30,6 +31,7 @@ const scorePanel = new ScorePanel({
     tabs.select("write");
     columns.keep(1);
     fillForm({ prime });
+    columns.first.pane.sheet.focus({ preventScroll: true });
     begin([[columns.first, settings(), [record]]]);
   },
   onScored: (passage, hash) => go(linkOfPassage(passage, hash), "push"),
@@ -139,8 +141,8 @@ function copyLink() {
 function onKey(event) {
   if (element("key-dialog").open) return;
   if (event.key === "Escape") {
-    if (alternatives.isOpen()) alternatives.hide();
-    else if (element("score").hidden) writer.stop();
+    alternatives.hide();
+    if (element("score").hidden) writer.stop();
     else scorePanel.cancel();
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
@@ -157,6 +159,8 @@ element("stop").addEventListener("click", () => writer.stop());
 element("continue").addEventListener("click", goOn);
 element("clear").addEventListener("click", clear);
 element("compare").addEventListener("click", () => {
+  const { made } = columns.first;
+  if (made && settingsAsTyped().seed === "") fillForm({ seed: made.seed }); // what is there stays
   columns.addOther(settings());
   refresh();
 });

@@ -2,13 +2,13 @@
 
 import { ask, hasKey } from "./api.js";
 import { make, pair } from "./dom.js";
+import { count } from "./figures.js";
 import { suit } from "./form.js";
 import { bits } from "./surprise.js";
 
 const card = document.querySelector("#card");
 const link = document.querySelector("#card-link");
 const line = document.querySelector("#model");
-const count = (value) => value.toLocaleString("en");
 
 /**
  * Reads the card and shows it; null if that did not work.
@@ -64,7 +64,8 @@ function entries(info) {
 }
 
 function apologise(error) {
-  const why = error.status ? error.message : "the server cannot be reached";
+  const said = error.status ? error.message : "the server cannot be reached";
+  const why = error.status === 401 ? "this server wants a key" : said;
   const again = make("button", "quiet", "Read it again");
   again.type = "button";
   again.addEventListener("click", () => readCard());

@@ -42,7 +42,7 @@ export class Pane {
     this.sheet.setAttribute("aria-describedby", hintId);
     this.canvas = make("canvas");
     this.canvas.setAttribute("role", "img");
-    const caption = make("figcaption", "", "How open each choice was (entropy)");
+    const caption = make("figcaption", "", "How open each choice was (entropy); click to go there");
     this.figure = make("figure", "chart", caption, this.canvas);
     this.figures = make("dl", "figures");
   }
@@ -111,11 +111,19 @@ export class Pane {
   #listen() {
     this.place = -1; // of the keyboard's cursor
     const pointed = (event) => this.view.placeOf(event.target);
-    this.sheet.addEventListener("pointerover", (event) => {
-      if (event.pointerType === "mouse") this.point(pointed(event) ?? null);
+    let under = null; // the place beneath the pointer
+    this.sheet.addEventListener("pointermove", (event) => {
+      // A text that moves beneath a pointer at rest brings events as well, without a movement.
+      if (event.pointerType !== "mouse" || !(event.movementX || event.movementY)) return;
+      const place = pointed(event) ?? null;
+      if (place === under) return;
+      under = place;
+      this.point(place);
     });
     this.sheet.addEventListener("pointerleave", (event) => {
-      if (event.pointerType === "mouse") alternatives.hideSoon();
+      if (event.pointerType !== "mouse") return;
+      under = null;
+      alternatives.hideSoon();
     });
     this.sheet.addEventListener("click", (event) => {
       const place = pointed(event);

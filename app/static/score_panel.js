@@ -1,7 +1,7 @@
 // ScorePanel: a passage that somebody brings, as the model sees it.
 
 import { make } from "./dom.js";
-import { bitsPerCharacter } from "./figures.js";
+import { bitsPerCharacter, count } from "./figures.js";
 import { explain, named } from "./explain.js";
 import { Pane } from "./pane.js";
 import * as problems from "./problems.js";
@@ -15,6 +15,7 @@ const EXAMPLE =
 
 const form = document.querySelector("#score-controls");
 const field = document.querySelector("#passage");
+const stop = document.querySelector("#score-stop");
 const status = new StatusLine("score-");
 
 export class ScorePanel {
@@ -40,6 +41,10 @@ export class ScorePanel {
       event.preventDefault();
       this.score();
     });
+    stop.addEventListener("click", () => {
+      this.cancel();
+      field.focus();
+    });
     document.querySelector("#example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
@@ -57,6 +62,7 @@ export class ScorePanel {
     const controller = new AbortController();
     const { signal } = controller;
     this.controller = controller;
+    stop.disabled = false;
     problems.clear(form);
     const text = field.value;
     try {
@@ -64,19 +70,26 @@ export class ScorePanel {
     } catch (thrown) {
       const error = await named(thrown, text);
       const retry = ["Score it with this one", () => this.score()];
-      if (!signal.aborted) explain(error, [form], status, retry);
+      if (!signal.aborted) explain(error, [form], status, { retry });
     } finally {
-      if (this.controller === controller) this.controller = null;
+      if (this.controller === controller) {
+        this.controller = null;
+        stop.disabled = true;
+      }
     }
   }
 
   async #score(text, model, signal) {
     if (!text) throw new Problem("text", "there is nothing to score: paste some text");
-    status.say("Reading…");
-    const options = { signal, onWait: (wait) => status.wait(wait) };
+    const options = {
+      signal,
+      onPart: (done, all) =>
+        status.say(done ? `Reading, ${count(done)} of ${count(all)} characters…` : "Reading…"),
+      onWait: (wait) => status.wait(wait),
+    };
     const { records, model: used } = await score({ prime: "", text, model }, options);
     this.pane.show("", records);
-    status.say(`${records.length} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`);
+    status.say(`${count(records.length)} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`);
     this.onScored(text, used.hash);
   }
 

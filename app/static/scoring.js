@@ -5,12 +5,16 @@ import { askPatiently } from "./api.js";
 export const ALTERNATIVES = 8; // characters that are named beside the one that stands there
 const AT_ONCE = 20_000; // characters, which the server answers in one piece
 
-/** Records with scores of a text's characters, and the model: { records, model }. */
+/**
+ * Records with scores of a text's characters, and the model: { records, model }.
+ * `onPart(done, all)` is called before each request.
+ */
 export async function score({ prime, text, model }, options) {
   const characters = Array.from(text);
   let records = [];
   let used = null;
   for (let start = 0; start < characters.length || start === 0; start += AT_ONCE) {
+    options.onPart?.(start, characters.length);
     const before = prime + characters.slice(0, start).join("");
     const body = {
       text: characters.slice(start, start + AT_ONCE).join(""),
@@ -49,6 +53,7 @@ export function chosen(record, token) {
   return {
     ...record,
     probability: undefined,
+    settings: undefined,
     token,
     logprob: record.top[rank][1],
     rank: rank + 1,

@@ -2,6 +2,9 @@
 
 export const SAMPLING = ["top_k", "temperature", "top_p"];
 
+/** Stands for what somebody typed that is no number. */
+export const UNREADABLE = "?";
+
 /** A value that cannot even be sent, and why. */
 export class Problem extends Error {
   constructor(field, message) {
@@ -29,7 +32,7 @@ export function bodyOf(settings) {
 function whole(settings, field) {
   const value = number(settings, field);
   if (!Number.isSafeInteger(value))
-    throw new Problem(field, `a whole number was expected, got ${settings[field]}`);
+    throw new Problem(field, `a whole number was expected${got(settings[field])}`);
   return value;
 }
 
@@ -37,7 +40,7 @@ function number(settings, field) {
   const text = settings[field].trim();
   const value = Number(text);
   if (text === "" || !Number.isFinite(value)) {
-    throw new Problem(field, text ? `a number was expected, got ${text}` : "a number was expected");
+    throw new Problem(field, `a number was expected${got(text)}`);
   }
   return value;
 }
@@ -46,11 +49,13 @@ function seedOf(settings) {
   if (!/^\d{1,30}$/.test(settings.seed)) {
     throw new Problem(
       "seed",
-      `a whole number from 0 to 9223372036854775807 was expected, got ${settings.seed}`,
+      `a whole number from 0 to 9223372036854775807 was expected${got(settings.seed)}`,
     );
   }
   return settings.seed;
 }
+
+const got = (text) => (text === "" || text === UNREADABLE ? "" : `, got ${text}`);
 
 /** Sampling settings in words. */
 export function inWords({ top_k, temperature, top_p }) {

@@ -19,12 +19,13 @@ export class StatusLine {
     this.remedy = remedy?.[1];
   }
 
-  /** Says why there is a wait, and how many seconds are left. */
-  wait({ reason, seconds }) {
-    const words = reason
-      ? `The server takes no more just now: ${reason.message.replace(/; try again in .*/, "")}.`
-      : "Connection lost. What is here stays, and goes on where it broke.";
-    this.say(words, { isError: true });
+  /** Says why there is a wait, for the first answer or for its rest, and how many seconds are left. */
+  wait({ reason, seconds }, isAnswered = false) {
+    const gone = isAnswered
+      ? "Connection lost. What is here stays, and goes on where it broke."
+      : "The server cannot be reached.";
+    const full = reason?.message.replace(/; try again in .*/, "");
+    this.say(reason ? `The server takes no more just now: ${full}.` : gone, { isError: true });
     this.count.textContent = seconds ? `Next try in ${seconds} s.` : "Trying…";
   }
 }

@@ -7,7 +7,8 @@ const MOST_PER_FRAME = 250;
 const BLOCK = 400; // characters, after which a line begins a block that is laid out by itself
 
 /**
- * Records are { token } or, with scores, { token, logprob, rank, entropy, top, probability }.
+ * Records are { token } or, with scores, { token, logprob, rank, entropy, top, probability }; and
+ * what was drawn here has the settings it was drawn with.
  * `onGrow()` is called after each frame that added some.
  */
 export class TextView {
@@ -15,6 +16,8 @@ export class TextView {
     this.sheet = sheet;
     this.text = text;
     this.onGrow = onGrow;
+    for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"])
+      sheet.addEventListener(kind, () => (this.follows = true), { passive: true });
     this.clear();
   }
 
@@ -26,6 +29,7 @@ export class TextView {
     this.places = new WeakMap();
     this.shown = 0;
     this.here = null;
+    this.follows = true; // the end, if that is in sight
     this.waiting = [];
     this.text.replaceChildren();
     this.#beginBlock();
@@ -57,6 +61,12 @@ export class TextView {
     this.onGrow();
   }
 
+  /** Keeps a place in sight, until the reader scrolls. */
+  stayAt(place) {
+    this.follows = false;
+    this.elements.get(place)?.scrollIntoView({ block: "nearest" });
+  }
+
   /** The place of the character that an element shows, or undefined. */
   placeOf(element) {
     return this.places.get(element);
@@ -76,9 +86,9 @@ export class TextView {
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
       const { scrollTop, scrollHeight, clientHeight } = this.sheet;
-      const atEnd = scrollTop + clientHeight > scrollHeight - 40;
+      const isAtEnd = scrollTop + clientHeight > scrollHeight - 40;
       this.#show(this.shown + MOST_PER_FRAME);
-      if (atEnd) this.sheet.scrollTop = this.sheet.scrollHeight;
+      if (isAtEnd && this.follows) this.sheet.scrollTop = this.sheet.scrollHeight;
       this.onGrow();
       this.#schedule();
     });

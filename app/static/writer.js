@@ -2,12 +2,15 @@
 
 import * as alternatives from "./alternatives.js";
 import { clearProblems, explain, named } from "./explain.js";
+import { count } from "./figures.js";
 import { form } from "./form.js";
 import { linkOf } from "./permalink.js";
 import { tokensOf } from "./scoring.js";
 import { StatusLine } from "./status_line.js";
 
 const FIRST = "Waiting for the first character…";
+const LONG = 5000; // characters to read before the first, which take their time
+const TOO_LONG = "This text is as long as this server reads: it cannot go on from here.";
 
 export class Writer {
   /**
@@ -55,9 +58,10 @@ export class Writer {
   /** Ends everything that runs. */
   stop() {
     if (!this.isRunning) return;
-    const written = [...this.runs.keys()].reduce((sum, { records }) => sum + records.length, 0);
+    const written = [...this.runs.keys()].filter((column) => column.isWriting);
+    const characters = written.reduce((sum, { records }) => sum + records.length, 0);
     for (const controller of this.runs.values()) controller.abort();
-    this.status.say(`Stopped after ${written} characters.`);
+    this.status.say(written.length ? `Stopped after ${count(characters)} characters.` : "Stopped.");
   }
 
   /** Ends what one column writes. */
@@ -85,16 +89,17 @@ export class Writer {
     this.runs.set(column, controller);
     this.events.change();
     try {
-      return await column.write(wanted, kept, this.#options(controller.signal, batch, answered));
+      const length = wanted.prime.length + kept.length;
+      const first = length < LONG ? FIRST : `Reading ${count(length)} characters…`;
+      const options = this.#options(controller.signal, batch, answered, first);
+      return await column.write(wanted, kept, options);
     } catch (thrown) {
       const error = await named(thrown, wanted.prime + tokensOf(kept));
       if (controller.signal.aborted) {
         return this.runs.get(column) === controller ? "stopped" : "replaced";
       }
       batch.hasFailed = true;
-      const anyModel = { ...wanted, model: "" };
-      const retry = ["Write it with this one", () => this.begin([[column, anyModel, kept]])];
-      explain(error, column.inputs.length ? [column.form, form] : [form], this.status, retry);
+      this.#explain(error, column, wanted, kept);
       return "failed";
     } finally {
       if (this.runs.get(column) === controller) this.runs.delete(column);
@@ -102,7 +107,18 @@ export class Writer {
     }
   }
 
-  #options(signal, batch, answered) {
+  #explain(error, column, wanted, kept) {
+    const isTooLong =
+      kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
+    const said = isTooLong ? new Error(TOO_LONG) : error;
+    const anyModel = { ...wanted, model: "" };
+    const retry = ["Write it with this one", () => this.begin([[column, anyModel, kept]])];
+    const forms = column.inputs.length ? [column.form, form] : [form];
+    explain(said, forms, this.status, { retry, name: column.name });
+  }
+
+  #options(signal, batch, answered, first) {
+    let isAnswered = false;
     let isFirst = true;
     const say = (words) => batch.hasFailed || this.status.say(words); // what failed stays said
     return {
@@ -110,13 +126,14 @@ export class Writer {
       scores: this.columns.isColoured,
       onWait: (wait) => {
         isFirst = true;
-        this.status.wait(wait);
+        this.status.wait(wait, isAnswered);
       },
       onAnswer: (headers) => {
+        isAnswered = true;
         answered(headers.get("Charstream-Model"));
         this.events.change();
         const ahead = Number(headers.get("Charstream-Queue"));
-        say(ahead ? `In the queue, ${ahead} ahead…` : FIRST);
+        say(ahead ? `In the queue, ${ahead} ahead…` : first);
       },
       onFirst: () => {
         if (isFirst) say("Writing…");
@@ -129,8 +146,8 @@ export class Writer {
     if (results.length > 1) return `${results.length} texts, seed ${seed}.`;
     const { timings, usage } = results[0];
     if (!usage) return "The text is complete.";
-    const rate = Math.round(timings.characters_per_second).toLocaleString("en");
-    return `${usage.generated_characters} characters, ${rate} a second, seed ${seed}.`;
+    const rate = count(Math.round(timings.characters_per_second));
+    return `${count(usage.generated_characters)} characters, ${rate} a second, seed ${seed}.`;
   }
 
   /** The link to the texts that are there, or are planned in their place. */

@@ -92,7 +92,7 @@ def generate(page: Page, **values: object) -> str:
     """Fills in, generates and waits for the end; the text."""
     fill(page, **values)
     press(page, "Generate")
-    page.locator("#status").get_by_text(f"{values['length']} characters").wait_for()
+    page.locator("#status").get_by_text(f"{int(values['length']):,} characters").wait_for()
     return text_of(page)
 
 
@@ -222,6 +222,82 @@ def test_pointing_at_a_character_shows_what_it_might_have_been_and_forks(
     assert text_of(page) == text, "back leads to the text before"
 
 
+def test_the_alternatives_tell_what_top_k_left_out(page: Page) -> None:
+    generate(page, length=30, seed=5, top_k=3)
+    fill(page, top_k=50)  # which changes nothing about the text that is there
+    character(page, 9).hover()
+    panel = page.locator("#alternatives")
+    panel.get_by_text("by top-k 3, temperature 0.8").wait_for()
+    panel.get_by_text("Top-k 3 leaves these out").wait_for()
+    assert panel.locator("button").count() == 8
+    assert panel.locator("li").nth(3).inner_text().startswith("Top-k 3")
+    assert panel.locator("button.left-out").count() == 5
+    assert panel.get_by_role("button", name="left out by top-k").count() == 5
+
+
+def test_a_pointer_at_rest_opens_nothing_and_escape_stops(page: Page) -> None:
+    page.set_viewport_size({"width": 1366, "height": 650})
+    page.locator("#write .sheet").hover()
+    fill(page, length=5000)
+    page.keyboard.press("Control+Enter")
+    wait_for_text(page, more_than=3000)  # it has scrolled
+    assert page.locator("#alternatives").is_hidden()
+    page.locator(".c >> nth=-200").hover()
+    page.keyboard.press("Escape")
+    page.locator("#status").get_by_text("Stopped after").or_(
+        page.locator("#status").get_by_text("5,000 characters")
+    ).wait_for()
+    assert page.locator("#alternatives").is_hidden()
+
+
+@pytest.mark.parametrize("size", [(1366, 650), (568, 320), (390, 600)])
+def test_the_alternatives_stand_beside_their_character(page: Page, size: tuple[int, int]) -> None:
+    generate(page, length=700, seed=7)
+    width, height = size
+    page.set_viewport_size({"width": width, "height": height})
+    panel = page.locator("#alternatives")
+    for place in range(0, 700, 90):
+        page.mouse.move(1, 1)
+        character(page, place).scroll_into_view_if_needed()
+        character(page, place).hover()
+        panel.wait_for()
+        box, shown = character(page, place).bounding_box(), panel.bounding_box()
+        assert box is not None
+        assert shown is not None
+        beneath, above = shown["y"] >= box["y"], shown["y"] + shown["height"] <= box["y"] + 1
+        assert beneath or above
+        assert shown["y"] >= 0
+        if shown["height"] > 96:
+            assert shown["y"] + shown["height"] <= height
+
+
+def test_what_was_chosen_stays_in_sight(page: Page) -> None:
+    page.set_viewport_size({"width": 1366, "height": 650})
+    generate(page, length=2000, seed=7)
+    character(page, 20).scroll_into_view_if_needed()
+    character(page, 20).hover()
+    page.locator("#alternatives button").nth(6).click()
+    page.locator("#status").get_by_text("2,000 characters").wait_for()
+    chosen, sheet = (
+        page.locator(".c.chosen").bounding_box(),
+        page.locator("#write .sheet").bounding_box(),
+    )
+    assert chosen is not None
+    assert sheet is not None
+    assert sheet["y"] <= chosen["y"] <= sheet["y"] + sheet["height"]
+
+
+def test_the_alternatives_close_when_the_focus_goes_elsewhere(page: Page) -> None:
+    generate(page, length=30, seed=5)
+    page.get_by_role("group", name="Generated text").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+    assert page.locator("#alternatives").is_hidden()
+    assert page.locator("a[href=docs]").evaluate("link => link === document.activeElement")
+
+
 def test_the_keyboard_reaches_the_alternatives(page: Page) -> None:
     text = generate(page, length=30, seed=5)
     sheet = page.get_by_role("group", name="Generated text")
@@ -296,6 +372,73 @@ def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServe
     texts = [content(text) for text in page.locator("#columns .text").all()]
     kinds: list[dict[str, Any]] = [{}, {"top_k": 1}, {"top_k": None, "temperature": 1.2}]
     assert texts == [answer(server, prime="abc", length=60, seed=seed, **kind) for kind in kinds]
+
+
+def test_the_text_that_is_there_is_what_others_are_compared_with(page: Page) -> None:
+    text = generate(page, length=60)
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    assert text_of(page) == text
+
+
+def test_a_text_as_long_as_the_server_reads_says_so(browser: Browser, tiny_path: Path) -> None:
+    with (
+        running_server(tiny_path, max_prime="50") as server,
+        opened(browser, server.url, refusals=True) as page,
+    ):
+        generate(page, prime="abc", length=60)
+        press(page, "Continue")
+        page.locator("#status").get_by_text("as long as this server reads").wait_for()
+        assert page.locator("[aria-invalid]").count() == 0
+
+
+def test_a_server_that_is_gone_from_the_start_lost_no_connection(browser: Browser) -> None:
+    with running_server(SHIPPED) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_text("LSTM over").wait_for()
+    press(page, "Generate")
+    page.get_by_text("The server cannot be reached.", exact=True).wait_for()
+    press(page, "Stop")
+    assert page.locator("#status").inner_text() == "Stopped."
+    context.close()
+
+
+def test_typographic_characters_are_replaced(browser: Browser, shipped: RunningServer) -> None:
+    with opened(browser, shipped.url, refusals=True) as page:
+        prime = "“Don\u2019t stop,” she said — it\u2019s the naïve café…\u00a0Ж"
+        fill(page, prime=prime, length=10)
+        press(page, "Generate")
+        press(page, "Replace or leave them out")
+        page.locator("#status").get_by_text("Ready.").wait_for()
+        plain = "\"Don't stop,\" she said -- it's the naive cafe... "
+        assert page.get_by_label("Prime").input_value() == plain
+
+
+def test_a_scoring_that_takes_long_can_be_stopped(page: Page) -> None:
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill("abc")
+    page.route("**/score", lambda _: None)  # never answered
+    press(page, "Score")
+    page.locator("#score-status").get_by_text("Reading").wait_for()
+    press(page, "Stop")
+    page.locator("#score-status").get_by_text("Ready.").wait_for()
+    assert page.locator("#score-stop").is_disabled()
+
+
+def test_colours_are_kept_in_print_and_where_the_system_sets_them(page: Page) -> None:
+    generate(page, length=300, seed=7)
+    warm = page.locator("#text .c:is(.s2, .s3, .s4, .s5, .s6)").first
+    colour = "element => getComputedStyle(element).backgroundColor"
+    as_ever = warm.evaluate(colour)
+    page.emulate_media(forced_colors="active")
+    assert warm.evaluate(colour) == as_ever
+    page.emulate_media(forced_colors="none", media="print")
+    assert page.locator("#controls").is_hidden()
+    height = "sheet => sheet.scrollHeight - sheet.clientHeight"
+    assert page.locator(".sheet").first.evaluate(height) <= 0
 
 
 def test_a_compared_text_that_is_forked_tells_its_own_seed(page: Page) -> None:
@@ -436,9 +579,9 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         fill(page, **rights, prime="aЖbü\x07Ж\u00a0")
         press(page, "Generate")
         page.get_by_text("The model does not know: Ж, ü, U+0007, U+00A0.").wait_for()
-        press(page, "Leave these characters out")
+        press(page, "Replace or leave them out")
         page.locator("#status").get_by_text("Ready.").wait_for()
-        assert page.get_by_label("Prime").input_value() == "ab"
+        assert page.get_by_label("Prime").input_value() == "abu "
         assert page.locator("[aria-invalid]").count() == 0
         assert generate(page, length=10)
         press(page, "Compare")
@@ -447,7 +590,13 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         press(page, "Generate")
         second.get_by_text("greater than or equal to 0").wait_for()
         page.locator("#stop[disabled]").wait_for()
-        assert page.locator("#status").inner_text() == "Not done: see Temperature."
+        assert page.locator("#status").inner_text() == "B is not done: see Temperature."
+        press(page, "Remove")
+        assert page.locator("#status").inner_text() == "Ready."
+        page.locator("#controls [name=top_k]").clear()
+        page.locator("#controls [name=top_k]").press_sequentially("e")  # nothing, to a script
+        press(page, "Generate")
+        assert page.locator("#top_k-error").inner_text() == "A number was expected."
 
 
 def test_a_stream_that_broke_goes_on_when_the_server_is_back(browser: Browser) -> None:
@@ -463,7 +612,7 @@ def test_a_stream_that_broke_goes_on_when_the_server_is_back(browser: Browser) -
         page.get_by_text("Next try in").wait_for()
         assert 10 < len(text_of(page)) < 10_000
         with running_server(SHIPPED, port=port) as second:
-            page.get_by_text("10000 characters").wait_for(timeout=120_000)
+            page.get_by_text("10,000 characters").wait_for(timeout=120_000)
             assert text_of(page) == answer(second, prime="abc", length=10_000, seed=9)
 
 
@@ -516,7 +665,7 @@ def test_a_server_that_wants_a_key_gets_it(browser: Browser, tiny_path: Path) ->
         dialog = page.get_by_role("dialog", name="This server wants a key")
         dialog.wait_for()
         page.keyboard.press("Escape")
-        page.get_by_text("a valid key is needed").wait_for()
+        page.locator("#card").get_by_text("this server wants a key").wait_for()
         fill(page, prime="abc", length=30)
         press(page, "Generate")
         dialog.wait_for()

@@ -20,6 +20,10 @@ def _null_in_query(value: Any, info: ValidationInfo) -> Any:
 _OrNull = BeforeValidator(_null_in_query)
 
 
+def _in_a_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 _MODEL = Field(
     None,
     max_length=200,
@@ -54,8 +58,12 @@ class GenerateRequest(BaseModel):
     seed: Annotated[int | None, _OrNull] = Field(
         None, ge=0, le=MAX_SEED, description="The same seed gives the same text; drawn if absent."
     )
-    stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(
-        default=[], max_length=4, description="End before the first of these strings."
+    stop: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=1000)]], BeforeValidator(_in_a_list)
+    ] = Field(
+        default=[],
+        max_length=4,
+        description="End before the first of these strings. One may come without a list.",
     )
     stream: bool = Field(False, description="Answer with server-sent events.")
     unknown: Literal["reject", "skip"] = Field(

@@ -107,7 +107,7 @@ class Service:
         self.check_characters("text", request.text)
         self.check_scores(len(request.text), request.logprobs)
         left_out = "prime" not in request.model_fields_set
-        prime = self._encode("prime", "" if left_out else request.prime)
+        prime = self._encode_prime("" if left_out else request.prime)
         before = prime if len(prime) else self._empty_prime()
         return Job(
             prime=np.concatenate([before, self._encode_certain("text", request.text)]),
@@ -227,7 +227,13 @@ class Service:
         left_out = "prime" not in request.model_fields_set
         if request.unknown == "skip" or (left_out and DEFAULT_PRIME not in self.vocabulary):
             return self.vocabulary.encode_known(request.prime)
-        return self._encode("prime", request.prime)
+        return self._encode_prime(request.prime)
+
+    def _encode_prime(self, text: str) -> Ids:
+        try:
+            return self.vocabulary.encode_read(text)
+        except UnknownCharacterError as error:
+            raise UnknownInFieldError("prime", error) from error
 
     def _encode(self, field: str, text: str) -> Ids:
         try:

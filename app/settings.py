@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.errors import CharstreamError
@@ -24,7 +26,7 @@ class SettingsError(CharstreamError):
 class Settings(BaseSettings):
     """Each field is read from the variable of its name, for example CHARSTREAM_PORT."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
     checkpoint: Path = Path("checkpoints/anna.safetensors")
     host: str = "127.0.0.1"
@@ -85,6 +87,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s,*]+", origin):
+                raise PydanticCustomError(
+                    "origin", "origins such as https://example.org are expected, or *"
+                )
+        return origins
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -25,7 +25,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -34,7 +34,9 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 RETRIES = 5  # in a row without a character in between
 _LONGEST_BACKOFF = 30.0  # seconds, where the server names no time
 _LONGEST_NAMED = 600.0
+_WORTH_SAYING = 1.0  # seconds of a wait that somebody watches
 _RETRIED = (429, 502, 503, 504)
+OnWait = Callable[[Exception, float], None]
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException, httpx.ProxyError)
 
 
@@ -59,6 +61,7 @@ class Client:
         base_url: the server's address.
         api_key: where the server wants one.
         retries: how often in a row a request is made again.
+        on_wait: called with what went wrong, and the seconds until it is tried again.
         timeout: seconds without a byte after which a connection counts as broken. Not for whole
             texts and scores, which come at once when they are done: those are waited for.
         **options: of `httpx.Client`, such as `transport` or `verify`.
@@ -70,11 +73,12 @@ class Client:
         api_key: str | None = None,
         retries: int = RETRIES,
         timeout: float = 60.0,
+        on_wait: OnWait | None = None,
         **options: Any,
     ) -> None:
         headers = _headers(api_key)
         self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout, **options)
-        self._retries = retries
+        self._retries, self._on_wait = retries, on_wait
 
     def __enter__(self) -> Client:
         return self
@@ -104,14 +108,14 @@ class Client:
 
     def stream(self, **fields: Any) -> Stream:
         """The characters of a text as they are made: a `Stream` to iterate over, once."""
-        return Stream(self._http, fields, self._retries)
+        return Stream(self._http, fields, _Attempts(self._retries, self._on_wait))
 
     def _post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         timeout = {**self._http.timeout.as_dict(), "read": None}
         return self._request("POST", path, json=dict(fields), timeout=httpx.Timeout(**timeout))
 
     def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        attempts = _Attempts(self._retries)
+        attempts = _Attempts(self._retries, self._on_wait)
         while True:
             try:
                 answer = self._http.request(method, path, **content)
@@ -132,13 +136,14 @@ class AsyncClient:
         api_key: str | None = None,
         retries: int = RETRIES,
         timeout: float = 60.0,
+        on_wait: OnWait | None = None,
         **options: Any,
     ) -> None:
         headers = _headers(api_key)
         self._http = httpx.AsyncClient(
             base_url=base_url, headers=headers, timeout=timeout, **options
         )
-        self._retries = retries
+        self._retries, self._on_wait = retries, on_wait
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -163,7 +168,7 @@ class AsyncClient:
 
     def stream(self, **fields: Any) -> AsyncStream:
         """As `Client.stream`, for `async for`."""
-        return AsyncStream(self._http, fields, self._retries)
+        return AsyncStream(self._http, fields, _Attempts(self._retries, self._on_wait))
 
     async def _post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         timeout = {**self._http.timeout.as_dict(), "read": None}
@@ -172,7 +177,7 @@ class AsyncClient:
         )
 
     async def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        attempts = _Attempts(self._retries)
+        attempts = _Attempts(self._retries, self._on_wait)
         while True:
             try:
                 answer = await self._http.request(method, path, **content)
@@ -187,11 +192,11 @@ class AsyncClient:
 class _Reader:
     """What both kinds of stream know of their text: all but how bytes come."""
 
-    def __init__(self, fields: Mapping[str, Any], retries: int) -> None:
+    def __init__(self, fields: Mapping[str, Any], attempts: _Attempts) -> None:
         self.done: dict[str, Any] | None = None  # the account of the text, once it has ended
         self.last_event_id: str | None = None  # what a broken stream goes on after
         self.ended = False
-        self.attempts = _Attempts(retries)
+        self.attempts = attempts
         self._fields = {**fields, "stream": True}
         self._event: dict[str, str] = {}
 
@@ -247,8 +252,8 @@ class Stream(_Reader):
         last_event_id: of the last character.
     """
 
-    def __init__(self, http: httpx.Client, fields: Mapping[str, Any], retries: int) -> None:
-        super().__init__(fields, retries)
+    def __init__(self, http: httpx.Client, fields: Mapping[str, Any], attempts: _Attempts) -> None:
+        super().__init__(fields, attempts)
         self._http = http
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -276,8 +281,10 @@ class Stream(_Reader):
 class AsyncStream(_Reader):
     """As `Stream`, for `async for`."""
 
-    def __init__(self, http: httpx.AsyncClient, fields: Mapping[str, Any], retries: int) -> None:
-        super().__init__(fields, retries)
+    def __init__(
+        self, http: httpx.AsyncClient, fields: Mapping[str, Any], attempts: _Attempts
+    ) -> None:
+        super().__init__(fields, attempts)
         self._http = http
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
@@ -313,8 +320,8 @@ class _Refused(Exception):  # noqa: N818  # never seen outside
 class _Attempts:
     """How often something may still be tried, and how long to wait before."""
 
-    def __init__(self, retries: int) -> None:
-        self._retries, self.failed = retries, 0
+    def __init__(self, retries: int, on_wait: OnWait | None) -> None:
+        self._retries, self._on_wait, self.failed = retries, on_wait, 0
 
     @property
     def left(self) -> int:
@@ -329,22 +336,23 @@ class _Attempts:
         Raises:
             Exception: the failure itself, when no attempt is left.
         """
+        answer = failure if isinstance(failure, httpx.Response) else None
+        error = failure if isinstance(failure, Exception) else _error(failure)
         if self.left <= 0:
-            if isinstance(failure, httpx.Response):
-                failure = _error(failure)
-            raise failure
+            raise error
         self.failed += 1
         spread = random.uniform(0.5, 1)  # noqa: S311  # no secret
-        backoff = min(0.25 * float(2**self.failed), _LONGEST_BACKOFF) * spread
-        if isinstance(failure, httpx.Response):
-            named = failure.headers.get("Retry-After", "")
-            if named.isdigit():
-                return min(float(named), _LONGEST_NAMED)
-        return backoff
+        seconds = min(0.25 * float(2**self.failed), _LONGEST_BACKOFF) * spread
+        named = answer.headers.get("Retry-After", "") if answer is not None else ""
+        if named.isdigit():
+            seconds = min(float(named), _LONGEST_NAMED)
+        if self._on_wait is not None:
+            self._on_wait(error, seconds)
+        return seconds
 
 
-def _headers(api_key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+def _headers(api_key: str | None) -> dict[bytes, bytes]:
+    return {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
 
 
 def _nothing_left(answer: httpx.Response, attempts: _Attempts) -> bool:
@@ -393,7 +401,7 @@ def main() -> int:
     if fields.get("top_k") == 0:
         fields["top_k"] = None
     try:
-        with Client(url, api_key) as client:
+        with Client(url, api_key, on_wait=_say_wait) as client:
             _print(client.stream(**fields), fields.get("prime", ""))
     except (CharstreamError, httpx.HTTPError) as error:
         print(f"\n{url}: {error}", file=sys.stderr)
@@ -405,6 +413,11 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0
+
+
+def _say_wait(error: Exception, seconds: float) -> None:
+    if seconds >= _WORTH_SAYING:
+        print(f"\n{error}; asked again in {seconds:.0f} s", file=sys.stderr)
 
 
 def _print(stream: Stream, prime: str) -> None:

@@ -99,7 +99,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     digest = _digest(metadata, weights)
     if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
-    return Checkpoint(config, vocabulary, weights, training, path.stem, digest[:16])
+    return Checkpoint(config, vocabulary, weights, training, _name_of(path), digest[:16])
+
+
+def _name_of(path: Path) -> str:
+    """The file's, but of a run's best checkpoint the folder's."""
+    return path.stem if path.stem != "best" else path.resolve().parent.name or path.stem
 
 
 def _read_metadata(

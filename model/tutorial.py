@@ -7,6 +7,8 @@ nothing in it is executed, and onto the CPU, wherever it was trained.
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,9 +52,16 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's, about pickle's versions
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
+    except pickle.UnpicklingError as error:  # torch's words tell how to read it unsafely
+        raise CheckpointError(
+            f"{path}: not a tutorial checkpoint, or it holds more than tensors and plain values; "
+            "nothing in it was executed"
+        ) from error
     except Exception as error:  # a damaged or hostile pickle can raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path}: cannot be read safely: {reason[:200]}") from error

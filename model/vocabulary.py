@@ -104,6 +104,17 @@ class Vocabulary:
             raise UnknownCharacterError(list(first_seen), list(first_seen.values()))
         return ids
 
+    def encode_read(self, text: str) -> Ids:
+        """As `encode`, for a text that is only read: UNKNOWN stands for what the vocabulary lacks.
+
+        Raises:
+            UnknownCharacterError: as `encode`, where the vocabulary has no UNKNOWN.
+        """
+        if self.unknown_id is None:
+            return self.encode(text)
+        ids = self._lookup(_code_points(text))
+        return np.where(ids < 0, np.int32(self.unknown_id), ids)
+
     def encode_known(self, text: str) -> Ids:
         """As `encode`, with the characters that are not in the vocabulary left out."""
         ids = self._lookup(_code_points(text))

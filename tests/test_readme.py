@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -75,6 +76,13 @@ def test_a_shell_example_is_answered(command: str, shipped: RunningServer, tmp_p
     command = command.replace(ADDRESS, shipped.url)
     output = run("bash", "-c", command, CURL_HOME=str(tmp_path), CHARSTREAM_URL=shipped.url)
     assert len(output) > 100
+
+
+def test_the_events_shown_are_those_that_come(text: str) -> None:
+    shown = re.findall(r'id: 7-(\d+)\ndata: ({"token": .*})', README)
+    assert len(shown) >= 2
+    for place, data in shown:
+        assert json.loads(data)["token"] == text[int(place) - 1]
 
 
 @pytest.mark.parametrize("code", blocks("python"))

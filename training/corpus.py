@@ -184,6 +184,13 @@ def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
     return _store(content, destination)
 
 
+def is_published(name: str, source: Path) -> bool:
+    """Whether a file is a published text, to the byte."""
+    return source.is_file() and (
+        hashlib.sha256(source.read_bytes()).hexdigest() == PUBLISHED[name].sha256
+    )
+
+
 def _download(name: str, url: str) -> bytes:
     import httpx
 

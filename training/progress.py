@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from training.trainer import Update, Validation
@@ -28,11 +28,11 @@ class ProgressDisplay:
             BarColumn(),
             TextColumn("{task.percentage:.0f}%"),
             TextColumn("train {task.fields[loss]:.3f}"),
-            TextColumn("validation {task.fields[validation]}"),
+            TextColumn("val {task.fields[validation]}"),
             TextColumn("{task.fields[speed]:,.0f} char/s"),
-            TimeElapsedColumn(),
             TextColumn("left {task.fields[left]}"),
             console=console,
+            disable=first_step >= total_steps,
         )
         self._task: TaskID = self._bar.add_task(
             "", total=total_steps, completed=first_step, epoch=0.0, loss=0.0,
@@ -67,6 +67,7 @@ class ProgressDisplay:
     def validated(self, validation: Validation, sample: str) -> None:
         """Prints what a validation found, and how the network writes by now."""
         self._validation = f"{validation.validation_loss:.4f}"
+        self._bar.update(self._task, validation=self._validation)
         mark = "  best so far" if validation.best else ""
         self._console.print(
             f"step {validation.step:,}  epoch {validation.epoch:.2f}  "

@@ -73,7 +73,10 @@ class RunFolder:
         except FileNotFoundError as error:
             raise TrainingError(f"{self.path} holds no training run to resume") from error
         except Exception as error:  # a damaged pickle can raise anything
-            raise TrainingError(f"{self.state_path}: cannot be read: {error}") from error
+            raise TrainingError(
+                f"{self.state_path}: damaged, so the run cannot be resumed. "
+                f"{self.best_path} has its best weights: a new run may begin with --init-from"
+            ) from error
         return state
 
     def records(self) -> list[Record]:

@@ -129,6 +129,8 @@ def _train(options: argparse.Namespace, device: torch.device, group: Group) -> i
             options.minutes, corpus, network_config, config, device, group, initial
         )
         network_config, config = _configs(options, corpus, initial, folder, device, group)
+    if options.minutes and options.resume:
+        console.print("--minutes is left as it was: a resumed run keeps its schedule.")
     trainer = Trainer(
         corpus, network_config, config, folder, device, options.resume, group, initial
     )

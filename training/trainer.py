@@ -265,7 +265,11 @@ class Trainer:
             if saved[part].get(name) != value
         ]
         if differences:
-            raise TrainingError(f"{folder} is another run: {'; '.join(differences)}")
+            raise TrainingError(
+                f"{folder} is another run: {'; '.join(differences)}. Without such flags it goes "
+                "on; another run may begin with its weights: "
+                f"--init-from {folder}/best.safetensors --out OTHER"
+            )
 
 
 def new_learner(

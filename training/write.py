@@ -23,7 +23,7 @@ def write(
         UnknownCharacterError: if the prime has characters that the vocabulary lacks.
     """
     vocabulary = checkpoint.vocabulary
-    ids = vocabulary.encode(prime or vocabulary.characters[vocabulary.start_id])
+    ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
     device = device or torch.device("cpu")
     precision = choose_precision("auto", device)  # as the service, so that the seed's text is its
     decoder = Decoder(checkpoint, 1, device, precision, default_threads(precision, device))

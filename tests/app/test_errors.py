@@ -62,7 +62,7 @@ def check_error(answer: httpx.Response, status: int, code: str) -> str:
         ("min_p", 2, "less than or equal to 1"),
         ("seed", -1, "greater than or equal to 0"),
         ("seed", 2**63, "less than or equal to 9223372036854775807"),
-        ("stop", "abc", "array"),
+        ("stop", 7, "array"),
         ("stop", ["a"] * 5, "at most 4"),
         ("stop", [""], "at least 1 character"),
         ("stop", [7], "string"),

@@ -177,6 +177,7 @@ def test_a_text_ends_before_a_stop_string(server: RunningServer) -> None:
     assert body["text"] == whole[: whole.index(stop)]
     assert body["finish_reason"] == "stop"
     assert body["usage"]["generated_characters"] == len(body["text"])
+    assert post(server, length=200, stop=stop)["text"] == body["text"], "one needs no list"
     received = stream(server, length=200, stop=[stop])
     assert events.spelled(received) == body["text"]
     assert received[-1].data["finish_reason"] == "stop"

@@ -51,6 +51,18 @@ def test_told_a_second_time_it_ends_at_once_with_a_word_to_its_streams(tiny_path
         assert not any("Traceback" in line for line in ending.lines)
 
 
+def test_arguments_are_refused_and_help_says_what_sets_it() -> None:
+    def run(argument: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app", argument], capture_output=True, text=True, timeout=60
+        )
+
+    assert "CHARSTREAM_PORT" in run("--help").stdout
+    refused = run("--port=1")
+    assert refused.returncode == 2
+    assert "unrecognized arguments: --port=1" in refused.stderr
+
+
 def test_a_taken_port_is_told_in_one_line_before_anything_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -43,6 +43,12 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cors_origins == ("https://a.example", "https://b.example")
 
 
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"CHARSTREAM_{name.upper()}", "")
+    assert Settings.from_environment() == Settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -52,6 +58,8 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_STREAMS", "0", "greater than or equal to 1"),
         ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("THREADS", "none", "valid integer"),
+        ("CORS_ORIGINS", "a.example", "such as https://example.org"),
+        ("CORS_ORIGINS", "https://a.example/", "such as https://example.org"),
     ],
 )
 def test_a_bad_value_is_named_with_its_variable(

@@ -249,10 +249,25 @@ def test_a_full_server_is_asked_again_when_it_says(monkeypatch: pytest.MonkeyPat
         200, text='id: 7-1\ndata: {"token": "a"}\n\nevent: done\ndata: {"seed": 7}\n\n'
     )
     transport = httpx.MockTransport(lambda request: answers.pop(0))
-    with Client(transport=transport) as client:
+    told: list[tuple[str, float]] = []
+
+    def tell(error: Exception, seconds: float) -> None:
+        told.append((str(error), seconds))
+
+    with Client(transport=transport, on_wait=tell) as client:
         assert client.generate() == {"text": "a"}
         assert list(client.stream()) == [{"token": "a"}]
     assert waited == [7.0, 7.0]
+    assert told == [("queue_full:  (HTTP 503)", 7.0)] * 2
+
+
+def test_a_key_may_hold_any_character() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert dict(request.headers.raw)[b"Authorization"] == "Bearer é".encode()
+        return httpx.Response(200, json={})
+
+    with Client(api_key="é", transport=httpx.MockTransport(answer)) as client:
+        client.info()
 
 
 def test_as_a_program_it_prints_the_text(server: RunningServer) -> None:

@@ -293,3 +293,11 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path: Path) 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_s_best_checkpoint_has_the_folder_s_name(tmp_path: Path) -> None:
+    for file, name in (("best.safetensors", "book"), ("other.safetensors", "other")):
+        path = tmp_path / "book" / file
+        path.parent.mkdir(exist_ok=True)
+        save_checkpoint(make_checkpoint(), path)
+        assert load_checkpoint(path).name == name

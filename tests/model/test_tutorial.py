@@ -81,7 +81,7 @@ def test_a_hostile_pickle_is_not_executed(tmp_path: Path, monkeypatch: pytest.Mo
     torch.save({"tokens": Hostile()}, "hostile.net")
     Path("plain.net").write_bytes(pickle.dumps(Hostile()))
     for name in ("hostile.net", "plain.net"):
-        with pytest.raises(CheckpointError, match="cannot be read safely"):
+        with pytest.raises(CheckpointError, match="nothing in it was executed"):
             import_tutorial_checkpoint(Path(name))
     assert not Path("executed").exists()
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import UnknownCharacterError, VocabularyError
-from model.vocabulary import Vocabulary
+from model.vocabulary import UNKNOWN, Vocabulary
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=2).filter(
     lambda text: len(set(text)) >= 2
@@ -48,6 +48,15 @@ def test_encoding_only_the_known_skips_the_rest(text: str, other: str) -> None:
     vocabulary = Vocabulary.from_text(text)
     expected = "".join(c for c in other if c in text)
     assert vocabulary.decode(vocabulary.encode_known(other)) == expected
+
+
+@given(texts, st.text())
+def test_what_is_only_read_may_hold_characters_that_one_stands_for(text: str, other: str) -> None:
+    vocabulary = Vocabulary.from_text(text + UNKNOWN)
+    expected = "".join(c if c in vocabulary else UNKNOWN for c in other)
+    assert vocabulary.decode(vocabulary.encode_read(other)) == expected
+    with pytest.raises(UnknownCharacterError):
+        Vocabulary("ab").encode_read("abc")
 
 
 def test_half_a_surrogate_pair_is_an_unknown_character() -> None:

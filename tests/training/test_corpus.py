@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model import vocabulary as vocabulary_module
 from model.errors import CorpusError
 from model.vocabulary import UNKNOWN, Vocabulary
-from training.corpus import PUBLISHED, Corpus, fetch, read_text, split
+from training.corpus import PUBLISHED, Corpus, fetch, is_published, read_text, split
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 10
 
@@ -123,6 +123,7 @@ def test_a_local_copy_stands_in_for_the_net(tmp_path: Path) -> None:
     source.write_text(TEXT)
     stored = fetch("anna", tmp_path / "data" / "anna.txt", source)
     assert stored.read_text() == TEXT
+    assert not is_published("anna", source)
 
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:

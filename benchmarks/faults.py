@@ -200,8 +200,10 @@ async def killed(checkpoint: Path) -> Outcome:
     """Kill -9 in the middle of a stream; the client goes on at the server that is started next."""
     with running_service(checkpoint, 8) as first:
         whole = (await read(first.port, 20_000, 1)).text
-        streams = [asyncio.create_task(read(first.port, 20_000, 1)) for _ in range(8)]
-        await asyncio.sleep(1)
+        counted = Counted()
+        streams = [asyncio.create_task(read(first.port, 20_000, 1, counted)) for _ in range(8)]
+        while counted.characters < 8 * 20_000 // 4:
+            await asyncio.sleep(0.001)
         os.kill(first.pid, signal.SIGKILL)
         parts = [await stream for stream in streams]
     with running_service(checkpoint, 8, port=first.port) as second:

@@ -223,11 +223,12 @@ class Completion:
             job = service.job(wanted)
         except UnknownInFieldError as error:
             raise UnknownInFieldError(name, error) from error
-        text = service.vocabulary.decode(job.prime) if job.prime_characters else ""
-        if self._scores_echo and UNKNOWN in text:
-            at_fault = UnknownCharacterError([UNKNOWN], [text.index(UNKNOWN)])
-            raise UnknownInFieldError(name, at_fault)
-        return Prompt(job, text)
+        read = service.vocabulary.decode(job.prime) if job.prime_characters else ""
+        if self._scores_echo and UNKNOWN in read:  # it stands for many, and has no one score
+            place = read.index(UNKNOWN)
+            character = UNKNOWN if request.unknown == "skip" else text[place]
+            raise UnknownInFieldError(name, UnknownCharacterError([character], [place]))
+        return Prompt(job, read if request.unknown == "skip" else text if read else "")
 
     @property
     def _scores_echo(self) -> bool:

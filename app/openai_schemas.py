@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.schemas import DEFAULT_PRIME
+from app.schemas import DEFAULT_PRIME, Stops
 from model.sampling import MAX_SEED, MAX_TEMPERATURE
 from model.scores import MOST_ALTERNATIVES
 
@@ -33,16 +33,6 @@ _PROMPT = {
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
         _IDS,
         {"type": "array", "items": _IDS, "minItems": 1},
-    ]
-}
-_STOP = {
-    "anyOf": [
-        {"type": "string", "minLength": 1, "maxLength": 1000},
-        {
-            "type": "array",
-            "items": {"type": "string", "minLength": 1, "maxLength": 1000},
-            "maxItems": 4,
-        },
     ]
 }
 
@@ -69,10 +59,6 @@ def _are_ids(value: Any) -> bool:
     )
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _only(neutral: Any) -> Any:
     """A field that is taken at one value alone: any other would change the text."""
 
@@ -88,7 +74,6 @@ def _only(neutral: Any) -> Any:
     return AfterValidator(check)
 
 
-_Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 _Zero = Annotated[float, _only(0), Field(json_schema_extra={"enum": [0]})]
 _One = Annotated[float, _only(1), Field(json_schema_extra={"enum": [1]})]
 _No = Annotated[bool, _only(False), Field(json_schema_extra={"enum": [False]})]
@@ -159,9 +144,7 @@ class CompletionRequest(BaseModel):
         le=MOST_ALTERNATIVES,
         description="Log-probability of each character, and of so many of the likeliest ones.",
     )
-    stop: Annotated[
-        list[_Stop], Field(max_length=4), BeforeValidator(_listed), WithJsonSchema(_STOP)
-    ] = Field([], description="End before the first of these strings.")
+    stop: Stops = Field([], description="End before the first of these strings.")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="The same seed gives the same text; drawn if absent."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
 from model.scores import MOST_ALTERNATIVES
@@ -22,6 +22,15 @@ _OrNull = BeforeValidator(_null_in_query)
 
 def _in_a_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+_STOP = {"type": "string", "minLength": 1, "maxLength": 1000}
+Stops = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=1000)]],
+    Field(max_length=4),
+    BeforeValidator(_in_a_list),
+    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP, "maxItems": 4}]}),
+]
 
 
 _MODEL = Field(
@@ -58,16 +67,12 @@ class GenerateRequest(BaseModel):
     seed: Annotated[int | None, _OrNull] = Field(
         None, ge=0, le=MAX_SEED, description="The same seed gives the same text; drawn if absent."
     )
-    stop: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=1000)]], BeforeValidator(_in_a_list)
-    ] = Field(
-        default=[],
-        max_length=4,
-        description="End before the first of these strings. One may come without a list.",
-    )
+    stop: Stops = Field([], description="End before the first of these strings.")
     stream: bool = Field(False, description="Answer with server-sent events.")
     unknown: Literal["reject", "skip"] = Field(
-        "reject", description="What happens to a prime's characters that the model does not know."
+        "reject",
+        description="What happens to a prime's characters that the model does not know, "
+        "unless it has been trained to read them as U+FFFD.",
     )
 
     logprobs: Annotated[int | None, _OrNull] = Field(

@@ -92,7 +92,9 @@ class Settings(BaseSettings):
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
-            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s,*]+", origin):
+            if origin not in ("*", "null") and not re.fullmatch(
+                r"[a-z][a-z0-9+.-]*://[^/\s,*?#@A-Z]+", origin
+            ):
                 raise PydanticCustomError(
                     "origin", "origins such as https://example.org are expected, or *"
                 )
@@ -105,6 +107,14 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: naming each variable at fault, its value and what was expected.
         """
+        for (
+            name,
+            value,
+        ) in os.environ.items():  # an empty one is as none, but would open the service
+            if name.upper() == f"{PREFIX}API_KEYS_FILE" and not value:
+                raise SettingsError(
+                    f"{name}: is empty; a file with keys was expected, or no variable"
+                )
         try:
             return cls()
         except ValidationError as error:

@@ -61,7 +61,8 @@ class Client:
         base_url: the server's address.
         api_key: where the server wants one.
         retries: how often in a row a request is made again.
-        on_wait: called with what went wrong, and the seconds until it is tried again.
+        on_wait: a plain function, called with what went wrong, and the seconds until it is tried
+            again.
         timeout: seconds without a byte after which a connection counts as broken. Not for whole
             texts and scores, which come at once when they are done: those are waited for.
         **options: of `httpx.Client`, such as `transport` or `verify`.

@@ -104,7 +104,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _name_of(path: Path) -> str:
     """The file's, but of a run's best checkpoint the folder's."""
-    return path.stem if path.stem != "best" else path.resolve().parent.name or path.stem
+    return path.stem if path.stem != "best" else path.absolute().parent.name or path.stem
 
 
 def _read_metadata(

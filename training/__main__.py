@@ -128,19 +128,13 @@ def _add_corpus(parser: argparse.ArgumentParser) -> None:
 def _corpus(options: argparse.Namespace) -> int:
     out = options.out or Path("data") / f"{options.name}.txt"
     path = fetch(options.name, out, options.source)
-    if options.source is not None and not is_published(options.name, options.source):
+    text = read_text(path)
+    if not is_published(options.name, text):
         print(
             f"{options.source} is not the published text: no loss on it can be compared. "
             "Train on a text of your own by its path: train --text FILE",
             file=sys.stderr,
         )
-    if options.source is not None and not is_published(options.name, options.source):
-        print(
-            f"{options.source}: not the published text of {options.name}: losses on it cannot be "
-            "compared. Another text is trained on by its own path: train --text FILE",
-            file=sys.stderr,
-        )
-    text = read_text(path)
     print(f"{path}: {len(text):,} characters, {len(set(text))} distinct")
     return 0
 

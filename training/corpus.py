@@ -29,11 +29,17 @@ _RAW = "https://raw.githubusercontent.com"
 
 @dataclass(frozen=True)
 class PublishedText:
-    """A public-domain book that models are compared on."""
+    """A public-domain book that models are compared on.
+
+    Attributes:
+        sha256: of the file.
+        text_sha256: of its text in UTF-8, after newlines have become LF.
+    """
 
     title: str
     url: str
     sha256: str
+    text_sha256: str
 
 
 PUBLISHED = {
@@ -42,10 +48,12 @@ PUBLISHED = {
         f"{_RAW}/udacity/deep-learning-v2-pytorch/master/recurrent-neural-networks/char-rnn/"
         "data/anna.txt",
         "568bb39fc78aca98e9db91c4329dcd1aa5ec4c3df3aca2064ce5d6f023ae16c9",
+        "a21483849a464568c05997147edb994e40023b9d87c299974169abb68230da48",
     ),
     "tinyshakespeare": PublishedText(
         "40,000 lines of Shakespeare",
         f"{_RAW}/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     ),
 }
@@ -184,11 +192,9 @@ def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
     return _store(content, destination)
 
 
-def is_published(name: str, source: Path) -> bool:
-    """Whether a file is a published text, to the byte."""
-    return source.is_file() and (
-        hashlib.sha256(source.read_bytes()).hexdigest() == PUBLISHED[name].sha256
-    )
+def is_published(name: str, text: str) -> bool:
+    """Whether a text is a published one, to the character."""
+    return text_hash(text) == PUBLISHED[name].text_sha256
 
 
 def _download(name: str, url: str) -> bytes:

@@ -73,9 +73,10 @@ class RunFolder:
         except FileNotFoundError as error:
             raise TrainingError(f"{self.path} holds no training run to resume") from error
         except Exception as error:  # a damaged pickle can raise anything
+            kept = f". {self.best_path} has its best weights: a new run may begin with --init-from"
             raise TrainingError(
-                f"{self.state_path}: damaged, so the run cannot be resumed. "
-                f"{self.best_path} has its best weights: a new run may begin with --init-from"
+                f"{self.state_path}: damaged, so the run cannot be resumed"
+                + (kept if self.best_path.exists() else "")
             ) from error
         return state
 

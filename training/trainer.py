@@ -265,10 +265,10 @@ class Trainer:
             if saved[part].get(name) != value
         ]
         if differences:
+            advice = f"another run may begin with --init-from {self.folder.best_path} --out OTHER"
             raise TrainingError(
-                f"{folder} is another run: {'; '.join(differences)}. Without such flags it goes "
-                "on; another run may begin with its weights: "
-                f"--init-from {folder}/best.safetensors --out OTHER"
+                f"{folder} is another run: {'; '.join(differences)}. Without such flags it goes on"
+                + (f"; {advice}" if saved["network"] == mine["network"] else "")
             )
 
 

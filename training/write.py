@@ -20,7 +20,8 @@ def write(
     """`length` characters that go on from a prime; an empty one starts as after a new line.
 
     Raises:
-        UnknownCharacterError: if the prime has characters that the vocabulary lacks.
+        UnknownCharacterError: if the prime has characters that the vocabulary lacks, and has no
+            other one for.
     """
     vocabulary = checkpoint.vocabulary
     ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])

@@ -122,7 +122,9 @@ function ordinal(rank) {
 function place() {
   const { left, top, bottom, width } = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
   const sheet = back.getBoundingClientRect();
-  if (bottom < sheet.top || top > sheet.bottom) return hide(); // it has been scrolled away
+  const isInSight = bottom >= Math.max(0, sheet.top) && top <= Math.min(sheet.bottom, innerHeight);
+  if (!isInSight) return hide();
+  const { scrollTop } = panel;
   const above = top - GAP - EDGE;
   const beneath = window.innerHeight - bottom - GAP - EDGE;
   panel.style.maxHeight = "";
@@ -131,6 +133,7 @@ function place() {
   const { offsetWidth, offsetHeight } = panel;
   const room = document.documentElement.clientWidth - offsetWidth - EDGE;
   panel.style.left = `${Math.max(EDGE, Math.min(room, left + width / 2 - offsetWidth / 2))}px`;
+  panel.scrollTop = scrollTop;
   panel.style.top = `${isBeneath ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
 }
 
@@ -151,4 +154,7 @@ document.addEventListener("pointerdown", (event) => {
   if (!panel.contains(event.target) && !event.target.closest?.(".c")) hide();
 });
 window.addEventListener("resize", hide);
-document.addEventListener("scroll", () => isOpen() && place(), { capture: true, passive: true });
+document.addEventListener("scroll", ({ target }) => isOpen() && target !== panel && place(), {
+  capture: true,
+  passive: true,
+});

@@ -3,14 +3,15 @@
 import { form } from "./form.js";
 import { readCard } from "./model_card.js";
 import * as problems from "./problems.js";
+import { SAMPLING } from "./settings.js";
 import { spoken } from "./surprise.js";
 
 const MOST_NAMED = 20; // characters; a text in another script has many that a model does not know
 
 /**
  * Says what went wrong, in the first of the forms that has the fields.
- * Options: retry, the remedy where another model is loaded: [name, function]; name, of the text
- * among others.
+ * Options: retry, the remedy where another model is loaded: [name, function]; name, of the one of
+ * several texts that has the field for itself.
  */
 export function explain(error, forms, line, { retry, name }) {
   const labels = forms.reduce(
@@ -25,7 +26,8 @@ export function explain(error, forms, line, { retry, name }) {
       "This was made with another model than the one here, which would write otherwise.";
     line.say(words, { isError: true, remedy: retry });
   } else if (labels.length) {
-    line.say(`${name ? `${name} is not` : "Not"} done: see ${labels.join(" and ")}.`, {
+    const isOwn = name && error.errors.every(({ field }) => SAMPLING.includes(field));
+    line.say(`${isOwn ? `${name} is not` : "Not"} done: see ${labels.join(" and ")}.`, {
       isError: true,
       remedy: cure(error, line),
     });
@@ -53,6 +55,8 @@ function nameOf(character) {
   if (!/^[\p{C}\p{M}\p{Z}]$/u.test(word)) return word;
   return `U+${character.codePointAt().toString(16).toUpperCase().padStart(4, "0")}`;
 }
+
+const UNKNOWN = "\ufffd"; // stands for all characters that a model does not know
 
 /** Plainer characters for typographic ones. */
 const PLAIN = new Map([
@@ -86,8 +90,9 @@ function cure(error, line) {
       const info = await readCard({ quietly: true });
       if (!info) return;
       const known = new Set(info.vocabulary);
-      const name = error.errors[0].field === "text" ? "#passage" : "#prime";
-      const field = document.querySelector(name);
+      const isPassage = error.errors[0].field === "text";
+      if (isPassage) known.delete(UNKNOWN); // which may be read, and has no score
+      const field = document.querySelector(isPassage ? "#passage" : "#prime");
       field.value = [...field.value].map((character) => nearest(character, known)).join("");
       field.focus();
       problems.clear(field.form);

@@ -16,12 +16,14 @@ import { Writer } from "./writer.js";
 const element = (id) => document.getElementById(id);
 
 const tabs = new Tabs();
+let comparedSeed = null; // that was filled in, not typed
 const columns = new Columns({
   onFork: (column, records) => begin([goingOn(column, records)]),
   onRemove: (column) => {
     alternatives.hide();
     writer.drop(column);
     if (!writer.isRunning) writer.status.say("Ready.");
+    if (columns.all.length === 1 && settingsAsTyped().seed === comparedSeed) fillForm({ seed: "" });
     refresh();
   },
 });
@@ -160,7 +162,10 @@ element("continue").addEventListener("click", goOn);
 element("clear").addEventListener("click", clear);
 element("compare").addEventListener("click", () => {
   const { made } = columns.first;
-  if (made && settingsAsTyped().seed === "") fillForm({ seed: made.seed }); // what is there stays
+  if (made && settingsAsTyped().seed === "") {
+    comparedSeed = made.seed; // so that what is there stays
+    fillForm({ seed: comparedSeed });
+  }
   columns.addOther(settings());
   refresh();
 });

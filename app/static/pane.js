@@ -111,14 +111,13 @@ export class Pane {
   #listen() {
     this.place = -1; // of the keyboard's cursor
     const pointed = (event) => this.view.placeOf(event.target);
-    let under = null; // the place beneath the pointer
+    let under = null; // the element beneath the pointer
     this.sheet.addEventListener("pointermove", (event) => {
       // A text that moves beneath a pointer at rest brings events as well, without a movement.
       if (event.pointerType !== "mouse" || !(event.movementX || event.movementY)) return;
-      const place = pointed(event) ?? null;
-      if (place === under) return;
-      under = place;
-      this.point(place);
+      if (event.target === under) return;
+      under = event.target;
+      this.point(pointed(event) ?? null);
     });
     this.sheet.addEventListener("pointerleave", (event) => {
       if (event.pointerType !== "mouse") return;

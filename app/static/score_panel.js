@@ -41,10 +41,7 @@ export class ScorePanel {
       event.preventDefault();
       this.score();
     });
-    stop.addEventListener("click", () => {
-      this.cancel();
-      field.focus();
-    });
+    stop.addEventListener("click", () => this.cancel());
     document.querySelector("#example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
@@ -74,7 +71,9 @@ export class ScorePanel {
     } finally {
       if (this.controller === controller) {
         this.controller = null;
+        const hadFocus = document.activeElement === stop;
         stop.disabled = true;
+        if (hadFocus) field.focus();
       }
     }
   }

@@ -49,8 +49,12 @@ export class Writer {
     };
     const results = await Promise.all(plans.map((plan) => this.#run(plan, batch, answered)));
     if (this.isRunning || results.includes("replaced")) return;
-    if (results.every((result) => typeof result === "object"))
-      this.status.say(this.#summary(results, plans[0][0].made.seed));
+    const left = plans.flatMap(([column], place) =>
+      this.columns.all.includes(column) ? [results[place]] : [],
+    );
+    if (!left.length) this.status.say("Ready.");
+    else if (left.every((result) => typeof result === "object"))
+      this.status.say(this.#summary(left, plans[0][0].made.seed));
     if (batch.isAnswered) this.events.link(this.#link(), "replace");
     this.complete();
   }

@@ -235,19 +235,70 @@ def test_the_alternatives_tell_what_top_k_left_out(page: Page) -> None:
     assert panel.get_by_role("button", name="left out by top-k").count() == 5
 
 
-def test_a_pointer_at_rest_opens_nothing_and_escape_stops(page: Page) -> None:
-    page.set_viewport_size({"width": 1366, "height": 650})
-    page.locator("#write .sheet").hover()
-    fill(page, length=5000)
+def test_a_pointer_at_rest_opens_nothing_and_escape_stops(
+    browser: Browser, shipped: RunningServer
+) -> None:
+    with opened(browser, shipped.url, viewport={"width": 1366, "height": 650}) as page:
+        page.locator("#write .sheet").hover()
+        fill(page, length=100_000)
+        page.keyboard.press("Control+Enter")
+        wait_for_text(page, more_than=3000)  # it has scrolled
+        panel = page.locator("#alternatives")
+        assert panel.is_hidden()
+        page.locator("#write .sheet").hover(position={"x": 300, "y": 100})
+        page.locator(".c >> nth=-300").dispatch_event("click")  # wherever it is by now
+        page.keyboard.press("Escape")
+        page.locator("#status").get_by_text("Stopped after").wait_for()
+        assert panel.is_hidden()
+
+
+def test_the_alternatives_can_be_scrolled_where_there_is_little_room(page: Page) -> None:
+    generate(page, length=300, seed=7)
+    page.set_viewport_size({"width": 568, "height": 320})
+    character(page, 100).scroll_into_view_if_needed()
+    character(page, 100).hover()
+    panel, last = page.locator("#alternatives"), page.locator("#alternatives button").last
+    panel.wait_for()
+    last.focus()
+    page.wait_for_timeout(100)
+    box, shown = last.bounding_box(), panel.bounding_box()
+    assert box is not None
+    assert shown is not None
+    assert shown["y"] <= box["y"] <= shown["y"] + shown["height"] - box["height"]
+
+
+def test_a_new_text_beneath_the_pointer_is_pointed_at(page: Page) -> None:
+    generate(page, length=300, seed=7)
+    character(page, 40).hover()
+    page.locator("#alternatives").wait_for()
+    fill(page, seed=8)
     page.keyboard.press("Control+Enter")
-    wait_for_text(page, more_than=3000)  # it has scrolled
+    page.locator("#status").get_by_text("seed 8").wait_for()
     assert page.locator("#alternatives").is_hidden()
-    page.locator(".c >> nth=-200").hover()
-    page.keyboard.press("Escape")
-    page.locator("#status").get_by_text("Stopped after").or_(
-        page.locator("#status").get_by_text("5,000 characters")
-    ).wait_for()
-    assert page.locator("#alternatives").is_hidden()
+    box = character(page, 40).bounding_box()
+    assert box is not None
+    for step in range(1, 5):
+        page.mouse.move(box["x"] + 2, box["y"] + step)
+    page.locator("#alternatives").wait_for()
+
+
+def test_a_text_that_is_taken_away_leaves_the_others_to_end(page: Page) -> None:
+    press(page, "Compare")
+    fill(page, length=5000)
+    press(page, "Generate")
+    wait_for_text(page, more_than=100)
+    press(page, "Remove")
+    page.locator("#status").get_by_text("5,000 characters").wait_for()
+
+
+def test_what_all_compared_texts_share_is_nobody_s_own_problem(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, refusals=True) as page:
+        press(page, "Compare")
+        fill(page, prime="Ж", length=10)
+        press(page, "Generate")
+        page.locator("#status").get_by_text("Not done: see Prime.").wait_for()
 
 
 @pytest.mark.parametrize("size", [(1366, 650), (568, 320), (390, 600)])
@@ -380,6 +431,8 @@ def test_the_text_that_is_there_is_what_others_are_compared_with(page: Page) -> 
     press(page, "Generate")
     page.get_by_text("2 texts").wait_for()
     assert text_of(page) == text
+    press(page, "Remove")
+    assert page.get_by_label("Seed").input_value() == "", "it was not typed"
 
 
 def test_a_text_as_long_as_the_server_reads_says_so(browser: Browser, tiny_path: Path) -> None:
@@ -437,6 +490,7 @@ def test_colours_are_kept_in_print_and_where_the_system_sets_them(page: Page) ->
     assert warm.evaluate(colour) == as_ever
     page.emulate_media(forced_colors="none", media="print")
     assert page.locator("#controls").is_hidden()
+    assert page.locator("#alternatives").is_hidden()
     height = "sheet => sheet.scrollHeight - sheet.clientHeight"
     assert page.locator(".sheet").first.evaluate(height) <= 0
 

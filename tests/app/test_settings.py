@@ -46,7 +46,21 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"CHARSTREAM_{name.upper()}", "")
+    with pytest.raises(
+        SettingsError, match=r"API_KEYS_FILE: is empty"
+    ):  # it would open the service
+        Settings.from_environment()
+    monkeypatch.delenv("CHARSTREAM_API_KEYS_FILE")
     assert Settings.from_environment() == Settings()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "null", "http://localhost:3000", "http://[::1]:8000", "chrome-extension://abcdef"],
+)
+def test_an_origin_may_be_of_any_kind(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARSTREAM_CORS_ORIGINS", origin)
+    assert Settings.from_environment().cors_origins == (origin,)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("THREADS", "none", "valid integer"),
         ("CORS_ORIGINS", "a.example", "such as https://example.org"),
         ("CORS_ORIGINS", "https://a.example/", "such as https://example.org"),
+        ("CORS_ORIGINS", "https://A.example", "such as https://example.org"),
     ],
 )
 def test_a_bad_value_is_named_with_its_variable(

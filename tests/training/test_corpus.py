@@ -123,7 +123,7 @@ def test_a_local_copy_stands_in_for_the_net(tmp_path: Path) -> None:
     source.write_text(TEXT)
     stored = fetch("anna", tmp_path / "data" / "anna.txt", source)
     assert stored.read_text() == TEXT
-    assert not is_published("anna", source)
+    assert not is_published("anna", TEXT)
 
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""A model whose rare characters were folded into U+FFFD, and the texts that are sent to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from model.checkpoint import Checkpoint, save_checkpoint
+from model.network import CharLSTM, NetworkConfig
+from model.vocabulary import UNKNOWN, Vocabulary
+from tests.server import running_server
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    torch.manual_seed(0)
+    vocabulary = Vocabulary(["\n", *"abc", UNKNOWN])
+    config = NetworkConfig(len(vocabulary), 32, 1)
+    path: Path = tmp_path_factory.mktemp("checkpoint") / "folded.safetensors"
+    weights = {name: tensor * 3 for name, tensor in CharLSTM(config).state_dict().items()}
+    save_checkpoint(Checkpoint(config, vocabulary, weights, {}), path)
+    with running_server(path) as server, server.client() as client:
+        yield client
+
+
+def post(client: httpx.Client, path: str, **body: Any) -> dict[str, Any]:
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def text(client: httpx.Client, **body: Any) -> str:
+    made: str = post(client, "/generate", length=50, seed=7, **body)["text"]
+    return made
+
+
+def test_a_prime_s_rare_characters_are_read_as_the_one(client: httpx.Client) -> None:
+    rare = text(client, prime="abЖc漢")
+    assert rare == text(client, prime=f"ab{UNKNOWN}c{UNKNOWN}")
+    assert UNKNOWN not in rare
+    assert text(client, prime="abЖc漢", unknown="skip") == text(client, prime="abc")
+    before = post(client, "/score", prime="Ж", text="abc")
+    assert before["nats"] == post(client, "/score", prime=UNKNOWN, text="abc")["nats"]
+
+
+def test_an_echo_is_the_prompt_as_it_was_sent(client: httpx.Client) -> None:
+    ask = {"prompt": "abЖc", "max_tokens": 5, "seed": 7, "echo": True}
+    choice = post(client, "/v1/completions", **ask)["choices"][0]
+    assert choice["text"].startswith("abЖc")
+
+
+def test_what_has_no_score_of_its_own_is_named(client: httpx.Client) -> None:
+    answer = client.post("/score", json={"text": "abЖ"})
+    assert answer.status_code == 422
+    assert "U+0416" in answer.json()["detail"]
+    answer = client.post("/v1/completions", json={"prompt": "abЖ", "echo": True, "logprobs": 1})
+    assert answer.status_code == 400
+    assert "U+0416) at position 2" in answer.json()["error"]["message"]

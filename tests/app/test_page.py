@@ -164,7 +164,7 @@ def test_stop_keeps_what_is_there_and_generate_starts_anew(
         size = len(text_of(page))
         page.wait_for_timeout(200)
         assert len(text_of(page)) == size
-        page.get_by_text(f"Stopped after {size} characters.").wait_for()
+        page.get_by_text(f"Stopped after {size:,} characters.").wait_for()
         assert f"length={size}&" in page.url, "the link leads to what is there"
         assert len(generate(page, length=20)) == 20
 
@@ -282,13 +282,16 @@ def test_a_new_text_beneath_the_pointer_is_pointed_at(page: Page) -> None:
     page.locator("#alternatives").wait_for()
 
 
-def test_a_text_that_is_taken_away_leaves_the_others_to_end(page: Page) -> None:
-    press(page, "Compare")
-    fill(page, length=5000)
-    press(page, "Generate")
-    wait_for_text(page, more_than=100)
-    press(page, "Remove")
-    page.locator("#status").get_by_text("5,000 characters").wait_for()
+def test_a_text_that_is_taken_away_leaves_the_others_to_end(
+    browser: Browser, shipped: RunningServer
+) -> None:
+    with opened(browser, shipped.url) as page:
+        press(page, "Compare")
+        fill(page, length=40_000)
+        press(page, "Generate")
+        wait_for_text(page, more_than=100)
+        press(page, "Remove")
+        page.locator("#status").get_by_text("40,000 characters").wait_for(timeout=120_000)
 
 
 def test_what_all_compared_texts_share_is_nobody_s_own_problem(

@@ -110,7 +110,7 @@ class Service:
         prime = self._encode_prime("" if left_out else request.prime)
         before = prime if len(prime) else self._empty_prime()
         return Job(
-            prime=np.concatenate([before, self._encode_certain("text", request.text)]),
+            prime=np.concatenate([before, self._encode_scored(request.text)]),
             length=0,
             params=SamplingParams(),
             seed=0,
@@ -235,18 +235,14 @@ class Service:
         except UnknownCharacterError as error:
             raise UnknownInFieldError("prime", error) from error
 
-    def _encode(self, field: str, text: str) -> Ids:
+    def _encode_scored(self, text: str) -> Ids:
+        """Without the character that stands for all unknown ones: it has no one probability."""
         try:
+            if UNKNOWN in text:
+                raise UnknownCharacterError([UNKNOWN], [text.index(UNKNOWN)])
             return self.vocabulary.encode(text)
         except UnknownCharacterError as error:
-            raise UnknownInFieldError(field, error) from error
-
-    def _encode_certain(self, field: str, text: str) -> Ids:
-        """Without the character that stands for all unknown ones: it has no one probability."""
-        if UNKNOWN in text:
-            error = UnknownCharacterError([UNKNOWN], [text.index(UNKNOWN)])
-            raise UnknownInFieldError(field, error)
-        return self._encode(field, text)
+            raise UnknownInFieldError("text", error) from error
 
     def _empty_prime(self) -> Ids:
         """What the network reads first when there is no prime: it has to read something."""

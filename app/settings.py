@@ -107,14 +107,10 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: naming each variable at fault, its value and what was expected.
         """
-        for (
-            name,
-            value,
-        ) in os.environ.items():  # an empty one is as none, but would open the service
+        for name, value in os.environ.items():
             if name.upper() == f"{PREFIX}API_KEYS_FILE" and not value:
-                raise SettingsError(
-                    f"{name}: is empty; a file with keys was expected, or no variable"
-                )
+                # As any empty one it would count as none, and open the service.
+                raise SettingsError(f"{name}: is empty; a file of keys was expected")
         try:
             return cls()
         except ValidationError as error:

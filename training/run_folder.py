@@ -72,6 +72,8 @@ class RunFolder:
             )
         except FileNotFoundError as error:
             raise TrainingError(f"{self.path} holds no training run to resume") from error
+        except OSError as error:
+            raise TrainingError(f"{self.state_path}: cannot be read: {error.strerror}") from error
         except Exception as error:  # a damaged pickle can raise anything
             kept = f". {self.best_path} has its best weights: a new run may begin with --init-from"
             raise TrainingError(

@@ -47,7 +47,10 @@ function entries(info) {
   return [
     ["Name", info.name],
     ["Hash", info.hash],
-    ["Network", `LSTM, ${info.layers} ${info.layers === 1 ? "layer" : "layers"} of ${info.hidden_size}`],
+    [
+      "Network",
+      `LSTM, ${info.layers} ${info.layers === 1 ? "layer" : "layers"} of ${info.hidden_size}`,
+    ],
     ["Weights", count(info.parameters)],
     loss === null
       ? null

@@ -88,7 +88,9 @@ export class ScorePanel {
     };
     const { records, model: used } = await score({ prime: "", text, model }, options);
     this.pane.show("", records);
-    status.say(`${count(records.length)} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`);
+    status.say(
+      `${count(records.length)} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`,
+    );
     this.onScored(text, used.hash);
   }
 

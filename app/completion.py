@@ -237,7 +237,9 @@ class Completion:
     def _submit(self, prompt: Prompt) -> None:
         service, job, request = self.service, prompt.job, self.request
         if self._scores_echo and len(prompt.text) > 1:
-            prompt.scoring = service.submit(dataclasses.replace(job, length=0, hidden=1, stops=()))
+            prompt.scoring = service.submit(
+                dataclasses.replace(job, length=0, prompt_length=1, stops=())
+            )
         for seed in range(job.seed, job.seed + request.n):
             generation = None
             if request.max_tokens:

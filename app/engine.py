@@ -55,7 +55,7 @@ class Job:
         stops: ids of the strings before which the text ends; none is empty.
         prime_characters: of the user's prime, which may be empty where `prime` is not.
         alternatives: with scores, which name so many of the likeliest characters; None: without.
-        hidden: characters of `prime` that come before the text, all by default; the rest of it is
+        prompt_length: characters of `prime` before the text, all by default; the rest is
             the text's beginning, given instead of drawn.
     """
 
@@ -66,11 +66,11 @@ class Job:
     stops: tuple[tuple[int, ...], ...] = ()
     prime_characters: int = 0
     alternatives: int | None = None
-    hidden: int | None = None
+    prompt_length: int | None = None
 
     def stream(self) -> DecoderStream:
         return DecoderStream(
-            self.prime, self.length, self.params, self.seed, self.alternatives, self.hidden
+            self.prime, self.length, self.params, self.seed, self.alternatives, self.prompt_length
         )
 
 
@@ -158,7 +158,7 @@ class Generation:
     @property
     def steps_to_next_place(self) -> int:
         """Engine's side: steps to the end of the prime, the first character or the last."""
-        return self.stream.hidden_left or (self.stream.steps_left if self.text else 1)
+        return self.stream.prompt_steps_left or (self.stream.steps_left if self.text else 1)
 
     def accept(self, ids: Sequence[int], scores: Sequence[Score] = ()) -> Delivery:
         """Engine's side: takes in what the decoder made and says what the reader may have."""
@@ -468,7 +468,7 @@ class Engine:
 
         Once a wake-up and so many characters at the most, so that the others go on meanwhile.
         """
-        nearest = min(generation.stream.hidden_left for generation in self._active[first:])
+        nearest = min(generation.stream.prompt_steps_left for generation in self._active[first:])
         if nearest > 0:
             self._step(min(nearest, _PRIME_STEPS), first)
 
@@ -481,7 +481,7 @@ class Engine:
 
     def _step(self, steps: int, first: int = 0) -> None:
         active = self._active[first:]
-        hidden = [generation.stream.hidden_left for generation in active]
+        hidden = [generation.stream.prompt_steps_left for generation in active]
         began = time.monotonic()
         made = self._decoder.advance(steps, first)
         self._metrics.step.observe((time.monotonic() - began) / steps)
@@ -532,7 +532,7 @@ class Engine:
         stream = generation.stream
         text = np.array(generation.text[:-1], dtype=np.int32)
         if stream.state is not None:
-            read = np.concatenate([stream.prime[: stream.hidden], text])
+            read = np.concatenate([stream.prime[: stream.prompt_length], text])
             self._cache.put(read, stream.state)
 
     def _remove(self, generation: Generation) -> None:
@@ -559,7 +559,7 @@ class Engine:
         if generation.admitted is None:
             generation.admitted = time.monotonic()
             stream = generation.stream
-            read, state = self._cache.longest(stream.prime[: stream.hidden])
+            read, state = self._cache.longest(stream.prime[: stream.prompt_length])
             if state is None:
                 self._metrics.cache_misses.inc()
             else:

@@ -6,7 +6,7 @@ import hashlib
 from bisect import bisect_right, insort
 from collections import Counter, OrderedDict
 
-from model.batch import DecoderState
+from model.backend import DecoderState
 from model.vocabulary import Ids
 
 _ENTRY_BYTES = 400  # of Python's own, beside the tensors

@@ -14,8 +14,9 @@ from app.prefix_cache import PrefixCache
 from app.service import Service
 from app.settings import Settings
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import Decoder, choose_device, choose_precision, default_threads
+from model.decoder import Decoder
 from model.errors import CharstreamError
+from model.selection import choose_device, choose_precision, default_threads
 
 logger = logging.getLogger("charstream")
 

@@ -116,7 +116,7 @@ class Service:
             seed=0,
             prime_characters=len(prime),
             alternatives=request.logprobs,
-            hidden=len(before),
+            prompt_length=len(before),
         )
 
     def scored(self, generation: Generation, ids: Sequence[int]) -> list[DrawnScore]:

@@ -27,10 +27,10 @@ from benchmarks.http_rate import (
 from benchmarks.onnx_rate import onnx_rate
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
-from model import native
+from model import native_library
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import TORCH, choose_precision, default_threads
 from model.linear import Precision, int8_is_available
+from model.selection import TORCH, choose_precision, default_threads
 from training.precision import choose_training_precision
 
 _STREAMS = (1, 4, 16, 64, 128)
@@ -108,8 +108,8 @@ def _measurements(
                 decoder_rate, checkpoint, precision, kernel, threads, streams, seconds
             )
             yield (f"decoder, {precision}, {kernel}", streams), measure
-        if native.kernels():
-            kernel = native.kernels()[0]
+        if native_library.kernels():
+            kernel = native_library.kernels()[0]
             measure = partial(limit_rate, checkpoint, kernel, threads, streams, seconds)
             yield (_LIMIT, streams), measure
     for streams in _STREAMS:
@@ -130,7 +130,7 @@ def _ways() -> list[tuple[Precision, str]]:
     ways: list[tuple[Precision, str]] = [("fp32", TORCH)]
     if int8_is_available(CPU):
         ways.append(("int8", TORCH))
-    return ways + [("int8", kernel) for kernel in native.kernels()[:1]]
+    return ways + [("int8", kernel) for kernel in native_library.kernels()[:1]]
 
 
 def _print_rates(console: Console, rates: dict[Row, float]) -> None:
@@ -146,8 +146,8 @@ def _print_rates(console: Console, rates: dict[Row, float]) -> None:
         table.add_row(way, *cells)
     engine = f"engine, {choose_precision('auto', CPU)}"
     shares = {"kept over HTTP": ("service over HTTP", engine)}
-    if native.kernels():
-        decoder = f"decoder, int8, {native.kernels()[0]}"
+    if native_library.kernels():
+        decoder = f"decoder, int8, {native_library.kernels()[0]}"
         shares["the decoder's share of the limit"] = (decoder, _LIMIT)
     for name, (part, whole) in shares.items():
         table.add_row(name, *(f"{rates[part, s] / rates[whole, s]:.0%}" for s in _STREAMS))
@@ -171,7 +171,7 @@ def _machine() -> str:
         names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
         name = names[0].partition(": ")[2] if names else name
     capability = torch.backends.cpu.get_cpu_capability()
-    kernel = ", ".join(native.kernels()[:1]) or "none"
+    kernel = ", ".join(native_library.kernels()[:1]) or "none"
     return (
         f"{name} ({capability}; native kernel: {kernel}), {os.cpu_count()} cores, "
         f"torch {torch.__version__}"

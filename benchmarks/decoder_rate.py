@@ -10,7 +10,7 @@ import numpy as np
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.linear import Precision
-from model.native_batch import NativeBatch
+from model.native_backend import NativeBackend
 from model.sampling import SamplingParams
 
 _STEPS = 16  # per call
@@ -36,7 +36,7 @@ def limit_rate(
     checkpoint: Checkpoint, kernel: str, threads: int, streams: int, seconds: float
 ) -> float:
     """The same of the native kernel's int8 products alone: what the machine can do at most."""
-    batch = NativeBatch(checkpoint.config, checkpoint.weights, streams, kernel, threads)
+    batch = NativeBackend(checkpoint.config, checkpoint.weights, streams, kernel, threads)
     return streams * _steps_per_second(lambda: batch.multiply(streams, _STEPS), seconds)
 
 

@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.decoder_rate import decoder_rate
 from model.checkpoint import Checkpoint
-from model.decoder import default_threads, kernels_for
 from model.network import CharLSTM, NetworkConfig
+from model.selection import default_threads, kernels_for
 from model.vocabulary import Vocabulary
 
 _CPU = torch.device("cpu")

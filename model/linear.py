@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.errors import DeviceError
+from model.quantization import quantize_rows
 
 logger = logging.getLogger("charstream")
 
@@ -66,13 +67,13 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
         super().__init__()
-        codes_NK, steps_N = int8_codes(weight_NK)
+        codes_NK, scale_N = quantize_rows(weight_NK)
         with warnings.catch_warnings():
             # Quantised tensors are deprecated as a programming model, but the operator has no
             # other way in. `int8_is_available` finds out when it goes.
             warnings.simplefilter("ignore")
             quantised = torch._make_per_channel_quantized_tensor(
-                codes_NK, steps_N.double(), torch.zeros(len(codes_NK), dtype=torch.long), 0
+                codes_NK, scale_N.double(), torch.zeros(len(codes_NK), dtype=torch.long), 0
             )
         self.packed = torch.ops.quantized.linear_prepack(quantised, bias_N)
 
@@ -81,12 +82,6 @@ class Int8Linear(nn.Module):
             x_SK, 1 / 127, 128, self.packed
         )
         return result
-
-
-def int8_codes(weight_NK: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes of 7 bits, int8 (N, K), and the step of each output's, float32 (N,)."""
-    steps_N = weight_NK.abs().amax(dim=1).clamp_min(1e-12) / 63
-    return (weight_NK / steps_N[:, None]).round().to(torch.int8), steps_N
 
 
 class PaddedLinear(nn.Module):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from model.linear import Precision, prepare
 from model.network import NetworkConfig
+from model.packing import input_table, stacked_weight
 from model.sampling import SamplingRows, next_ids, sampling_probabilities
 from model.scores import score_rows
 
@@ -54,9 +55,10 @@ class Stepper(nn.Module):
         self.table_VG = _reorder(input_table(weights).T).T.contiguous()
         no_bias = torch.zeros_like(weights["lstm.bias_hh_l0"])
         first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision, streams)
-        joint = [joint_weight(weights, layer) for layer in range(1, config.layers)]
+        stacked = [stacked_weight(weights, layer) for layer in range(1, config.layers)]
         higher = [
-            prepare(_reorder(weight), _reorder(bias), precision, streams) for weight, bias in joint
+            prepare(_reorder(weight), _reorder(bias), precision, streams)
+            for weight, bias in stacked
         ]
         self.gates = nn.ModuleList([first, *higher])
         self.output = prepare(weights["output.weight"], weights["output.bias"], precision, streams)
@@ -66,7 +68,7 @@ class Stepper(nn.Module):
         ids_S: Tensor,
         hidden_SX: Tensor,
         cell_SX: Tensor,
-        forced_kS: Tensor,
+        forced_ids_kS: Tensor,
         uniforms_kS: Tensor,
         visible_k: list[bool],
         rows: SamplingRows,
@@ -78,7 +80,7 @@ class Stepper(nn.Module):
             ids_S: each stream's next character to read, int64.
             hidden_SX: changed in place.
             cell_SX: changed in place.
-            forced_kS: the character to take whatever the scores say, int64; -1 to draw one.
+            forced_ids_kS: the character to take whatever the scores say, int64; -1 to draw one.
             uniforms_kS: what to draw with.
             visible_k: whether a step's result matters to any stream beside its being forced;
                 where it does to none, logits are not computed.
@@ -93,7 +95,7 @@ class Stepper(nn.Module):
         scores: list[Tensor] = []
         for step, visible in enumerate(visible_k):
             top_SH = self.recur(ids_S, hidden_SX, cell_SX)
-            forced_S = forced_kS[step]
+            forced_S = forced_ids_kS[step]
             if visible:
                 logits_SV = self.output(top_SH)
                 drawn_S = next_ids(logits_SV, uniforms_kS[step], rows)
@@ -120,11 +122,12 @@ class Stepper(nn.Module):
                 gates_SG = product(hidden_SX[:, :size]).add_(self.table_VG.index_select(0, ids_S))
             else:
                 gates_SG = product(hidden_SX[:, begin - size : end])
-            keep_SH, write_SH, show_SH, candidate_SH = gates_SG.sigmoid_().chunk(4, dim=1)
+            forget_SH, input_SH, output_SH, doubled_SH = gates_SG.sigmoid_().chunk(4, dim=1)
             cell_SH = cell_SX[:, begin:end]
-            cell_SH.mul_(keep_SH).sub_(write_SH).addcmul_(write_SH, candidate_SH, value=2.0)
-            shown_SH = (cell_SH * 2.0).sigmoid_()
-            torch.addcmul(-show_SH, show_SH, shown_SH, value=2.0, out=hidden_SX[:, begin:end])
+            cell_SH.mul_(forget_SH).sub_(input_SH).addcmul_(input_SH, doubled_SH, value=2.0)
+            squashed_SH = (cell_SH * 2.0).sigmoid_()
+            hidden_SH = hidden_SX[:, begin:end]
+            torch.addcmul(-output_SH, output_SH, squashed_SH, value=2.0, out=hidden_SH)
         return hidden_SX[:, -size:]
 
 
@@ -141,28 +144,14 @@ def compiled(stepper: Stepper) -> Stepper:
             return cast("Stepper", torch.jit.script(stepper.eval()))
     except Exception as error:  # whatever a torch or a Python that has outgrown it may raise
         reason = str(error).strip().partition("\n")[0]
-        logger.warning("TorchScript is not to be had, so steps are slower: %s", reason)
+        logger.warning("TorchScript is not available, so steps are slower: %s", reason)
         return stepper.eval()
 
 
 def _reorder(weight: Tensor) -> Tensor:
-    """Rows from torch's order (input, forget, cell, output) to forget, input, output, cell.
+    """Reorder gate rows from torch's input, forget, cell, output to forget, input, output, cell.
 
-    Those of the cell's candidate come out doubled.
+    The rows of the cell gate are doubled, so that a sigmoid can stand for their tanh.
     """
-    write, keep, candidate, show = weight.chunk(4)
-    return torch.cat([keep, write, show, 2 * candidate])
-
-
-def input_table(weights: Mapping[str, Tensor]) -> Tensor:
-    """(V, G): what each character adds to the first layer's gates, both biases included."""
-    table_VG = weights["lstm.weight_ih_l0"].T
-    if "embedding.weight" in weights:
-        table_VG = weights["embedding.weight"] @ table_VG
-    return table_VG + weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"]
-
-
-def joint_weight(weights: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Tensor]:
-    """(G, 2H) and (G,): a higher layer's product with the layer below and with itself."""
-    weight = torch.cat([weights[f"lstm.weight_{kind}_l{layer}"] for kind in ("ih", "hh")], dim=1)
-    return weight, weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]
+    input_gate, forget_gate, cell_gate, output_gate = weight.chunk(4)
+    return torch.cat([forget_gate, input_gate, output_gate, 2 * cell_gate])

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import load_checkpoint, save_checkpoint
-from model.decoder import choose_device, choose_precision
 from model.errors import CharstreamError, TrainingError
 from model.sampling import SamplingParams, check_seed
+from model.selection import choose_device, choose_precision
 from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import CorpusIds, Vocabulary
 from training import train_command

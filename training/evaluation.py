@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.batch import Plan
+from model.backend import StepInput
 from model.checkpoint import Checkpoint
-from model.decoder import make_batch
 from model.linear import Precision
 from model.network import CharLSTM, State
 from model.sampling import SamplingParams
+from model.selection import make_backend
 from model.vocabulary import CorpusIds
 
 # Scores held at a time, which bounds memory; the state is carried, so it changes no result.
@@ -126,19 +126,19 @@ def evaluate_as_served(checkpoint: Checkpoint, ids: CorpusIds, precision: Precis
         DeviceError: if the precision is not to be had.
     """
     threads = torch.get_num_threads()
-    batch = make_batch(checkpoint.config, checkpoint.weights, 1, precision, threads)
+    batch = make_backend(checkpoint.config, checkpoint.weights, 1, precision, threads)
     batch.put(0, None)
     batch.sample_with([SamplingParams()])
     text = ids.astype(np.int64)
     nats = 0.0
     for first in range(0, len(text) - 1, _STEPS_PER_CALL):
         targets_k1 = text[first + 1 : first + 1 + _STEPS_PER_CALL, None]
-        plan = Plan(
+        plan = StepInput(
             first=0,
             last_ids_S=text[first : first + 1],
-            forced_kS=targets_k1,
+            forced_ids_kS=targets_k1,
             uniforms_kS=np.zeros(targets_k1.shape, np.float32),
-            hidden_S=np.zeros(1, np.int64),
+            prompt_steps_S=np.zeros(1, np.int64),
             alternatives=[0],
         )
         if (scores_kSD := batch.step(plan).scores) is not None:

@@ -13,10 +13,10 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import choose_device
 from model.errors import DeviceError, TrainingError
 from model.network import NetworkConfig
 from model.sampling import SamplingParams
+from model.selection import choose_device
 from training.config import TrainingConfig
 from training.corpus import Corpus, read_text
 from training.curve import can_draw, draw_curve

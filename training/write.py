@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from model.checkpoint import Checkpoint
-from model.decoder import Decoder, choose_precision, default_threads
+from model.decoder import Decoder
 from model.sampling import SamplingParams
+from model.selection import choose_precision, default_threads
 
 
 def write(

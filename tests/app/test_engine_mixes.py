@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app import engine as engine_module
 from app.engine import Engine, Generation, Job
-from model.batch import Steps
+from model.backend import StepOutput
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from tests.app.test_engine import LONG, alone, job, read, running, until
@@ -86,7 +86,7 @@ def test_32_texts_dropped_at_once_free_their_slots_within_two_steps(tiny: Checkp
             begun = 0
             advance = Decoder.advance
 
-            def counting(decoder: Decoder, steps: int, first: int = 0) -> Steps:
+            def counting(decoder: Decoder, steps: int, first: int = 0) -> StepOutput:
                 nonlocal begun
                 begun += 1
                 return advance(decoder, steps, first)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.prefix_cache import PrefixCache
-from model.batch import DecoderState
+from model.backend import DecoderState
 from model.vocabulary import Ids
 
 

@@ -9,13 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import native
+from model import native_library
 from model.checkpoint import Checkpoint
-from model.decoder import Decoder, DecoderStream, choose_device, choose_precision
+from model.decoder import Decoder, DecoderStream
 from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
 from model.network import CharLSTM, NetworkConfig
 from model.sampling import SamplingParams, uniforms
+from model.selection import choose_device, choose_precision
 from model.vocabulary import Ids, Vocabulary
 from tests.conftest import make_checkpoint
 
@@ -24,7 +25,7 @@ PRECISIONS: list[Precision] = ["fp32", "int8"] if int8_is_available(CPU) else ["
 # (precision, kernel, threads): each implementation, the native one in both of its ways.
 Way = tuple[Precision, str, int]
 WAYS: list[Way] = [(precision, "torch", 1) for precision in PRECISIONS]
-WAYS += [("int8", kernel, threads) for kernel in native.kernels()[:1] for threads in (1, 3)]
+WAYS += [("int8", kernel, threads) for kernel in native_library.kernels()[:1] for threads in (1, 3)]
 
 checkpoint = make_checkpoint()
 VOCABULARY = len(checkpoint.vocabulary)
@@ -68,7 +69,7 @@ def make_decoder(model: Checkpoint, slots: int, way: Way) -> Decoder:
 def run_alone(decoder: Decoder, text: Text) -> list[int]:
     stream = text.stream()
     decoder.join(stream)
-    skip = stream.hidden_left
+    skip = stream.prompt_steps_left
     ids: list[int] = decoder.advance(stream.steps_left).ids[skip:, 0].tolist()
     decoder.leave(stream)
     return ids
@@ -107,7 +108,7 @@ def test_it_predicts_what_the_network_predicts(way: Way, tiny: Checkpoint) -> No
     targets = torch.from_numpy(ids[1:]).long().unsqueeze(1)
     expected = logits.log_softmax(1).gather(1, targets)[:, 0].double()
     decoder = make_decoder(tiny, 1, way)
-    decoder.join(DecoderStream(ids, 0, SamplingParams(), 0, alternatives=0, hidden=1))
+    decoder.join(DecoderStream(ids, 0, SamplingParams(), 0, alternatives=0, prompt_length=1))
     scores = decoder.advance(len(ids) - 1).scores
     assert scores is not None
     tolerance = 1e-5 if way[0] == "fp32" else 0.05
@@ -134,7 +135,7 @@ def test_a_text_does_not_depend_on_its_neighbours(way: Way, wanted: list[Text], 
         first = random.choice([0, random.randrange(len(decoder.streams))])
         stepped = decoder.streams[first:]
         limit = min(stream.steps_left for stream in stepped)
-        skips = [stream.hidden_left for stream in stepped]
+        skips = [stream.prompt_steps_left for stream in stepped]
         ids = decoder.advance(random.randint(1, limit), first).ids
         for row, (stream, skip) in enumerate(zip(stepped, skips, strict=True)):
             written[stream] += ids[skip:, row].tolist()
@@ -186,7 +187,7 @@ def test_without_torchscript_the_texts_are_the_same(
     monkeypatch.setattr(torch.jit, "script", refuse)
     plain = make_decoder(checkpoint, 1, (precision, "torch", 1))
     assert caplog.messages == [
-        "TorchScript is not to be had, so steps are slower: not supported on this Python"
+        "TorchScript is not available, so steps are slower: not supported on this Python"
     ]
     for text in wanted:
         assert run_alone(plain, text) == run_alone(compiled, text)
@@ -222,12 +223,12 @@ def test_a_prime_of_what_are_no_characters_is_refused() -> None:
 
 
 def test_a_kernel_that_is_not_there_is_refused_by_name() -> None:
-    with pytest.raises(DeviceError, match="'abacus' is not to be had here"):
+    with pytest.raises(DeviceError, match="'abacus' is not available"):
         Decoder(checkpoint, slots=1, precision="int8", kernel="abacus")
 
 
 def test_a_stream_needs_a_first_character() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least one id"):
         DecoderStream(np.array([], dtype=np.int32), 1, SamplingParams(), 0)
 
 

@@ -58,7 +58,7 @@ def test_a_text_is_scored_as_it_was_generated() -> None:
     generated = decoder.advance(40)
     decoder.leave(made)
     whole = np.concatenate([prime, generated.ids[:, 0]]).astype(np.int32)
-    scored = DecoderStream(whole, 0, SamplingParams(), 0, alternatives=2, hidden=1)
+    scored = DecoderStream(whole, 0, SamplingParams(), 0, alternatives=2, prompt_length=1)
     assert scored.steps_left == 40
     decoder.join(scored)
     steps = decoder.advance(40)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model import step_graph as step_graph_module
-from model import torch_batch as torch_batch_module
+from model import torch_backend as torch_backend_module
 from model.decoder import Decoder
 from model.sampling import SamplingParams
 from model.step_graph import StepGraph, step_graph
@@ -29,7 +29,7 @@ def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:
         decoder.join(stream)
     while decoder.streams:
         steps = min(7, *(stream.steps_left for stream in decoder.streams))
-        running, forced = list(decoder.streams), [s.hidden_left for s in decoder.streams]
+        running, forced = list(decoder.streams), [s.prompt_steps_left for s in decoder.streams]
         ids_kS = decoder.advance(steps).ids
         for row, stream in enumerate(running):
             made[streams.index(stream)] += ids_kS[forced[row] :, row].tolist()
@@ -44,7 +44,7 @@ def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text]) -> No
     """Uncaptured, as it runs on any device."""
     plain = Decoder(checkpoint, slots=5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_batch_module, "step_graph", StepGraph)
+        patch.setattr(torch_backend_module, "step_graph", StepGraph)
         graphed = Decoder(checkpoint, slots=5)
     assert graphed.kernel == "torch, CUDA graph"
     expected = [run_alone(plain, text) for text in batch]
@@ -57,7 +57,7 @@ def test_more_steps_than_the_graph_holds_are_stepped_without_it(
 ) -> None:
     text = Text(checkpoint.vocabulary.encode("a"), 300, SamplingParams(), 5)
     expected = run_alone(Decoder(checkpoint, slots=2), text)
-    monkeypatch.setattr(torch_batch_module, "step_graph", StepGraph)
+    monkeypatch.setattr(torch_backend_module, "step_graph", StepGraph)
     assert run_alone(Decoder(checkpoint, slots=2), text) == expected
 
 

@@ -21,7 +21,7 @@ _LAYOUT = 2  # kLayout of model/native/lstm.h
 logger = logging.getLogger("charstream")
 
 
-class Product(Structure):
+class CProduct(Structure):
     """Mirrors model/native/lstm.h."""
 
     _fields_ = [
@@ -33,20 +33,20 @@ class Product(Structure):
     ]
 
 
-class Network(Structure):
+class CNetwork(Structure):
     """Mirrors model/native/lstm.h."""
 
     _fields_ = [
         ("table", c_void_p),
-        ("layers", POINTER(Product)),
-        ("output", POINTER(Product)),
+        ("layers", POINTER(CProduct)),
+        ("output", POINTER(CProduct)),
         ("depth", c_int32),
         ("width", c_int32),
         ("characters", c_int32),
     ]
 
 
-class Batch(Structure):
+class CBatch(Structure):
     """Mirrors model/native/lstm.h."""
 
     _fields_ = [
@@ -57,7 +57,7 @@ class Batch(Structure):
         ("uniforms", c_void_p),
         ("first_steps", c_void_p),
         ("scales", c_void_p),
-        ("kept", c_void_p),
+        ("top_k", c_void_p),
         ("top_p", c_void_p),
         ("min_p", c_void_p),
         ("alternatives", c_void_p),
@@ -84,7 +84,7 @@ def library() -> ctypes.CDLL | None:
         return None
     layout = (c_int32 * 4)()
     found.charstream_layout(layout)
-    if list(layout) != [_LAYOUT, *(sizeof(kind) for kind in (Product, Network, Batch))]:
+    if list(layout) != [_LAYOUT, *(sizeof(kind) for kind in (CProduct, CNetwork, CBatch))]:
         logger.warning(
             "the native kernel is of another version, so torch steps the streams; install again"
         )
@@ -112,7 +112,7 @@ class Team:
         MemoryError: if there is no room for it, or no thread to be had.
     """
 
-    def __init__(self, kernel: str, network: Network, threads: int) -> None:
+    def __init__(self, kernel: str, network: CNetwork, threads: int) -> None:
         if kernel not in kernels():  # which also asks the system for what a kernel needs
             raise ValueError(f"kernel {kernel!r} does not run here, only {', '.join(kernels())}")
         if threads < 1:
@@ -123,11 +123,11 @@ class Team:
         if not self._team:
             raise MemoryError(f"no memory or no threads for the native kernel ({threads} threads)")
 
-    def run(self, batch: Batch) -> None:
+    def run(self, batch: CBatch) -> None:
         """All of the batch's steps, without the interpreter's lock."""
         self._library.charstream_run(self._here(), byref(batch))
 
-    def multiply(self, batch: Batch) -> None:
+    def multiply(self, batch: CBatch) -> None:
         """The layers' products alone, of so many steps: the time that `run` needs at least."""
         self._library.charstream_multiply(self._here(), byref(batch))
 
@@ -147,10 +147,10 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
     found.charstream_layout.argtypes, found.charstream_layout.restype = [POINTER(c_int32)], None
     found.charstream_name.argtypes, found.charstream_name.restype = [c_int], c_char_p
     found.charstream_available.argtypes = [c_int]
-    found.charstream_open.argtypes = [c_int, POINTER(Network), c_int]
+    found.charstream_open.argtypes = [c_int, POINTER(CNetwork), c_int]
     found.charstream_open.restype = c_void_p
     for step in (found.charstream_run, found.charstream_multiply):
-        step.argtypes, step.restype = [c_void_p, POINTER(Batch)], None
+        step.argtypes, step.restype = [c_void_p, POINTER(CBatch)], None
     found.charstream_close.argtypes, found.charstream_close.restype = [c_void_p], None
     return found
 

@@ -14,21 +14,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import native
-from model.batch import Batch, DecoderState, Plan, Steps
+from model import native_library
+from model.backend import Backend, DecoderState, StepInput, StepOutput
 from model.checkpoint import load_checkpoint
-from model.decoder import Decoder, choose_precision, kernels_for
+from model.decoder import Decoder
 from model.linear import int8_is_available
-from model.native_batch import NativeBatch
+from model.native_backend import NativeBackend
 from model.network import CharLSTM, NetworkConfig
 from model.sampling import SamplingParams
-from model.torch_batch import TorchBatch
+from model.selection import choose_precision, kernels_for
+from model.torch_backend import TorchBackend
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 Floats = npt.NDArray[np.float64]
-KERNELS = native.kernels()
+KERNELS = native_library.kernels()
 needs_kernel = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
 
 
@@ -56,30 +57,30 @@ params = st.builds(
 )
 
 
-def make(network: CharLSTM, slots: int, kernel: str, threads: int = 1) -> NativeBatch:
-    return NativeBatch(network.config, network.state_dict(), slots, kernel, threads)
+def make(network: CharLSTM, slots: int, kernel: str, threads: int = 1) -> NativeBackend:
+    return NativeBackend(network.config, network.state_dict(), slots, kernel, threads)
 
 
 def random_plan(
     random: np.random.Generator, vocabulary: int, steps: int, streams: int, first: int = 0
-) -> Plan:
-    forced_kS = random.integers(-1, vocabulary, (steps, streams))
-    forced_kS[random.random((steps, streams)) < 0.5] = -1
-    hidden_S = random.integers(0, steps + 1, streams)
-    for stream, hidden in enumerate(hidden_S):  # a prime's characters are all forced
-        prime = forced_kS[:hidden, stream]
+) -> StepInput:
+    forced_ids_kS = random.integers(-1, vocabulary, (steps, streams))
+    forced_ids_kS[random.random((steps, streams)) < 0.5] = -1
+    prompt_steps_S = random.integers(0, steps + 1, streams)
+    for stream, hidden in enumerate(prompt_steps_S):  # a prime's characters are all forced
+        prime = forced_ids_kS[:hidden, stream]
         prime[prime < 0] = 0
-    return Plan(
+    return StepInput(
         first=first,
         last_ids_S=random.integers(0, vocabulary, streams),
-        forced_kS=forced_kS,
+        forced_ids_kS=forced_ids_kS,
         uniforms_kS=random.random((steps, streams), dtype=np.float32),
-        hidden_S=hidden_S,
+        prompt_steps_S=prompt_steps_S,
         alternatives=[[None, 0, 3, 10][choice] for choice in random.integers(0, 4, streams)],
     )
 
 
-def results(batch: Batch, sampling: list[SamplingParams], plans: list[Plan]) -> list[object]:
+def results(batch: Backend, sampling: list[SamplingParams], plans: list[StepInput]) -> list[object]:
     """All that a batch's steps leave, to compare."""
     for slot in range(len(sampling)):
         batch.put(slot, None)
@@ -122,7 +123,7 @@ def test_it_predicts_what_torch_predicts_in_int8(network: CharLSTM, seed: int) -
     config, streams, steps = network.config, 7, 8
     random = np.random.default_rng(seed)
     ids = random.integers(0, config.vocabulary_size, (steps + 1, streams))
-    plan = Plan(
+    plan = StepInput(
         0,
         ids[0],
         ids[1:],
@@ -131,13 +132,13 @@ def test_it_predicts_what_torch_predicts_in_int8(network: CharLSTM, seed: int) -
         [0] * streams,
     )
 
-    def scores(batch: Batch) -> torch.Tensor:
+    def scores(batch: Backend) -> torch.Tensor:
         batch.sample_with([SamplingParams()] * streams)
         made = batch.step(plan).scores
         assert made is not None
         return torch.from_numpy(made)
 
-    expected = scores(TorchBatch(config, network.state_dict(), streams, "int8"))
+    expected = scores(TorchBackend(config, network.state_dict(), streams, "int8"))
     actual = scores(make(network, streams, KERNELS[0]))
     logprobs, entropies = (actual - expected)[..., 0].abs(), (actual - expected)[..., 2].abs()
     assert logprobs.median() < 0.01
@@ -160,7 +161,7 @@ def test_characters_are_drawn_by_the_rules(
     batch.sample_with([sampling])
     uniform = np.random.default_rng(seed).random((1, 1), dtype=np.float32)
     made = batch.step(
-        Plan(0, np.zeros(1, np.int64), np.full((1, 1), -1), uniform, np.zeros(1, np.int64),
+        StepInput(0, np.zeros(1, np.int64), np.full((1, 1), -1), uniform, np.zeros(1, np.int64),
              [vocabulary])
     )  # fmt: skip
     assert made.scores is not None
@@ -227,8 +228,8 @@ def test_gates_and_cells_are_good_to_a_millionth(
         assert ((state.hidden[0].double() - 128 - hidden).abs() <= 0.5 + 127e-6).all()
 
 
-def plan_of(last_id: int, steps: int) -> Plan:
-    return Plan(
+def plan_of(last_id: int, steps: int) -> StepInput:
+    return StepInput(
         0,
         np.array([last_id]),
         np.full((steps, 1), -1),
@@ -259,9 +260,9 @@ def test_absurd_weights_are_survived() -> None:
         network = CharLSTM(NetworkConfig(50, 32, 2))
         weights = {name: tensor * factor for name, tensor in network.state_dict().items()}
         for kernel in KERNELS:
-            batch = NativeBatch(network.config, weights, 1, kernel)
+            batch = NativeBackend(network.config, weights, 1, kernel)
             batch.sample_with([SamplingParams(top_p=0.9)])
-            steps: Steps = batch.step(plan_of(1, 40))
+            steps: StepOutput = batch.step(plan_of(1, 40))
             assert steps.ids.min() >= 0
             assert steps.ids.max() < 50
 
@@ -284,13 +285,13 @@ def test_a_batch_that_is_gone_leaves_no_threads() -> None:
 STEPS_ON = """
 import threading
 import numpy as np
-from model import native
-from model.native_batch import NativeBatch
+from model import native_library
+from model.native_backend import NativeBackend
 from model.network import CharLSTM, NetworkConfig
-from tests.model.test_native_batch import plan_of
+from tests.model.test_native_backend import plan_of
 
 network = CharLSTM(NetworkConfig(50, 256, 2))
-batch = NativeBatch(network.config, network.state_dict(), 1, native.kernels()[0], 2)
+batch = NativeBackend(network.config, network.state_dict(), 1, native_library.kernels()[0], 2)
 
 def step_on():
     while True:
@@ -330,8 +331,8 @@ def test_what_cannot_be_stepped_is_refused() -> None:
 
 
 def forget() -> None:
-    native.library.cache_clear()
-    native.kernels.cache_clear()
+    native_library.library.cache_clear()
+    native_library.kernels.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -375,10 +376,10 @@ def importlib_spec(path: Path) -> object:
 def test_a_kernel_of_another_version_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(native, "sizeof", lambda kind: 1)
+    monkeypatch.setattr(native_library, "sizeof", lambda kind: 1)
     forget()
     try:
-        assert native.kernels() == ()
+        assert native_library.kernels() == ()
     finally:
         forget()
     assert "of another version" in caplog.text

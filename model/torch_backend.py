@@ -1,4 +1,4 @@
-"""TorchBatch: streams that torch's operators step, on a CPU or a GPU. The reference.
+"""TorchBackend: streams that torch's operators step, on a CPU or a GPU. The reference.
 
 Shape letters: S slots, X = layers * hidden.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from model.batch import DecoderState, Plan, Steps
+from model.backend import DecoderState, StepInput, StepOutput
 from model.linear import Precision
 from model.network import NetworkConfig
 from model.sampling import SamplingParams, SamplingRows
@@ -18,8 +18,8 @@ from model.step_graph import MOST_STEPS, step_graph
 from model.stepper import Stepper, compiled
 
 
-class TorchBatch:
-    """See `model.batch.Batch`.
+class TorchBackend:
+    """See `model.backend.Backend`.
 
     Args:
         weights: torch's names to float32 tensors on the device to run on.
@@ -63,26 +63,28 @@ class TorchBatch:
         self._rows = SamplingRows.of(params, self._characters, self._device)
 
     @torch.inference_mode()
-    def step(self, plan: Plan) -> Steps:
-        steps, streams = plan.forced_kS.shape
-        last_S, forced_kS, uniforms_kS = (
+    def step(self, inputs: StepInput) -> StepOutput:
+        steps, streams = inputs.forced_ids_kS.shape
+        last_S, forced_ids_kS, uniforms_kS = (
             torch.from_numpy(array).to(self._device)
-            for array in (plan.last_ids_S, plan.forced_kS, plan.uniforms_kS)
+            for array in (inputs.last_ids_S, inputs.forced_ids_kS, inputs.uniforms_kS)
         )
-        wanted = [count for count in plan.alternatives if count is not None]
-        graph = self.graph if plan.first == 0 and not wanted and steps <= MOST_STEPS else None
+        wanted = [count for count in inputs.alternatives if count is not None]
+        graph = self.graph if inputs.first == 0 and not wanted and steps <= MOST_STEPS else None
         if graph is not None:
-            return Steps(graph(last_S, forced_kS, uniforms_kS, self._rows).cpu().numpy(), None)
-        slots = slice(plan.first, plan.first + streams)
-        hidden = min(plan.hidden_S.tolist(), default=0)
+            return StepOutput(
+                graph(last_S, forced_ids_kS, uniforms_kS, self._rows).cpu().numpy(), None
+            )
+        slots = slice(inputs.first, inputs.first + streams)
+        hidden = min(inputs.prompt_steps_S.tolist(), default=0)
         ids_kS, scores_kSD = self.stepper(
             last_S,
             self.hidden_SX[slots],
             self.cell_SX[slots],
-            forced_kS,
+            forced_ids_kS,
             uniforms_kS,
             [step >= hidden for step in range(steps)],
             self._rows.of_streams(slots),
             min(max(wanted), self._characters) if wanted else -1,
         )
-        return Steps(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if wanted else None)
+        return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if wanted else None)

@@ -1,4 +1,4 @@
-"""NativeBatch: streams that the compiled kernel steps on a CPU, in int8.
+"""NativeBackend: streams that the compiled kernel steps on a CPU, in int8.
 
 It computes what `model.stepper` computes with `Int8Linear`: the same codes of weights and of
 hidden values, the same integer sums. Here are the layouts in memory; model/native has the rest.
@@ -21,13 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import native
-from model.batch import DecoderState, Plan, Steps
-from model.linear import int8_codes
+from model import native_library
+from model.backend import DecoderState, StepInput, StepOutput
 from model.network import NetworkConfig
+from model.packing import input_table, stacked_weight
+from model.quantization import quantize_rows
 from model.sampling import SamplingParams, sampling_columns
 from model.scores import ScoreRows
-from model.stepper import input_table, joint_weight
 
 _LANES = 16  # floats of a vector
 _TILE = 4 * _LANES  # outputs computed together; of a layer, the four gates of 16 units
@@ -41,12 +41,12 @@ _ZERO_CODE = 128
 _EXPONENTS = -math.log2(math.e) * torch.tensor([1.0, 1.0, 2.0, 1.0])  # of the gates i, f, g, o
 
 
-class NativeBatch:
-    """See `model.batch.Batch`.
+class NativeBackend:
+    """See `model.backend.Backend`.
 
     Args:
         weights: torch's names to float32 tensors on the CPU.
-        kernel: one of `model.native.kernels()`.
+        kernel: one of `model.native_library.kernels()`.
         threads: that step the streams, the caller's one of them; at least 1.
 
     Raises:
@@ -72,9 +72,9 @@ class NativeBatch:
         )
         self._cell_SLW = torch.zeros(slots, config.layers, width)
         self._scale_S, self._top_p_S, self._min_p_S = np.ones((3, slots), np.float32)
-        self._kept_S = np.ones(slots, np.int32)
+        self._top_k_S = np.ones(slots, np.int32)
         self.sample_with([SamplingParams()] * slots)
-        self._team = native.Team(kernel, self._network.struct, threads)
+        self._team = native_library.Team(kernel, self._network.struct, threads)
         # Not at exit: a daemon thread may be in a step, and threads end with the process.
         weakref.finalize(self, self._team.close).atexit = False
 
@@ -100,15 +100,15 @@ class NativeBatch:
             columns.top_p,
             columns.min_p,
         )
-        self._kept_S[:rows] = np.array(columns.last_rank, np.int32) + 1
+        self._top_k_S[:rows] = np.array(columns.last_rank, np.int32) + 1
 
-    def step(self, plan: Plan) -> Steps:
-        steps, streams = plan.forced_kS.shape
+    def step(self, inputs: StepInput) -> StepOutput:
+        steps, streams = inputs.forced_ids_kS.shape
         if not steps or not streams:
             raise ValueError(f"at least one step of one stream, got {steps} of {streams}")
-        slots = slice(plan.first, plan.first + streams)
+        slots = slice(inputs.first, inputs.first + streams)
         alternatives_S = np.array(
-            [-1 if a is None else min(a, self._characters) for a in plan.alternatives], np.int32
+            [-1 if a is None else min(a, self._characters) for a in inputs.alternatives], np.int32
         )
         most = int(alternatives_S.max(initial=-1))
         ids_kS = np.empty((steps, streams), np.int64)
@@ -116,21 +116,21 @@ class NativeBatch:
         if most >= 0:
             scores_kSD = np.zeros((steps, streams, 4 + 2 * most))
         arrays: dict[str, npt.NDArray[Any] | None] = {
-            "last_ids": plan.last_ids_S,
-            "forced": plan.forced_kS,
-            "uniforms": plan.uniforms_kS,
-            "first_steps": plan.hidden_S.astype(np.int32),
+            "last_ids": inputs.last_ids_S,
+            "forced": inputs.forced_ids_kS,
+            "uniforms": inputs.uniforms_kS,
+            "first_steps": inputs.prompt_steps_S.astype(np.int32),
             "scales": self._scale_S[slots],
-            "kept": self._kept_S[slots],
+            "top_k": self._top_k_S[slots],
             "top_p": self._top_p_S[slots],
             "min_p": self._min_p_S[slots],
             "alternatives": alternatives_S,
             "ids": ids_kS,
             "scores": scores_kSD,
         }
-        batch = native.Batch(
-            hidden=_address(self._hidden_BLRW, plan.first, axis=2),
-            cell=_address(self._cell_SLW, plan.first),
+        batch = native_library.CBatch(
+            hidden=_address(self._hidden_BLRW, inputs.first, axis=2),
+            cell=_address(self._cell_SLW, inputs.first),
             rows=self._hidden_BLRW.size(2),
             streams=streams,
             steps=steps,
@@ -138,12 +138,12 @@ class NativeBatch:
             **{name: None if a is None else a.ctypes.data for name, a in arrays.items()},
         )
         self._team.run(batch)
-        return Steps(ids_kS, scores_kSD)
+        return StepOutput(ids_kS, scores_kSD)
 
     def multiply(self, streams: int, steps: int) -> None:
         """The layers' products of so many steps and nothing else, for benchmarks."""
         hidden = self._hidden_BLRW
-        batch = native.Batch(
+        batch = native_library.CBatch(
             hidden=hidden.data_ptr(), rows=hidden.size(2), streams=streams, steps=steps
         )
         self._team.multiply(batch)
@@ -157,16 +157,16 @@ class _PackedNetwork:
         size = config.hidden_size
         first = self._gates(weights["lstm.weight_hh_l0"], None, size)
         higher = [
-            self._gates(*joint_weight(weights, layer), size) for layer in range(1, config.layers)
+            self._gates(*stacked_weight(weights, layer), size) for layer in range(1, config.layers)
         ]
-        self._layers = (native.Product * config.layers)(first, *higher)
+        self._layers = (native_library.CProduct * config.layers)(first, *higher)
         self._output = self._product(
             _padded_inputs(weights["output.weight"], size),
             weights["output.bias"],
             torch.ones(config.vocabulary_size),
         )
         table_VTO = _gate_tiles(input_table(weights).T, size).permute(2, 0, 1)
-        self.struct = native.Network(
+        self.struct = native_library.CNetwork(
             table=self._keep(table_VTO * _gate_exponents()),
             layers=self._layers,
             output=pointer(self._output),
@@ -175,7 +175,9 @@ class _PackedNetwork:
             characters=config.vocabulary_size,
         )
 
-    def _gates(self, weight_GK: Tensor, bias_G: Tensor | None, size: int) -> native.Product:
+    def _gates(
+        self, weight_GK: Tensor, bias_G: Tensor | None, size: int
+    ) -> native_library.CProduct:
         """A layer's product, its inputs one or two layers' hidden values."""
         weight_NK = _gate_tiles(_padded_inputs(weight_GK, size), size).flatten(0, 1)
         bias_N = None if bias_G is None else _gate_tiles(bias_G[:, None], size).flatten()
@@ -183,18 +185,18 @@ class _PackedNetwork:
 
     def _product(
         self, weight_NK: Tensor, bias_N: Tensor | None, factor_N: Tensor
-    ) -> native.Product:
+    ) -> native_library.CProduct:
         """Outputs (weight @ inputs + bias) * factor, inputs and weights in int8."""
         rows = _padded(len(weight_NK), _TILE) - len(weight_NK)
-        codes_NK, steps_N = int8_codes(F.pad(weight_NK, [0, 0, 0, rows]))
+        codes_NK, scale_N = quantize_rows(F.pad(weight_NK, [0, 0, 0, rows]))
         factor_N = F.pad(factor_N, [0, rows])
         tiles = len(codes_NK) // _TILE
         weights = codes_NK.view(tiles, _TILE, -1, _GROUP).transpose(1, 2)
         biases = None if bias_N is None else self._keep(F.pad(bias_N, [0, rows]) * factor_N)
-        return native.Product(
+        return native_library.CProduct(
             weights=self._keep(weights),
             offsets=self._keep(-_ZERO_CODE * codes_NK.sum(dim=1, dtype=torch.int32)),
-            scales=self._keep(steps_N * _HIDDEN_STEP * factor_N),
+            scales=self._keep(scale_N * _HIDDEN_STEP * factor_N),
             biases=biases,
             tiles=tiles,
         )

@@ -1,0 +1,70 @@
+"""Backend: the interface between a decoder and the code that computes its steps.
+
+Shape letters: k steps, S streams, D numbers of a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from model.sampling import SamplingParams, Uniforms
+from model.scores import ScoreRows
+
+StepIds = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """The recurrent state of one stream. Its size does not depend on how much was read.
+
+    Only the backend that made a state can use it: layouts and types differ between backends.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """The input of k steps for S streams in adjacent slots."""
+
+    first: int  # slot of the first stream
+    last_ids_S: StepIds  # the character that each stream reads first
+    forced_ids_kS: StepIds  # the character to take instead of a drawn one; -1 draws one
+    uniforms_kS: Uniforms  # the random numbers to draw with
+    prompt_steps_S: StepIds  # number of steps inside the prompt, whose logits are not needed
+    alternatives: Sequence[int | None]  # per stream: alternatives to score, None for no scores
+
+
+class StepOutput(NamedTuple):
+    """The result of k steps for S streams."""
+
+    ids: StepIds  # (k, S)
+    scores: ScoreRows | None  # (k, S, D), see `model.scores`; None if no stream asks for scores
+
+
+class Backend(Protocol):
+    """Holds the recurrent state of every slot and computes steps. Not thread-safe."""
+
+    kernel: str  # name of the kernel, for logs and metrics
+
+    def put(self, slot: int, state: DecoderState | None) -> None:
+        """Set the state of a slot. None sets zeros."""
+
+    def state(self, slot: int) -> DecoderState:
+        """Return a copy of a slot's state."""
+
+    def move(self, source: int, target: int) -> None:
+        """Copy the state of one slot to another."""
+
+    def sample_with(self, params: Sequence[SamplingParams]) -> None:
+        """Set the sampling parameters of the first `len(params)` slots."""
+
+    def step(self, inputs: StepInput) -> StepOutput:
+        """Advance the streams of `inputs` and update their states."""

@@ -55,7 +55,8 @@ class DecoderStream:
         self.prompt_length = len(prime) if prompt_length is None else prompt_length
         if not 1 <= self.prompt_length <= len(prime):
             raise ValueError(
-                f"prompt_length must be in 1..{len(prime)} for this prime, got {self.prompt_length}"
+                f"a prompt must have at least one id and at most {len(prime)}, "
+                f"got {self.prompt_length}"
             )
         self.prime, self.length, self.params = prime, length, params
         self.alternatives = alternatives

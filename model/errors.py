@@ -7,11 +7,7 @@ CharstreamError
 ├── CheckpointError         a checkpoint that is missing, damaged or of another shape
 ├── CorpusError             a text that cannot be read or trained on
 ├── TrainingError           a training run that cannot start or go on
-├── DeviceError             a device or precision that this machine does not have
-└── EngineError             a stream that cannot be served
-    ├── QueueFullError      every slot and every place in the queue is taken
-    ├── DeadlineError       a text took longer than the operator allows
-    └── DrainingError       the service is shutting down
+└── DeviceError             a device or precision that this machine does not have
 """
 
 from __future__ import annotations
@@ -68,37 +64,3 @@ class TrainingError(CharstreamError):
 
 class DeviceError(CharstreamError):
     """The device or precision asked for is not to be had on this machine."""
-
-
-class EngineError(CharstreamError):
-    """A stream cannot be served."""
-
-
-class QueueFullError(EngineError):
-    """No slot is free and the waiting queue is full.
-
-    Args:
-        retry_after: seconds after which a place is likely to be free.
-    """
-
-    def __init__(self, waiting: int, retry_after: float) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"the queue is full ({waiting} waiting); try again in {retry_after:.0f} s")
-
-
-class DeadlineError(EngineError):
-    """A text took longer than this server allows.
-
-    Args:
-        seconds: that it may take.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the text was not done within this server's limit of {seconds:g} s")
-
-
-class DrainingError(EngineError):
-    """The service is shutting down and takes no new streams."""
-
-    def __init__(self) -> None:
-        super().__init__("the service is shutting down")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.metrics import Metrics
-from app.settings import Settings, SettingsError
+from app.engine.metrics import Metrics
+from app.errors import SettingsError
+from app.settings import Settings
 from tests.conftest import ROOT
 
 CONTRACT = {

@@ -1,0 +1,132 @@
+"""Server-sent events: one event per character, and what keeps a stream open and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.character_scores import score_fields
+from app.engine.chunk import Chunk
+from app.engine.generation import Generation
+from app.errors import EngineError
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger("charstream")
+
+PING_SECONDS = 15.0  # an idle stream sends a comment this often, so that proxies keep it open
+PING = b": ping\n\n"
+
+MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
+QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
+
+_UVLOOP_CLOSED = "the handler is closed"  # in the error of a write to a closed connection
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class FrameSource(Protocol):
+    """Produces the frames of a stream."""
+
+    async def wait(self) -> None:
+        """Wait until `take` has frames. Can be cancelled and called again without a loss.
+
+        Raises:
+            EngineError: if the text could not be finished.
+        """
+
+    def take(self) -> bytes | None:
+        """Return the next frames, possibly none, or None at the end. Raises what `wait` raises."""
+
+    def failed(self, error: EngineError) -> bytes:
+        """Return the frame that ends the stream after an error."""
+
+
+async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
+    """Yield the frames of a source, and a comment whenever there were none for a while."""
+    loop = asyncio.get_running_loop()
+    last = loop.time()
+    try:
+        while True:
+            try:
+                async with asyncio.timeout_at(last + PING_SECONDS):
+                    await source.wait()
+                frames = source.take()
+            except TimeoutError:
+                frames = PING
+            if frames is None:
+                return
+            if frames:
+                yield frames
+                last = loop.time()
+    except EngineError as error:
+        yield source.failed(error)
+
+
+class EventStreamResponse(StreamingResponse):
+    """Sends the frames of generations, and cancels the generations when the client disconnects."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, source: FrameSource, generations: Sequence[Generation], model_hash: str
+    ) -> None:
+        super().__init__(frames_of(source), headers={**_HEADERS, MODEL_HEADER: model_hash})
+        self._generations = generations
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_disconnect(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if _UVLOOP_CLOSED not in str(error):
+                    raise
+                raise ClientDisconnect from error
+
+        try:
+            await super().__call__(scope, receive, send_or_disconnect)
+        except (OSError, ClientDisconnect):
+            logger.debug("a client disconnected from a stream", exc_info=True)
+        finally:
+            for generation in self._generations:
+                generation.cancel()
+
+
+class EventFrames:
+    """Encodes events. A character's JSON is made once per vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self.quoted = [json.dumps(character) for character in vocabulary.characters]
+        self._data = [f'\ndata: {{"token": {quoted}}}\n\n' for quoted in self.quoted]
+
+    def tokens(self, seed: int, first: int, chunk: Chunk) -> bytes:
+        """Return the frames of a chunk whose first character is number `first` of the text.
+
+        The id of an event is the seed in hex, and the number of characters up to this one.
+        """
+        if chunk.scores:
+            return b"".join(
+                f"id: {seed:x}-{number}\ndata: {json.dumps(data)}\n\n".encode("ascii")
+                for number, data in enumerate(score_fields(self._vocabulary, chunk), first)
+            )
+        data, head = self._data, f"id: {seed:x}-"
+        frames = [f"{head}{number}{data[i]}" for number, i in enumerate(chunk.ids, first)]
+        return "".join(frames).encode("ascii")
+
+
+@functools.lru_cache(maxsize=8)
+def event_frames(vocabulary: Vocabulary) -> EventFrames:
+    """Return the encoder of a vocabulary."""
+    return EventFrames(vocabulary)
+
+
+def event(name: str, data: object) -> bytes:
+    """Return the frame of a named event."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode("ascii")

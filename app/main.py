@@ -17,6 +17,7 @@ from app.middleware.auth import Auth
 from app.middleware.request_log import REQUEST_ID, RequestLog
 from app.model_manager import ModelManager
 from app.openai import routes as openai_routes
+from app.openai.errors import unknown_path
 from app.settings import Settings
 
 
@@ -55,7 +56,7 @@ def _add_routes(app: FastAPI, auth: Auth) -> None:
     for router in (generate.router, score.router, operator.info_router, openai_routes.router):
         app.include_router(router, dependencies=[Depends(auth.check_user)])
     app.include_router(operator.operator, dependencies=[Depends(auth.check_operator)])
-    app.include_router(openai_routes.unknown_paths)
+    app.mount(openai_routes.PREFIX, unknown_path)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match, Mount
 
 from app.api.schemas import ErrorBody, GenerateRequest
 from app.errors import FieldError, Problem, problem_of, show
@@ -109,7 +109,7 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 404:
         detail = f"there is nothing at {path}; /docs lists the endpoints"
     elif error.status_code == 405:
-        allowed = ", ".join(allowed_methods(request))
+        allowed = ", ".join(allowed_methods(request)) or headers.get("Allow", "")
         detail = f"{path} does not support {method}; it supports {allowed or 'no method'}"
         headers = {"Allow": allowed}
     return Problem(
@@ -119,13 +119,14 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
 
 def allowed_methods(request: Request) -> list[str]:
     """Return the methods that a path supports. The framework names those of one route only."""
-    routes: Sequence[BaseRoute] = request.app.routes
+    scope = request.scope
+    # Inside of a mounted application, the root path includes the mount.
+    scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     return [
         method
         for method in _METHODS
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
-        )
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
     ]
 
 

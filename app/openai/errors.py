@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
@@ -9,11 +10,13 @@ from typing import Any, Literal
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.api import openapi
-from app.api.errors import EXPECTED_ERRORS, problem_for
+from app.api.errors import EXPECTED_ERRORS, allowed_methods, problem_for
 from app.errors import INTERNAL, Problem
 from app.middleware.request_log import RequestRecord
 from app.openai.schemas import OpenAIError, OpenAIErrorBody
@@ -28,6 +31,10 @@ _CODES = {
     "other_model": "model_not_found",
     "rate_limited": "rate_limit_exceeded",
 }
+_NO_CHAT = (
+    "a character-level model has no chat format; send a prompt to /v1/completions instead "
+    "(benchmark tools: choose the completions endpoint)"
+)
 _DESCRIPTIONS = {
     400: "The body is not JSON, a field is invalid, or the vocabulary lacks a character.",
     404: "The request names a model that is not loaded.",
@@ -53,6 +60,19 @@ class OpenAIRoute(APIRoute):
                 return _response(INTERNAL)
 
         return handle_errors
+
+
+async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """Respond to a path of /v1 that has no route: an ASGI application.
+
+    405 if the path supports other methods, otherwise 404.
+    """
+    request = Request(scope, receive)
+    error = HTTPException(405 if allowed_methods(request) else 404)
+    problem = problem_for(request, error)
+    if scope["path"].endswith("/chat/completions"):
+        problem = dataclasses.replace(problem, detail=_NO_CHAT)
+    await _response(problem)(scope, receive, send)
 
 
 def error_content(problem: Problem) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from app.api import openapi
 from app.api.dependencies import CurrentRecord, CurrentService, parse_body
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
-from app.api.errors import allowed_methods
 from app.api.sse import EventStreamResponse
 from app.middleware.body_limit import Body
 from app.openai.completion import Completion
@@ -34,7 +32,6 @@ router = APIRouter(
     route_class=OpenAIRoute,
     responses=error_responses(401, 429, 500),
 )
-unknown_paths = APIRouter(prefix=PREFIX, route_class=OpenAIRoute)
 
 _CHUNKS: list[dict[str, Any]] = [
     {
@@ -128,16 +125,6 @@ async def get_model(request: Request, service: CurrentService) -> ModelCard:
     """Describes the model with this name or hash."""
     service.check_model(request.path_params["model"])
     return _card(service)
-
-
-@unknown_paths.api_route(
-    "/{path:path}",
-    methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-    include_in_schema=False,
-)
-async def unknown_path(request: Request) -> None:
-    """Responds with 404 or 405 in OpenAI's format."""
-    raise HTTPException(405 if allowed_methods(request) else 404)
 
 
 def _card(service: Service) -> ModelCard:

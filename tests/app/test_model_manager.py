@@ -57,7 +57,7 @@ def reload(client: httpx.Client, served: Path, new: Path, patience: float = 10) 
     deadline = time.monotonic() + patience
     while True:
         answer = client.post("/reload", headers=OPERATOR)
-        if "former models" not in answer.text or time.monotonic() > deadline:
+        if "replaced models" not in answer.text or time.monotonic() > deadline:
             return answer
         time.sleep(0.05)
 
@@ -94,7 +94,7 @@ def test_streams_end_on_the_weights_on_which_they_began(
         events = list(parse_events([first, *lines]))
     assert spelled(events) == whole
     assert events[-1].name == "done"
-    running.log("the former model has ended its texts")
+    running.log("the replaced model has finished its generations")
 
 
 def test_no_request_is_lost_while_models_change(
@@ -151,11 +151,11 @@ def test_a_bad_file_changes_nothing_and_says_why(
 def test_a_hangup_signal_reloads_too(
     client: httpx.Client, running: RunningServer, served_path: Path, other_path: Path
 ) -> None:
-    failed = len([line for line in running.lines if "not reloaded" in line])
+    failed = len([line for line in running.lines if "reload failed" in line])
     served_path.write_bytes(b"nothing")
     running.process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + 10
-    while len([line for line in running.lines if "not reloaded" in line]) == failed:
+    while len([line for line in running.lines if "reload failed" in line]) == failed:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     shutil.copy(other_path, served_path)
@@ -185,6 +185,6 @@ def test_former_models_do_not_pile_up(
             time.sleep(0.7)  # longer than a former model without texts stays
         texts.clear()
     assert [answer.status_code for answer in answers] == [200, 200, 200, 409]
-    assert "former models" in answers[-1].json()["detail"]
+    assert "replaced models" in answers[-1].json()["detail"]
     assert client.post("/generate", json=ASK).status_code == 200
     assert reload(client, served_path, other_path).status_code == 200, "once the streams are gone"

@@ -134,4 +134,4 @@ def test_an_answer_with_too_many_scores_is_refused_before_any_work(tiny_path: Pa
         ):
             answer = client.post(path, json={**fields, "logprobs": 10})
             assert answer.status_code == 422
-            assert "stream them, or ask for fewer" in answer.json()["detail"]
+            assert "stream the text, or request less" in answer.json()["detail"]

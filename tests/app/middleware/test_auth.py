@@ -102,7 +102,7 @@ def test_a_minutes_worth_may_come_at_once_and_then_one_by_one() -> None:
 
 
 def test_clients_beyond_memory_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.rate_limit._MOST_CLIENTS", 100)
+    monkeypatch.setattr("app.middleware.rate_limit._MOST_CLIENTS", 100)
     limit = RateLimit(1)
     for client in range(1000):
         limit.take(client)

@@ -358,20 +358,20 @@ def test_the_requests_of_an_evaluation_tool_are_answered(
         ({"use_beam_search": True}, "use_beam_search", "send false"),
         ({"best_of": 4}, "best_of", "must be 1 or n"),
         ({"min_tokens": 5, "stop": "a"}, "min_tokens", "together with stop"),
-        ({"guided_regex": "a*"}, "guided_regex", "unknown field; known are model, prompt"),
+        ({"guided_regex": "a*"}, "guided_regex", "unknown field; expected one of model, prompt"),
         ({"max_tokens": 5001}, "max_tokens", "at most 5000"),
         ({"max_tokens": -1}, "max_tokens", "greater than or equal to 0"),
         ({"prompt": "Ж"}, "prompt", "U+0416"),
         ({"prompt": ["abc", "Ж"]}, "prompt", "prompt.1: characters"),
         ({"prompt": "a" * 2001}, "prompt", "at most 2000 characters"),
         ({"prompt": []}, "prompt", "a string, a list of strings"),
-        ({"prompt": [1, 10**30]}, "prompt", "token ids must lie in 0.."),
+        ({"prompt": [1, 10**30]}, "prompt", "token ids must be in 0.."),
         ({"prompt": ["a", 1]}, "prompt", "a string, a list of strings"),
         ({"n": 17}, "n", "at most 16"),
         ({"n": 16, "echo": True, "logprobs": 0}, "n", "scoring a prompt counts"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"logprobs": 11}, "logprobs", "less than or equal to 10"),
-        ({"seed": 2**63 - 1, "n": 2}, "seed", "for the last of the n texts"),
+        ({"seed": 2**63 - 1, "n": 2}, "seed", "plus n - 1 must be at most"),
         ({"temperature": "hot"}, "temperature", "number"),
         ({"stop": ["a"] * 5}, "stop", "at most 4"),
     ],
@@ -411,7 +411,7 @@ def test_the_loaded_model_is_listed_and_no_other_one_is_there(client: openai.Ope
         with pytest.raises(openai.NotFoundError) as caught:
             ask()
         assert caught.value.code == "model_not_found"
-    with pytest.raises(openai.NotFoundError, match="/docs lists what there is"):
+    with pytest.raises(openai.NotFoundError, match="send a prompt to /v1/completions"):
         client.chat.completions.create(model="tiny", messages=[])
 
 

@@ -42,7 +42,7 @@ def test_told_a_second_time_it_ends_at_once_with_a_word_to_its_streams(tiny_path
             lines = answer.iter_lines()
             first = next(lines)
             ending.process.terminate()
-            ending.log("taking no more texts")
+            ending.log("shutting down; running streams have")
             assert ending.process.poll() is None, "it waits for its streams"
             ending.process.terminate()
             events = list(parse_events([first, *lines]))
@@ -91,7 +91,7 @@ def test_while_streams_end_it_is_live_and_not_ready(tiny_path: Path) -> None:
         assert statuses(client) == [200, 200, 200, 200]
         wait_until(lambda: ending.gauge("charstream_streams_paused"))
         ending.process.terminate()
-        ending.log("taking no more texts")
+        ending.log("shutting down; running streams have")
         with ending.client() as another:
             assert statuses(another) == [200, 503, 503, 200]
             assert another.get("/generate").json()["code"] == "draining"

@@ -91,7 +91,7 @@ def test_a_stream_outlives_its_replica(deployed: tuple[str, int]) -> None:
     url, ancestor = deployed
     fields = [{"prime": "abc", "length": 1_500, "seed": seed} for seed in range(4)]
     first, _ = replicas(ancestor)
-    with Client(url, retries=30, trust_env=False) as client:
+    with Client(url, max_retries=30, trust_env=False) as client:
         expected = [client.generate(**each)["text"] for each in fields]
         streams = [client.stream(**each) for each in fields]
         events = [iter(stream) for stream in streams]

@@ -288,7 +288,7 @@ _STATUS_ERRORS: Mapping[int, type[APIStatusError]] = {
     503: UnavailableError,
 }
 OnWait = Callable[[CharstreamError, float], None]
-_FAILURES = (httpx.HTTPError, httpx.StreamError, CharstreamError)  # all that an attempt raises
+_FAILURES = (httpx.HTTPError, httpx.StreamError, CharstreamError)  # of one attempt
 
 
 @dataclass
@@ -320,7 +320,7 @@ class _Retries:
         return seconds
 
     def _delay(self, retry_after: float | None) -> float:
-        if retry_after is not None:  # never earlier; spread, because many may be told the same
+        if retry_after is not None:  # never earlier; spread, because many may get the same
             return retry_after * random.uniform(1, 1.1)  # noqa: S311  # no secret
         backoff = min(_FIRST_BACKOFF * 2.0 ** min(self.failed, 10), _MAX_BACKOFF)
         return backoff * random.uniform(0.5, 1)  # noqa: S311  # no secret

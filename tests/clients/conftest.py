@@ -1,4 +1,4 @@
-"""A client that does not wait between attempts."""
+"""A fixture for clients that wait hardly at all between attempts."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from clients import charstream_client
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits hardly at all between attempts."""
+    """Cap the waits between attempts at a hundredth of a second."""
     monkeypatch.setattr(charstream_client, "_MAX_BACKOFF", 0.01)

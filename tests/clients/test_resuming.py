@@ -65,7 +65,7 @@ def test_a_stream_cut_100_times_whose_server_restarts_still_spells_its_text(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_the_asynchronous_client_goes_on_too(server: RunningServer) -> None:
+def test_the_asynchronous_client_resumes_too(server: RunningServer) -> None:
     async def scenario() -> None:
         with cutting_proxy(port_of(server), 1) as url:
             async with AsyncClient(url, max_retries=100, trust_env=False) as client:
@@ -78,7 +78,9 @@ def test_the_asynchronous_client_goes_on_too(server: RunningServer) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_text_without_a_seed_goes_on_with_the_one_it_was_given(server: RunningServer) -> None:
+def test_a_stream_without_a_seed_resumes_with_the_seed_that_the_server_chose(
+    server: RunningServer,
+) -> None:
     with (
         cutting_proxy(port_of(server), 3) as url,
         Client(url, max_retries=100, trust_env=False) as c,
@@ -91,7 +93,7 @@ def test_a_text_without_a_seed_goes_on_with_the_one_it_was_given(server: Running
         assert direct.generate(prime="abc", length=300, seed=seed)["text"] == text
 
 
-def test_another_model_does_not_go_on_with_a_text(tiny_path: Path, tmp_path: Path) -> None:
+def test_another_model_does_not_continue_a_stream(tiny_path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     save_checkpoint(make_checkpoint(seed=1), other)
     settings = {"port": str(free_port()), "max_length": "60000"}
@@ -146,7 +148,8 @@ def test_an_older_server_that_ends_a_stream_to_restart_is_asked_again() -> None:
     with Client(transport=httpx.MockTransport(respond)) as client:
         stream = client.stream(model="anna")
         assert [event["token"] for event in stream] == ["a", "a"]
-    assert stream.done == {"seed": 7}
+    assert stream.done is not None
+    assert stream.done["seed"] == 7
     first, second = requests
     assert "Last-Event-ID" not in first.headers
     assert json.loads(first.content)["model"] == "anna"

@@ -1,19 +1,35 @@
 #!/usr/bin/env python3
-"""A client of charstream in one file. Needs Python 3.10 and httpx, nothing else: copy it.
+"""A client for charstream in one file: copy it. It needs Python 3.10 and httpx.
+
+    with Client("http://127.0.0.1:8000") as client:
+        print(client.generate(prime="And Levin said,", length=300, seed=7)["text"])
+
+        with client.stream(prime="And Levin said,", length=300, seed=7) as stream:
+            for event in stream:
+                print(event["token"], end="", flush=True)
+
+`AsyncClient` has the same methods for `await`, `async with` and `async for`. Results are the JSON
+of the server, typed as dictionaries. As a program, the file prints text while it is generated:
 
     python charstream_client.py --prime "And Levin said," --length 300 --seed 7
 
-    client = Client("http://127.0.0.1:8000")
-    print(client.generate(prime="And Levin said,", length=300, seed=7)["text"])
+If the server is full, restarts or cannot be reached, the client waits and tries again. A stream
+that breaks continues after the last character received, with the same seed and model, so that its
+text is exact. A loop over a stream ends only when the text is complete; otherwise it raises.
 
-    stream = client.stream(prime="And Levin said,", length=300)
-    for event in stream:
-        print(event["token"], end="", flush=True)
-    print(stream.done["usage"])
-
-`AsyncClient` is the same with `await` and `async for`. A full or restarting server is asked again,
-after the time that it names. A stream that breaks goes on where it broke: no character is lost or
-comes twice, and no other model goes on with its text.
+    CharstreamError               base of all errors; a result or base URL that cannot be read
+      + APIConnectionError        no connection, or one that broke; an incomplete stream
+        - APITimeoutError         a timeout of this client
+      + APIStatusError            a response whose status is not a success
+        - BadRequestError         400: malformed
+        - AuthenticationError     401: no valid API key
+        - NotFoundError           404
+        - ConflictError           409: another model is loaded
+        - InvalidRequestError     422: `errors` lists the invalid fields
+        - RateLimitError          429: `retry_after` says when to ask again
+        - ServerError             500 and above
+          - UnavailableError      503: full or restarting; `retry_after` as above
+      + StreamError               the server ended a stream with an `error` event
 """
 
 from __future__ import annotations
@@ -21,65 +37,366 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
-import httpx
+try:
+    import httpx
+except ModuleNotFoundError:
+    if __name__ == "__main__":
+        sys.exit("charstream_client.py needs httpx: pip install httpx")
+    raise ImportError("charstream_client needs httpx: pip install httpx") from None
+
+if TYPE_CHECKING:  # new in Python 3.11
+    from typing import NotRequired, Unpack
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-RETRIES = 5  # in a row without a character in between
-_LONGEST_BACKOFF = 30.0  # seconds, where the server names no time
-_LONGEST_NAMED = 600.0
-_WORTH_SAYING = 1.0  # seconds of a wait that somebody watches
-_RETRIED = (429, 502, 503, 504)
-OnWait = Callable[[Exception, float], None]
-_BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException, httpx.ProxyError)
+logger = logging.getLogger("charstream_client")
+
+_PING_SECONDS = 15.0  # between the server's comments in an idle stream
+_CONNECT_SECONDS = 10.0
+_FIRST_BACKOFF, _MAX_BACKOFF = 0.5, 30.0  # seconds, if the server does not send Retry-After
+_MAX_RETRY_AFTER = 120.0  # seconds; if the server asks for more, the client raises at once
+_NOTICEABLE = 1.0  # seconds; longer waits are logged as warnings
+_RETRIED_STATUSES = (429, 502, 503)  # not 504: the deadline would pass again
+_RETRIED_FAILURES = (
+    httpx.NetworkError,
+    httpx.RemoteProtocolError,
+    httpx.ProxyError,
+    httpx.TimeoutException,
+)
+Timeout = float | httpx.Timeout
+_Http = TypeVar("_Http", httpx.Client, httpx.AsyncClient)
 
 
+class GenerateParams(TypedDict, total=False):
+    """Fields of a request for text. The server has a default for each that is absent."""
+
+    prime: str  # text to continue
+    length: int  # characters to generate
+    top_k: int | None  # draw from the k most likely characters; None draws from all
+    temperature: float  # 0 always takes the most likely character
+    top_p: float | None  # draw from the fewest characters that reach this probability
+    min_p: float | None  # leave out characters below this share of the highest probability
+    seed: int | None  # the same seed gives the same text; None lets the server choose
+    stop: str | Sequence[str]  # end before the first of these strings, at most 4
+    unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
+    logprobs: int | None  # score each character, with this number of alternatives
+    model: str | None  # name or hash that the server's model must have
+
+
+class ScoreParams(TypedDict, total=False):
+    """Fields of a request for scores, besides the text."""
+
+    prime: str  # text before it, which is read and not scored
+    logprobs: int  # alternatives per character
+    model: str | None  # name or hash that the server's model must have
+
+
+class CharacterScore(TypedDict):
+    """The model's own view of a character; natural logarithms."""
+
+    token: str
+    logprob: float
+    rank: int  # 1 is the most likely character
+    entropy: float  # nats
+    top: list[tuple[str, float]]  # the most likely characters and their logprobs
+
+
+class DrawnScore(CharacterScore):
+    """The score of a generated character."""
+
+    probability: float  # after temperature and filters
+
+
+class Token(TypedDict):
+    """A stream's event: one character, with the fields of `DrawnScore` if `logprobs` is set."""
+
+    token: str
+    logprob: NotRequired[float]
+    rank: NotRequired[int]
+    entropy: NotRequired[float]
+    top: NotRequired[list[tuple[str, float]]]
+    probability: NotRequired[float]
+
+
+class ModelName(TypedDict):
+    """The model that produced a result."""
+
+    name: str
+    hash: str
+
+
+class Usage(TypedDict):
+    """Numbers of characters."""
+
+    prime_characters: int
+    cached_characters: int  # of the prime, not read again
+    generated_characters: int
+
+
+class Timings(TypedDict):
+    """Durations on the server, and its speed."""
+
+    queue_ms: float
+    first_character_ms: float | None
+    total_ms: float
+    characters_per_second: float
+
+
+class Done(TypedDict):
+    """The last event of a stream."""
+
+    finish_reason: str  # "length" or "stop"
+    seed: int
+    usage: Usage
+    timings: Timings
+    model: ModelName
+
+
+class Generation(Done):
+    """A whole generated text."""
+
+    id: str
+    text: str  # without the prime
+    logprobs: NotRequired[list[DrawnScore]]
+
+
+class Score(TypedDict):
+    """How likely the model finds a text."""
+
+    characters: list[CharacterScore]
+    nats: float
+    bits: float
+    bits_per_character: float
+    model: ModelName
+
+
+class Limits(TypedDict):
+    """The largest requests that the server accepts."""
+
+    length: int
+    prime: int
+    streams: int
+    queue: int
+
+
+class Info(TypedDict):
+    """The model, and where it runs."""
+
+    name: str
+    hash: str
+    vocabulary: list[str]
+    layers: int
+    hidden_size: int
+    parameters: int
+    validation_loss: float | None  # nats per character
+    training: dict[str, Any]
+    device: str
+    precision: str
+    kernel: str
+    limits: Limits
+    version: str
+
+
+class FieldError(TypedDict):
+    """An invalid field of a request."""
+
+    field: str
+    value: str
+    message: str
+
+
+@dataclass(eq=False)
 class CharstreamError(Exception):
-    """An answer that is no success.
+    """Base of all errors of this module."""
 
-    Attributes:
-        status: of HTTP; 0 for an `error` event inside of a stream.
-        code: the server's word for it, such as "queue_full".
-        detail: what is wrong, in words.
-    """
+    detail: str  # what is wrong, in words
+    code: str = "client_error"  # the server's name of the error, such as "queue_full"
+    status_code: int | None = field(default=None, kw_only=True)  # of an HTTP error response
+    errors: Sequence[FieldError] = field(default=(), kw_only=True)  # the invalid fields
+    request_id: str | None = field(default=None, kw_only=True)  # as in the server's log
+    retry_after: float | None = field(default=None, kw_only=True)  # seconds until it may succeed
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        self.status, self.code, self.detail = status, code, detail
-        super().__init__(f"{code}: {detail}" + (f" (HTTP {status})" if status else ""))
+    def __str__(self) -> str:
+        status = f" (HTTP {self.status_code})" if self.status_code else ""
+        return f"{self.code}: {self.detail}{status}"
 
 
-class Client:
-    """Requests to one server, over connections that are kept.
+class APIConnectionError(CharstreamError):
+    """The server cannot be reached, or the connection broke."""
 
-    Args:
-        base_url: the server's address.
-        api_key: where the server wants one.
-        retries: how often in a row a request is made again.
-        on_wait: a plain function, called with what went wrong, and the seconds until it is tried
-            again.
-        timeout: seconds without a byte after which a connection counts as broken. Not for whole
-            texts and scores, which come at once when they are done: those are waited for.
-        **options: of `httpx.Client`, such as `transport` or `verify`.
-    """
+
+class APITimeoutError(APIConnectionError):
+    """The server did not respond within this client's timeout."""
+
+
+class APIStatusError(CharstreamError):
+    """The server's response is not a success."""
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is malformed."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the API key is missing or wrong."""
+
+
+class NotFoundError(APIStatusError):
+    """404: there is nothing at this path."""
+
+
+class ConflictError(APIStatusError):
+    """409: another model than the requested one is loaded."""
+
+
+class InvalidRequestError(APIStatusError):
+    """422: fields are invalid; see `errors`."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests; see `retry_after`."""
+
+
+class ServerError(APIStatusError):
+    """500 and above: the server, or a proxy before it, failed."""
+
+
+class UnavailableError(ServerError):
+    """503: the server is full or restarts; see `retry_after`."""
+
+
+class StreamError(CharstreamError):
+    """The server ended a stream with an `error` event."""
+
+
+_STATUS_ERRORS: Mapping[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: InvalidRequestError,
+    429: RateLimitError,
+    503: UnavailableError,
+}
+OnWait = Callable[[CharstreamError, float], None]
+_FAILURES = (httpx.HTTPError, httpx.StreamError, CharstreamError)  # of one attempt
+
+
+@dataclass
+class _Retries:
+    """Decides whether a failed attempt is repeated, and after how many seconds."""
+
+    max_retries: int
+    max_wait: float
+    on_wait: OnWait | None
+    streaming: bool
+    failed: int = 0
+    waited: float = 0.0
+
+    def reset(self) -> None:
+        self.failed, self.waited = 0, 0.0
+
+    def wait_after(self, failure: Exception) -> float:
+        """Return the seconds until the next attempt, or raise if there is none."""
+        error = _charstream_error(failure)
+        seconds = self._delay(error.retry_after)
+        affordable = self.failed < self.max_retries and self.waited + seconds <= self.max_wait
+        if not affordable or not self._may_succeed_later(error):
+            raise error
+        self.failed, self.waited = self.failed + 1, self.waited + seconds
+        level = logging.WARNING if seconds >= _NOTICEABLE else logging.INFO
+        logger.log(level, "%s; next attempt in %.1f s", error, seconds)
+        if self.on_wait is not None:
+            self.on_wait(error, seconds)
+        return seconds
+
+    def _delay(self, retry_after: float | None) -> float:
+        if retry_after is not None:  # never earlier; spread, because many may get the same
+            return retry_after * random.uniform(1, 1.1)  # noqa: S311  # no secret
+        backoff = min(_FIRST_BACKOFF * 2.0 ** min(self.failed, 10), _MAX_BACKOFF)
+        return backoff * random.uniform(0.5, 1)  # noqa: S311  # no secret
+
+    def _may_succeed_later(self, error: CharstreamError) -> bool:
+        cause = error.__cause__
+        if error.retry_after is not None and error.retry_after > _MAX_RETRY_AFTER:
+            return False
+        if isinstance(cause, httpx.ReadTimeout):
+            return self.streaming  # a whole result would miss its deadline again
+        if isinstance(cause, httpx.RequestError):
+            return isinstance(cause, _RETRIED_FAILURES)
+        return error.status_code in _RETRIED_STATUSES or error.code in ("draining", "incomplete")
+
+
+class _BaseClient(Generic[_Http]):
+    """The settings of both clients."""
+
+    _http_class: type[_Http]
+    _http: _Http
 
     def __init__(
         self,
         base_url: str = DEFAULT_URL,
         api_key: str | None = None,
-        retries: int = RETRIES,
-        timeout: float = 60.0,
+        *,
+        timeout: Timeout = 600.0,
+        stream_timeout: Timeout = 60.0,
+        max_retries: int = 5,
+        max_wait: float = 300.0,
         on_wait: OnWait | None = None,
         **options: Any,
     ) -> None:
-        headers = _headers(api_key)
-        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout, **options)
-        self._retries, self._on_wait = retries, on_wait
+        """Set up connections, which are made when they are needed.
+
+        Args:
+            base_url: The server's address.
+            api_key: The key, if the server requires one.
+            timeout: Seconds to wait for a whole result.
+            stream_timeout: Seconds without a byte after which a stream counts as broken. The
+                server sends one at least every 15 seconds, so it must be greater than that.
+            max_retries: How often an attempt is repeated; in a stream, without a new character.
+            max_wait: Seconds that a call may wait between attempts in total; in a stream, without
+                a new character.
+            on_wait: Function to call before each wait, with the error and the seconds.
+            **options: Further arguments of `httpx.Client`, such as `transport` or `verify`.
+        """
+        headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+        try:
+            self._http = self._http_class(base_url=base_url, headers=headers, **options)
+        except httpx.InvalidURL as error:
+            raise CharstreamError(f"base_url {base_url!r} is not a URL: {error}") from error
+        self._timeout, self._stream_timeout = _seconds(timeout), _stream_seconds(stream_timeout)
+        self._retry_settings = max_retries, max_wait, on_wait
+
+    def _retries(self, *, streaming: bool = False) -> _Retries:
+        return _Retries(*self._retry_settings, streaming)
+
+    def _seconds(self, timeout: Timeout | None) -> httpx.Timeout:
+        return self._timeout if timeout is None else _seconds(timeout)
+
+    def _stream_arguments(
+        self, timeout: Timeout | None, params: GenerateParams
+    ) -> tuple[dict[str, object], httpx.Timeout, _Retries]:
+        body = _checked("stream", params, GenerateParams)
+        seconds = self._stream_timeout if timeout is None else _stream_seconds(timeout)
+        return body, seconds, self._retries(streaming=True)
+
+
+class Client(_BaseClient[httpx.Client]):
+    """Calls one server. Close it with `close()`, or use it in a `with` statement.
+
+    In each method, `timeout` replaces the client's own for this call.
+    """
+
+    _http_class = httpx.Client
 
     def __enter__(self) -> Client:
         return self
@@ -90,335 +407,359 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def generate(self, **fields: Any) -> dict[str, Any]:
-        """POST /generate: a whole text and its account.
+    def generate(
+        self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
+    ) -> Generation:
+        """Generate text and return it whole (POST /generate)."""
+        body = _checked("generate", params, GenerateParams)
+        result: Generation = self._request("POST", "/generate", timeout, body)
+        return result
 
-        Raises:
-            CharstreamError: if the server refuses.
-            httpx.TransportError: if it cannot be reached.
-        """
-        return self._post("/generate", fields)
+    def stream(self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]) -> Stream:
+        """Generate text and return a `Stream` of its characters, which sends the request."""
+        return Stream(self._http, *self._stream_arguments(timeout, params))
 
-    def score(self, text: str, **fields: Any) -> dict[str, Any]:
-        """POST /score: how likely the model finds a text."""
-        return self._post("/score", {"text": text, **fields})
+    def score(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
+    ) -> Score:
+        """Return the log-probability of each character of a text (POST /score)."""
+        result: Score = self._request(
+            "POST", "/score", timeout, {"text": text, **_checked("score", params, ScoreParams)}
+        )
+        return result
 
-    def info(self) -> dict[str, Any]:
-        """GET /info: the model, and the server's limits."""
-        return self._request("GET", "/info")
+    def info(self, *, timeout: Timeout | None = None) -> Info:
+        """Return the model card and the server's limits (GET /info)."""
+        result: Info = self._request("GET", "/info", timeout)
+        return result
 
-    def stream(self, **fields: Any) -> Stream:
-        """The characters of a text as they are made: a `Stream` to iterate over, once."""
-        return Stream(self._http, fields, _Attempts(self._retries, self._on_wait))
-
-    def _post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        timeout = {**self._http.timeout.as_dict(), "read": None}
-        return self._request("POST", path, json=dict(fields), timeout=httpx.Timeout(**timeout))
-
-    def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        attempts = _Attempts(self._retries, self._on_wait)
+    def _request(self, method: str, path: str, timeout: Timeout | None, body: object = None) -> Any:
+        retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:
-                answer = self._http.request(method, path, **content)
-            except _BROKEN as error:
-                time.sleep(attempts.wait_after(error))
-                continue
-            if answer.status_code not in _RETRIED or not attempts.left:
-                return _body(answer)
-            time.sleep(attempts.wait_after(answer))
+                return _parsed(self._http.request(method, path, json=body, timeout=seconds))
+            except _FAILURES as failure:
+                time.sleep(retries.wait_after(failure))
 
 
-class AsyncClient:
-    """As `Client`, for asyncio."""
+class AsyncClient(_BaseClient[httpx.AsyncClient]):
+    """`Client` for asyncio. Close it with `aclose()`, or use it in an `async with` statement."""
 
-    def __init__(
-        self,
-        base_url: str = DEFAULT_URL,
-        api_key: str | None = None,
-        retries: int = RETRIES,
-        timeout: float = 60.0,
-        on_wait: OnWait | None = None,
-        **options: Any,
-    ) -> None:
-        headers = _headers(api_key)
-        self._http = httpx.AsyncClient(
-            base_url=base_url, headers=headers, timeout=timeout, **options
-        )
-        self._retries, self._on_wait = retries, on_wait
+    _http_class = httpx.AsyncClient
 
     async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        await self.aclose()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def generate(self, **fields: Any) -> dict[str, Any]:
-        """As `Client.generate`."""
-        return await self._post("/generate", fields)
+    async def generate(
+        self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
+    ) -> Generation:
+        """Generate text and return it whole (POST /generate)."""
+        body = _checked("generate", params, GenerateParams)
+        result: Generation = await self._request("POST", "/generate", timeout, body)
+        return result
 
-    async def score(self, text: str, **fields: Any) -> dict[str, Any]:
-        """As `Client.score`."""
-        return await self._post("/score", {"text": text, **fields})
+    def stream(
+        self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
+    ) -> AsyncStream:
+        """Generate text and return an `AsyncStream` of its characters, which sends the request."""
+        return AsyncStream(self._http, *self._stream_arguments(timeout, params))
 
-    async def info(self) -> dict[str, Any]:
-        """As `Client.info`."""
-        return await self._request("GET", "/info")
-
-    def stream(self, **fields: Any) -> AsyncStream:
-        """As `Client.stream`, for `async for`."""
-        return AsyncStream(self._http, fields, _Attempts(self._retries, self._on_wait))
-
-    async def _post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        timeout = {**self._http.timeout.as_dict(), "read": None}
-        return await self._request(
-            "POST", path, json=dict(fields), timeout=httpx.Timeout(**timeout)
+    async def score(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
+    ) -> Score:
+        """Return the log-probability of each character of a text (POST /score)."""
+        result: Score = await self._request(
+            "POST", "/score", timeout, {"text": text, **_checked("score", params, ScoreParams)}
         )
+        return result
 
-    async def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
-        attempts = _Attempts(self._retries, self._on_wait)
+    async def info(self, *, timeout: Timeout | None = None) -> Info:
+        """Return the model card and the server's limits (GET /info)."""
+        result: Info = await self._request("GET", "/info", timeout)
+        return result
+
+    async def _request(
+        self, method: str, path: str, timeout: Timeout | None, body: object = None
+    ) -> Any:
+        retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:
-                answer = await self._http.request(method, path, **content)
-            except _BROKEN as error:
-                await asyncio.sleep(attempts.wait_after(error))
-                continue
-            if answer.status_code not in _RETRIED or not attempts.left:
-                return _body(answer)
-            await asyncio.sleep(attempts.wait_after(answer))
+                return _parsed(await self._http.request(method, path, json=body, timeout=seconds))
+            except _FAILURES as failure:
+                await asyncio.sleep(retries.wait_after(failure))
 
 
-class _Reader:
-    """What both kinds of stream know of their text: all but how bytes come."""
+class _BaseStream(Generic[_Http]):
+    """The parts of a stream that do no input or output."""
 
-    def __init__(self, fields: Mapping[str, Any], attempts: _Attempts) -> None:
-        self.done: dict[str, Any] | None = None  # the account of the text, once it has ended
-        self.last_event_id: str | None = None  # what a broken stream goes on after
-        self.ended = False
-        self.attempts = attempts
-        self._fields = {**fields, "stream": True}
+    _http: _Http
+
+    def __init__(
+        self, http: _Http, body: dict[str, object], timeout: httpx.Timeout, retries: _Retries
+    ) -> None:
+        self._http, self._timeout, self._retries = http, timeout, retries
+        self._body: dict[str, object] = {**body, "stream": True}
+        self.done: Done | None = None
+        self.last_event_id: str | None = None
+        self._response: httpx.Response | None = None
+        self._model: str | None = None
+        self._request_id: str | None = None
         self._event: dict[str, str] = {}
+        self._ended = self._closed = False
 
-    def request(self) -> dict[str, Any]:
-        """Arguments of `httpx.Client.stream`."""
-        self._event = {}
-        headers = {"Accept": "text/event-stream"}
+    def _next_request(self) -> dict[str, Any]:
+        """Return arguments of `httpx.Client.stream` that continue after the last character."""
+        if self._closed:
+            raise httpx.StreamClosed
+        self._event, headers = {}, {"Accept": "text/event-stream"}
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
-        return {"method": "POST", "url": "/generate", "json": self._fields, "headers": headers}
+            self._body["model"] = self._model or self._body.get("model")
+        request = {"method": "POST", "url": "/generate", "json": self._body, "headers": headers}
+        return {**request, "timeout": self._timeout}
 
-    def check_model(self, answer: httpx.Response) -> None:
-        """Notes the model's hash, so that another one does not go on with its text."""
-        if "Charstream-Model" in answer.headers:
-            self._fields.setdefault("model", answer.headers["Charstream-Model"])
+    def _begin(self, response: httpx.Response) -> None:
+        self._request_id = response.headers.get("X-Request-ID")
+        if response.status_code == httpx.codes.NO_CONTENT:  # no character follows the last one
+            self._ended = self.last_event_id is not None
+        elif not response.is_success:
+            raise _status_error(response)
+        self._model = response.headers.get("Charstream-Model", self._model)
 
-    def take(self, line: str) -> dict[str, Any] | None:
-        """A character's event, when this line completes one."""
+    def _feed(self, line: str) -> Token | None:
+        """Return a character's event if this line completes one."""
+        if self._closed:
+            raise httpx.StreamClosed
         if line:
             name, _, value = line.partition(":")
             self._event[name] = value.removeprefix(" ")
             return None
         event, self._event = self._event, {}
-        if "data" not in event:
-            return None
-        data: dict[str, Any] = json.loads(event["data"])
+        return self._dispatch(event, json.loads(event["data"])) if "data" in event else None
+
+    def _dispatch(self, event: Mapping[str, str], data: Any) -> Token | None:
         kind = event.get("event", "message")
+        if kind == "error":
+            raise StreamError(data["detail"], data["code"], request_id=self._request_id)
         if kind == "done":
-            self.done, self.ended = data, True
-        elif kind == "error":
-            raise CharstreamError(0, data["code"], data["detail"])
-        else:
-            self.last_event_id = event.get("id", self.last_event_id)
-            self.attempts.succeed()
-            return data
-        return None
+            self.done, self._ended = data, True
+        if kind != "message":
+            return None
+        self.last_event_id = event.get("id", self.last_event_id)
+        self._retries.reset()
+        token: Token = data
+        return token
 
-    def wait_after(self, failure: Exception) -> float:
-        """Seconds until the stream may go on; raises a failure that no attempt mends."""
-        if isinstance(failure, _Refused):
-            return self.attempts.wait_after(failure.answer)
-        if isinstance(failure, CharstreamError) and failure.code != "draining":
-            raise failure
-        return self.attempts.wait_after(failure)
+    def _check_complete(self) -> None:
+        if not self._ended:
+            message = "the stream ended before its `done` event"
+            raise APIConnectionError(message, "incomplete", request_id=self._request_id)
+
+    def _wait_after(self, failure: Exception) -> float:
+        if self._ended:  # nothing is missing
+            return 0.0
+        if self._closed:
+            raise CharstreamError("the stream was closed before its end", "closed") from failure
+        return self._retries.wait_after(failure)
 
 
-class Stream(_Reader):
-    """Iterates over the events of a text's characters: `{"token": "a"}`, and scores if asked for.
+class Stream(_BaseStream[httpx.Client]):
+    """Iterates over the characters of a generation: `{"token": "a"}`, with scores if requested.
+
+    To leave a loop early, use the stream in a `with` statement or call `close()`: this frees the
+    server's slot at once. A loop over an open stream that was left continues where it was left.
 
     Attributes:
-        done: the text's account, as the last event tells it; None before, and in the rare case
-            that only this event was lost.
-        last_event_id: of the last character.
+        done: The last event; None before it, and in the rare case that only this event was lost.
+        last_event_id: Of the last character.
     """
 
-    def __init__(self, http: httpx.Client, fields: Mapping[str, Any], attempts: _Attempts) -> None:
-        super().__init__(fields, attempts)
-        self._http = http
+    def __enter__(self) -> Stream:
+        return self
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        while not self.ended:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. A loop over a stream closed before its end raises."""
+        self._closed = True
+        if self._response is not None:
+            self._response.close()
+
+    def __iter__(self) -> Iterator[Token]:
+        while not self._ended:
             try:
-                yield from self._read()
-                failure: Exception = httpx.ReadError("the stream broke off")
-            except (_Refused, CharstreamError, *_BROKEN) as error:
-                failure = error
-            if not self.ended:
-                time.sleep(self.wait_after(failure))
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        with self._http.stream(**self.request()) as answer:
-            self.check_model(answer)
-            if answer.status_code != httpx.codes.OK:
-                answer.read()
-                self.ended = _nothing_left(answer, self.attempts)
-                return
-            for line in answer.iter_lines():
-                if (event := self.take(line)) is not None:
-                    yield event
+                with self._http.stream(**self._next_request()) as self._response:
+                    if not self._response.is_success:
+                        self._response.read()
+                    self._begin(self._response)
+                    for line in self._response.iter_lines():
+                        if (token := self._feed(line)) is not None:
+                            yield token
+                self._check_complete()
+            except _FAILURES as failure:
+                time.sleep(self._wait_after(failure))
 
 
-class AsyncStream(_Reader):
-    """As `Stream`, for `async for`."""
+class AsyncStream(_BaseStream[httpx.AsyncClient]):
+    """`Stream` for `async for`.
 
-    def __init__(
-        self, http: httpx.AsyncClient, fields: Mapping[str, Any], attempts: _Attempts
-    ) -> None:
-        super().__init__(fields, attempts)
-        self._http = http
+    To leave a loop early, use the stream in an `async with` statement or call `aclose()`: this
+    frees the server's slot at once. Without either, the connection closes when Python collects
+    the iterator.
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        while not self.ended:
+    Attributes:
+        done: The last event; None before it, and in the rare case that only this event was lost.
+        last_event_id: Of the last character.
+    """
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection. A loop over a stream closed before its end raises."""
+        self._closed = True
+        if self._response is not None:
+            await self._response.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[Token]:
+        while not self._ended:
             try:
-                async for event in self._read():
-                    yield event
-                failure: Exception = httpx.ReadError("the stream broke off")
-            except (_Refused, CharstreamError, *_BROKEN) as error:
-                failure = error
-            if not self.ended:
-                await asyncio.sleep(self.wait_after(failure))
-
-    async def _read(self) -> AsyncIterator[dict[str, Any]]:
-        async with self._http.stream(**self.request()) as answer:
-            self.check_model(answer)
-            if answer.status_code != httpx.codes.OK:
-                await answer.aread()
-                self.ended = _nothing_left(answer, self.attempts)
-                return
-            async for line in answer.aiter_lines():
-                if (event := self.take(line)) is not None:
-                    yield event
+                async with self._http.stream(**self._next_request()) as self._response:
+                    if not self._response.is_success:
+                        await self._response.aread()
+                    self._begin(self._response)
+                    async for line in self._response.aiter_lines():
+                        if (token := self._feed(line)) is not None:
+                            yield token
+                self._check_complete()
+            except _FAILURES as failure:
+                await asyncio.sleep(self._wait_after(failure))
 
 
-class _Refused(Exception):  # noqa: N818  # never seen outside
-    """An answer that asks for another attempt."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
-
-
-class _Attempts:
-    """How often something may still be tried, and how long to wait before."""
-
-    def __init__(self, retries: int, on_wait: OnWait | None) -> None:
-        self._retries, self._on_wait, self.failed = retries, on_wait, 0
-
-    @property
-    def left(self) -> int:
-        return self._retries - self.failed
-
-    def succeed(self) -> None:
-        self.failed = 0
-
-    def wait_after(self, failure: Exception | httpx.Response) -> float:
-        """Seconds to wait before the next attempt: what the server says, else ever longer.
-
-        Raises:
-            Exception: the failure itself, when no attempt is left.
-        """
-        answer = failure if isinstance(failure, httpx.Response) else None
-        error = failure if isinstance(failure, Exception) else _error(failure)
-        if self.left <= 0:
-            raise error
-        self.failed += 1
-        spread = random.uniform(0.5, 1)  # noqa: S311  # no secret
-        seconds = min(0.25 * float(2**self.failed), _LONGEST_BACKOFF) * spread
-        named = answer.headers.get("Retry-After", "") if answer is not None else ""
-        if named.isdigit():
-            seconds = min(float(named), _LONGEST_NAMED)
-        if self._on_wait is not None:
-            self._on_wait(error, seconds)
-        return seconds
+def _checked(method: str, params: Mapping[str, object], known: type) -> dict[str, object]:
+    """Return the fields of a request, or raise TypeError if one is unknown."""
+    for name in params:
+        if name not in known.__annotations__:
+            raise TypeError(f"{method}() got an unexpected keyword argument {name!r}")
+    return dict(params)
 
 
-def _headers(api_key: str | None) -> dict[bytes, bytes]:
-    return {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+def _seconds(timeout: Timeout) -> httpx.Timeout:
+    if isinstance(timeout, httpx.Timeout):
+        return timeout
+    return httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
 
 
-def _nothing_left(answer: httpx.Response, attempts: _Attempts) -> bool:
-    """Whether a stream's answer without events means that all has been read."""
-    if answer.status_code == httpx.codes.NO_CONTENT:
-        return True
-    if answer.status_code in _RETRIED and attempts.left:
-        raise _Refused(answer)
-    raise _error(answer)
-
-
-def _body(answer: httpx.Response) -> dict[str, Any]:
-    if not answer.is_success:
-        raise _error(answer)
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def _error(answer: httpx.Response) -> CharstreamError:
-    try:
-        body = answer.json()
-        return CharstreamError(answer.status_code, body["code"], body["detail"])
-    except (ValueError, KeyError, TypeError):  # from something between us and the server
-        return CharstreamError(
-            answer.status_code, "http", answer.text[:200] or answer.reason_phrase
+def _stream_seconds(timeout: Timeout) -> httpx.Timeout:
+    seconds = _seconds(timeout)
+    if seconds.read is not None and seconds.read <= _PING_SECONDS:
+        raise ValueError(
+            f"a stream's timeout must be greater than {_PING_SECONDS:g} seconds, the time between "
+            f"the server's pings, got {seconds.read:g}"
         )
+    return seconds
+
+
+def _parsed(response: httpx.Response) -> Any:
+    if not response.is_success:
+        raise _status_error(response)
+    try:
+        return response.json()
+    except ValueError as error:
+        raise CharstreamError(f"the response of {response.url} is not JSON") from error
+
+
+def _status_error(response: httpx.Response) -> APIStatusError:
+    status = response.status_code
+    try:
+        body = response.json()
+        detail, code, errors = body["detail"], body["code"], body.get("errors") or ()
+    except (ValueError, KeyError, TypeError):  # from a proxy between client and server
+        detail, code, errors = response.text[:200] or response.reason_phrase, "http_error", ()
+    kind = _STATUS_ERRORS.get(status, ServerError if status >= 500 else APIStatusError)
+    return kind(
+        detail,
+        code,
+        status_code=status,
+        errors=errors,
+        request_id=response.headers.get("X-Request-ID"),
+        retry_after=_retry_after(response.headers.get("Retry-After", "")),
+    )
+
+
+def _retry_after(value: str) -> float | None:
+    """Return the seconds of a Retry-After header, which has a number or a date."""
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _charstream_error(failure: Exception) -> CharstreamError:
+    """Return an error of this module, whose cause is the failure if it is not one itself."""
+    if isinstance(failure, CharstreamError):
+        return failure
+    detail = f"{type(failure).__name__}: {failure}".removesuffix(": ")
+    error = (
+        APITimeoutError(detail, "timeout")
+        if isinstance(failure, httpx.TimeoutException)
+        else APIConnectionError(detail, "connection_failed")
+    )
+    error.__cause__ = failure
+    return error
 
 
 def main() -> int:
-    """Prints a text as it comes; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Print a text as a charstream server makes it.")
-    parser.add_argument("--url", default=os.environ.get("CHARSTREAM_URL", DEFAULT_URL))
-    parser.add_argument("--api-key", default=os.environ.get("CHARSTREAM_API_KEY"))
-    parser.add_argument("--prime", help="text to go on from; printed too")
-    parser.add_argument("--length", type=int, help="characters")
-    parser.add_argument("--top-k", type=int, help="0 draws from all characters")
-    parser.add_argument("--top-p", type=float)
-    parser.add_argument("--min-p", type=float)
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--seed", type=int, help="the same seed gives the same text")
-    parser.add_argument("--stop", action="append", help="end before this; may be repeated")
-    parser.add_argument("--model", help="hash that the server's model must have")
-    options = vars(parser.parse_args())
+    """Print text while the server generates it. Return the exit status."""
+    options = vars(_parser().parse_args())
     url, api_key = options.pop("url"), options.pop("api_key")
-    fields = {name: value for name, value in options.items() if value is not None}
-    if fields.get("top_k") == 0:
-        fields["top_k"] = None
+    params = {name: value for name, value in options.items() if value is not None}
+    if params.get("top_k") == 0:
+        params["top_k"] = None
+    logging.basicConfig(format="\n%(message)s")
     try:
-        with Client(url, api_key, on_wait=_say_wait) as client:
-            _print(client.stream(**fields), fields.get("prime", ""))
-    except (CharstreamError, httpx.HTTPError) as error:
+        with Client(url, api_key) as client, client.stream(**params) as stream:
+            _print(stream, params.get("prime", ""))
+    except CharstreamError as error:
         print(f"\n{url}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print()
         return 130
-    except BrokenPipeError:  # as of `head`, which has read enough
+    except BrokenPipeError:  # of `head`, for example, which has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return 0
 
 
-def _say_wait(error: Exception, seconds: float) -> None:
-    if seconds >= _WORTH_SAYING:
-        print(f"\n{error}; asked again in {seconds:.0f} s", file=sys.stderr)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Print text while a charstream server generates it."
+    )
+    parser.add_argument("--url", default=os.environ.get("CHARSTREAM_URL", DEFAULT_URL))
+    parser.add_argument("--api-key", default=os.environ.get("CHARSTREAM_API_KEY"))
+    parser.add_argument("--prime", help="text to continue; printed too")
+    parser.add_argument("--length", type=int, help="characters to generate")
+    parser.add_argument("--top-k", type=int, help="0 draws from all characters")
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--min-p", type=float)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--seed", type=int, help="the same seed gives the same text")
+    parser.add_argument("--stop", action="append", help="end before this string; repeatable")
+    parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
+    parser.add_argument("--model", help="name or hash that the server's model must have")
+    return parser
 
 
 def _print(stream: Stream, prime: str) -> None:
@@ -427,8 +768,7 @@ def _print(stream: Stream, prime: str) -> None:
         print(event["token"], end="", flush=True)
     print()
     if stream.done is not None:
-        done = stream.done
-        print(f"seed {done['seed']}, model {done['model']['hash']}", file=sys.stderr)
+        print(f"seed {stream.done['seed']}, model {stream.done['model']['hash']}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from model.errors import CharstreamError, UnknownCharacterError
 DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
 
 _MOST_SHOWN = 80  # characters of a value in a message
+_MOST_ITEMS = 20  # of a list or an object that is shown
 _MOST_CHARACTERS = 10  # unknown characters listed in a message
 
 
@@ -216,5 +217,7 @@ def _headers(error: CharstreamError) -> Mapping[str, str]:
 
 def show(value: object) -> str:
     """Return a value as a short literal. Characters that JSON cannot carry are escaped."""
-    shown = repr(value)
+    if isinstance(value, list | dict) and len(value) > _MOST_ITEMS:
+        return f"a {type(value).__name__} of {len(value)} items"
+    shown = repr(value[:_MOST_SHOWN] if isinstance(value, str) else value)
     return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 3] + "..."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from app.api.json_response import SLICE
 from app.engine.chunk import Chunk
 from model.vocabulary import Vocabulary
 
@@ -24,3 +26,13 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
         }
         for character, score in zip(chunk.ids, chunk.scores, strict=False)
     ]
+
+
+async def all_score_fields(vocabulary: Vocabulary, text: Chunk) -> list[dict[str, Any]]:
+    """Return the score fields of a whole text. Yields to the event loop in between."""
+    fields = []
+    while text.scores:
+        chunk, text = text.split(SLICE)
+        fields += score_fields(vocabulary, chunk)
+        await asyncio.sleep(0)
+    return fields

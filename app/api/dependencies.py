@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ValidationError
 
-from app.api.errors import InvalidBodyError
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.middleware.request_log import RequestRecord
 from app.model_manager import ModelManager
 from app.service import Service
-
-_Request = TypeVar("_Request", bound=BaseModel)
 
 
 async def _manager(request: Request) -> ModelManager:
@@ -33,18 +29,6 @@ async def _record(request: Request) -> RequestRecord:
 CurrentManager = Annotated[ModelManager, Depends(_manager)]
 CurrentService = Annotated[Service, Depends(_service)]
 CurrentRecord = Annotated[RequestRecord, Depends(_record)]
-
-
-def parse_body(schema: type[_Request], body: bytes) -> _Request:
-    """Return the request that a JSON body holds. An empty body is an empty object.
-
-    Raises:
-        InvalidBodyError: if the body is not JSON or does not match the schema.
-    """
-    try:
-        return schema.model_validate_json(body or b"{}", strict=True)
-    except ValidationError as error:
-        raise InvalidBodyError(error, list(schema.model_fields)) from error
 
 
 def logged_prime(service: Service, job: Job) -> str | None:

@@ -21,7 +21,7 @@ from model.errors import CharstreamError
 
 logger = logging.getLogger("charstream")
 
-_MOST_FIELDS = 10  # invalid fields listed in a response; a body may have many more
+MOST_FIELDS = 10  # invalid fields listed in a response; a body may have many more
 _MOST_NAME = 80  # characters of a field's name in a response
 _METHODS = ("GET", "HEAD", "POST")
 
@@ -67,8 +67,10 @@ def _validation_problem(error: RequestValidationError | ValidationError) -> Prob
         reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
         return Problem(400, "malformed", f"the body is not JSON: {reason}")
     known = _known_fields(error)
-    fields = [_field_error(found, known) for found in errors[:_MOST_FIELDS]]
+    fields = [_field_error(found, known) for found in errors[:MOST_FIELDS]]
     rest = len(errors) - len(fields)
+    if isinstance(error, InvalidBodyError):
+        rest += error.left_out
     detail = "; ".join(map(str, fields)) + (f"; and {rest} more" if rest > 0 else "")
     return Problem(422, "invalid_field", detail, fields)
 
@@ -82,11 +84,19 @@ def _known_fields(error: RequestValidationError | ValidationError) -> Sequence[s
 
 
 class InvalidBodyError(RequestValidationError):
-    """A JSON body does not match its schema."""
+    """A JSON body does not match its schema.
 
-    def __init__(self, error: ValidationError, known_fields: Sequence[str]) -> None:
+    Args:
+        error: what is wrong with the body.
+        known_fields: names of the fields that the body may have.
+        left_out: number of further errors that were counted and not collected.
+    """
+
+    def __init__(
+        self, error: ValidationError, known_fields: Sequence[str], left_out: int = 0
+    ) -> None:
         super().__init__(error.errors())
-        self.known_fields = known_fields
+        self.known_fields, self.left_out = known_fields, left_out
 
 
 def _field_error(found: Any, known: Sequence[str]) -> FieldError:
@@ -95,7 +105,7 @@ def _field_error(found: Any, known: Sequence[str]) -> FieldError:
     if found["type"] == "extra_forbidden":
         message = "unknown field" + (f"; expected one of {', '.join(known)}" if known else "")
     if not location:
-        message = "a JSON object was expected"
+        message = message if found["type"] == "too_many" else "a JSON object was expected"
     return FieldError(
         field=printable(".".join(location) or "body")[:_MOST_NAME],
         value=show(found.get("input")),

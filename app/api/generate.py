@@ -7,13 +7,14 @@ import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from app.api import openapi
-from app.api.character_scores import score_fields
-from app.api.dependencies import CurrentRecord, CurrentService, parse_body, submit
+from app.api.character_scores import all_score_fields
+from app.api.dependencies import CurrentRecord, CurrentService, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
 from app.api.generate_stream import GenerateFrames
+from app.api.json_response import json_response
+from app.api.parsing import parse_body
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
     DEFAULT_PRIME,
@@ -128,8 +129,8 @@ async def _whole(
         **done_of(service.model, generation).model_dump(),
     }
     if params.logprobs is not None:
-        content["logprobs"] = score_fields(service.vocabulary, text)
-    return JSONResponse(content)
+        content["logprobs"] = await all_score_fields(service.vocabulary, text)
+    return await json_response(content)
 
 
 async def _stream(

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from app.api import openapi
-from app.api.character_scores import score_fields
-from app.api.dependencies import CurrentRecord, CurrentService, parse_body, submit
+from app.api.character_scores import all_score_fields
+from app.api.dependencies import CurrentRecord, CurrentService, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.json_response import json_response
+from app.api.parsing import parse_body
 from app.api.schemas import CharacterScore, ModelName, ScoreRequest, ScoreResponse
 from app.engine.job import Job
 from app.middleware.body_limit import Body
@@ -44,7 +45,8 @@ async def score(
         generation.cancel()
     if text is None:
         return disconnected_response()
-    return JSONResponse(_content(service, score_fields(service.vocabulary, text)))
+    scores = await all_score_fields(service.vocabulary, text)
+    return await json_response(_content(service, scores))
 
 
 def _job(service: Service, params: ScoreRequest) -> Job:

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from app.api.character_scores import score_fields
+from app.api.character_scores import all_score_fields
 from app.api.dependencies import logged_prime
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -127,7 +127,7 @@ class Completion:
     async def _read_echo(self, prompt: Prompt) -> tuple[str, LogprobLists | None]:
         if prompt.scoring is not None:
             chunk = await prompt.scoring.read()
-            prompt.scores = score_fields(self.service.vocabulary, chunk)
+            prompt.scores = await all_score_fields(self.service.vocabulary, chunk)
         return self.echo(prompt)
 
     async def _read_text(self, choice: Choice) -> tuple[str, LogprobLists | None]:
@@ -135,7 +135,8 @@ class Completion:
         scores: list[dict[str, Any]] = []
         if choice.generation is not None:
             chunk = await choice.generation.read()
-            ids, scores = chunk.ids, score_fields(self.service.vocabulary, chunk)
+            ids = chunk.ids
+            scores = await all_score_fields(self.service.vocabulary, chunk)
         logprobs = None
         if self.request.logprobs is not None:
             logprobs = logprobs_of(scores, self.text_offset(choice))

@@ -75,12 +75,18 @@ def _check(service: Service, request: CompletionRequest) -> None:
 
 def _check_generations(service: Service, request: CompletionRequest) -> None:
     scoring = scores_echo(request)
-    most = service.settings.max_streams + service.settings.max_queue
-    if (request.n + scoring) * len(request.prompt) > most:
+    most = most_generations(service)
+    texts = request.n if request.max_tokens else 0
+    if (texts + scoring) * len(request.prompt) > most:
         message = f"times the number of prompts must be at most {most} on this server"
         if scoring:
             message += "; scoring a prompt counts as one more text"
         raise InvalidFieldError("n", request.n, message)
+
+
+def most_generations(service: Service) -> int:
+    """Return how many generations the server holds at the same time."""
+    return service.settings.max_streams + service.settings.max_queue
 
 
 def _check_scores(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:

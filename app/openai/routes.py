@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, CurrentService, parse_body
+from app.api.dependencies import CurrentRecord, CurrentService
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.json_response import json_response
+from app.api.parsing import Counts, parse_body
 from app.api.sse import EventStreamResponse
 from app.middleware.body_limit import Body
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
+from app.openai.prompts import most_generations
 from app.openai.schemas import (
     CompletionRequest,
     CompletionResponse,
@@ -97,7 +99,7 @@ async def post_completions(
     request: Request, service: CurrentService, record: CurrentRecord, body: Body
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
-    params = parse_body(CompletionRequest, body)
+    params = parse_body(CompletionRequest, body, _most(service), ignore_nulls=True)
     completion = Completion(service, params, record)
     if params.stream:
         frames = CompletionFrames(completion)
@@ -106,7 +108,7 @@ async def post_completions(
         content = await cancel_on_disconnect(request, completion.read())
     finally:
         completion.cancel()
-    return disconnected_response() if content is None else JSONResponse(content)
+    return disconnected_response() if content is None else await json_response(content)
 
 
 @router.get("/models", summary="List the loaded models")
@@ -125,6 +127,15 @@ async def get_model(request: Request, service: CurrentService) -> ModelCard:
     """Describes the model with this name or hash."""
     service.check_model(request.path_params["model"])
     return _card(service)
+
+
+def _most(service: Service) -> Counts:
+    """Return the counts of a body with as many prompts or token ids as the server accepts."""
+    default = Counts()
+    return default._replace(
+        containers=default.containers + most_generations(service),
+        items=default.items + service.settings.max_prime,
+    )
 
 
 def _card(service: Service) -> ModelCard:

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,16 +15,15 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, OtherModelError, UnknownInFieldError
-from app.settings import Settings
+from app.settings import Settings, Unknown
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.errors import UnknownCharacterError
+from model.folding import fold
 from model.sampling import SamplingParams
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
 _MOST_SCORES = 220_000  # characters and alternatives in one response
-
-Unknown = Literal["reject", "skip"]  # what to do with characters that the vocabulary lacks
 
 
 class ModelId(NamedTuple):
@@ -111,16 +110,25 @@ class Service:
             prompt_length=len(prompt),
         )
 
-    def encode_prime(self, field: str, text: str, unknown: Unknown = "reject") -> Ids:
-        """Return the ids of a text to read. UNKNOWN, where the vocabulary has it, replaces others.
+    def encode_prime(self, field: str, text: str, unknown: Unknown | None = None) -> Ids:
+        """Return the ids of a text to read.
+
+        Args:
+            field: the name of the request's field, for errors.
+            text: what the user sent.
+            unknown: what to do with characters that the vocabulary lacks; the server's default if
+                None. If the vocabulary has UNKNOWN, it replaces those that are left.
 
         Raises:
             InvalidFieldError: if the text is longer than this server accepts.
-            UnknownInFieldError: if the vocabulary lacks a character and `unknown` is "reject".
+            UnknownInFieldError: if a character is left that the vocabulary lacks.
         """
         self.check_characters(field, text)
+        unknown = unknown or self.settings.unknown
         if unknown == "skip":
             return self.vocabulary.encode_known(text)
+        if unknown == "fold":
+            text = fold(text, self.vocabulary)
         try:
             return self.vocabulary.encode_read(text)
         except UnknownCharacterError as error:

@@ -18,6 +18,8 @@ _BYTES_BESIDE_PRIME = 64 * 1024
 
 PREFIX = "CHARSTREAM_"
 
+Unknown = Literal["reject", "skip", "fold"]
+
 
 class Settings(BaseSettings):
     """Each field is read from the variable of its name, such as CHARSTREAM_PORT for `port`."""
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(256, ge=0, le=100_000)  # generations that may wait for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters per generation
     max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters per prime or scored text
+    unknown: Unknown = "reject"  # default for characters that the vocabulary lacks
     cache_mb: float = Field(64, ge=0, le=1_000_000)  # size of the prefix cache; 0 disables it
     deadline_seconds: float = Field(3600, ge=0, le=1_000_000)  # per generation; 0: no limit
     max_connections: int = Field(1000, ge=1, le=1_000_000)
@@ -63,7 +66,7 @@ class Settings(BaseSettings):
             return self.api_keys
         name = f"{PREFIX}API_KEYS_FILE: {self.api_keys_file}"
         try:
-            lines = self.api_keys_file.read_text("utf-8").splitlines()
+            lines = self.api_keys_file.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name} cannot be read: {error}") from error
         keys = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
@@ -81,7 +84,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            if not parts:
+                # An empty set of keys would open the service.
+                raise PydanticCustomError("list", "expected values separated by commas")
+            return parts
         return value
 
     @field_validator("cors_origins")

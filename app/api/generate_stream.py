@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
 from app.api.sse import event, event_frames
@@ -14,6 +16,8 @@ class GenerateFrames:
 
     See `sse.FrameSource`.
     """
+
+    resumable: ClassVar[bool] = True
 
     def __init__(self, service: Service, rest: ResumedGeneration) -> None:
         self._model, self._rest = service.model, rest

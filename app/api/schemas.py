@@ -8,7 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from app.engine.generation import Generation
 from app.errors import FieldError
-from app.service import ModelId, Unknown
+from app.service import ModelId
+from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
 from model.scores import MOST_ALTERNATIVES
 
@@ -89,10 +90,12 @@ class GenerateRequest(BaseModel):
     )
     stop: Stops = Field([], description="Strings before which the text ends.")
     stream: bool = Field(False, description="Respond with server-sent events.")
-    unknown: Unknown = Field(
-        "reject",
-        description="What to do with characters of the prime that the vocabulary lacks, unless the "
-        "model was trained to read them as U+FFFD: reject the request, or skip the characters.",
+    unknown: Annotated[Unknown | None, _OrNull] = Field(
+        None,
+        description="What to do with characters of the prime that the vocabulary lacks: reject the "
+        "request, skip the characters, or fold them: replace quotation marks, dashes, spaces and "
+        "accented letters with equivalents. Null uses the server's default. Models that were "
+        "trained to read U+FFFD read it for characters that are left.",
     )
 
     logprobs: Annotated[int | None, _OrNull] = Field(

@@ -6,8 +6,8 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import ClassVar, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.api.character_scores import score_fields
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
-from app.errors import EngineError
+from app.errors import DrainingError, EngineError
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger("charstream")
@@ -25,6 +25,7 @@ PING_SECONDS = 15.0  # an idle stream sends a comment this often, so that proxie
 PING = b": ping\n\n"
 
 MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
+CLOSE_EXTENSION = "charstream.close"  # ASGI extension: a function that closes the connection
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
 _UVLOOP_CLOSED = "the handler is closed"  # in the error of a write to a closed connection
@@ -33,6 +34,8 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 class FrameSource(Protocol):
     """Produces the frames of a stream."""
+
+    resumable: ClassVar[bool]  # whether a client can reconnect and get the rest
 
     async def wait(self) -> None:
         """Wait until `take` has frames. Can be cancelled and called again without a loss.
@@ -49,36 +52,43 @@ class FrameSource(Protocol):
 
 
 async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
-    """Yield the frames of a source, and a comment whenever there were none for a while."""
+    """Yield the frames of a source, and a comment whenever there were none for a while.
+
+    Raises:
+        EngineError: if the text could not be finished.
+    """
     loop = asyncio.get_running_loop()
     last = loop.time()
-    try:
-        while True:
-            try:
-                async with asyncio.timeout_at(last + PING_SECONDS):
-                    await source.wait()
-                frames = source.take()
-            except TimeoutError:
-                frames = PING
-            if frames is None:
-                return
-            if frames:
-                yield frames
-                last = loop.time()
-    except EngineError as error:
-        yield source.failed(error)
+    while True:
+        try:
+            async with asyncio.timeout_at(last + PING_SECONDS):
+                await source.wait()
+            frames = source.take()
+        except TimeoutError:
+            frames = PING
+        if frames is None:
+            return
+        if frames:
+            yield frames
+            last = loop.time()
 
 
 class EventStreamResponse(StreamingResponse):
-    """Sends the frames of generations, and cancels the generations when the client disconnects."""
+    """Sends the frames of generations, and cancels the generations when the client disconnects.
+
+    If the server shuts down before the end of a resumable stream, the connection is closed without
+    `done` or `error`. The client then reconnects with Last-Event-ID and gets the rest from another
+    replica, or from the next process. All other errors end the stream with an `error` event.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
         self, source: FrameSource, generations: Sequence[Generation], model_hash: str
     ) -> None:
-        super().__init__(frames_of(source), headers={**_HEADERS, MODEL_HEADER: model_hash})
-        self._generations = generations
+        super().__init__(self._frames(), headers={**_HEADERS, MODEL_HEADER: model_hash})
+        self._source, self._generations = source, generations
+        self._close: Callable[[], None] | None = None  # if the server can close a connection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_or_disconnect(message: Message) -> None:
@@ -89,13 +99,31 @@ class EventStreamResponse(StreamingResponse):
                     raise
                 raise ClientDisconnect from error
 
+        self._close = scope.get("extensions", {}).get(CLOSE_EXTENSION)
         try:
             await super().__call__(scope, receive, send_or_disconnect)
         except (OSError, ClientDisconnect):
             logger.debug("a client disconnected from a stream", exc_info=True)
+        except DrainingError:
+            await self._close_connection(receive)
         finally:
             for generation in self._generations:
                 generation.cancel()
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        try:
+            async for frames in frames_of(self._source):
+                yield frames
+        except EngineError as error:
+            if isinstance(error, DrainingError) and self._source.resumable and self._close:
+                raise
+            yield self._source.failed(error)
+
+    async def _close_connection(self, receive: Receive) -> None:
+        assert self._close is not None
+        self._close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 class EventFrames:

@@ -123,9 +123,13 @@ def _prompt(service: Service, request: CompletionRequest, index: int, text: str)
         request.logprobs,
     )
     read = service.vocabulary.decode(ids) if len(ids) else ""
-    if scores_echo(request):
-        _check_scorable(request, name, text, read)
-    return Prompt(job, read if request.unknown == "skip" or not read else text)
+    replaces = (request.unknown or service.settings.unknown) != "reject"
+    shown = read if replaces or not read else text
+    if scores_echo(request) and UNKNOWN in read:
+        # UNKNOWN stands for many characters and has no probability of its own.
+        position = read.index(UNKNOWN)
+        raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
+    return Prompt(job, shown)
 
 
 def _encode(service: Service, request: CompletionRequest, name: str, text: str) -> Ids:
@@ -133,14 +137,6 @@ def _encode(service: Service, request: CompletionRequest, name: str, text: str) 
     if default and any(character not in service.vocabulary for character in text):
         return service.encode_prime(name, text, "skip")
     return service.encode_prime(name, text, request.unknown)
-
-
-def _check_scorable(request: CompletionRequest, name: str, text: str, read: str) -> None:
-    """Raise UnknownInFieldError for UNKNOWN, which has no probability of its own."""
-    if UNKNOWN in read:
-        position = read.index(UNKNOWN)
-        character = UNKNOWN if request.unknown == "skip" else text[position]
-        raise UnknownInFieldError(name, UnknownCharacterError([character], [position]))
 
 
 def _sampling(request: CompletionRequest) -> SamplingParams:

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.api.schemas import DEFAULT_PRIME, Stops
-from app.service import Unknown
+from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE
 from model.scores import MOST_ALTERNATIVES
 
@@ -176,11 +176,11 @@ class CompletionRequest(BaseModel):
     )
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    unknown: Unknown = Field(
-        "reject",
+    unknown: Unknown | None = Field(
+        None,
         description="What to do with characters of the prompt that the vocabulary lacks: reject "
-        "the "
-        "request, or skip the characters.",
+        "the request, skip the characters, or fold them into equivalents. Omit it to use the "
+        "server's default.",
     )
 
     presence_penalty: _Zero = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from app.api.character_scores import score_fields
 from app.api.sse import event_frames
@@ -37,6 +37,8 @@ class CompletionFrames:
 
     Echoed prompts come first. See `sse.FrameSource`.
     """
+
+    resumable: ClassVar[bool] = False
 
     def __init__(self, completion: Completion) -> None:
         self._completion = completion

@@ -122,8 +122,8 @@ def _check_address(host: str, port: int) -> None:
             if os.name == "posix":
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name such as "a..b"
+        reason = getattr(error, "strerror", None) or str(error)
         message = f"{PREFIX}HOST, {PREFIX}PORT: cannot listen on {host}:{port}: {reason}"
         raise SettingsError(message) from error
 

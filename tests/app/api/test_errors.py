@@ -67,7 +67,7 @@ def check_error(answer: httpx.Response, status: int, code: str) -> str:
         ("stop", [""], "at least 1 character"),
         ("stop", [7], "string"),
         ("stream", "yes", "boolean"),
-        ("unknown", "ignore", "'reject' or 'skip'"),
+        ("unknown", "ignore", "'reject', 'skip' or 'fold'"),
         ("prime", 5, "string"),
         ("prime", None, "string"),
         ("prime", "a" * 2001, "at most 2000 characters"),

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from app.api.json_response import SLICE, json_response
 
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
     leaves | texts,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from clients import charstream_client
+from clients.charstream_client import retry
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cap the waits between attempts at a hundredth of a second."""
-    monkeypatch.setattr(charstream_client, "_MAX_BACKOFF", 0.01)
+    monkeypatch.setattr(retry, "MAX_BACKOFF", 0.01)

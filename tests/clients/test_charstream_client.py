@@ -1,37 +1,61 @@
-"""The client that users copy: its results and its program, against running servers."""
+"""The client that users copy or install: its modules, and its results from running servers."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
-import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
 
+from app import __version__
 from clients import charstream_client
 from clients.charstream_client import AsyncClient, Client, GenerateParams
 from tests.server import RunningServer, free_port
 
 FIELDS: GenerateParams = {"prime": "abc", "length": 400, "seed": 7}
-SOURCE = Path(charstream_client.__file__)
+FOLDER = Path(charstream_client.__file__).parent
 
 
 def test_it_imports_nothing_but_httpx() -> None:
+    modules = list(FOLDER.glob("*.py"))
+    assert len(modules) > 5
     imported = {
         name.split(".")[0]
-        for node in ast.walk(ast.parse(SOURCE.read_text()))
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text()))
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)
             else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
+            if isinstance(node, ast.ImportFrom) and node.level == 0
             else []
         )
     }
     assert imported - set(sys.stdlib_module_names) == {"httpx"}
+
+
+def test_no_module_hides_one_of_pythons() -> None:
+    """Started by its path, the folder comes first where Python looks for modules."""
+    assert not {path.stem for path in FOLDER.glob("*.py")} & set(sys.stdlib_module_names)
+
+
+def test_all_public_names_are_listed() -> None:
+    public = {
+        name
+        for name, value in vars(charstream_client).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public - {"annotations", "import_module"} == set(charstream_client.__all__)
+
+
+def test_its_version_is_that_of_the_service() -> None:
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
 
 
 def test_whole_streamed_and_scored_texts_agree(server: RunningServer) -> None:
@@ -131,42 +155,3 @@ def test_a_key_may_hold_any_character() -> None:
 
     with Client(api_key="é", transport=httpx.MockTransport(answer)) as client:
         client.info()
-
-
-def test_as_a_program_it_prints_the_text(server: RunningServer) -> None:
-    with Client(server.url, trust_env=False) as client:
-        expected = client.generate(prime="abc", length=400, seed=7, top_k=None)["text"]
-    command = [sys.executable, str(SOURCE), "--url", server.url, "--prime", "abc", "--top-k", "0"]
-    result = subprocess.run(
-        [*command, "--length", "400", "--seed", "7"], capture_output=True, check=True
-    )
-    assert result.stdout.decode() == f"abc{expected}\n"
-    assert b"seed 7, model" in result.stderr
-    with subprocess.Popen([*command, "--length", "5000"], stdout=-1, stderr=-1) as left:
-        assert left.stdout is not None
-        assert left.stderr is not None
-        assert left.stdout.read(10).startswith(b"abc")
-        left.stdout.close()
-        assert left.wait(30) == 0
-        assert left.stderr.read() == b""
-    refused = subprocess.run([*command, "--length", "0"], capture_output=True, check=False)
-    assert refused.returncode == 1
-    assert b"invalid_field: length" in refused.stderr
-
-
-def test_without_httpx_it_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "httpx.py").write_text("raise ModuleNotFoundError(name='httpx')")
-    environment = {"PYTHONPATH": f"{tmp_path}:{SOURCE.parent}"}
-    for command, line in (
-        ([str(SOURCE)], "charstream_client.py needs httpx: pip install httpx"),
-        (
-            ["-c", "import charstream_client"],
-            "ImportError: charstream_client needs httpx: pip install httpx",
-        ),
-    ):
-        result = subprocess.run(
-            [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 1
-        assert result.stderr.splitlines()[-1] == line
-        assert "No module" not in result.stderr

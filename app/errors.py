@@ -11,6 +11,7 @@ CharstreamError (model.errors)
 ├── OtherModelError         a request names a model that is not loaded
 ├── UnauthorizedError       a request lacks a valid key
 ├── ForbiddenError          a request needs a key, and the operator has set none
+├── CrossSiteError          a page of another site sends requests without CORS
 ├── RateLimitError          a client sends too many requests
 ├── BodyTooLargeError       a request body is over the limit
 └── ReloadError             a checkpoint cannot be reloaded; the loaded model stays
@@ -132,6 +133,16 @@ class ForbiddenError(CharstreamError):
         )
 
 
+class CrossSiteError(CharstreamError):
+    """A web page of another site sends requests, and CORS does not allow its origin."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "pages of other sites may not send requests; the operator can allow their origins "
+            "with CHARSTREAM_CORS_ORIGINS"
+        )
+
+
 class RateLimitError(CharstreamError):
     """A client sends more requests than it may.
 
@@ -166,6 +177,7 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (OtherModelError, 409, "other_model"),
     (UnauthorizedError, 401, "unauthorized"),
     (ForbiddenError, 403, "forbidden"),
+    (CrossSiteError, 403, "cross_site"),
     (RateLimitError, 429, "rate_limited"),
     (BodyTooLargeError, 413, "body_too_large"),
     (ReloadError, 409, "not_reloaded"),

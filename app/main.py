@@ -14,6 +14,7 @@ from app.api import errors, generate, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
+from app.middleware.cross_site import refuse_cross_site
 from app.middleware.request_log import REQUEST_ID, RequestLog
 from app.model_manager import ModelManager
 from app.openai import routes as openai_routes
@@ -54,7 +55,8 @@ def _add_routes(app: FastAPI, auth: Auth) -> None:
     app.include_router(page.router)
     app.include_router(operator.public)
     for router in (generate.router, score.router, operator.info_router, openai_routes.router):
-        app.include_router(router, dependencies=[Depends(auth.check_user)])
+        dependencies = [Depends(refuse_cross_site), Depends(auth.check_user)]
+        app.include_router(router, dependencies=dependencies)
     app.include_router(operator.operator, dependencies=[Depends(auth.check_operator)])
     app.mount(openai_routes.PREFIX, unknown_path)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
@@ -16,6 +20,8 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import Decoder
 from model.errors import CharstreamError
 from model.selection import choose_device, choose_precision, default_threads
+
+_Result = TypeVar("_Result")
 
 logger = logging.getLogger("charstream")
 
@@ -96,7 +102,7 @@ class ModelManager:
     async def _reload(self) -> bool:
         keys = self._settings.all_api_keys()
         loop = asyncio.get_running_loop()
-        new = await asyncio.to_thread(self._load_beside, loop)
+        new = await _in_daemon_thread(lambda: self._load_beside(loop))
         if self._draining:
             if new is not None:
                 await asyncio.to_thread(new.engine.stop)
@@ -172,3 +178,21 @@ class ModelManager:
             service.decoder.precision,
             service.decoder.kernel,
         ).set(1)
+
+
+async def _in_daemon_thread(function: Callable[[], _Result]) -> _Result:
+    """Run a function in a thread that does not keep the process alive, unlike asyncio's threads.
+
+    Reading a checkpoint may hang, for example on a network file system.
+    """
+    future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="reload", daemon=True).start()
+    return await asyncio.wrap_future(future)

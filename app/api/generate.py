@@ -31,7 +31,7 @@ from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.service import Service
 
-router = APIRouter(tags=["Text"], responses=openapi.errors(401, 429, 500))
+router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 LastEventId = Annotated[
     str | None,

@@ -16,6 +16,7 @@ Responses = dict[int | str, dict[str, Any]]
 ERRORS = {
     400: "The body is not JSON.",
     401: "The key is missing or wrong.",
+    403: "A page of another site sent the request, and CORS does not allow its origin.",
     409: "The request names a model that is not loaded.",
     413: "The body is too large.",
     422: "A field has an invalid value, or the vocabulary lacks a character.",

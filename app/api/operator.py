@@ -13,7 +13,7 @@ from app.engine.metrics import Metrics
 from app.service import Service
 
 public = APIRouter(tags=["Operation"])
-info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 429, 500))
+info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
 
 

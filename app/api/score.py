@@ -19,7 +19,7 @@ from app.engine.job import Job
 from app.middleware.body_limit import Body
 from app.service import Service
 
-router = APIRouter(tags=["Text"], responses=openapi.errors(401, 429, 500))
+router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 
 @router.post(

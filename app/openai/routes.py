@@ -32,7 +32,7 @@ router = APIRouter(
     prefix=PREFIX,
     tags=["OpenAI-compatible"],
     route_class=OpenAIRoute,
-    responses=error_responses(401, 429, 500),
+    responses=error_responses(401, 403, 429, 500),
 )
 
 _CHUNKS: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Interrupt: Ctrl-C and SIGTERM as a request to stop at the next good moment."""
+"""Interrupt: turns Ctrl-C and SIGTERM into a request to stop after the current update."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from types import FrameType
 
 
 class Interrupt:
-    """Notes a signal in `requested`.
+    """Context that notes SIGINT and SIGTERM in `requested` instead of raising.
 
     Args:
-        once: a second signal interrupts at once, as usual. `torchrun` sends several of its own.
+        once: whether a second signal has its usual effect, which ends the process at once. False
+            under `torchrun`, which sends several signals of its own.
     """
 
     _signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Progress: what a person sees while a run goes on."""
+"""Progress: what the user sees on the terminal during a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from training.trainer import Update, Validation
 
-_SMOOTHING = 0.02  # share of the newest value in what the bar shows
+_SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
 
 
 class ProgressDisplay:
@@ -21,7 +21,7 @@ class ProgressDisplay:
         self._console = console
         self._loss: float | None = None
         self._validation = "-"
-        self._characters, self._began = 0, time.monotonic()
+        self._characters, self._started = 0, time.monotonic()
         self._first_step = first_step
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]:.2f}"),
@@ -47,11 +47,11 @@ class ProgressDisplay:
         self._bar.stop()
 
     def update(self, update: Update) -> None:
-        """Moves the bar on."""
+        """Advance the bar."""
         last = update.loss if self._loss is None else self._loss
         self._loss = last + _SMOOTHING * (update.loss - last)
         self._characters += update.characters
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._started
         done = update.step - self._first_step
         left = seconds / done * (update.total_steps - update.step)
         self._bar.update(
@@ -65,7 +65,7 @@ class ProgressDisplay:
         )
 
     def validated(self, validation: Validation, sample: str) -> None:
-        """Prints what a validation found, and how the network writes by now."""
+        """Print the result of a validation and a sample of generated text."""
         self._validation = f"{validation.validation_loss:.4f}"
         self._bar.update(self._task, validation=self._validation)
         mark = "  best so far" if validation.best else ""

@@ -23,8 +23,8 @@ class TutorialNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden, _ = self.lstm(x)
-        scores: Tensor = self.fc(hidden)
-        return scores
+        logits: Tensor = self.fc(hidden)
+        return logits
 
 
 def tutorial_file(path: Path, **changes: Any) -> tuple[Path, TutorialNetwork]:
@@ -60,11 +60,11 @@ def test_the_imported_network_computes_the_same(tmp_path: Path) -> None:
         ({"tokens": 5}, "not iterable"),
         ({"n_hidden": "16"}, "hidden_size"),
         ({"n_layers": 3}, "lstm.weight_ih_l2 is missing"),
-        ({"state_dict": {"a": 1}}, "tensors by name"),
-        ({"state_dict": {7: torch.zeros(1)}}, "tensors by name"),
+        ({"state_dict": {"a": 1}}, "map names to tensors"),
+        ({"state_dict": {7: torch.zeros(1)}}, "map names to tensors"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_mismatch_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path, _ = tutorial_file(tmp_path / "bad.net", **changes)
     with pytest.raises(CheckpointError, match=message) as caught:
         import_tutorial_checkpoint(path)

@@ -92,7 +92,7 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
         (["sample", "TINY", "--temperature", "-1"], "temperature must be"),
         (["train", "--text", "BOOK", "--out", "run", "--precision", "fp8"], "got 'fp8'"),
         (["train", "--text", "BOOK", "--out", "run", "--min-count", "0"], "--min-count must"),
-        (["train", "--text", "BOOK", "--out", "run", "--minutes", "0.001"], "does not suffice"),
+        (["train", "--text", "BOOK", "--out", "run", "--minutes", "0.001"], "is too short"),
         (["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"], "--minutes must be"),
         (["train", "--text", "BOOK", "--out", "run", "--init-from", "absent"], "no such file"),
         (
@@ -166,7 +166,7 @@ def test_a_checkpoint_is_tuned_to_another_text(
     tune = ["train", "--text", str(other), "--out", str(tmp_path / "tuned"), "--epochs", "1"]
     assert main([*tune, "--init-from", str(first), "--streams", "4", "--steps", "20"]) == 0
     shown = capsys.readouterr().out
-    assert "are left out, 3 times in all: 'ä' (3)" in shown
+    assert "are left out, 3 times in total: 'ä' (3)" in shown
     tuned = load_checkpoint(tmp_path / "tuned" / "best.safetensors")
     assert tuned.vocabulary == load_checkpoint(first).vocabulary
     assert tuned.training["validation_loss"] < load_checkpoint(first).training["validation_loss"]

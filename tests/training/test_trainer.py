@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from training.trainer import Trainer, Validation
 
 TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 CPU = torch.device("cpu")
-CONFIG = TrainingConfig(epochs=3, streams=4, steps=20, warmup=5, averaging=0.9, validations=6)
+CONFIG = TrainingConfig(
+    epochs=3, batch_size=4, sequence_length=20, warmup=5, averaging=0.9, validations=6
+)
 
 
 def make_trainer(folder: Path, config: TrainingConfig = CONFIG, resume: bool = False) -> Trainer:
@@ -40,7 +42,7 @@ def test_a_run_learns_and_keeps_its_best(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     validations = [event for event in trainer.run() if isinstance(event, Validation)]
     losses = [validation.validation_loss for validation in validations]
-    assert trainer.step == trainer.total_steps == 3 * trainer.streams.batches
+    assert trainer.step == trainer.total_steps == 3 * trainer.batches.per_epoch
     assert losses[-1] < losses[0] - 0.3
     assert trainer.best_loss == min(losses)
     best = load_checkpoint(trainer.folder.best_path)
@@ -79,7 +81,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path: Path, stop_a
     assert steps == sorted(set(steps))
 
 
-def test_a_killed_run_goes_on_from_its_last_saved_state(
+def test_a_killed_run_continues_from_its_last_saved_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make_trainer(tmp_path / "whole")
@@ -103,7 +105,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("last", range(1, 12))
-def test_a_run_killed_between_any_two_writes_goes_on(
+def test_a_run_killed_between_any_two_writes_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
     """Whole files replace old ones, so a kill can only fall between two replacements."""
@@ -226,23 +228,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_the_rate_rises_and_falls() -> None:
-    config = TrainingConfig(learning_rate=1.0, warmup=10)
-    rates = [config.rate(step, 100) for step in range(100)]
-    assert max(rates) == pytest.approx(1.0)
-    assert rates[:10] == pytest.approx([n / 10 for n in range(1, 11)])
-    assert all(later < earlier for earlier, later in pairwise(rates[10:]))
-    assert rates[-1] == pytest.approx(0.01, abs=0.01)
-
-
-@pytest.mark.parametrize("field", ["epochs", "streams", "clip", "averaging", "seed"])
-def test_a_setting_out_of_range_is_named(field: str) -> None:
-    values: dict[str, Any] = {field: -1}
-    with pytest.raises(TrainingError, match=field):
-        TrainingConfig(**values)
-
-
-def test_a_run_stops_when_asked_and_goes_on(tmp_path: Path) -> None:
+def test_a_run_stops_when_asked_and_continues(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     for _ in trainer.run(stop=lambda: trainer.step >= 7):
         pass
@@ -269,6 +255,6 @@ def test_training_begins_with_the_weights_of_another_checkpoint(tmp_path: Path) 
 
 
 def test_a_text_too_short_for_the_settings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="lower --streams or --steps"):
-        make_trainer(tmp_path / "run", TrainingConfig(streams=4, steps=5000))
+    with pytest.raises(CorpusError, match="lower --batch-size or --seq-len"):
+        make_trainer(tmp_path / "run", TrainingConfig(batch_size=4, sequence_length=5000))
     assert not (tmp_path / "run").exists()

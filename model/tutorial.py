@@ -59,8 +59,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:  # torch's message advises an unsafe load
         raise CheckpointError(
-            f"{path}: not a tutorial checkpoint, or it contains more than tensors and plain values; "
-            "nothing in it was executed"
+            f"{path}: not a tutorial checkpoint, or it contains more than tensors and "
+            "plain values; nothing in it was executed"
         ) from error
     except Exception as error:  # a damaged or hostile pickle can raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__

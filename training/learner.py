@@ -112,12 +112,42 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a saved state. The number of processes may have changed since."""
+        """Restore a saved state. The number of processes may have changed since.
+
+        Raises:
+            ValueError: if a tensor is missing, or does not have the shape that it should have.
+        """
+        self._check_shapes(state)
         self.network.load_state_dict(state["network"])
-        self.average = state["average"]
-        self._optimizer.load_state_dict(state["optimizer"])
+        for name, average in self.average.items():
+            average.copy_(state["average"][name])
+        moments = {
+            index: {name: value.contiguous() for name, value in values.items()}
+            for index, values in state["optimizer"]["state"].items()
+        }
+        groups = self._optimizer.state_dict()["param_groups"]  # decided by the config
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
         shard = self._process_group.shard
         self._state = (shard(state["hidden"]).clone(), shard(state["cell"]).clone())
+
+    def _check_shapes(self, state: dict[str, Any]) -> None:
+        weights = {name: tuple(value.shape) for name, value in self.average.items()}
+        config = self.network.config
+        carried = (config.layers, self._config.batch_size, config.hidden_size)
+        expected = {
+            "network": weights,
+            "average": weights,
+            "optimizer": {
+                index: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
+                for index, p in enumerate(self._parameters)
+            },
+            "hidden": carried,
+            "cell": carried,
+        }
+        found = state | {"optimizer": state["optimizer"].get("state")}
+        for name, shapes in expected.items():
+            if _shapes(found[name]) != shapes:
+                raise ValueError(f"{name} has other tensors than this run")
 
     def _zero_state(self) -> State:
         return self.network.zero_state(self._config.batch_size // self._process_group.size)
@@ -150,6 +180,15 @@ class Learner:
         decay = min(self._config.averaging, updates / (9 + updates))  # shorter average at first
         weights = list(self.network.state_dict().values())
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+
+
+def _shapes(value: object) -> object:
+    """Return the shapes of float32 tensors in nested dictionaries; None for anything else."""
+    if isinstance(value, dict):
+        return {name: _shapes(part) for name, part in value.items()}
+    if isinstance(value, Tensor) and value.dtype == torch.float32:
+        return tuple(value.shape)
+    return None
 
 
 def new_learner(

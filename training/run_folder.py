@@ -12,7 +12,6 @@ Every file but metrics.jsonl is replaced as a whole, so a kill leaves the old fi
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import torch
 
 from model.atomic_file import replacing
 from model.errors import CheckpointError, TrainingError
+from training.state_file import DamagedStateError, decode_state, encode_state
 
 Record = dict[str, Any]
 
@@ -61,28 +61,29 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the saved state."""
-        content = io.BytesIO()  # torch.save to a file hides the system's error
-        torch.save(state, content)
+        content = encode_state(state)
         with self.explaining_failure(), replacing(self.state_path) as file:
-            file.write(content.getbuffer())
+            file.write(content)
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
         """Read the saved state."""
         try:
-            state: dict[str, Any] = torch.load(
-                self.state_path, map_location=device, weights_only=True
-            )
+            return decode_state(self.state_path.read_bytes(), device)
         except FileNotFoundError as error:
             raise TrainingError(f"{self.path} holds no training run to resume") from error
         except OSError as error:
             raise TrainingError(f"{self.state_path}: cannot be read: {error.strerror}") from error
-        except Exception as error:  # a damaged pickle can raise anything
-            kept = f". {self.best_path} holds its best weights: start a new run with --init-from"
-            raise TrainingError(
-                f"{self.state_path}: damaged, so the run cannot be resumed"
-                + (kept if self.best_path.exists() else "")
-            ) from error
-        return state
+        except DamagedStateError as error:
+            raise self.damaged_state(str(error)) from error
+
+    def damaged_state(self, reason: str) -> TrainingError:
+        """Return an error that says that the state is damaged, why, and what to do."""
+        advice = "start a new run with another --out"
+        if self.best_path.exists():
+            advice += f", with --init-from {self.best_path} to use the best weights so far"
+        return TrainingError(
+            f"{self.state_path}: damaged, so the run cannot be resumed: {reason}. Instead, {advice}"
+        )
 
     def records(self) -> list[Record]:
         """Return the records of the validations, in order, without a line cut off by a kill."""

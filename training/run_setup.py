@@ -55,6 +55,8 @@ class RunSetup:
         run["precision"] = self._precision(run.get("precision", "auto"))
         try:
             network_config, config = NetworkConfig(**network), TrainingConfig(**run)
+        except TypeError as error:  # a saved setting of another type or name
+            raise self.folder.damaged_state("its settings are not those of a run") from error
         except ValueError as error:
             raise TrainingError(str(error)) from error
         self._check_initial_sizes(network_config)

@@ -258,6 +258,9 @@ class Trainer:
         check_same_run(state["fingerprint"], self._fingerprint(), self.folder)
         self.step, self.best_loss = state["step"], state["best_loss"]
         self._losses, self._seconds = state["losses"], state["seconds"]
-        self.learner.load_state_dict(state)
+        try:
+            self.learner.load_state_dict(state)
+        except ValueError as error:
+            raise self.folder.damaged_state(str(error)) from error
         if self.process_group.is_main:
             self.folder.drop_records_after(self.step)

@@ -6,6 +6,7 @@
     curve.png           losses and learning rate
     samples/            text generated at each validation
     model-card.md       a description of the model
+    run.lock            exists while a process trains here, see `training.run_lock`
 
 Every file but metrics.jsonl is replaced as a whole, so a kill leaves the old file or the new one.
 """

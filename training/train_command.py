@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack, closing
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import choose_device
-from model.errors import DeviceError
+from model.errors import DeviceError, TrainingError
 from model.sampling import SamplingParams
 from training.corpus import Corpus, read_text
 from training.curve import can_draw, draw_curve
@@ -21,6 +23,7 @@ from training.model_card import model_card
 from training.process_group import ProcessGroup
 from training.progress import ProgressDisplay
 from training.run_folder import RunFolder
+from training.run_lock import locked
 from training.run_setup import RunSetup, describe_sizes
 from training.sample import sample
 from training.tensorboard import TensorBoard, require_tensorboard
@@ -40,9 +43,10 @@ def train(options: argparse.Namespace) -> int:
         require_tensorboard()
     device = _device(options.device)
     process_group = ProcessGroup.from_environment(device)
-    with closing(process_group):
+    folder = RunFolder(options.out or Path("runs") / options.text.stem)
+    with closing(process_group), _locked(folder, process_group, device):
         console = Console(quiet=not process_group.is_main)
-        trainer = _make_trainer(options, device, process_group, console)
+        trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)
         _show_run(console, trainer, options)
         _conclude(console, trainer)
@@ -63,10 +67,31 @@ def _device(name: str) -> torch.device:
     return device
 
 
+@contextmanager
+def _locked(folder: RunFolder, process_group: ProcessGroup, device: torch.device) -> Iterator[None]:
+    """Lock the folder in the main process. If that fails, every process ends."""
+    with ExitStack() as stack:
+        failure: TrainingError | None = None
+        if process_group.is_main:
+            try:
+                stack.enter_context(locked(folder.path))
+            except TrainingError as error:
+                failure = error
+        failed = process_group.mean(float(failure is not None), device) > 0
+        if failure:
+            raise failure
+        if failed:
+            sys.exit(1)  # the main process says why
+        yield
+
+
 def _make_trainer(
-    options: argparse.Namespace, device: torch.device, process_group: ProcessGroup, console: Console
+    options: argparse.Namespace,
+    folder: RunFolder,
+    device: torch.device,
+    process_group: ProcessGroup,
+    console: Console,
 ) -> Trainer:
-    folder = RunFolder(options.out or Path("runs") / options.text.stem)
     if not options.resume:
         folder.check_free()
     initial = load_checkpoint(options.init_from) if options.init_from else None

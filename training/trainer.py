@@ -96,7 +96,7 @@ class Trainer:
         self.best_loss = math.inf
         self._losses: list[float] = []  # since the last validation
         self._seconds = 0.0
-        self._saved_at = time.monotonic()
+        self._saved_at: float | None = None  # None: no state is saved yet
         if resume:
             self._load_state()
         elif self.process_group.is_main:
@@ -140,15 +140,15 @@ class Trainer:
     ) -> Generator[Update | Validation, None, None]:
         """Train to the end or until `stop` returns true, and yield each event as it happens.
 
-        The state is saved after each validation, at a stop, and every 15 seconds. In a single
-        process it is also saved if the iterator is closed between two events. An exception does
-        not save it: the state saved last stays in the folder. With several processes, each must
-        iterate to the end, and only the main one yields validations.
+        The state is saved after the first update, after each validation, every 15 seconds, and at
+        a stop. In a single process it is also saved if the iterator is closed between two events.
+        An exception does not save it: the state saved last stays in the folder. With several
+        processes, each must iterate to the end, and only the main one yields validations.
 
         Raises:
             TrainingError: if the loss is NaN or infinite, or the folder cannot be written.
         """
-        self._saved_at = started = time.monotonic()
+        started = time.monotonic()
         seconds_before = self._seconds
         try:
             while not self.done:
@@ -190,10 +190,10 @@ class Trainer:
         return update, result.flags
 
     def _loss_error(self, loss: float) -> TrainingError:
-        return TrainingError(
-            f"the loss is {loss} at step {self.step}: lower --learning-rate. "
-            f"{self.folder.best_path} holds the best weights so far"
-        )
+        message = f"the loss is {loss} at step {self.step}: lower --learning-rate"
+        if math.isfinite(self.best_loss):  # there was a validation
+            message += f". {self.folder.best_path} holds the best weights so far"
+        return TrainingError(message)
 
     def _finish_update(self, update: Update, flags: Flags) -> Validation | None:
         """Validate and save the state where that is due."""
@@ -238,7 +238,10 @@ class Trainer:
         return make_fingerprint(self.corpus, self.network.config, self.config, self._initial)
 
     def _save_is_due(self) -> bool:
-        return self.process_group.is_main and time.monotonic() - self._saved_at > STATE_SECONDS
+        """Whether the state is older than 15 seconds, or none is saved yet."""
+        if not self.process_group.is_main:
+            return False
+        return self._saved_at is None or time.monotonic() - self._saved_at > STATE_SECONDS
 
     def _save_state(self) -> None:
         state = {
@@ -256,6 +259,7 @@ class Trainer:
     def _load_state(self) -> None:
         state = self.folder.load_state(self.device)
         check_same_run(state["fingerprint"], self._fingerprint(), self.folder)
+        self._saved_at = time.monotonic()
         self.step, self.best_loss = state["step"], state["best_loss"]
         self._losses, self._seconds = state["losses"], state["seconds"]
         try:

@@ -258,3 +258,28 @@ def test_a_text_too_short_for_the_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="lower --batch-size or --seq-len"):
         make_trainer(tmp_path / "run", TrainingConfig(batch_size=4, sequence_length=5000))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_killed_after_its_first_update_can_be_resumed(tmp_path: Path) -> None:
+    whole = make_trainer(tmp_path / "whole")
+    list(whole.run())
+    run = make_trainer(tmp_path / "killed").run()
+    next(run)
+    state = (tmp_path / "killed" / "state.pt").read_bytes()
+    run.close()
+    (tmp_path / "killed" / "state.pt").write_bytes(state)  # as if the run had been killed
+    resumed = make_trainer(tmp_path / "killed", resume=True)
+    assert resumed.step == 1
+    list(resumed.run())
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_a_loss_that_is_nan_at_once_names_no_file_that_does_not_exist(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    with torch.no_grad():
+        trainer.network.output.bias.fill_(float("nan"))
+    with pytest.raises(TrainingError) as caught:
+        list(trainer.run())
+    assert "the loss is nan at step 0: lower --learning-rate" in str(caught.value)
+    assert "best.safetensors" not in str(caught.value)

@@ -1,6 +1,7 @@
 """A state file is read whole and unaltered, or refused in one line.
 
-CHARSTREAM_FUZZ_EXAMPLES sets the number of examples of each fuzzer: 100,000 run for about half an hour.
+CHARSTREAM_FUZZ_EXAMPLES sets the number of examples of each fuzzer; 100,000 take about half an
+hour.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -142,9 +143,10 @@ def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)
-        interrupt = stack.enter_context(Interrupt(once=trainer.process_group.size == 1))
+        group = trainer.process_group
+        interrupt = stack.enter_context(Interrupt(once=group.size == 1, announce=group.is_main))
         run = stack.enter_context(closing(trainer.run(lambda: interrupt.requested)))
-        if not trainer.process_group.is_main:
+        if not group.is_main:
             for _ in run:
                 pass
             return
@@ -173,10 +175,15 @@ def _write_results(trainer: Trainer, validation: Validation, source: str) -> str
 
 def _conclude(console: Console, trainer: Trainer) -> None:
     """Print how the run ended."""
+    best = trainer.folder.best_path
     if trainer.done:
-        line = f"Validation loss {trainer.best_loss:.4f} nats per character: "
-        line += str(trainer.folder.best_path)
+        lines = (
+            f"Validation loss {trainer.best_loss:.4f} nats per character: {best}\n"
+            f"To serve it: CHARSTREAM_CHECKPOINT={shlex.quote(str(best))} python -m app"
+        )
     else:
-        line = f"Stopped at step {trainer.step:,}; the state is saved. "
-        line += "To continue, run the same command with --resume."
-    console.print(line, highlight=False, soft_wrap=True)
+        lines = (
+            f"Stopped at step {trainer.step:,}; the state is saved. "
+            "To continue, run the same command with --resume."
+        )
+    console.print(lines, highlight=False, markup=False, soft_wrap=True)

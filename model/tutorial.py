@@ -75,7 +75,22 @@ def _rename(state: object, path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
         raise CheckpointError(f"{path}: its state_dict does not map names to tensors")
+    for name, tensor in state.items():
+        if not _is_dense_float(tensor):
+            layout = "nested" if tensor.is_nested else tensor.layout
+            raise CheckpointError(
+                f"{path}: {name} is not a dense floating-point tensor: "
+                f"it is {tensor.dtype}, {layout}, on {tensor.device}"
+            )
     return {
         name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor.float()
         for name, tensor in state.items()
     }
+
+
+def _is_dense_float(tensor: Tensor) -> bool:
+    return (
+        tensor.layout == torch.strided
+        and tensor.is_floating_point()
+        and not (tensor.is_quantized or tensor.is_meta or tensor.is_nested)
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,33 @@ def test_a_mismatch_is_named(tmp_path: Path, changes: dict[str, Any], message: s
     with pytest.raises(CheckpointError, match=message) as caught:
         import_tutorial_checkpoint(path)
     assert "bad.net" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("convert", "kind"),
+    [
+        (lambda weight: weight.to_sparse(), "torch.float32, torch.sparse_coo, on cpu"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "torch.qint8"),
+        (lambda weight: weight.to("meta"), "on meta"),
+        (lambda weight: weight.to(torch.complex64), "torch.complex64"),
+        (lambda weight: weight.to(torch.int64), "torch.int64"),
+        (lambda weight: torch.nested.nested_tensor([weight, weight]), "nested"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # torch warns about quantized and nested tensors
+def test_a_tensor_of_another_kind_is_named(
+    tmp_path: Path, convert: Callable[[Tensor], Tensor], kind: str
+) -> None:
+    path, network = tutorial_file(tmp_path / "bad.net")
+    state = network.state_dict()
+    state["lstm.weight_ih_l0"] = convert(state["lstm.weight_ih_l0"])
+    tutorial_file(path, state_dict=state)
+    with pytest.raises(CheckpointError) as caught:
+        import_tutorial_checkpoint(path)
+    message = str(caught.value)
+    assert "bad.net: lstm.weight_ih_l0 is not a dense floating-point tensor" in message
+    assert kind in message
+    assert "\n" not in message
 
 
 class Hostile:

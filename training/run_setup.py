@@ -13,6 +13,7 @@ from model.errors import DeviceError, TrainingError
 from model.network import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
+from training.memory import check_memory
 from training.plan import epochs_within, recommended, recommended_dropout
 from training.precision import TrainingPrecision, choose_training_precision
 from training.process_group import ProcessGroup
@@ -44,8 +45,8 @@ class RunSetup:
         """Return the configuration: flags come first, then a saved run, then what suits the text.
 
         Raises:
-            TrainingError: if a value is out of its range, or the sizes are not those of the
-                checkpoint to fine-tune.
+            TrainingError: if a value is out of its range, the sizes are not those of the
+                checkpoint to fine-tune, or the network does not fit into the memory.
             DeviceError: if the precision is not available.
         """
         network, run = self._defaults()
@@ -60,6 +61,7 @@ class RunSetup:
         except ValueError as error:
             raise TrainingError(str(error)) from error
         self._check_initial_sizes(network_config)
+        check_memory(network_config, self.device)
         return network_config, config
 
     def planned(self, network_config: NetworkConfig, config: TrainingConfig) -> Configs:

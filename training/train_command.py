@@ -20,6 +20,7 @@ from model.sampling import SamplingParams
 from training.corpus import Corpus, read_text
 from training.curve import can_draw, draw_curve
 from training.interrupt import Interrupt
+from training.memory import explaining_lack_of_memory
 from training.model_card import model_card
 from training.process_group import ProcessGroup
 from training.progress import ProgressDisplay
@@ -45,7 +46,11 @@ def train(options: argparse.Namespace) -> int:
     device = _device(options.device)
     process_group = ProcessGroup.from_environment(device)
     folder = RunFolder(options.out or Path("runs") / options.text.stem)
-    with closing(process_group), _locked(folder, process_group, device):
+    with (
+        closing(process_group),
+        _locked(folder, process_group, device),
+        explaining_lack_of_memory(),
+    ):
         console = Console(quiet=not process_group.is_main)
         trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)

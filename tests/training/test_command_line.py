@@ -100,6 +100,10 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
             ["train", "--text", "BOOK", "--out", "run", "--init-from", "TINY", "--layers", "3"],
             "is 2 x 32, the flags ask for 3 x 32",
         ),
+        (
+            ["train", "--text", "BOOK", "--out", "run", "--hidden-size", "65536", "--layers", "64"],
+            "a network of 64 x 65536 needs at least .* GB of memory",
+        ),
         (["import", "BOOK", "--out", "x.safetensors"], "nothing in it was executed"),
         (["corpus", "anna", "--from", "absent.txt"], "absent.txt: cannot be read"),
     ],

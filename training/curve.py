@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # matplotlib is optional
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLORS = {"training": "#7a8793", "validation": "#c0392b", "rate": "#2f6f9f"}
 
@@ -17,11 +21,18 @@ def can_draw() -> bool:
 
 def draw_curve(records: Sequence[dict[str, Any]]) -> bytes:
     """Draw the records of metrics.jsonl as a PNG: losses above, the learning rate below."""
+    content = io.BytesIO()
+    make_figure(records).savefig(content, format="png", dpi=110)
+    return content.getvalue()
+
+
+def make_figure(records: Sequence[dict[str, Any]]) -> Figure:
+    """Make the figure that `draw_curve` draws."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     losses, rate = figure.subplots(2, sharex=True, height_ratios=[4, 1])
-    _draw_losses(losses, records)
+    _plot_losses(losses, records)
     epochs = [record["epoch"] for record in records]
     rate.plot(epochs, [record["learning_rate"] for record in records], color=_COLORS["rate"])
     rate.set(ylabel="learning rate", xlabel="epoch")
@@ -29,25 +40,21 @@ def draw_curve(records: Sequence[dict[str, Any]]) -> bytes:
     for axes in (losses, rate):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return figure
 
 
-def _draw_losses(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+def _plot_losses(axes: Axes, records: Sequence[dict[str, Any]]) -> None:
     epochs = [record["epoch"] for record in records]
-    for name in ("training", "validation"):
-        values = [record[f"{name}_loss"] for record in records]
-        axes.plot(epochs, values, "o-", color=_COLORS[name], markersize=3, label=name)
     best = min(records, key=lambda record: float(record["validation_loss"]))
-    axes.annotate(
-        f"best {best['validation_loss']:.4f}",
-        (best["epoch"], best["validation_loss"]),
-        xytext=(0, -16),
-        textcoords="offset points",
-        ha="right",
-        color=_COLORS["validation"],
-    )
+    labels = {
+        "training": "training",
+        "validation": f"validation, best {best['validation_loss']:.4f}",
+    }
+    for name, label in labels.items():
+        values = [record[f"{name}_loss"] for record in records]
+        axes.plot(epochs, values, "o-", color=_COLORS[name], markersize=3, label=label)
+    point = (best["epoch"], best["validation_loss"])
+    axes.plot(*point, "o", color=_COLORS["validation"], markersize=8, fillstyle="none")
     axes.set_ylabel("nats per character")
     axes.margins(y=0.12)
     axes.legend(frameon=False)

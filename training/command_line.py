@@ -20,6 +20,7 @@ from model.vocabulary import CorpusIds, Vocabulary
 from training import train_arguments
 from training.corpus import PUBLISHED, describe_missing, fetch, is_published, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
+from training.progress import evaluation_progress
 from training.sample import sample
 from training.train_command import train
 
@@ -72,11 +73,13 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     ids, left_out = _validation_ids(checkpoint.vocabulary, read_text(options.text))
-    if options.precision is None:
-        result = evaluate_full_text(checkpoint, ids, choose_device(options.device))
-    else:
-        precision = choose_precision(options.precision, torch.device("cpu"))
-        result = evaluate_as_served(checkpoint, ids, precision)
+    with evaluation_progress(len(ids) - 1) as report:
+        if options.precision is None:
+            device = choose_device(options.device)
+            result = evaluate_full_text(checkpoint, ids, device, report)
+        else:
+            precision = choose_precision(options.precision, torch.device("cpu"))
+            result = evaluate_as_served(checkpoint, ids, precision, report)
     print(_as_json(result, left_out) if options.json else _as_line(result))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,13 @@ _STEPS_PER_CALL = 2048  # of the decoder
 _SEGMENTS = 64
 _WARMUP = 512
 _MOST_CHARACTERS = 500_000
+
+
+Report = Callable[[int], None]
+
+
+def _no_report(_: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -110,18 +118,24 @@ def _tensor(ids: CorpusIds, positions: npt.NDArray[np.int64], network: CharLSTM)
     return torch.from_numpy(ids[positions].astype(np.int64)).to(network.output.weight.device)
 
 
-def evaluate_full_text(checkpoint: Checkpoint, ids: CorpusIds, device: torch.device) -> Evaluation:
+def evaluate_full_text(
+    checkpoint: Checkpoint, ids: CorpusIds, device: torch.device, report: Report = _no_report
+) -> Evaluation:
     """Evaluate a checkpoint in fp32 as `evaluate` does: the loss by which models are compared.
 
     On a CPU the decoder reads the text: `nn.LSTM` is several times slower with one sequence.
     """
     if device.type == "cpu":
-        return evaluate_as_served(checkpoint, ids, "fp32")
+        return evaluate_as_served(checkpoint, ids, "fp32", report)
     return evaluate(checkpoint.network().to(device), ids)
 
 
-def evaluate_as_served(checkpoint: Checkpoint, ids: CorpusIds, precision: Precision) -> Evaluation:
+def evaluate_as_served(
+    checkpoint: Checkpoint, ids: CorpusIds, precision: Precision, report: Report = _no_report
+) -> Evaluation:
     """Evaluate a checkpoint with the decoder that serves it, at a precision, on the CPU.
+
+    Calls `report` with the number of characters predicted so far, every 2,048 characters.
 
     Raises:
         DeviceError: if the precision is not available.
@@ -130,18 +144,23 @@ def evaluate_as_served(checkpoint: Checkpoint, ids: CorpusIds, precision: Precis
     batch = make_batch(checkpoint.config, checkpoint.weights, 1, precision, threads)
     batch.put(0, None)
     batch.sample_with([SamplingParams()])
-    text = ids.astype(np.int64)
-    nats = 0.0
+    text, nats = ids.astype(np.int64), 0.0
     for first in range(0, len(text) - 1, _STEPS_PER_CALL):
-        targets_k1 = text[first + 1 : first + 1 + _STEPS_PER_CALL, None]
-        plan = Plan(
-            first=0,
-            last_ids_S=text[first : first + 1],
-            forced_kS=targets_k1,
-            uniforms_kS=np.zeros(targets_k1.shape, np.float32),
-            hidden_S=np.zeros(1, np.int64),
-            alternatives=[0],
-        )
-        if (scores_kSD := batch.step(plan).scores) is not None:
+        last = min(first + _STEPS_PER_CALL, len(text) - 1)
+        if (scores_kSD := batch.step(_forced(text, first, last)).scores) is not None:
             nats -= scores_kSD[:, 0, 0].sum()
+        report(last)
     return Evaluation(nats / (len(text) - 1), len(text) - 1)
+
+
+def _forced(text: npt.NDArray[np.int64], first: int, last: int) -> Plan:
+    """Return steps that read the characters first..last-1 and score the one after each."""
+    targets_k1 = text[first + 1 : last + 1, None]
+    return Plan(
+        first=0,
+        last_ids_S=text[first : first + 1],
+        forced_kS=targets_k1,
+        uniforms_kS=np.zeros(targets_k1.shape, np.float32),
+        hidden_S=np.zeros(1, np.int64),
+        alternatives=[0],
+    )

@@ -1,8 +1,11 @@
-"""Progress: what the user sees on the terminal during a run."""
+"""Progress: what the user sees on the terminal during a run, and during an evaluation."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.panel import Panel
@@ -75,6 +78,18 @@ class ProgressDisplay:
             highlight=False,
         )
         self._console.print(Panel(Text(sample), title="sample", title_align="left"))
+
+
+@contextmanager
+def evaluation_progress(characters: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of an evaluation on stderr, if that is a terminal.
+
+    Yields a function to call with the number of characters evaluated so far.
+    """
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("Evaluating", total=characters)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _clock(seconds: float) -> str:

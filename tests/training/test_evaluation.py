@@ -72,3 +72,11 @@ def test_the_decoders_steps_predict_alike(
 
 def test_the_shortest_text_can_be_evaluated() -> None:
     assert estimate(network, ids[:2]).characters == 1
+
+
+def test_reading_reports_its_progress(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "_STEPS_PER_CALL", 70)
+    text = np.zeros(201, dtype=np.int32)
+    reports: list[int] = []
+    evaluate_as_served(tiny, text, "fp32", reports.append)
+    assert reports == [70, 140, 200]

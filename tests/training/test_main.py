@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -103,3 +105,27 @@ def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> 
     shown = process.communicate(timeout=120)[0]
     assert process.returncode == 0, shown
     assert shown.startswith("h\\xe4ppy")
+
+
+def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Path) -> None:
+    """On stderr, and only there, so that the output of --json stays as it is."""
+    master, terminal = pty.openpty()
+    evaluate = ["evaluate", str(tiny_path), "--text", str(text), "--json"]
+    result = subprocess.run(
+        [sys.executable, "-m", "training", *evaluate],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        check=True,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert "Evaluating" in shown
+    assert "100%" in shown
+    assert json.loads(result.stdout)["characters"] > 0
+    quiet = subprocess.run(
+        [sys.executable, "-m", "training", *evaluate], capture_output=True, check=True
+    )
+    assert b"Evaluating" not in quiet.stderr
+    assert quiet.stdout == result.stdout

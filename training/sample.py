@@ -1,4 +1,4 @@
-"""Write: text from a checkpoint, without a server."""
+"""Sample: generates text from a checkpoint without a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.sampling import SamplingParams
 from model.selection import choose_precision, default_threads
 
 
-def write(
+def sample(
     checkpoint: Checkpoint,
     prime: str,
     length: int,
@@ -18,15 +18,17 @@ def write(
     seed: int,
     device: torch.device | None = None,
 ) -> str:
-    """`length` characters that go on from a prime; an empty one starts as after a new line.
+    """Generate `length` characters that continue a prime: the same text as the service's.
+
+    An empty prime stands for a newline.
 
     Raises:
-        UnknownCharacterError: if the prime has characters that the vocabulary lacks, and has no
-            other one for.
+        UnknownCharacterError: if the prime has characters that are not in the vocabulary, and the
+            vocabulary has no character for unknown ones.
     """
     vocabulary = checkpoint.vocabulary
     ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
     device = device or torch.device("cpu")
-    precision = choose_precision("auto", device)  # as the service, so that the seed's text is its
+    precision = choose_precision("auto", device)  # the service's default, for equal texts
     decoder = Decoder(checkpoint, 1, device, precision, default_threads(precision, device))
     return vocabulary.decode(decoder.generate(ids, length, params, seed))

@@ -12,7 +12,6 @@ from app.api import openapi
 from app.api.character_scores import all_score_fields
 from app.api.dependencies import CurrentRecord, CurrentService, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
-from app.api.generate_stream import GenerateFrames
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
 from app.api.resume import Position, ResumedGeneration
@@ -25,7 +24,7 @@ from app.api.schemas import (
     Token,
     done_of,
 )
-from app.api.sse import PING_SECONDS, QUEUE_HEADER, EventStreamResponse
+from app.api.sse import PING_SECONDS, QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.job import Job
 from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
@@ -146,11 +145,11 @@ async def _stream(
         return Response(status_code=204)
     waiting = service.engine.waiting
     generation = submit(service, record, job)
-    rest = ResumedGeneration(generation, position.characters if position else 0)
-    if position is not None and not await _has_more(request, rest):
+    rest = ResumedGeneration(generation, position.characters) if position else None
+    if rest is not None and not await _has_more(request, rest):
         return Response(status_code=204)
-    source = GenerateFrames(service, rest)
-    response = EventStreamResponse(source, [generation], service.model.hash)
+    frames = GenerateFrames(service, generation, rest)
+    response = EventStreamResponse(frames, [generation], service.model.hash)
     response.headers[QUEUE_HEADER] = str(waiting)
     return response
 

@@ -47,19 +47,19 @@ class Position:
 
 
 class ResumedGeneration:
-    """The characters of a generation after those that the client has.
+    """The characters of a generation after those that the client has, to read like a generation.
 
     `wait` can be cancelled at any time: it keeps what it took, so no character is lost.
 
     Args:
         generation: not read yet.
-        sent: number of characters to leave out; 0 for a new stream.
+        sent: number of characters to leave out.
     """
 
     def __init__(self, generation: Generation, sent: int = 0) -> None:
         self.generation = generation
-        self.sent = sent  # characters that the client has or will have after the last `take`
-        self._skip = sent  # characters of the generation to leave out
+        self.sent = sent
+        self._skip = sent  # characters that are still to be left out
         self._chunk = Chunk()  # taken from the generation, not from this object
 
     @property
@@ -93,5 +93,4 @@ class ResumedGeneration:
         chunk, self._chunk = self._chunk, Chunk()
         if not chunk:
             chunk = self.generation.take()
-        self.sent += len(chunk)
         return chunk

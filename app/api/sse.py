@@ -14,9 +14,12 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.character_scores import score_fields
+from app.api.resume import ResumedGeneration
+from app.api.schemas import done_of
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
-from app.errors import DrainingError, EngineError
+from app.errors import DrainingError, EngineError, problem_of
+from app.service import Service
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger("charstream")
@@ -155,6 +158,41 @@ def event_frames(vocabulary: Vocabulary) -> EventFrames:
     return EventFrames(vocabulary)
 
 
-def event(name: str, data: object) -> bytes:
-    """Return the frame of a named event."""
+class GenerateFrames:
+    """A stream of /generate: one event per character, then `done`, or `error` after a failure.
+
+    Args:
+        service: generates.
+        generation: what to send.
+        rest: its characters after those that the client has; all of them by default.
+    """
+
+    resumable: ClassVar[bool] = True
+
+    def __init__(
+        self, service: Service, generation: Generation, rest: ResumedGeneration | None = None
+    ) -> None:
+        self._model, self._generation = service.model, generation
+        self._characters = rest or generation
+        self._sent = rest.sent if rest else 0
+        self._frames = event_frames(service.vocabulary)
+        self._done = False
+
+    async def wait(self) -> None:
+        await self._characters.wait()
+
+    def take(self) -> bytes | None:
+        if self._done:
+            return None
+        if chunk := self._characters.take():
+            first, self._sent = self._sent + 1, self._sent + len(chunk)
+            return self._frames.tokens(self._generation.job.seed, first, chunk)
+        self._done = True
+        return _event("done", done_of(self._model, self._generation).model_dump())
+
+    def failed(self, error: EngineError) -> bytes:
+        return _event("error", {"detail": str(error), "code": problem_of(error).code})
+
+
+def _event(name: str, data: object) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode("ascii")

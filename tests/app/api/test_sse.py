@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from app.api import sse
-from app.api.generate_stream import GenerateFrames
 from app.api.resume import ResumedGeneration
 from app.engine.engine import Engine
 from app.engine.generation import Generation
@@ -20,12 +19,12 @@ from tests.events import Event, parse_events
 
 def source(
     engine: Engine, tiny: Checkpoint, generation: Generation, sent: int = 0
-) -> GenerateFrames:
+) -> sse.GenerateFrames:
     service = Service(Settings(), tiny, engine._decoder, engine)
-    return GenerateFrames(service, ResumedGeneration(generation, sent))
+    return sse.GenerateFrames(service, generation, ResumedGeneration(generation, sent))
 
 
-async def events_of(frames: GenerateFrames) -> list[Event]:
+async def events_of(frames: sse.GenerateFrames) -> list[Event]:
     content = b"".join([part async for part in sse.frames_of(frames)]).decode("ascii")
     return list(parse_events(content.split("\n")))
 

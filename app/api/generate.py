@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from app.api import openapi
+from app.api import openapi, sse
 from app.api.character_scores import all_score_fields
 from app.api.dependencies import CurrentRecord, CurrentService, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
@@ -24,7 +24,7 @@ from app.api.schemas import (
     Token,
     done_of,
 )
-from app.api.sse import PING_SECONDS, QUEUE_HEADER, EventStreamResponse, GenerateFrames
+from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.job import Job
 from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
@@ -161,7 +161,7 @@ async def _has_more(request: Request, rest: ResumedGeneration) -> bool:
     """
     more = False
     try:
-        async with asyncio.timeout(PING_SECONDS):
+        async with asyncio.timeout(sse.PING_SECONDS):
             more = bool(await cancel_on_disconnect(request, _wait_for_more(rest)))
     except TimeoutError:  # the response begins now, and the rest is generated again behind it
         more = True

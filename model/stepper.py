@@ -1,11 +1,15 @@
-"""Stepper: a CharLSTM that reads one character at a time, for many streams at once.
+"""Stepper: reads one character per step, for many streams at once, with torch operators.
 
-The same function as `CharLSTM`, arranged for generation: the first layer's input product is a
-row of a table, each higher layer's two products are one, and weights are prepared once (see
-`model.linear`). tanh(x) is 2 sigmoid(2x) - 1, the 2 inside folded into the candidate's weights, so
-that one sigmoid covers all gates: torch's sigmoid takes a fifth of the time of its tanh on a CPU.
+It computes the same function as `CharLSTM`, arranged for generation:
 
-Shape letters: k steps, S streams, V vocabulary, H hidden, L layers, G = 4H gates, X = L * H.
+- The input product of the first layer is a row of a table.
+- The two products of each higher layer are one product with stacked weights.
+- Weights are packed once, see `model.linear`.
+- tanh(x) is 2 sigmoid(2x) - 1, and the inner 2 is folded into the weights of the cell gate, so that
+  one sigmoid covers all gates. On a CPU, torch's sigmoid takes a fifth of the time of its tanh.
+
+Shape letters: k steps, S streams, V vocabulary, H hidden, L layers, G = 4H gate rows, X = L * H,
+D numbers of a score.
 """
 
 from __future__ import annotations
@@ -28,19 +32,19 @@ logger = logging.getLogger("charstream")
 
 
 class Stepper(nn.Module):
-    """Steps S streams k characters on.
+    """Advances S streams by k characters.
 
-    State is two tensors (S, X), the layers' hidden and cell values side by side, which `forward`
-    changes in place.
+    The state is two tensors (S, X), which `forward` changes in place: the hidden values of all
+    layers side by side, and the cell values likewise.
 
     Args:
-        config: the network's sizes.
-        weights: torch's names to float32 tensors on the device to run on.
-        precision: of the products.
-        streams: most streams at a time.
+        config: sizes of the network.
+        weights: torch's names to float32 tensors on the device to compute on.
+        precision: precision of the matrix products.
+        streams: maximum number of streams.
 
     Raises:
-        DeviceError: if the device does not have the precision.
+        DeviceError: if the precision is not available on the device.
     """
 
     def __init__(
@@ -70,51 +74,60 @@ class Stepper(nn.Module):
         cell_SX: Tensor,
         forced_ids_kS: Tensor,
         uniforms_kS: Tensor,
-        visible_k: list[bool],
+        prompt_steps: int,
         rows: SamplingRows,
         alternatives: int = -1,
     ) -> tuple[Tensor, Tensor]:
-        """Reads `ids_S`, then what comes of it, k times.
+        """Read `ids_S`, then each step's result, for k steps.
 
         Args:
-            ids_S: each stream's next character to read, int64.
-            hidden_SX: changed in place.
-            cell_SX: changed in place.
-            forced_ids_kS: the character to take whatever the scores say, int64; -1 to draw one.
-            uniforms_kS: what to draw with.
-            visible_k: whether a step's result matters to any stream beside its being forced;
-                where it does to none, logits are not computed.
-            rows: how to draw.
-            alternatives: of `model.scores.score_rows`; below 0, no scores are made.
+            ids_S: the first character that each stream reads, int64.
+            hidden_SX: hidden values, changed in place.
+            cell_SX: cell values, changed in place.
+            forced_ids_kS: the result of a step, whatever the logits are, int64; -1 draws one.
+            uniforms_kS: the random numbers to draw with.
+            prompt_steps: number of first steps whose logits no stream needs. All are forced.
+            rows: sampling parameters.
+            alternatives: see `model.scores.score_rows`. Below 0, no scores are computed.
 
         Returns:
-            ids (k, S), int64, and scores (k, S, D), float64, zeros where a step is not visible;
-            without elements where none are made.
+            ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
+            tensor without elements if no scores are computed.
         """
-        steps: list[Tensor] = []
+        ids: list[Tensor] = []
         scores: list[Tensor] = []
-        for step, visible in enumerate(visible_k):
+        for step, forced_S in enumerate(forced_ids_kS):
             top_SH = self.recur(ids_S, hidden_SX, cell_SX)
-            forced_S = forced_ids_kS[step]
-            if visible:
-                logits_SV = self.output(top_SH)
-                drawn_S = next_ids(logits_SV, uniforms_kS[step], rows)
-                ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
-                if alternatives >= 0:
-                    drawn_with_S = sampling_probabilities(logits_SV, ids_S, rows)
-                    scores.append(score_rows(logits_SV, ids_S, drawn_with_S, alternatives))
-            else:
-                ids_S = forced_S
-                if alternatives >= 0:
-                    width = 4 + 2 * alternatives
-                    scores.append(top_SH.new_zeros([ids_S.size(0), width], dtype=torch.float64))
-            steps.append(ids_S)
-        made = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
-        return torch.stack(steps), made
+            ids_S = forced_S
+            if step >= prompt_steps:
+                ids_S = self.choose(top_SH, forced_S, uniforms_kS[step], rows, alternatives, scores)
+            elif alternatives >= 0:
+                scores.append(_no_scores(ids_S, alternatives))
+            ids.append(ids_S)
+        return torch.stack(ids), torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+
+    @torch.jit.export
+    def choose(
+        self,
+        top_SH: Tensor,
+        forced_S: Tensor,
+        uniforms_S: Tensor,
+        rows: SamplingRows,
+        alternatives: int,
+        scores: list[Tensor],
+    ) -> Tensor:
+        """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
+        logits_SV = self.output(top_SH)
+        drawn_S = next_ids(logits_SV, uniforms_S, rows)
+        ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
+        if alternatives >= 0:
+            probabilities_S = sampling_probabilities(logits_SV, ids_S, rows)
+            scores.append(score_rows(logits_SV, ids_S, probabilities_S, alternatives))
+        return ids_S
 
     @torch.jit.export
     def recur(self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor) -> Tensor:
-        """Feeds one character to every stream; returns the top layer's hidden values (S, H)."""
+        """Read one character per stream. Return the hidden values of the top layer, (S, H)."""
         size = self.size
         for layer, product in enumerate(self.gates):
             begin, end = layer * size, (layer + 1) * size
@@ -131,18 +144,24 @@ class Stepper(nn.Module):
         return hidden_SX[:, -size:]
 
 
-def compiled(stepper: Stepper) -> Stepper:
-    """The stepper as TorchScript: the same operators without Python between them.
+def _no_scores(ids_S: Tensor, alternatives: int) -> Tensor:
+    return torch.zeros(
+        [ids_S.size(0), 4 + 2 * alternatives], dtype=torch.float64, device=ids_S.device
+    )
 
-    It steps a lone stream about three times as fast, and runs without the interpreter's lock.
-    Where torch can no longer do that, the stepper itself is returned, and a warning logged.
+
+def compiled(stepper: Stepper) -> Stepper:
+    """Compile a stepper with TorchScript: the same operators, without Python between them.
+
+    It is about three times as fast for one stream, and it runs without the interpreter's lock.
+    If this version of torch cannot compile it, log a warning and return the stepper itself.
     """
     try:
         with warnings.catch_warnings():
-            # Deprecated in favour of compilers that need a C++ compiler where the model is served.
+            # Deprecated, but torch.compile needs a C++ compiler on the serving machine.
             warnings.simplefilter("ignore")
             return cast("Stepper", torch.jit.script(stepper.eval()))
-    except Exception as error:  # whatever a torch or a Python that has outgrown it may raise
+    except Exception as error:  # a later torch or Python may raise anything here
         reason = str(error).strip().partition("\n")[0]
         logger.warning("TorchScript is not available, so steps are slower: %s", reason)
         return stepper.eval()

@@ -1,6 +1,6 @@
-"""TorchBackend: streams that torch's operators step, on a CPU or a GPU. The reference.
+"""TorchBackend: computes the steps with torch operators, on a CPU or a GPU. The reference backend.
 
-Shape letters: S slots, X = layers * hidden.
+Shape letters: k steps, S streams or slots, D numbers of a score, X = layers * hidden.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from model.backend import DecoderState, StepInput, StepOutput
 from model.linear import Precision
 from model.network import NetworkConfig
 from model.sampling import SamplingParams, SamplingRows
-from model.step_graph import MOST_STEPS, step_graph
+from model.step_graph import MAX_STEPS, step_graph
 from model.stepper import Stepper, compiled
 
 
 class TorchBackend:
-    """See `model.backend.Backend`.
+    """Implements `model.backend.Backend`.
 
     Args:
-        weights: torch's names to float32 tensors on the device to run on.
+        config: sizes of the network.
+        weights: torch's names to float32 tensors on the device to compute on.
+        slots: maximum number of streams.
+        precision: precision of the matrix products.
 
     Raises:
-        DeviceError: if the device does not have the precision.
+        DeviceError: if the precision is not available on the device.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class TorchBackend:
         device = weights["output.bias"].device
         self.hidden_SX = torch.zeros(slots, config.layers * config.hidden_size, device=device)
         self.cell_SX = torch.zeros_like(self.hidden_SX)
-        self._device, self._characters = device, config.vocabulary_size
+        self._device, self._vocabulary_size = device, config.vocabulary_size
         stepper = Stepper(config, weights, precision, slots)
         self.graph = step_graph(stepper, self.hidden_SX, self.cell_SX)
         self.stepper = compiled(stepper)
@@ -60,31 +63,29 @@ class TorchBackend:
             rows[target].copy_(rows[source])
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
-        self._rows = SamplingRows.of(params, self._characters, self._device)
+        self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)
 
     @torch.inference_mode()
     def step(self, inputs: StepInput) -> StepOutput:
         steps, streams = inputs.forced_ids_kS.shape
-        last_S, forced_ids_kS, uniforms_kS = (
+        last_ids_S, forced_ids_kS, uniforms_kS = (
             torch.from_numpy(array).to(self._device)
             for array in (inputs.last_ids_S, inputs.forced_ids_kS, inputs.uniforms_kS)
         )
-        wanted = [count for count in inputs.alternatives if count is not None]
-        graph = self.graph if inputs.first == 0 and not wanted and steps <= MOST_STEPS else None
+        scored = [count for count in inputs.alternatives if count is not None]
+        graph = self.graph if inputs.first == 0 and not scored and steps <= MAX_STEPS else None
         if graph is not None:
-            return StepOutput(
-                graph(last_S, forced_ids_kS, uniforms_kS, self._rows).cpu().numpy(), None
-            )
+            ids_kS = graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
+            return StepOutput(ids_kS.cpu().numpy(), None)
         slots = slice(inputs.first, inputs.first + streams)
-        hidden = min(inputs.prompt_steps_S.tolist(), default=0)
         ids_kS, scores_kSD = self.stepper(
-            last_S,
+            last_ids_S,
             self.hidden_SX[slots],
             self.cell_SX[slots],
             forced_ids_kS,
             uniforms_kS,
-            [step >= hidden for step in range(steps)],
+            min(inputs.prompt_steps_S.tolist(), default=0),
             self._rows.of_streams(slots),
-            min(max(wanted), self._characters) if wanted else -1,
+            min(max(scored), self._vocabulary_size) if scored else -1,
         )
-        return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if wanted else None)
+        return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if scored else None)

@@ -154,13 +154,17 @@ def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tens
     probabilities_SV = relative_SV.softmax(dim=-1)
     cumulative_SV = probabilities_SV.cumsum(dim=-1)
     last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
+    # A filter at the value that keeps all must not change a row, although another row needs the
+    # filter: the comparisons alone would drop characters whose probability is lost in rounding.
     if top_p is not None:
         limit_S1 = top_p * cumulative_SV.gather(1, last_S1)
         before_SV = cumulative_SV - probabilities_SV
-        last_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
+        kept_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
+        last_S1 = torch.where(top_p < 1, kept_S1, last_S1)
     if min_p is not None:
         limit_S1 = min_p * probabilities_SV[:, :1]
-        last_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
+        kept_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
+        last_S1 = torch.where(min_p > 0, kept_S1, last_S1)
     # At least one character stays: a tiny top_p may be rounded to 0, and extreme weights give NaN.
     return order_SV, cumulative_SV, last_S1.clamp_min(0)
 

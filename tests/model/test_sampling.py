@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.errors import SamplingError
-from model.sampling import SamplingParams, SamplingRows, check_seed, next_ids, uniforms
+from model.sampling import (
+    SamplingParams,
+    SamplingRows,
+    check_seed,
+    next_ids,
+    sampling_probabilities,
+    uniforms,
+)
 
 CPU = torch.device("cpu")
 
@@ -84,16 +91,41 @@ def test_characters_come_as_often_as_they_are_likely(params: SamplingParams) -> 
     np.testing.assert_allclose(frequencies, reference_distribution(logits, params), atol=2e-4)
 
 
-@given(st.lists(params_strategy, min_size=1, max_size=8), st.integers(0, 2**32))
+@given(
+    params=st.lists(params_strategy, min_size=1, max_size=8),
+    seed=st.integers(0, 2**32),
+    spread=st.sampled_from([1, 4, 20]),
+    largest=st.booleans(),
+)
 def test_a_stream_does_not_depend_on_its_neighbours(
-    params: list[SamplingParams], seed: int
+    params: list[SamplingParams], seed: int, spread: float, largest: bool
 ) -> None:
+    """Bit for bit, and in the tail of the distribution as well, which the largest uniform draws."""
     random = torch.Generator().manual_seed(seed)
-    logits = torch.randn(len(params), 40, generator=random) * 4
+    logits = torch.randn(len(params), 83, generator=random) * spread
     numbers = torch.rand(len(params), generator=random)
+    if largest:
+        numbers.fill_(1 - 2**-24)
+    ids = torch.randint(83, (len(params),), generator=random)
     together = draw(logits, params, numbers)
-    alone = [draw(logits[i : i + 1], [p], numbers[i : i + 1])[0] for i, p in enumerate(params)]
-    assert together == alone
+    probabilities = sampling_probabilities(logits, ids, SamplingRows.of(params, 83, CPU))
+    for i, p in enumerate(params):
+        row = slice(i, i + 1)
+        assert draw(logits[row], [p], numbers[row]) == [together[i]]
+        alone = sampling_probabilities(logits[row], ids[row], SamplingRows.of([p], 83, CPU))
+        assert alone.item() == probabilities[i].item()
+
+
+@pytest.mark.parametrize("neighbour", [SamplingParams(top_p=0.9), SamplingParams(min_p=0.5)])
+def test_a_neighbours_filter_keeps_the_tail_of_the_others(neighbour: SamplingParams) -> None:
+    """In float32 the first probability rounds to 1, but the others can still be drawn."""
+    logits = torch.tensor([0.0, -17.0, -17.0]).expand(2, 3)
+    everything = SamplingParams(top_k=None)
+    ids = torch.tensor([2, 0])
+    rows = SamplingRows.of([everything, neighbour], 3, CPU)
+    alone = sampling_probabilities(logits[:1], ids[:1], SamplingRows.of([everything], 3, CPU))
+    assert alone.item() > 0
+    assert sampling_probabilities(logits, ids, rows)[0].item() == alone.item()
 
 
 def test_equal_scores_are_taken_in_order_of_id() -> None:

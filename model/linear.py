@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -122,29 +123,39 @@ def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int =
     layer: nn.Module = PlainLinear(weight_NK, bias_N)
     if on_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         layer = PackedLinear(weight_NK, bias_N)
-    if rows_are_independent(layer, weight_NK, rows):
+    if rows_are_independent(layer, random_rows(rows, weight_NK.size(1), weight_NK.device)):
         return layer
-    logger.info("fp32 products depend on the number of rows here: always computing %d", rows)
+    logger.info(
+        "fp32 products depend on the number of rows on this machine: always computing %d", rows
+    )
     return PaddedLinear(layer, rows)
 
 
 @torch.inference_mode()
-def rows_are_independent(layer: nn.Module, weight_NK: Tensor, rows: int) -> bool:
-    """Whether a row's result is the same, bit for bit, alone and among up to `rows` others.
+def rows_are_independent(compute: Callable[[Tensor], Tensor], inputs_SK: Tensor) -> bool:
+    """Return whether each row of a result has the same bits alone and among the other rows.
 
-    Tried out with random inputs and every number of rows up to 16, where libraries change
-    their kernels most, and every eighth from there.
+    Compares the first and the last rows for every number of rows up to 16, where libraries change
+    their kernels most, and for every eighth number from there.
+
+    Args:
+        compute: a function from rows to as many rows.
+        inputs_SK: rows to compute with, as many as there can be.
     """
-    generator = torch.Generator().manual_seed(0)
-    inputs_SK = torch.rand(rows, weight_NK.size(1), generator=generator) * 2 - 1
-    inputs_SK = inputs_SK.to(weight_NK.device)
-    whole_SN = layer(inputs_SK)
+    rows = len(inputs_SK)
+    whole_SN = compute(inputs_SK)
     counts = [*range(1, min(rows, 16)), *range(16, rows, 8)]
     return all(
-        torch.equal(layer(inputs_SK[:count]), whole_SN[:count])
-        and torch.equal(layer(inputs_SK[rows - count :]), whole_SN[rows - count :])
+        torch.equal(compute(inputs_SK[:count]), whole_SN[:count])
+        and torch.equal(compute(inputs_SK[rows - count :]), whole_SN[rows - count :])
         for count in counts
     )
+
+
+def random_rows(rows: int, size: int, device: torch.device) -> Tensor:
+    """Return numbers in [-1, 1) of shape (rows, size), the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(rows, size, generator=generator) * 2 - 1).to(device)
 
 
 def int8_is_available(device: torch.device) -> bool:

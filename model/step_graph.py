@@ -3,7 +3,7 @@
 A step is about thirty small CUDA kernels, and launching them one by one takes several times as long
 as they run. A graph launches them together. It needs tensors at fixed addresses, with fixed shapes.
 
-Shape letters: k steps, K maximum of k, S slots, H hidden, X = layers * hidden.
+Shape letters: k steps, K maximum of k, S slots, W padded hidden size, X = layers * W.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class StepGraph:
             cast("Tensor", fixed)[:streams] = keeps_all if given is None else given
 
     def _step(self) -> None:
-        top_SH = self._stepper.recur(self._ids_S, self._hidden_SX, self._cell_SX)
+        top_SW = self._stepper.recur(self._ids_S, self._hidden_SX, self._cell_SX)
         uniforms_S = self._uniforms_KS.index_select(0, self._step_1)[0]
-        drawn_S = next_ids(self._stepper.output(top_SH), uniforms_S, self._rows)
+        drawn_S = next_ids(self._stepper.output(top_SW), uniforms_S, self._rows)
         forced_S = self._forced_ids_KS.index_select(0, self._step_1)[0]
         self._ids_S.copy_(torch.where(forced_S < 0, drawn_S, forced_S))
         self._ids_KS.index_copy_(0, self._step_1, self._ids_S.unsqueeze(0))

@@ -8,8 +8,14 @@ It computes the same function as `CharLSTM`, arranged for generation:
 - tanh(x) is 2 sigmoid(2x) - 1, and the inner 2 is folded into the weights of the cell gate, so that
   one sigmoid covers all gates. On a CPU, torch's sigmoid takes a fifth of the time of its tanh.
 
-Shape letters: k steps, S streams, V vocabulary, H hidden, L layers, G = 4H gate rows, X = L * H,
-D numbers of a score.
+A stream's result has the same bits alone and among others. The matrix products are the concern of
+`model.linear`. Element-wise, torch computes whole vectors with vector instructions, and the values
+that are left at the end of a range with scalar ones, whose last bits may differ. Ranges end with a
+row, and where several threads share the work. So each row has whole vectors, and a call is small
+enough for one thread where the threads would not divide it into whole vectors.
+
+Shape letters: k steps, S streams, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
+G = 4W gate rows, X = L * W, D numbers of a score.
 """
 
 from __future__ import annotations
@@ -24,9 +30,13 @@ from torch import Tensor, nn
 
 from model.linear import Precision, prepare
 from model.network import NetworkConfig
-from model.packing import input_table, stacked_weight
+from model.packing import input_table, padded_weights, stacked_weight
 from model.sampling import SamplingRows, next_ids, sampling_probabilities
 from model.scores import score_rows
+
+_VECTOR_VALUES = 32  # the most that one iteration of torch's loops computes: two AVX-512 vectors
+_SERIAL_VALUES = 32_767  # the most that torch computes in one thread: at::internal::GRAIN_SIZE - 1
+_ALL_ROWS = 1 << 30
 
 logger = logging.getLogger("charstream")
 
@@ -36,6 +46,10 @@ class Stepper(nn.Module):
 
     The state is two tensors (S, X), which `forward` changes in place: the hidden values of all
     layers side by side, and the cell values likewise.
+
+    Attributes:
+        width: W.
+        rows_per_call: result of the function of this name, for the thread that calls the stepper.
 
     Args:
         config: sizes of the network.
@@ -55,7 +69,9 @@ class Stepper(nn.Module):
         streams: int = 1,
     ) -> None:
         super().__init__()
-        self.size = config.hidden_size
+        weights = padded_weights(weights, _VECTOR_VALUES)
+        self.width = weights["output.weight"].size(1)
+        self.rows_per_call = _ALL_ROWS
         self.table_VG = _reorder(input_table(weights).T).T.contiguous()
         no_bias = torch.zeros_like(weights["lstm.bias_hh_l0"])
         first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision, streams)
@@ -97,10 +113,10 @@ class Stepper(nn.Module):
         ids: list[Tensor] = []
         scores: list[Tensor] = []
         for step, forced_S in enumerate(forced_ids_kS):
-            top_SH = self.recur(ids_S, hidden_SX, cell_SX)
+            top_SW = self.recur(ids_S, hidden_SX, cell_SX)
             ids_S = forced_S
             if step >= prompt_steps:
-                ids_S = self.choose(top_SH, forced_S, uniforms_kS[step], rows, alternatives, scores)
+                ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores)
             elif alternatives >= 0:
                 scores.append(_no_scores(ids_S, alternatives))
             ids.append(ids_S)
@@ -109,7 +125,7 @@ class Stepper(nn.Module):
     @torch.jit.export
     def choose(
         self,
-        top_SH: Tensor,
+        top_SW: Tensor,
         forced_S: Tensor,
         uniforms_S: Tensor,
         rows: SamplingRows,
@@ -117,7 +133,7 @@ class Stepper(nn.Module):
         scores: list[Tensor],
     ) -> Tensor:
         """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
-        logits_SV = self.output(top_SH)
+        logits_SV = self.output(top_SW)
         drawn_S = next_ids(logits_SV, uniforms_S, rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
         if alternatives >= 0:
@@ -127,21 +143,44 @@ class Stepper(nn.Module):
 
     @torch.jit.export
     def recur(self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor) -> Tensor:
-        """Read one character per stream. Return the hidden values of the top layer, (S, H)."""
-        size = self.size
+        """Read one character per stream. Return the hidden values of the top layer, (S, W)."""
+        width, streams = self.width, ids_S.size(0)
         for layer, product in enumerate(self.gates):
-            begin, end = layer * size, (layer + 1) * size
+            begin, end = layer * width, (layer + 1) * width
             if layer == 0:
-                gates_SG = product(hidden_SX[:, :size]).add_(self.table_VG.index_select(0, ids_S))
+                gates_SG = product(hidden_SX[:, :width]).add_(self.table_VG.index_select(0, ids_S))
             else:
-                gates_SG = product(hidden_SX[:, begin - size : end])
-            forget_SH, input_SH, output_SH, doubled_SH = gates_SG.sigmoid_().chunk(4, dim=1)
-            cell_SH = cell_SX[:, begin:end]
-            cell_SH.mul_(forget_SH).sub_(input_SH).addcmul_(input_SH, doubled_SH, value=2.0)
-            squashed_SH = (cell_SH * 2.0).sigmoid_()
-            hidden_SH = hidden_SX[:, begin:end]
-            torch.addcmul(-output_SH, output_SH, squashed_SH, value=2.0, out=hidden_SH)
-        return hidden_SX[:, -size:]
+                gates_SG = product(hidden_SX[:, begin - width : end])
+            hidden_SW, cell_SW = hidden_SX[:, begin:end], cell_SX[:, begin:end]
+            if streams <= self.rows_per_call:
+                _update(gates_SG, hidden_SW, cell_SW)
+            else:
+                for first in range(0, streams, self.rows_per_call):
+                    last = first + self.rows_per_call
+                    _update(gates_SG[first:last], hidden_SW[first:last], cell_SW[first:last])
+        return hidden_SX[:, -width:]
+
+
+def rows_per_call(width: int, device: torch.device, threads: int) -> int:
+    """Return the number of rows that one element-wise call may compute, see the module's docstring.
+
+    Args:
+        width: W.
+        device: device of the rows.
+        threads: number of threads that torch uses for a call of more than _SERIAL_VALUES values.
+    """
+    whole_vectors = threads == 1 or (threads == 2 and width % (2 * _VECTOR_VALUES) == 0)
+    if whole_vectors or device.type != "cpu":
+        return _ALL_ROWS
+    return max(1, _SERIAL_VALUES // (4 * width))
+
+
+def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor) -> None:
+    """Compute a layer's cell and hidden values in place from the products' results."""
+    forget_SW, input_SW, output_SW, doubled_SW = gates_SG.sigmoid_().chunk(4, dim=1)
+    cell_SW.mul_(forget_SW).sub_(input_SW).addcmul_(input_SW, doubled_SW, value=2.0)
+    squashed_SW = (cell_SW * 2.0).sigmoid_()
+    torch.addcmul(-output_SW, output_SW, squashed_SW, value=2.0, out=hidden_SW)
 
 
 def _no_scores(ids_S: Tensor, alternatives: int) -> Tensor:

@@ -1,21 +1,25 @@
 """TorchBackend: computes the steps with torch operators, on a CPU or a GPU. The reference backend.
 
-Shape letters: k steps, S streams or slots, D numbers of a score, X = layers * hidden.
+Shape letters: k steps, S streams or slots, D numbers of a score, W = padded hidden size,
+X = layers * W, R = 1 + 2X.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from model.backend import DecoderState, StepInput, StepOutput
-from model.linear import Precision
+from model.linear import Precision, random_rows, rows_are_independent
 from model.network import NetworkConfig
 from model.sampling import SamplingParams, SamplingRows
 from model.step_graph import MAX_STEPS, step_graph
-from model.stepper import Stepper, compiled
+from model.stepper import Stepper, compiled, rows_per_call
+
+logger = logging.getLogger("charstream")
 
 
 class TorchBackend:
@@ -39,14 +43,20 @@ class TorchBackend:
         precision: Precision,
     ) -> None:
         device = weights["output.bias"].device
-        self.hidden_SX = torch.zeros(slots, config.layers * config.hidden_size, device=device)
-        self.cell_SX = torch.zeros_like(self.hidden_SX)
         self._device, self._vocabulary_size = device, config.vocabulary_size
         stepper = Stepper(config, weights, precision, slots)
+        self.hidden_SX = torch.zeros(slots, config.layers * stepper.width, device=device)
+        self.cell_SX = torch.zeros_like(self.hidden_SX)
         self.graph = step_graph(stepper, self.hidden_SX, self.cell_SX)
         self.stepper = compiled(stepper)
+        self._threads = 0  # torch's number of threads in the last call
         self.kernel = "torch" if self.graph is None else "torch, CUDA graph"
         self.sample_with([SamplingParams()] * slots)
+        if not rows_are_independent(self._step_once, self._example_rows()):
+            logger.warning(
+                "on this machine, torch's results for a stream depend on the other streams, so a "
+                "seed may give different texts; use precision int8 with a native kernel"
+            )
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         for rows, name in ((self.hidden_SX, "hidden"), (self.cell_SX, "cell")):
@@ -67,6 +77,7 @@ class TorchBackend:
 
     @torch.inference_mode()
     def step(self, inputs: StepInput) -> StepOutput:
+        self._use_threads(torch.get_num_threads())
         steps, streams = inputs.forced_ids_kS.shape
         last_ids_S, forced_ids_kS, uniforms_kS = (
             torch.from_numpy(array).to(self._device)
@@ -89,3 +100,23 @@ class TorchBackend:
             min(max(scored), self._vocabulary_size) if scored else -1,
         )
         return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if scored else None)
+
+    def _step_once(self, rows_SR: Tensor) -> Tensor:
+        """Compute one step from rows of an id, hidden and cell values. Return them and logits."""
+        self._use_threads(torch.get_num_threads())
+        hidden_SX, cell_SX = (part.contiguous() for part in rows_SR[:, 1:].clone().chunk(2, dim=1))
+        top_SW = self.stepper.recur(rows_SR[:, 0].long(), hidden_SX, cell_SX)
+        return torch.cat([hidden_SX, cell_SX, self.stepper.output(top_SW)], dim=1)
+
+    def _example_rows(self) -> Tensor:
+        """Return a row for every slot, as `_step_once` reads them."""
+        slots, size = self.hidden_SX.shape
+        rows_SR = random_rows(slots, 1 + 2 * size, self._device)
+        rows_SR[:, 0] = torch.arange(slots) % self._vocabulary_size
+        return rows_SR
+
+    def _use_threads(self, threads: int) -> None:
+        """Adapt to the number of torch's threads, which each calling thread can set."""
+        if threads != self._threads:
+            self._threads = threads
+            self.stepper.rows_per_call = rows_per_call(self.stepper.width, self._device, threads)

@@ -50,9 +50,9 @@ class StepGraph:
         self._rows = SamplingRows(
             column_S1.clone(), column_S1.long(), column_S1.clone(), column_S1.clone()
         )
-        self._replay = self._step
+        self._graph: torch.cuda.CUDAGraph | None = None
         if device.type == "cuda":
-            self._capture()
+            self._graph = self._capture()
 
     def __call__(
         self, ids_S: Tensor, forced_ids_kS: Tensor, uniforms_kS: Tensor, rows: SamplingRows
@@ -71,7 +71,10 @@ class StepGraph:
         self._copy_params(rows, streams)
         self._step_1.zero_()
         for _ in range(steps):
-            self._replay()
+            if self._graph is None:
+                self._step()
+            else:
+                self._graph.replay()
         return self._ids_KS[:steps, :streams].clone()
 
     def _copy_params(self, rows: SamplingRows, streams: int) -> None:
@@ -89,7 +92,8 @@ class StepGraph:
         self._step_1.add_(1)
 
     @torch.inference_mode()
-    def _capture(self) -> None:
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Return the graph of a step, once it has given the same results as the step itself."""
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # libraries initialise here, which cannot be captured
@@ -102,7 +106,7 @@ class StepGraph:
         if not all(map(torch.equal, self._test_steps(graph.replay), expected)):
             raise RuntimeError("the captured step gives other results than the step itself")
         self._clear()
-        self._replay = graph.replay
+        return graph
 
     def _test_steps(self, step: Callable[[], None]) -> list[Tensor]:
         """Take a few steps from a state of zeros. Return the ids and the state after them."""

@@ -120,7 +120,7 @@ class TensorFile:
         return torch.from_numpy(array.astype(np.float32, copy=False))
 
     def _damaged(self, reason: str) -> CheckpointError:
-        return CheckpointError(f"{self._path}: not a .safetensors file, or a damaged one: {reason}")
+        return CheckpointError(f"{self._path}: not a readable .safetensors file: {reason}")
 
     def _changed(self) -> CheckpointError:
         return CheckpointError(

@@ -37,7 +37,7 @@ def rewrite(
     return target
 
 
-def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
+def test_loading_gives_what_was_saved(tmp_path: Path) -> None:
     saved = make_checkpoint(embedding_size=5)
     save_checkpoint(saved, tmp_path / "model.safetensors")
     loaded = load_checkpoint(tmp_path / "model.safetensors")
@@ -63,12 +63,12 @@ def test_saving_the_same_twice_gives_the_same_hash(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "a").hash == load_checkpoint(tmp_path / "b").hash
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read: no such file"):
         load_checkpoint(tmp_path / "absent.safetensors")
 
 
-def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read: is a directory"):
         load_checkpoint(tmp_path)
 
@@ -156,7 +156,7 @@ metadata_claimed = st.fixed_dictionaries(
     length=st.none() | st.sampled_from([0, 1, 2**31, 2**63, 2**64 - 1]),
     data=st.binary(max_size=64),
 )
-def test_whatever_a_hostile_file_claims_it_is_refused_at_little_cost(
+def test_a_hostile_file_is_refused_at_little_cost(
     tmp_path: Path,
     metadata: Any,
     tensors: dict[str, Any],
@@ -237,7 +237,7 @@ def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
         (_halve, "output.bias is torch.float16, expected torch.float32"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_the_message_names_what_is_wrong(
     tiny_path: Path,
     tmp_path: Path,
     change: Callable[[dict[str, torch.Tensor], Metadata], None],

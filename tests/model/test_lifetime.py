@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_a_decoder_is_freed_with_its_last_reference(precision: Precision, kernel
     decoder = Decoder(make_checkpoint(), 4, precision=precision, kernel=kernel, threads=3)
     use(decoder)
     backend = decoder._backend
-    freed = [weakref.ref(decoder), weakref.ref(backend)]
+    freed: list[weakref.ref[Any]] = [weakref.ref(decoder), weakref.ref(backend)]
     freed += [weakref.ref(value) for value in vars(backend).values() if holds_memory(value)]
     assert len(freed) > 3
     del decoder, backend
@@ -61,7 +62,9 @@ def holds_memory(value: object) -> bool:
     """Whether a value is a tensor, an array or an object of this project or of torch."""
     module = type(value).__module__
     is_object = module.startswith(("model.", "torch")) and not isinstance(value, tuple)
-    return isinstance(value, torch.Tensor | np.ndarray) or (is_object and hasattr(value, "__dict__"))
+    return isinstance(value, torch.Tensor | np.ndarray) or (
+        is_object and hasattr(value, "__dict__")
+    )
 
 
 def test_a_step_graph_is_freed_with_its_last_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +80,7 @@ def test_a_step_graph_is_freed_with_its_last_reference(monkeypatch: pytest.Monke
 def test_a_checkpoint_is_freed_with_its_last_reference() -> None:
     checkpoint = make_checkpoint()
     Decoder(checkpoint, 2)
-    freed = [weakref.ref(checkpoint), *map(weakref.ref, checkpoint.weights.values())]
+    freed: list[weakref.ref[Any]] = [weakref.ref(checkpoint)]
+    freed += map(weakref.ref, checkpoint.weights.values())
     del checkpoint
     assert [reference() for reference in freed] == [None] * len(freed)

@@ -134,9 +134,9 @@ def test_it_predicts_what_torch_predicts_in_int8(network: CharLSTM, seed: int) -
 
     def scores(backend: Backend) -> torch.Tensor:
         backend.sample_with([SamplingParams()] * streams)
-        made = backend.step(given_input).scores
-        assert made is not None
-        return torch.from_numpy(made)
+        scores = backend.step(given_input).scores
+        assert scores is not None
+        return torch.from_numpy(scores)
 
     expected = scores(TorchBackend(config, network.state_dict(), streams, "int8"))
     actual = scores(make(network, streams, KERNELS[0]))
@@ -160,25 +160,25 @@ def test_characters_are_drawn_by_the_rules(
     backend = make(network, 1, KERNELS[0])
     backend.sample_with([sampling])
     uniform = np.random.default_rng(seed).random((1, 1), dtype=np.float32)
-    made = backend.step(
+    result = backend.step(
         StepInput(0, np.zeros(1, np.int64), np.full((1, 1), -1), uniform, np.zeros(1, np.int64),
              [vocabulary])
     )  # fmt: skip
-    assert made.scores is not None
-    _, rank, entropy, probability, *rest = made.scores[0, 0]
+    assert result.scores is not None
+    _, rank, entropy, probability, *rest = result.scores[0, 0]
     order, logprobs = np.array(rest[:vocabulary], int), np.array(rest[vocabulary:])
     assert sorted(order) == list(range(vocabulary))
     assert np.exp(logprobs).sum() == pytest.approx(1)
     assert entropy == pytest.approx(-(np.exp(logprobs) * logprobs).sum())
-    place = int(np.flatnonzero(order == made.ids[0, 0])[0])
-    assert rank == 1 + (logprobs > logprobs[place]).sum()
+    index = int(np.flatnonzero(order == result.ids[0, 0])[0])
+    assert rank == 1 + (logprobs > logprobs[index]).sum()
     filtered = filtered_probabilities(logprobs, sampling)
     if filtered is None:
         return  # rounding decides whether a filter keeps a character
-    assert probability == pytest.approx(filtered[place], rel=1e-4)
+    assert probability == pytest.approx(filtered[index], rel=1e-4)
     cumulative = filtered.cumsum()
     assert (
-        (cumulative[place - 1] if place else 0) - 1e-5 <= uniform[0, 0] <= cumulative[place] + 1e-5
+        (cumulative[index - 1] if index else 0) - 1e-5 <= uniform[0, 0] <= cumulative[index] + 1e-5
     )
 
 

@@ -35,12 +35,12 @@ def draw(logits: Tensor, params: list[SamplingParams], numbers: Tensor) -> list[
 
 
 def reference_distribution(logits: Tensor, params: SamplingParams) -> npt.NDArray[np.float64]:
-    """The same filters, written one after the other in float64 for one stream."""
-    scores: npt.NDArray[np.float64] = logits.double().numpy()
-    order = np.argsort(-scores, kind="stable")
+    """The same filters, one after the other, in float64 for one stream."""
+    values: npt.NDArray[np.float64] = logits.double().numpy()
+    order = np.argsort(-values, kind="stable")
     if params.temperature == 0:
-        return np.bincount(order[:1], minlength=len(scores)).astype(np.float64)
-    weights: npt.NDArray[np.float64] = np.exp((scores - scores.max()) / params.temperature)
+        return np.bincount(order[:1], minlength=len(values)).astype(np.float64)
+    weights: npt.NDArray[np.float64] = np.exp((values - values.max()) / params.temperature)
     for rank, index in enumerate(order):
         if params.top_k is not None and rank >= params.top_k:
             weights[index] = 0
@@ -128,7 +128,7 @@ def test_a_neighbours_filter_keeps_the_tail_of_the_others(neighbour: SamplingPar
     assert sampling_probabilities(logits, ids, rows)[0].item() == alone.item()
 
 
-def test_equal_scores_are_taken_in_order_of_id() -> None:
+def test_equal_logits_are_ordered_by_id() -> None:
     logits = torch.zeros(1, 5)
     greedy = SamplingParams(temperature=0)
     assert draw(logits, [greedy], torch.tensor([0.99])) == [0]
@@ -137,13 +137,13 @@ def test_equal_scores_are_taken_in_order_of_id() -> None:
 
 def test_the_largest_uniform_stays_inside_the_vocabulary() -> None:
     logits = torch.randn(64, 83)
-    ones = torch.ones(64)  # beyond what is ever drawn
+    ones = torch.ones(64)  # larger than any drawn number
     drawn = draw(logits, [SamplingParams(top_k=None)] * 64, ones)
     assert all(0 <= i < 83 for i in drawn)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 300), st.integers(0, 300))
-def test_a_uniform_depends_on_its_seed_and_place_alone(seed: int, some: int, more: int) -> None:
+def test_a_uniform_depends_only_on_its_seed_and_index(seed: int, some: int, more: int) -> None:
     source = uniforms(seed)
     pieces = [source.random(count, dtype=np.float32) for count in (some, more)]
     drawn = np.concatenate(pieces)

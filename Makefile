@@ -75,4 +75,4 @@ sanitize: setup
 	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_backend.py tests/model/test_decoder.py tests/model/test_scores.py
 
 clean:
-	rm -rf .venv build *.egg-info model/*.so
+	rm -rf .venv build *.egg-info clients/build clients/*.egg-info model/*.so

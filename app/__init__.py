@@ -1,3 +1,3 @@
-"""Online: from a checkpoint to text over HTTP."""
+"""The service: text over HTTP from a checkpoint."""
 
 __version__ = "0.1.0"

@@ -8,19 +8,19 @@ import signal
 
 
 def main() -> None:
-    """Serves until told to stop; told so before it serves, it ends at once."""
+    """Serve until a signal arrives. A signal during the start ends the process at once."""
     argparse.ArgumentParser(
         prog="python -m app",
         description="Serve a checkpoint over HTTP.",
         epilog="There are no options: CHARSTREAM_* environment variables set everything, such as "
-        "CHARSTREAM_PORT and CHARSTREAM_CHECKPOINT. README.md lists them.",
+        "CHARSTREAM_PORT and CHARSTREAM_CHECKPOINT. docs/configuration.md lists them.",
     ).parse_args()
-    # Set before the slow imports: process 1 of a container has no default that would end it. An
-    # exception would be one of an import, which may take it for its own.
+    # Set before the slow imports: process 1 of a container has no default action for SIGTERM.
+    # Do not raise an exception here: an import in progress might catch it.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    if hasattr(signal, "SIGHUP"):  # a wish to reload what is being loaded
+    if hasattr(signal, "SIGHUP"):  # the checkpoint is being loaded anyway
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from app.server import serve
+    from app.server.server import serve
 
     serve()
 

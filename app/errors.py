@@ -1,74 +1,153 @@
-"""Errors over HTTP: one table from exceptions to statuses, one shape for all bodies."""
+"""Errors of the service, and the table that turns every error into an HTTP status and a code.
+
+CharstreamError (model.errors)
+├── SettingsError           an environment variable has an unusable value
+├── EngineError             a generation cannot be served
+│   ├── QueueFullError      every slot and every position in the queue is taken
+│   ├── DeadlineError       a generation took longer than the operator allows
+│   └── DrainingError       the service is shutting down
+├── InvalidFieldError       a field of a request has an unacceptable value
+├── UnknownInFieldError     a field holds characters that the vocabulary lacks
+├── OtherModelError         a request names a model that is not loaded
+├── UnauthorizedError       a request lacks a valid key
+├── ForbiddenError          a request needs a key, and the operator has set none
+├── CrossSiteError          a page of another site sends requests without CORS
+├── RateLimitError          a client sends too many requests
+├── BodyTooLargeError       a request body is over the limit
+└── ReloadError             a checkpoint cannot be reloaded; the loaded model stays
+"""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Self
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from pydantic import BaseModel, Field
 
-from app.openai_errors import PREFIX, openai_error, openai_status
-from app.schemas import ErrorBody, FieldError, GenerateRequest
-from model.errors import (
-    CharstreamError,
-    DeadlineError,
-    DrainingError,
-    EngineError,
-    QueueFullError,
-    UnknownCharacterError,
-)
+from model.errors import CharstreamError, UnknownCharacterError
 
-logger = logging.getLogger("charstream")
+DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
 
-_DRAIN_RETRY_SECONDS = 5  # by then another replica, or the next version, should answer
-
-_SHOWN = 10  # fields at fault; a body may have many more
-
-_CODES = {
-    400: "malformed",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "body_too_large",
-}
+_MOST_SHOWN = 80  # characters of a value in a message
+_MOST_ITEMS = 20  # of a list or an object that is shown
+_MOST_CHARACTERS = 10  # unknown characters listed in a message
 
 
-def code_of(error: CharstreamError) -> str:
-    """The word for an error that goes with its message."""
-    return _status_and_code(error)[1]
+class FieldError(BaseModel):
+    """One invalid field of a request."""
+
+    field: str
+    value: str = Field(description="The value received, shortened.")
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}, got {self.value}"
 
 
-def _status_and_code(error: CharstreamError) -> tuple[int, str]:
-    return next((status, code) for kind, status, code in _TABLE if isinstance(error, kind))
+class SettingsError(CharstreamError):
+    """An environment variable has an unusable value. Names it, the value and what is expected."""
 
 
-class OtherModelError(CharstreamError):
-    """A request names another model than the loaded one."""
+class EngineError(CharstreamError):
+    """A generation cannot be served."""
+
+    def copy(self) -> Self:
+        """Return a new exception with the same content.
+
+        A raised exception keeps the frames that it passed through, so one instance must not be
+        raised for several requests.
+        """
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__)
+        return error
+
+
+class QueueFullError(EngineError):
+    """No slot is free and the waiting queue is full.
+
+    Args:
+        waiting: number of generations in the queue.
+        retry_after: estimated seconds until there is room.
+    """
+
+    def __init__(self, waiting: int, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"the queue is full ({waiting} waiting); try again in {retry_after:.0f} s")
+
+
+class DeadlineError(EngineError):
+    """A generation took longer than this server allows.
+
+    Args:
+        seconds: the server's limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the text was not finished within this server's limit of {seconds:g} s")
+
+
+class DrainingError(EngineError):
+    """The service is shutting down."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is shutting down")
+
+
+class InvalidFieldError(CharstreamError):
+    """A field of a request has a value that this server does not accept."""
+
+    def __init__(self, field: str, value: object, message: str) -> None:
+        self.error = FieldError(field=field, value=show(value), message=message)
+        super().__init__(str(self.error))
 
 
 class UnknownInFieldError(UnknownCharacterError):
-    """A field's text holds characters that the model does not know."""
+    """A field of a request holds characters that the vocabulary lacks."""
 
     def __init__(self, field: str, error: UnknownCharacterError) -> None:
-        self.field = field
         super().__init__(error.characters, error.positions)
+        value = show("".join(error.characters[:_MOST_CHARACTERS]))
+        self.error = FieldError(field=field, value=value, message=str(self))
+
+
+class OtherModelError(CharstreamError):
+    """A request names a model that is not loaded."""
+
+
+class UnauthorizedError(CharstreamError):
+    """A request lacks a valid key."""
+
+    def __init__(self) -> None:
+        super().__init__("a valid key is required: send the header Authorization: Bearer KEY")
+
+
+class ForbiddenError(CharstreamError):
+    """A request needs an operator's key, and no keys are set."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this endpoint is for operators, and no keys are set: set CHARSTREAM_ADMIN_KEYS, "
+            "or send SIGHUP to the process"
+        )
+
+
+class CrossSiteError(CharstreamError):
+    """A web page of another site sends requests, and CORS does not allow its origin."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "pages of other sites may not send requests; the operator can allow their origins "
+            "with CHARSTREAM_CORS_ORIGINS"
+        )
 
 
 class RateLimitError(CharstreamError):
-    """A client asks more often than it may.
+    """A client sends more requests than it may.
 
     Args:
-        retry_after: seconds after which it may ask again.
+        retry_after: seconds until the client may send the next request.
     """
 
     def __init__(self, retry_after: float) -> None:
@@ -76,23 +155,31 @@ class RateLimitError(CharstreamError):
         super().__init__(f"too many requests; try again in {math.ceil(retry_after)} s")
 
 
+class BodyTooLargeError(CharstreamError):
+    """A request body is over the limit.
+
+    Args:
+        limit: the limit in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than the limit of {limit} bytes")
+
+
 class ReloadError(CharstreamError):
-    """A checkpoint could not be loaded anew; the old one goes on."""
+    """A checkpoint cannot be reloaded. The loaded model stays in use."""
 
 
-class InvalidFieldError(CharstreamError):
-    """A field's value is not acceptable to this server."""
-
-    def __init__(self, field: str, value: object, message: str) -> None:
-        self.error = FieldError(field=field, value=_show(value), message=message)
-        super().__init__(_sentence(self.error))
-
-
-# Exception -> status and code; the first that fits counts.
+# Exception, status, code. The first that matches counts.
 _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
+    (InvalidFieldError, 422, "invalid_field"),
     (UnknownCharacterError, 422, "unknown_character"),
     (OtherModelError, 409, "other_model"),
+    (UnauthorizedError, 401, "unauthorized"),
+    (ForbiddenError, 403, "forbidden"),
+    (CrossSiteError, 403, "cross_site"),
     (RateLimitError, 429, "rate_limited"),
+    (BodyTooLargeError, 413, "body_too_large"),
     (ReloadError, 409, "not_reloaded"),
     (QueueFullError, 503, "queue_full"),
     (DeadlineError, 504, "deadline_exceeded"),
@@ -102,130 +189,47 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
 )
 
 
-def error_response(
-    status: int,
-    code: str,
-    detail: str,
-    errors: list[FieldError] | None = None,
-    headers: Mapping[str, str] | None = None,
-    path: str = "",
-) -> JSONResponse:
-    """An answer in the one shape that errors have; for a path of /v1 in OpenAI's."""
-    if path.startswith(PREFIX):
-        content = openai_error(status, code, detail, errors[0].field if errors else None)
-        return JSONResponse(content, openai_status(status), headers)
-    body = ErrorBody(detail=detail, code=code, errors=errors)
-    return JSONResponse(body.model_dump(exclude_none=True), status, headers)
+@dataclass(frozen=True)
+class Problem:
+    """What a client needs to know about an error. `api.errors` and `openai.errors` format it."""
+
+    status: int
+    code: str
+    detail: str
+    fields: Sequence[FieldError] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def validation_response(
-    errors: Sequence[Any], known: Sequence[str] = (), path: str = ""
-) -> JSONResponse:
-    """The answer to pydantic's findings: 400 for what is not JSON, else 422 naming each field."""
-    if any(error["type"] == "json_invalid" for error in errors):
-        reason = _ascii(errors[0]["msg"].removeprefix("Invalid JSON: "))
-        return error_response(400, "malformed", f"the body is not JSON: {reason}", path=path)
-    fields = [_field_error(error, known) for error in errors[:_SHOWN]]
-    rest = len(errors) - len(fields)
-    detail = "; ".join(map(_sentence, fields)) + (f"; and {rest} more" if rest > 0 else "")
-    return error_response(422, "invalid_field", detail, fields, path=path)
+INTERNAL = Problem(500, "internal", "the server failed on this request and logged the reason")
 
 
-def install(app: FastAPI) -> None:
-    """Makes every error of an app, the framework's own included, answer in the one shape."""
-    app.add_exception_handler(CharstreamError, _on_charstream_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(ValidationError, _on_validation_error)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-
-
-async def _on_charstream_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, CharstreamError)
-    path = request.url.path
-    if isinstance(error, InvalidFieldError):
-        return error_response(422, "invalid_field", str(error), [error.error], path=path)
-    status, code = _status_and_code(error)
+def problem_of(error: CharstreamError) -> Problem:
+    """Return the status, the code and the detail of an error."""
+    status, code = next((s, code) for kind, s, code in _TABLE if isinstance(error, kind))
     if isinstance(error, UnknownInFieldError):
-        value = _show("".join(error.characters[:_SHOWN]))
-        field = FieldError(field=error.field, value=value, message=str(error))
-        return error_response(status, code, f"{error.field}: {error}", [field], path=path)
-    return error_response(status, code, str(error), headers=_retry_header(error), path=path)
+        return Problem(status, code, f"{error.error.field}: {error}", [error.error])
+    fields = [error.error] if isinstance(error, InvalidFieldError) else []
+    return Problem(status, code, str(error), fields, _headers(error))
 
 
-async def _on_disconnect(_: Request, error: Exception) -> Response:
-    logger.debug("a client went away while it sent a request", exc_info=error)
-    return Response(status_code=400)  # which nobody will see
+def _headers(error: CharstreamError) -> Mapping[str, str]:
+    match error:
+        case QueueFullError() | RateLimitError():
+            return {"Retry-After": str(math.ceil(error.retry_after))}
+        case DeadlineError():
+            return {}
+        case EngineError():
+            return {"Retry-After": str(DRAIN_RETRY_SECONDS)}
+        case UnauthorizedError():
+            return {"WWW-Authenticate": "Bearer"}
+        case BodyTooLargeError():
+            return {"Connection": "close"}
+    return {}
 
 
-async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError | ValidationError)
-    of_query = any(found["loc"][:1] == ("query",) for found in error.errors())
-    known = list(GenerateRequest.model_fields) if of_query else ()
-    return validation_response(error.errors(), known, request.url.path)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    path = request.url.path
-    detail = {
-        404: f"there is nothing at {_ascii(path)}; /docs lists what there is",
-        405: f"{_ascii(path)} does not answer {_ascii(request.method)}",
-    }.get(error.status_code, error.detail)
-    code = _CODES.get(error.status_code, "error")
-    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
-    return error_response(error.status_code, code, detail, headers=headers, path=path)
-
-
-def _allowed(request: Request) -> str:
-    """The methods that some route answers at a path; the framework names one route's alone."""
-    routes: Sequence[BaseRoute] = request.app.routes
-    return ", ".join(
-        method
-        for method in ("GET", "HEAD", "POST")
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
-        )
-    )
-
-
-def unexpected_response(path: str) -> JSONResponse:
-    """The answer to what nobody expected."""
-    detail = "the server failed at this request; it has been logged"
-    return error_response(500, "internal", detail, path=path)
-
-
-def _retry_header(error: CharstreamError) -> Mapping[str, str] | None:
-    if isinstance(error, QueueFullError | RateLimitError):
-        return {"Retry-After": str(math.ceil(error.retry_after))}
-    if isinstance(error, EngineError) and not isinstance(error, DeadlineError):
-        return {"Retry-After": str(_DRAIN_RETRY_SECONDS)}
-    return None
-
-
-def _field_error(error: Any, known: Sequence[str]) -> FieldError:
-    place = [str(part) for part in error["loc"] if part not in ("query", "body")]
-    message = error["msg"]
-    if error["type"] == "extra_forbidden":
-        message = "unknown field" + (f"; known are {', '.join(known)}" if known else "")
-    if not place:
-        message = "a JSON object was expected"
-    return FieldError(
-        field=_ascii(".".join(place) or "body")[:80],
-        value=_show(error.get("input")),
-        message=_ascii(message),
-    )
-
-
-def _sentence(error: FieldError) -> str:
-    return f"{error.field}: {error.message}, got {error.value}"
-
-
-def _show(value: object) -> str:
-    """A value as short ASCII, so that no answer carries what JSON cannot."""
-    shown = ascii(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()
+def show(value: object) -> str:
+    """Return a value as a short literal. Characters that JSON cannot carry are escaped."""
+    if isinstance(value, list | dict) and len(value) > _MOST_ITEMS:
+        return f"a {type(value).__name__} of {len(value)} items"
+    shown = repr(value[:_MOST_SHOWN] if isinstance(value, str) else value)
+    return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 3] + "..."

@@ -1,4 +1,4 @@
-"""The application: everything is wired together here, once."""
+"""The application: create_app wires everything together."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from app import __version__, errors, openai_routes, operator_routes, routes
-from app.access import Access
-from app.body_limit import BodyLimit
-from app.event_stream import MODEL_HEADER, QUEUE_HEADER
-from app.exchange import REQUEST_ID, Exchanges
-from app.metrics import Metrics
-from app.page import STATIC, PageFiles
-from app.reloader import Reloader
+from app import __version__
+from app.api import errors, generate, operator, page, score
+from app.api.sse import MODEL_HEADER, QUEUE_HEADER
+from app.engine.metrics import Metrics
+from app.middleware.auth import Auth
+from app.middleware.cross_site import refuse_cross_site
+from app.middleware.request_log import REQUEST_ID, RequestLog
+from app.model_manager import ModelManager
+from app.openai import routes as openai_routes
+from app.openai.errors import unknown_path
 from app.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Loads the checkpoint and makes the application; the engine starts with its lifespan.
+    """Load the checkpoint and return the application. The engine starts with its lifespan.
 
     Args:
-        settings: taken from the environment when None.
+        settings: read from the environment if None.
 
     Raises:
         CharstreamError: if a setting, the checkpoint or the device cannot be used.
     """
     settings = settings or Settings.from_environment()
-    access = Access(settings.all_api_keys(), settings.admin_keys, settings.rate_per_minute)
+    auth = Auth(settings.all_api_keys(), settings.admin_keys, settings.rate_per_minute)
     metrics = Metrics()
-    app = FastAPIOffline(  # its /docs asks no other host
+    app = FastAPIOffline(  # its /docs loads nothing from other hosts
         title="charstream",
         version=__version__,
         description="Streams text from a character-level LSTM.",
@@ -41,16 +43,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=[{"name": name} for name in ("Text", "OpenAI-compatible", "Operation")],
         swagger_ui_parameters={"validatorUrl": None},
     )
-    app.state.metrics = metrics
-    app.state.reloader = Reloader(settings, access, metrics)
+    app.state.settings, app.state.metrics = settings, metrics
+    app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
-    app.include_router(routes.public)
-    app.include_router(operator_routes.public)
-    for router in (routes.protected, openai_routes.router):
-        app.include_router(router, dependencies=[Depends(access.check)])
-    app.include_router(operator_routes.operator, dependencies=[Depends(access.check_operator)])
-    app.mount("/static", PageFiles(directory=STATIC), name="static")
-    app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
+    _add_routes(app, auth)
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+def _add_routes(app: FastAPI, auth: Auth) -> None:
+    app.include_router(page.router)
+    app.include_router(operator.public)
+    for router in (generate.router, score.router, operator.info_router, openai_routes.router):
+        dependencies = [Depends(refuse_cross_site), Depends(auth.check_user)]
+        app.include_router(router, dependencies=dependencies)
+    app.include_router(operator.operator, dependencies=[Depends(auth.check_operator)])
+    app.mount(openai_routes.PREFIX, unknown_path)
+    app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -59,13 +71,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["Retry-After", REQUEST_ID, MODEL_HEADER, QUEUE_HEADER],
         )
-    app.add_middleware(Exchanges, metrics=metrics)
-    return app
+    app.add_middleware(RequestLog, metrics=metrics)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    reloader: Reloader = app.state.reloader
-    reloader.start()
+    manager: ModelManager = app.state.model_manager
+    manager.start()
     yield
-    await reloader.stop()
+    await manager.stop()

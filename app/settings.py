@@ -1,4 +1,4 @@
-"""Settings: everything that an operator can set, from CHARSTREAM_* environment variables."""
+"""Settings: what an operator can set with CHARSTREAM_* environment variables."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from model.errors import CharstreamError
+from app.errors import SettingsError
 
-_BYTES_PER_CHARACTER = 12  # of a prime in JSON: an escaped surrogate pair
+_BYTES_PER_CHARACTER = 12  # of a prime in JSON, as an escaped surrogate pair
 _BYTES_BESIDE_PRIME = 64 * 1024
 
 PREFIX = "CHARSTREAM_"
 
-
-class SettingsError(CharstreamError):
-    """An environment variable has a value that cannot be used; names it, and the bound."""
+Unknown = Literal["reject", "skip", "fold"]
 
 
 class Settings(BaseSettings):
-    """Each field is read from the variable of its name, for example CHARSTREAM_PORT."""
+    """Each field is read from the variable of its name, such as CHARSTREAM_PORT for `port`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
@@ -33,51 +31,52 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)  # 0: any free port
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     precision: Literal["auto", "fp32", "int8"] = "auto"
-    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None: as many as suit it
-    max_streams: int = Field(64, ge=1, le=4096)  # advanced together
-    max_queue: int = Field(256, ge=0, le=100_000)  # waiting for a slot
-    max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters a request may ask for
-    max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters a prime may have
-    cache_mb: float = Field(64, ge=0, le=1_000_000)  # of states after texts read; 0: none
-    deadline_seconds: float = Field(3600, ge=0, le=1_000_000)  # for a text; 0: none
+    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None chooses by the machine
+    max_streams: int = Field(64, ge=1, le=4096)  # generations that run at the same time
+    max_queue: int = Field(256, ge=0, le=100_000)  # generations that may wait for a slot
+    max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters per generation
+    max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters per prime or scored text
+    unknown: Unknown = "reject"  # default for characters that the vocabulary lacks
+    cache_mb: float = Field(64, ge=0, le=1_000_000)  # size of the prefix cache; 0 disables it
+    deadline_seconds: float = Field(3600, ge=0, le=1_000_000)  # per generation; 0: no limit
     max_connections: int = Field(1000, ge=1, le=1_000_000)
-    receive_seconds: float = Field(30, gt=0, le=3600)  # for a request to arrive whole
-    stall_seconds: float = Field(60, gt=0, le=86_400)  # for a reader that has stopped reading
-    api_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # none: open to all
-    api_keys_file: Path | None = None  # more of them, one a line
-    admin_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # none: API keys do
-    rate_per_minute: float = Field(0, ge=0, le=1_000_000)  # requests of a key; 0: any number
+    receive_seconds: float = Field(30, gt=0, le=3600)  # for a complete request to arrive
+    stall_seconds: float = Field(60, gt=0, le=86_400)  # until a stalled reader is cut off
+    api_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # empty: the service is open
+    api_keys_file: Path | None = None  # further keys, one per line
+    admin_keys: Annotated[frozenset[str], NoDecode] = frozenset()  # empty: API keys are accepted
+    rate_per_minute: float = Field(0, ge=0, le=1_000_000)  # per key or address; 0: no limit
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    drain_seconds: float = Field(10, ge=0, le=3600)  # for running streams after SIGTERM
+    drain_seconds: float = Field(10, ge=0, le=3600)  # for streams to finish at SIGTERM
     log_format: Literal["text", "json"] = "text"
-    log_primes: bool = False  # whether log lines hold what users send
+    log_primes: bool = False  # whether log lines contain the primes of users
 
     @property
     def max_request_bytes(self) -> int:
-        """Of a body, and of URL and headers together: what the longest prime may take."""
+        """Maximum size of a body, and of a URL with its headers: room for the longest prime."""
         return self.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
 
     def all_api_keys(self) -> frozenset[str]:
-        """The keys of the variable and of the file.
+        """Return the keys of the variable and of the file.
 
         Raises:
-            SettingsError: if the file cannot be read or holds none: it would open the service.
+            SettingsError: if the file cannot be read, or holds no key: the service would be open.
         """
         if self.api_keys_file is None:
             return self.api_keys
         name = f"{PREFIX}API_KEYS_FILE: {self.api_keys_file}"
         try:
-            lines = self.api_keys_file.read_text("utf-8").splitlines()
+            lines = self.api_keys_file.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name} cannot be read: {error}") from error
         keys = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
         if not keys:
-            raise SettingsError(f"{name} holds no keys; one a line was expected")
+            raise SettingsError(f"{name} holds no keys; expected one per line")
         return self.api_keys | keys
 
     @classmethod
     def unknown_variables(cls) -> list[str]:
-        """Variables that look like settings and are none: a slip, most likely."""
+        """Return variables that look like settings and are not: probably typing errors."""
         known = {PREFIX + name.upper() for name in cls.model_fields}
         return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
@@ -85,7 +84,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
+            parts = [part.strip() for part in value.split(",") if part.strip()]
+            if not parts:
+                # An empty set of keys would open the service.
+                raise PydanticCustomError("list", "expected values separated by commas")
+            return parts
         return value
 
     @field_validator("cors_origins")
@@ -96,21 +99,21 @@ class Settings(BaseSettings):
                 r"[a-z][a-z0-9+.-]*://[^/\s,*?#@A-Z]+", origin
             ):
                 raise PydanticCustomError(
-                    "origin", "origins such as https://example.org are expected, or *"
+                    "origin", "expected origins such as https://example.org, or *"
                 )
         return origins
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """The settings of this process's environment.
+        """Read the settings from the environment of this process.
 
         Raises:
-            SettingsError: naming each variable at fault, its value and what was expected.
+            SettingsError: names each invalid variable, its value and what was expected.
         """
         for name, value in os.environ.items():
             if name.upper() == f"{PREFIX}API_KEYS_FILE" and not value:
-                # As any empty one it would count as none, and open the service.
-                raise SettingsError(f"{name}: is empty; a file of keys was expected")
+                # Other empty variables count as absent. An absent file would open the service.
+                raise SettingsError(f"{name} is empty; expected the path of a file with keys")
         try:
             return cls()
         except ValidationError as error:

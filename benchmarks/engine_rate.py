@@ -7,8 +7,10 @@ import time
 
 import numpy as np
 
-from app.engine import Engine, Generation, Job
-from app.prefix_cache import PrefixCache
+from app.engine.engine import Engine
+from app.engine.generation import Generation
+from app.engine.job import Job
+from app.engine.prefix_cache import PrefixCache
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.linear import Precision

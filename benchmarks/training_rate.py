@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from model.network import NetworkConfig
+from training.batches import Batches
 from training.config import TrainingConfig
-from training.group import Group
+from training.learner import new_learner
 from training.precision import TrainingPrecision
-from training.streams import Streams
-from training.trainer import new_learner
+from training.process_group import ProcessGroup
 
 _SEQUENCES, _LENGTH = 128, 100  # the tutorial's batch
 _WARMING_UPDATES = 2
@@ -24,13 +24,13 @@ _WARMING_UPDATES = 2
 def training_rate(config: NetworkConfig, precision: TrainingPrecision, seconds: float) -> float:
     """Return the characters per second of this project's updates."""
     run = TrainingConfig(precision=precision)
-    learner = new_learner(config, run, torch.device("cpu"), Group())
-    streams = Streams(_text(config), run.streams, run.steps)
+    learner = new_learner(config, run, torch.device("cpu"), ProcessGroup())
+    batches = Batches(_text(config), run.batch_size, run.sequence_length)
 
     def updates() -> Iterator[int]:
         for step in itertools.count():
-            inputs, targets = streams.batch(step % streams.batches, 0)
-            learner.update(inputs, targets, step, run.learning_rate, [])
+            inputs, targets = batches.batch(step % batches.per_epoch, 0)
+            learner.update(inputs, targets, step, run.learning_rate)
             yield inputs.numel()
 
     return _rate(updates(), seconds)

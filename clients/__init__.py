@@ -1,1 +1,1 @@
-"""Clients of the service, for users to copy."""
+"""Clients of the service, for users to copy or install."""

@@ -7,11 +7,7 @@ CharstreamError
 ├── CheckpointError         a checkpoint is missing, damaged or inconsistent
 ├── CorpusError             a text cannot be read, or is too short to train on
 ├── TrainingError           a training run cannot start or continue
-├── DeviceError             a device, precision or kernel is not available on this machine
-└── EngineError             a stream that cannot be served
-    ├── QueueFullError      every slot and every place in the queue is taken
-    ├── DeadlineError       a text took longer than the operator allows
-    └── DrainingError       the service is shutting down
+└── DeviceError             a device, precision or kernel is not available on this machine
 """
 
 from __future__ import annotations
@@ -76,37 +72,3 @@ class TrainingError(CharstreamError):
 
 class DeviceError(CharstreamError):
     """The requested device, precision or kernel is not available on this machine."""
-
-
-class EngineError(CharstreamError):
-    """A stream cannot be served."""
-
-
-class QueueFullError(EngineError):
-    """No slot is free and the waiting queue is full.
-
-    Args:
-        retry_after: seconds after which a place is likely to be free.
-    """
-
-    def __init__(self, waiting: int, retry_after: float) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"the queue is full ({waiting} waiting); try again in {retry_after:.0f} s")
-
-
-class DeadlineError(EngineError):
-    """A text took longer than this server allows.
-
-    Args:
-        seconds: that it may take.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the text was not done within this server's limit of {seconds:g} s")
-
-
-class DrainingError(EngineError):
-    """The service is shutting down and takes no new streams."""
-
-    def __init__(self) -> None:
-        super().__init__("the service is shutting down")

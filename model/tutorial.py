@@ -1,8 +1,8 @@
-"""The tutorial's own checkpoint format, read once and turned into ours.
+"""Import of the tutorial's checkpoints, which are pickles, into this project's format.
 
-The tutorial saves `{"n_hidden", "n_layers", "state_dict", "tokens"}` with `torch.save`, the
-output layer named `fc`. Such a file is a pickle; it is read with `weights_only`, so that
-nothing in it is executed, and onto the CPU, wherever it was trained.
+The tutorial saves `{"n_hidden", "n_layers", "state_dict", "tokens"}` with `torch.save` and calls
+the output layer `fc`. The file is read with `weights_only`, so no code in it is executed, and its
+tensors are loaded onto the CPU.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _KEYS = ("n_hidden", "n_layers", "state_dict", "tokens")
 
 
 def import_tutorial_checkpoint(path: Path) -> Checkpoint:
-    """Reads a tutorial checkpoint.
+    """Read a checkpoint of the tutorial.
 
     Raises:
-        CheckpointError: if the file is missing, is not such a checkpoint, or does not fit
-            together; the message names what is wrong.
+        CheckpointError: if the file is missing, is no such checkpoint, or its parts do not match;
+            the message names the fault.
     """
     content = _read(path)
     missing = [key for key in _KEYS if key not in content]
@@ -42,7 +42,7 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
             vocabulary_size=len(vocabulary),
             hidden_size=content["n_hidden"],
             layers=content["n_layers"],
-            dropout=0.5,  # the tutorial's, which its file does not tell
+            dropout=0.5,  # the tutorial's default; the file does not record it
         )
     except (TypeError, ValueError, VocabularyError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -53,20 +53,20 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch's, about pickle's versions
+            warnings.simplefilter("ignore")  # torch warns about the pickle version
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    except pickle.UnpicklingError as error:  # torch's words tell how to read it unsafely
+    except pickle.UnpicklingError as error:  # torch's message advises an unsafe load
         raise CheckpointError(
-            f"{path}: not a tutorial checkpoint, or it holds more than tensors and plain values; "
-            "nothing in it was executed"
+            f"{path}: not a tutorial checkpoint, or it contains more than tensors and "
+            "plain values; nothing in it was executed"
         ) from error
     except Exception as error:  # a damaged or hostile pickle can raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path}: cannot be read safely: {reason[:200]}") from error
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: not a tutorial checkpoint: it holds no dictionary")
+        raise CheckpointError(f"{path}: not a tutorial checkpoint: it contains no dictionary")
     return content
 
 
@@ -74,8 +74,23 @@ def _rename(state: object, path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
-        raise CheckpointError(f"{path}: its state_dict does not hold tensors by name")
+        raise CheckpointError(f"{path}: its state_dict does not map names to tensors")
+    for name, tensor in state.items():
+        if not _is_dense_float(tensor):
+            layout = "nested" if tensor.is_nested else tensor.layout
+            raise CheckpointError(
+                f"{path}: {name} is not a dense floating-point tensor: "
+                f"it is {tensor.dtype}, {layout}, on {tensor.device}"
+            )
     return {
         name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor.float()
         for name, tensor in state.items()
     }
+
+
+def _is_dense_float(tensor: Tensor) -> bool:
+    return (
+        tensor.layout == torch.strided
+        and tensor.is_floating_point()
+        and not (tensor.is_quantized or tensor.is_meta or tensor.is_nested)
+    )

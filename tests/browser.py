@@ -1,4 +1,4 @@
-"""A real browser, headless: Debian's Chromium, or whatever Chrome there is."""
+"""A real headless browser: Debian's Chromium, or an installed Chrome."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -21,12 +22,20 @@ _ARGUMENTS = (
 
 
 def browser_path() -> str | None:
-    """Where a browser is installed, None if none is."""
+    """Return the path of an installed browser, or None if there is none."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+# Marks for a test or, as `pytestmark`, for all tests of a module.
+needs_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser_path() is None, reason="neither Chromium nor Chrome is installed"),
+]
 
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
+    """Run a browser until the end of the block."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=list(_ARGUMENTS))
         yield browser

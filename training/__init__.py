@@ -1,1 +1,1 @@
-"""Offline: from a text to a checkpoint."""
+"""Offline training: turns a text into a checkpoint."""

@@ -1,27 +1,35 @@
-"""TrainingConfig: what a run does, apart from the text and the network's sizes."""
+"""TrainingConfig: the settings of a run, apart from the text and the network's sizes."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from model.errors import TrainingError
 from training.precision import TrainingPrecision
 
+# Field -> its name in checkpoints and saved states, which keep the names of the first release.
+_RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of a run; two runs with the same ones are the same run."""
+    """Settings of a run. Two runs with equal settings, text and network are the same run.
+
+    Raises:
+        TrainingError: if a setting is out of its range; names the setting, value and range.
+    """
 
     epochs: float = 10.0  # passes over the training text
-    streams: int = 32  # B, read side by side
-    steps: int = 128  # T, characters per update and stream
-    learning_rate: float = 3e-3  # at its peak
-    warmup: int = 200  # updates over which the rate rises to its peak; a tenth of all at most
-    weight_decay: float = 0.01
-    clip: float = 1.0  # largest norm of the gradient
-    confidence_penalty: float = 0.0  # weight of the predictions' entropy, which is rewarded
-    averaging: float = 0.999  # share of the averaged weights kept per update
+    batch_size: int = 32  # B, sequences per batch
+    sequence_length: int = 128  # T, characters per sequence and update
+    learning_rate: float = 3e-3  # peak of the schedule, see `training.learning_rate`
+    warmup: int = 200  # updates until the peak; at most a tenth of all updates
+    weight_decay: float = 0.01  # of AdamW
+    clip: float = 1.0  # maximum norm of the gradient
+    confidence_penalty: float = 0.0  # weight of the entropy bonus, 0 to below 1
+    averaging: float = 0.999  # decay of the averaged weights per update, 0 to below 1
     validations: int = 20  # over the whole run
     seed: int = 0
     precision: TrainingPrecision = "fp32"
@@ -29,8 +37,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         ranges = {
             "epochs": (0 < self.epochs <= 1e6, "above 0 and at most a million"),
-            "streams": (self.streams >= 1, "at least 1"),
-            "steps": (self.steps >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "sequence_length": (self.sequence_length >= 1, "at least 1"),
             "learning_rate": (self.learning_rate > 0, "above 0"),
             "warmup": (self.warmup >= 0, "at least 0"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
@@ -40,14 +48,16 @@ class TrainingConfig:
             "validations": (self.validations >= 1, "at least 1"),
             "seed": (0 <= self.seed < 2**63, "at least 0 and below 2^63"),
         }
-        for name, (fits, bound) in ranges.items():
-            if not fits:
-                raise TrainingError(f"{name} must be {bound}, got {getattr(self, name)}")
+        for name, (valid, expected) in ranges.items():
+            if not valid:
+                raise TrainingError(f"{name} must be {expected}, got {getattr(self, name)}")
 
-    def rate(self, step: int, total: int) -> float:
-        """Learning rate of an update: linear warm-up, then a cosine down to 1% of the peak."""
-        warmup = min(self.warmup, total // 10)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        done = (step - warmup) / (total - warmup)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+    def as_record(self) -> dict[str, Any]:
+        """Settings under their public names: the format of checkpoints and saved states."""
+        return {_RECORDED_AS.get(name, name): value for name, value in asdict(self).items()}
+
+
+def settings_from_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of TrainingConfig from what `TrainingConfig.as_record` returned."""
+    fields = {recorded: name for name, recorded in _RECORDED_AS.items()}
+    return {fields.get(name, name): value for name, value in record.items()}

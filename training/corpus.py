@@ -1,4 +1,4 @@
-"""Corpus: a text to train on, from a file, a folder or the net."""
+"""Corpus: a text to train on, from a file, a folder or a download."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from model.errors import CorpusError, VocabularyError
 from model.vocabulary import UNKNOWN, CorpusIds, Vocabulary
 
 MINIMUM_CHARACTERS = 200
-MOST_LACKING = 0.1  # share of a text that a vocabulary given for it may lack
-VALIDATION_SHARE = 0.1  # the last tenth of the characters, by position
+MOST_MISSING = 0.1  # largest share of a text that may be missing from its vocabulary
+VALIDATION_SHARE = 0.1  # of the characters, at the end of the text
 
-_GZIP = b"\x1f\x8b"  # how a compressed file begins
-_SHOWN = 10  # of the characters that a vocabulary lacks
+_GZIP = b"\x1f\x8b"  # first bytes of a compressed file
+_MOST_LISTED = 10  # missing characters in a message
 
-_Text = TypeVar("_Text", str, CorpusIds)  # as characters or as ids
+_Text = TypeVar("_Text", str, CorpusIds)
 
 _RAW = "https://raw.githubusercontent.com"
 
 
 @dataclass(frozen=True)
 class PublishedText:
-    """A public-domain book that models are compared on.
+    """A public-domain text on which models are compared.
 
     Attributes:
-        sha256: of the file.
-        text_sha256: of its text in UTF-8, after newlines have become LF.
+        sha256: hash of the file.
+        text_sha256: hash of its text in UTF-8 with LF line ends.
     """
 
     title: str
@@ -64,95 +64,94 @@ class Corpus:
     """An encoded text, split by position.
 
     Attributes:
-        training, validation: ids, of the smallest type that holds them.
-        sha256: of the text in UTF-8, after newlines have become LF.
-        lacking: characters that the vocabulary lacks, and how often they stand in the text.
+        training, validation: ids, in the smallest integer type that holds them.
+        sha256: hash of the text in UTF-8 with LF line ends.
+        missing: characters of the text that are not in the vocabulary, with their counts.
     """
 
     vocabulary: Vocabulary
     training: CorpusIds
     validation: CorpusIds
     sha256: str
-    lacking: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def from_text(
         cls, text: str, min_count: int = 1, vocabulary: Vocabulary | None = None
     ) -> Corpus:
-        """Encodes and splits a text: its last tenth validates.
+        """Encode a text and split off its last tenth for validation.
 
         Args:
-            text: at least 200 characters.
-            min_count: characters seen less often become one, `model.vocabulary.UNKNOWN`.
-            vocabulary: one to use instead of the text's own. What it lacks becomes UNKNOWN where
-                it has that, and is left out where it has not.
+            text: the whole text, at least 200 characters.
+            min_count: characters that occur less often become `model.vocabulary.UNKNOWN`.
+            vocabulary: replaces the text's own vocabulary. Characters that it lacks become
+                UNKNOWN if it contains that, and are left out otherwise.
 
         Raises:
-            CorpusError: if the text is too short, has fewer than two distinct characters, or
-                has little in common with the vocabulary.
+            CorpusError: if the text is too short, has fewer than two distinct characters, or if
+                more than a tenth of it is not in the vocabulary.
         """
         if len(text) < MINIMUM_CHARACTERS:
             raise CorpusError(
-                f"the text has {len(text)} characters, at least {MINIMUM_CHARACTERS} are needed"
+                f"the text has {len(text)} characters; training needs at least {MINIMUM_CHARACTERS}"
             )
         if len(set(text)) < 2:
-            raise CorpusError("the text is one character repeated: there is nothing to learn")
-        given = vocabulary is not None
+            raise CorpusError("the text is one character repeated: it has nothing to learn")
+        own = vocabulary is None
         vocabulary = vocabulary or _own_vocabulary(text, min_count)
-        ids, lacking = vocabulary.encode_corpus(text)
-        if lacking.total() > MOST_LACKING * len(text):
-            fault = "another kind of text" if given else f"a min-count of {min_count} is too high"
-            raise CorpusError(f"{fault}: {describe_lacking(vocabulary, lacking)}")
-        return cls(vocabulary, *split(ids), text_hash(text), lacking)
+        ids, missing = vocabulary.encode_corpus(text)
+        if missing.total() > MOST_MISSING * len(text):
+            reason = f"a min-count of {min_count} is too high" if own else "another kind of text"
+            raise CorpusError(f"{reason}: {describe_missing(vocabulary, missing)}")
+        return cls(vocabulary, *split(ids), text_hash(text), missing)
 
-    def describe_lacking(self) -> str:
-        """A line that names the characters that the vocabulary lacks."""
-        return describe_lacking(self.vocabulary, self.lacking)
+    def describe_missing(self) -> str:
+        """Return a line that lists the characters of the text that are not in the vocabulary."""
+        return describe_missing(self.vocabulary, self.missing)
 
 
 def _own_vocabulary(text: str, min_count: int) -> Vocabulary:
     try:
         return Vocabulary.from_text(text, min_count)
     except VocabularyError as error:
-        raise CorpusError(f"no character stands {min_count} times in the text") from error
+        raise CorpusError(f"no character occurs {min_count} times in the text") from error
 
 
-def describe_lacking(vocabulary: Vocabulary, lacking: Counter[str]) -> str:
-    """A line that names characters of a text that a vocabulary lacks, and how often they stand."""
-    shown = lacking.most_common(_SHOWN)
-    named = ", ".join(f"{character!r} ({count:,})" for character, count in shown)
-    rest = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
-    fate = "read as unknown" if UNKNOWN in vocabulary else "left out"
+def describe_missing(vocabulary: Vocabulary, missing: Counter[str]) -> str:
+    """Return a line that lists characters that are not in a vocabulary, with their counts."""
+    listed = missing.most_common(_MOST_LISTED)
+    names = ", ".join(f"{character!r} ({count:,})" for character, count in listed)
+    rest = f" and {len(missing) - _MOST_LISTED:,} more" if len(missing) > _MOST_LISTED else ""
+    effect = "read as unknown" if UNKNOWN in vocabulary else "left out"
     return (
-        f"{len(lacking):,} characters of the text are not in the vocabulary and are {fate}, "
-        f"{lacking.total():,} times in all: {named}{rest}"
+        f"{len(missing):,} characters of the text are not in the vocabulary and are {effect}, "
+        f"{missing.total():,} times in total: {names}{rest}"
     )
 
 
 def split(text: _Text) -> tuple[_Text, _Text]:
-    """The first 90% of a text's characters, which train, and the last 10%, which validate."""
+    """Split a text into its first 90%, for training, and its last 10%, for validation."""
     boundary = int(len(text) * (1 - VALIDATION_SHARE))
     return text[:boundary], text[boundary:]
 
 
 def text_hash(text: str) -> str:
-    """SHA-256 of a text in UTF-8."""
+    """Return the SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, or of all files of a folder in order of their names.
+    """Read a UTF-8 file, or all .txt and .txt.gz files of a folder in the order of their names.
 
-    Files may be compressed with gzip; of a folder, .txt and .txt.gz are read. A byte-order
-    mark is dropped and every kind of line end becomes LF.
+    Files may be compressed with gzip. A byte-order mark is removed and all line ends become LF.
 
     Raises:
-        CorpusError: if there is nothing to read, or it is not UTF-8.
+        CorpusError: if a file cannot be read or is not UTF-8, or the folder has no such file.
     """
     if path.is_dir():
         files = sorted([*path.glob("*.txt"), *path.glob("*.txt.gz")])
         if not files:
-            raise CorpusError(f"{path}: the folder holds no .txt or .txt.gz file")
+            raise CorpusError(f"{path}: the folder has no .txt or .txt.gz file")
         return "\n".join(_read_file(file) for file in files)
     return _read_file(path)
 
@@ -175,10 +174,15 @@ def _read_file(path: Path) -> str:
 
 
 def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
-    """Brings a published text to `destination`: copied from `source`, else downloaded.
+    """Download a published text to a file, or import a local copy of it.
+
+    Args:
+        name: key of `PUBLISHED`.
+        destination: the file to write.
+        source: local copy to read instead of downloading. Its content is not checked.
 
     Raises:
-        CorpusError: if the name is unknown, the net or the file is out of reach, or the
+        CorpusError: if the name is unknown, the download fails, the file cannot be read, or the
             download is not the published text.
     """
     if source is not None:
@@ -193,7 +197,7 @@ def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
 
 
 def is_published(name: str, text: str) -> bool:
-    """Whether a text is a published one, to the character."""
+    """Whether a text equals the published text of that name."""
     return text_hash(text) == PUBLISHED[name].text_sha256
 
 
@@ -205,8 +209,8 @@ def _download(name: str, url: str) -> bytes:
         response.raise_for_status()
     except httpx.HTTPError as error:
         raise CorpusError(
-            f"{url}: cannot be downloaded ({error}). Without a network, save the text by other "
-            f"means and name it: python -m training corpus {name} --from FILE"
+            f"{url}: cannot be downloaded ({error}). If you have a copy of the text, import it: "
+            f"python -m training corpus {name} --from FILE"
         ) from error
     return response.content
 

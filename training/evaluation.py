@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,38 +20,47 @@ from model.sampling import SamplingParams
 from model.selection import make_backend
 from model.vocabulary import CorpusIds
 
-# Scores held at a time, which bounds memory; the state is carried, so it changes no result.
-_SCORES_PER_CALL = 1 << 20
-_STEPS_PER_CALL = 2048  # the same, of the decoder
+# The state is carried from call to call, so these limits bound memory and change no result.
+_LOGITS_PER_CALL = 1 << 20
+_STEPS_PER_CALL = 2048  # of the decoder
 
-# Of an estimate: stretches, the characters that lead into each, and those read in all.
-_STRETCHES = 64
-_LEAD = 512
-_ESTIMATED = 500_000
+# Of an estimate: number of segments, warm-up characters of each, characters read in total.
+_SEGMENTS = 64
+_WARMUP = 512
+_MOST_CHARACTERS = 500_000
+
+
+Report = Callable[[int], None]
+
+
+def _no_report(_: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean negative log-likelihood of the characters predicted."""
+    """Mean negative log-likelihood of the predicted characters."""
 
     nats_per_character: float
     characters: int
 
     @property
     def bits_per_character(self) -> float:
+        """The same in bits."""
         return self.nats_per_character / math.log(2)
 
     @property
     def perplexity(self) -> float:
+        """The number of equally likely characters that would be as hard to predict."""
         return math.exp(self.nats_per_character)
 
 
 @torch.no_grad()
 def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
-    """Reads ids as one stream from a zero state, the state carried to the end, dropout off.
+    """Read a text as one sequence from a zero state to its end, without dropout.
 
     Args:
-        network: put into evaluation mode for the while.
+        network: any; its training mode is restored afterwards.
         ids: (N,), N >= 2. Every character but the first is predicted.
     """
     return _read(network, ids, np.zeros(1, dtype=np.int64), len(ids) - 1, None)[0]
@@ -58,22 +68,22 @@ def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
 
 @torch.no_grad()
 def estimate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
-    """What `evaluate` finds, to about three decimals, many times as fast.
+    """Approximate `evaluate` to about three decimals, many times faster.
 
-    The text is read as up to 64 stretches side by side. Each but the first is led in by the
-    512 characters before it, from a zero state: long before their end the network's state is
-    as good as that of a reader who came all the way. Of a long text only the first part of
-    each stretch is read, half a million characters in all.
+    Reads up to 64 segments of the text in parallel. Each segment after the first is warmed up on
+    the 512 characters before it, from a zero state, which brings the network close to the state
+    that it has after the whole text before. Of a long text only the first part of each segment
+    is read, half a million characters in total.
     """
-    count = max(1, min(_STRETCHES, (len(ids) - 1) // (2 * _LEAD)))
+    count = max(1, min(_SEGMENTS, (len(ids) - 1) // (2 * _WARMUP)))
     spacing = (len(ids) - 1) // count
     starts = np.arange(count) * spacing
     state: State | None = None
     if count > 1:
-        _, led_in = _read(network, ids, starts[1:] - _LEAD, _LEAD, None)
+        _, warmed_up = _read(network, ids, starts[1:] - _WARMUP, _WARMUP, None)
         zeros = network.zero_state(1)
-        state = (torch.cat([zeros[0], led_in[0]], 1), torch.cat([zeros[1], led_in[1]], 1))
-    return _read(network, ids, starts, min(spacing, _ESTIMATED // count), state)[0]
+        state = (torch.cat([zeros[0], warmed_up[0]], 1), torch.cat([zeros[1], warmed_up[1]], 1))
+    return _read(network, ids, starts, min(spacing, _MOST_CHARACTERS // count), state)[0]
 
 
 def _read(
@@ -83,8 +93,8 @@ def _read(
     length: int,
     state: State | None,
 ) -> tuple[Evaluation, State]:
-    """Reads `length` characters from each start, side by side; also returns the state then."""
-    steps_per_call = max(1, _SCORES_PER_CALL // (len(starts) * network.config.vocabulary_size))
+    """Read `length` characters from each start in parallel. Also returns the final state."""
+    steps_per_call = max(1, _LOGITS_PER_CALL // (len(starts) * network.config.vocabulary_size))
     was_training, nats = network.training, 0.0
     network.eval()
     state = state or network.zero_state(len(starts))
@@ -100,7 +110,7 @@ def _read(
 
 
 def _positions(starts: npt.NDArray[np.int64], first: int, last: int) -> npt.NDArray[np.int64]:
-    """Where steps first..last-1 of stretches from `starts` lie in the text, (steps, starts)."""
+    """Return the positions in the text of steps first..last-1 of each segment, (steps, starts)."""
     return np.arange(first, last)[:, None] + starts
 
 
@@ -108,39 +118,49 @@ def _tensor(ids: CorpusIds, positions: npt.NDArray[np.int64], network: CharLSTM)
     return torch.from_numpy(ids[positions].astype(np.int64)).to(network.output.weight.device)
 
 
-def yardstick(checkpoint: Checkpoint, ids: CorpusIds, device: torch.device) -> Evaluation:
-    """The loss that models are compared by: one stream from a zero state, read to the end.
+def evaluate_full_text(
+    checkpoint: Checkpoint, ids: CorpusIds, device: torch.device, report: Report = _no_report
+) -> Evaluation:
+    """Evaluate a checkpoint in fp32 as `evaluate` does: the loss by which models are compared.
 
-    On a CPU by the decoder's steps in fp32, since `nn.LSTM` reads a lone stream several times
-    slower there.
+    On a CPU the decoder reads the text: `nn.LSTM` is several times slower with one sequence.
     """
     if device.type == "cpu":
-        return evaluate_as_served(checkpoint, ids, "fp32")
+        return evaluate_as_served(checkpoint, ids, "fp32", report)
     return evaluate(checkpoint.network().to(device), ids)
 
 
-def evaluate_as_served(checkpoint: Checkpoint, ids: CorpusIds, precision: Precision) -> Evaluation:
-    """As `evaluate` with one stream, by the decoder's own steps at a precision, on the CPU.
+def evaluate_as_served(
+    checkpoint: Checkpoint, ids: CorpusIds, precision: Precision, report: Report = _no_report
+) -> Evaluation:
+    """Evaluate a checkpoint with the decoder that serves it, at a precision, on the CPU.
+
+    Calls `report` with the number of characters predicted so far, every 2,048 characters.
 
     Raises:
-        DeviceError: if the precision is not to be had.
+        DeviceError: if the precision is not available.
     """
     threads = torch.get_num_threads()
-    batch = make_backend(checkpoint.config, checkpoint.weights, 1, precision, threads)
-    batch.put(0, None)
-    batch.sample_with([SamplingParams()])
-    text = ids.astype(np.int64)
-    nats = 0.0
+    backend = make_backend(checkpoint.config, checkpoint.weights, 1, precision, threads)
+    backend.put(0, None)
+    backend.sample_with([SamplingParams()])
+    text, nats = ids.astype(np.int64), 0.0
     for first in range(0, len(text) - 1, _STEPS_PER_CALL):
-        targets_k1 = text[first + 1 : first + 1 + _STEPS_PER_CALL, None]
-        plan = StepInput(
-            first=0,
-            last_ids_S=text[first : first + 1],
-            forced_ids_kS=targets_k1,
-            uniforms_kS=np.zeros(targets_k1.shape, np.float32),
-            prompt_steps_S=np.zeros(1, np.int64),
-            alternatives=[0],
-        )
-        if (scores_kSD := batch.step(plan).scores) is not None:
+        last = min(first + _STEPS_PER_CALL, len(text) - 1)
+        if (scores_kSD := backend.step(_forced(text, first, last)).scores) is not None:
             nats -= scores_kSD[:, 0, 0].sum()
+        report(last)
     return Evaluation(nats / (len(text) - 1), len(text) - 1)
+
+
+def _forced(text: npt.NDArray[np.int64], first: int, last: int) -> StepInput:
+    """Return steps that read the characters first..last-1 and score the one after each."""
+    targets_k1 = text[first + 1 : last + 1, None]
+    return StepInput(
+        first=0,
+        last_ids_S=text[first : first + 1],
+        forced_ids_kS=targets_k1,
+        uniforms_kS=np.zeros(targets_k1.shape, np.float32),
+        prompt_steps_S=np.zeros(1, np.int64),
+        alternatives=[0],
+    )

@@ -1,23 +1,26 @@
-"""Interrupt: Ctrl-C and SIGTERM as a request to stop at the next good moment."""
+"""Interrupt: turns Ctrl-C and SIGTERM into a request to stop after the current update."""
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 
 
 class Interrupt:
-    """Notes a signal in `requested`.
+    """Context that notes SIGINT and SIGTERM in `requested` instead of raising.
 
     Args:
-        once: a second signal interrupts at once, as usual. `torchrun` sends several of its own.
+        once: whether a second signal has its usual effect, which ends the process at once. False
+            under `torchrun`, which sends several signals of its own.
+        announce: whether to say on stderr, at the first signal, that the run is stopping.
     """
 
     _signals = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, once: bool = True) -> None:
+    def __init__(self, once: bool = True, announce: bool = True) -> None:
         self.requested = False
-        self._once = once
+        self._once, self._announce = once, announce
 
     def __enter__(self) -> Interrupt:
         self._before = [signal.signal(number, self._note) for number in self._signals]
@@ -27,6 +30,10 @@ class Interrupt:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._announce and not self.requested:
+            again = ", or at once if you press Ctrl-C again" if self._once else ""
+            line = f"\nStopping after this update{again} ...\n"
+            os.write(2, line.encode())  # print() may fail inside a signal handler
         self.requested = True
         if self._once:
             self._restore()

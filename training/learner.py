@@ -1,11 +1,13 @@
-"""Learner: a network under training, and all that one update of its weights changes.
+"""Learner: a network under training, and everything that one update of its weights changes.
 
-Shape letters: T steps, B streams.
+Shape letters: T sequence length, B batch size, N = T * B, V vocabulary.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,115 +15,203 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network import CharLSTM
+from model.checkpoint import Checkpoint
+from model.errors import TrainingError
+from model.network import CharLSTM, NetworkConfig, State
 from training.config import TrainingConfig
-from training.group import Group
 from training.precision import autocast
+from training.process_group import NO_FLAGS, Flags, ProcessGroup
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """Result of one update, the same in every process."""
+
+    loss: float  # mean over the batch, nats per character
+    flags: Flags  # set if any process set them
 
 
 class Learner:
-    """Weights, their optimizer, their average, and the streams' state from batch to batch.
+    """Weights, their optimizer, their average, and the state carried from batch to batch.
 
-    Truncated backpropagation with AdamW and clipped gradients, and an exponential average of
-    the weights. A confidence penalty rewards the predictions' entropy (Pereyra et al. 2017), which
-    is not part of the losses told. Random numbers are seeded anew for each update, so an update
-    depends on its number and not on what drew numbers before it.
+    Trains by truncated backpropagation through time with AdamW and clipped gradients, and keeps
+    an exponential average of the weights. A confidence penalty rewards the entropy of the
+    predictions (Pereyra et al. 2017). Reported losses do not include it. The random number
+    generator is seeded before each update, so an update depends on its number and not on the
+    random numbers that other code has drawn.
 
     Args:
-        network: on the device to train on; the same in every process of the group.
-        config: of the run.
-        group: a process holds its share of the streams.
+        network: on the device to train on, with the same weights in every process.
+        config: settings of the run.
+        process_group: processes that share each batch.
     """
 
-    def __init__(self, network: CharLSTM, config: TrainingConfig, group: Group) -> None:
-        self.network, self._config, self._group = network, config, group
+    def __init__(
+        self, network: CharLSTM, config: TrainingConfig, process_group: ProcessGroup
+    ) -> None:
+        self.network, self._config, self._process_group = network, config, process_group
         self._device = network.output.weight.device
         self._parameters = list(network.parameters())
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self._hidden, self._cell = self._zero_state()
+        self._state = self._zero_state()
 
     def update(
-        self, inputs_TB: Tensor, targets_TB: Tensor, step: int, rate: float, figures: list[float]
-    ) -> list[float]:
-        """One update of the weights, on a batch that goes on where the last one ended.
+        self,
+        inputs_TB: Tensor,
+        targets_TB: Tensor,
+        step: int,
+        rate: float,
+        flags: Flags = NO_FLAGS,
+    ) -> UpdateResult:
+        """Update the weights with a batch that continues where the last one ended.
+
+        If the loss is not finite, the weights stay as they are.
 
         Args:
-            inputs_TB: ids of all streams, int64.
-            targets_TB: each input's next character.
-            step: the update's number, counted from 0.
+            inputs_TB: ids of the whole batch, int64.
+            targets_TB: next character of each input.
+            step: number of the update, counted from 0.
             rate: learning rate.
-            figures: what the processes tell each other along with it.
-
-        Returns:
-            the loss, nats per character, and the figures, as means over the processes. Where
-            the loss is not finite, the weights are left as they were.
+            flags: what this process asks of all processes.
         """
         self._seed(step)
         self.network.train()
-        inputs, targets = (
-            self._group.share(x).to(self._device, non_blocking=True)
-            for x in (inputs_TB, targets_TB)
-        )
         with autocast(self._config.precision, self._device):
-            logits_TBV, (hidden, cell) = self.network(inputs, (self._hidden, self._cell))
-        logprobs_NV = logits_TBV.float().flatten(0, 1).log_softmax(dim=-1)
-        loss = F.nll_loss(logprobs_NV, targets.flatten())
-        penalised = loss
-        if self._config.confidence_penalty:
-            entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
-            penalised = loss - self._config.confidence_penalty * entropy
+            logits_TBV, state = self.network(self._local(inputs_TB), self._state)
+        loss, objective = self._losses(logits_TBV, self._local(targets_TB))
         self._optimizer.zero_grad()
-        penalised.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
-        mean_loss, *means = self._group.reduce(self._parameters, [loss.item(), *figures])
-        if np.isfinite(mean_loss):
-            nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            self._optimizer.step()
-            self._average_weights(step + 1)
-            self._hidden, self._cell = hidden.detach().float(), cell.detach().float()
-        return [mean_loss, *means]
+        objective.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
+        mean_loss, all_flags = self._process_group.reduce(self._parameters, loss.item(), flags)
+        if math.isfinite(mean_loss):
+            self._optimize(step, rate)
+            self._state = (state[0].detach().float(), state[1].detach().float())
+        return UpdateResult(mean_loss, all_flags)
 
-    def forget(self) -> None:
-        """Starts every stream from a state of zeros."""
-        self._hidden, self._cell = self._zero_state()
+    def reset_state(self) -> None:
+        """Set the state of every sequence to zeros."""
+        self._state = self._zero_state()
 
     def averaged_network(self) -> CharLSTM:
-        """A network with the averaged weights, in evaluation mode."""
+        """Return a network with the averaged weights, in evaluation mode."""
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.average)
         return network.eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, for `load_state_dict`. Every process of the group must call this."""
+        """Return everything that `load_state_dict` needs. Every process must call this."""
+        hidden, cell = self._state
         return {
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self._optimizer.state_dict(),
-            "hidden": self._group.whole(self._hidden),
-            "cell": self._group.whole(self._cell),
+            "hidden": self._process_group.all_gather(hidden),
+            "cell": self._process_group.all_gather(cell),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes back to a saved state, also one that another number of processes saved."""
-        self.network.load_state_dict(state["network"])
-        self.average = state["average"]
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._hidden = self._group.share(state["hidden"]).clone()
-        self._cell = self._group.share(state["cell"]).clone()
+        """Restore a saved state. The number of processes may have changed since.
 
-    def _zero_state(self) -> tuple[Tensor, Tensor]:
-        return self.network.zero_state(self._config.streams // self._group.size)
+        Raises:
+            ValueError: if a tensor is missing, or does not have the shape that it should have.
+        """
+        self._check_shapes(state)
+        self.network.load_state_dict(state["network"])
+        for name, average in self.average.items():
+            average.copy_(state["average"][name])
+        moments = {
+            index: {name: value.contiguous() for name, value in values.items()}
+            for index, values in state["optimizer"]["state"].items()
+        }
+        groups = self._optimizer.state_dict()["param_groups"]  # decided by the config
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        shard = self._process_group.shard
+        self._state = (shard(state["hidden"]).clone(), shard(state["cell"]).clone())
+
+    def _check_shapes(self, state: dict[str, Any]) -> None:
+        weights = {name: tuple(value.shape) for name, value in self.average.items()}
+        config = self.network.config
+        carried = (config.layers, self._config.batch_size, config.hidden_size)
+        expected = {
+            "network": weights,
+            "average": weights,
+            "optimizer": {
+                index: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
+                for index, p in enumerate(self._parameters)
+            },
+            "hidden": carried,
+            "cell": carried,
+        }
+        found = state | {"optimizer": state["optimizer"].get("state")}
+        for name, shapes in expected.items():
+            if _shapes(found[name]) != shapes:
+                raise ValueError(f"{name} has other tensors than this run")
+
+    def _zero_state(self) -> State:
+        return self.network.zero_state(self._config.batch_size // self._process_group.size)
+
+    def _local(self, values_TB: Tensor) -> Tensor:
+        return self._process_group.shard(values_TB).to(self._device, non_blocking=True)
+
+    def _losses(self, logits_TBV: Tensor, targets_TB: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss to report, and the objective to minimize."""
+        logprobs_NV = logits_TBV.float().flatten(0, 1).log_softmax(dim=-1)
+        loss = F.nll_loss(logprobs_NV, targets_TB.flatten())
+        if not self._config.confidence_penalty:
+            return loss, loss
+        entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
+        return loss, loss - self._config.confidence_penalty * entropy
+
+    def _optimize(self, step: int, rate: float) -> None:
+        nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._average_weights(step + 1)
 
     def _seed(self, step: int) -> None:
-        entropy = np.random.SeedSequence([self._config.seed, step, self._group.rank])
+        entropy = np.random.SeedSequence([self._config.seed, step, self._process_group.rank])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     @torch.no_grad()
     def _average_weights(self, updates: int) -> None:
-        keep = min(self._config.averaging, updates / (9 + updates))
+        decay = min(self._config.averaging, updates / (9 + updates))  # shorter average at first
         weights = list(self.network.state_dict().values())
-        torch._foreach_lerp_(list(self.average.values()), weights, 1 - keep)
+        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+
+
+def _shapes(value: object) -> object:
+    """Return the shapes of float32 tensors in nested dictionaries; None for anything else."""
+    if isinstance(value, dict):
+        return {name: _shapes(part) for name, part in value.items()}
+    if isinstance(value, Tensor) and value.dtype == torch.float32:
+        return tuple(value.shape)
+    return None
+
+
+def new_learner(
+    network_config: NetworkConfig,
+    config: TrainingConfig,
+    device: torch.device,
+    process_group: ProcessGroup,
+    initial: Checkpoint | None = None,
+) -> Learner:
+    """Make a learner for the start of a run, with the same weights in every process.
+
+    The weights are those of the checkpoint `initial`, or random if that is None.
+
+    Raises:
+        TrainingError: if the batch size is not a multiple of the number of processes.
+    """
+    if config.batch_size % process_group.size:
+        raise TrainingError(
+            f"the batch size must be a multiple of the {process_group.size} processes, "
+            f"got {config.batch_size}: change --batch-size"
+        )
+    torch.manual_seed(config.seed)
+    network = CharLSTM(network_config)
+    if initial is not None:
+        network.load_state_dict(dict(initial.weights))
+    return Learner(network.to(device), config, process_group)

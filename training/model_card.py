@@ -1,4 +1,4 @@
-"""Model card: what a checkpoint is, for whoever finds it."""
+"""Model card: a page that describes a checkpoint to the people who find it."""
 
 from __future__ import annotations
 
@@ -7,62 +7,84 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.checkpoint import Checkpoint
+from model.vocabulary import Vocabulary
 
+_MOST_CHARACTERS = 200  # of the vocabulary
 
-def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
-    """A page of Markdown about a run's best checkpoint.
+_CARD = """# {source}
 
-    Args:
-        checkpoint: with its training record.
-        source: name of the text it learned from.
-        sample: of what it writes.
-    """
-    config, record = checkpoint.config, checkpoint.training
-    loss = record["validation_loss"]
-    parameters = sum(tensor.numel() for tensor in checkpoint.weights.values())
-    characters = "".join(checkpoint.vocabulary.characters)
-    shown = characters if len(characters) <= 200 else characters[:200] + "..."
-    fence = "~" * 3
-    return f"""# {source}
-
-A character-level LSTM, {config.layers} x {config.hidden_size}, {parameters:,} parameters.
+A character-level LSTM, {layers} x {hidden_size}, {parameters:,} parameters.
 
 | | |
 | --- | --- |
-| validation loss | {loss:.4f} nats per character, {loss / math.log(2):.4f} bits |
-| learned from | the first {record["training_characters"]:,} characters of {source} |
-| validated on | the last {record["validation_characters"]:,} |
-| text's SHA-256 | `{record["corpus_sha256"]}` |
-| checkpoint's hash | `{checkpoint.hash}` |
-| updates | {record["steps"]:,}, {record["epoch"]:.1f} epochs, {_minutes(record)} |
-| settings | {_settings(record)} |
-| dropout | {config.dropout} of values, {config.weight_dropout} of recurrent weights |
-| vocabulary | {len(checkpoint.vocabulary)} characters |
+| validation loss | {loss:.4f} nats per character, {bits:.4f} bits |
+| training text | the first {training_characters:,} characters of {source} |
+| validation text | the last {validation_characters:,} characters |
+| SHA-256 of the text | `{corpus_sha256}` |
+| hash of the checkpoint | `{hash}` |
+| updates | {steps:,}, {epoch:.1f} epochs, {minutes:.1f} minutes of training |
+| settings | {settings} |
+| dropout | {dropout} of values, {weight_dropout} of recurrent weights |
+| vocabulary | {vocabulary_size} characters |
 
-{fence}
-{shown}
-{fence}
+~~~
+{vocabulary}
+~~~
 
-## What it writes
+## Sample
 
-{fence}
+~~~
 {sample}
-{fence}
+~~~
 
-## What it is for, and not
+## Use and limits
 
-It goes on with text in the manner of the one it learned from, a character at a time. It knows
-nothing but that text, means nothing by what it writes, and repeats what it was shown, names
-and opinions included.
+The model continues a text in the style of the text it was trained on, one character at a time. It
+has no knowledge beyond that text and no intention. It repeats what it has read, including names
+and opinions.
 
     CHARSTREAM_CHECKPOINT=best.safetensors python -m app
     python -m training evaluate best.safetensors --text FILE
 """
 
 
-def _settings(record: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in record["settings"].items())
+def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
+    """Return a page of Markdown about a run's best checkpoint.
+
+    Args:
+        checkpoint: with its training record.
+        source: name of the text it was trained on.
+        sample: text that it generated.
+    """
+    config, record = checkpoint.config, checkpoint.training
+    return _CARD.format(
+        source=source,
+        sample=sample,
+        layers=config.layers,
+        hidden_size=config.hidden_size,
+        dropout=config.dropout,
+        weight_dropout=config.weight_dropout,
+        parameters=sum(tensor.numel() for tensor in checkpoint.weights.values()),
+        hash=checkpoint.hash,
+        vocabulary_size=len(checkpoint.vocabulary),
+        vocabulary=_shortened(checkpoint.vocabulary),
+        **_of_record(record),
+    )
 
 
-def _minutes(record: Mapping[str, Any]) -> str:
-    return f"{record['seconds'] / 60:.1f} minutes of work"
+def _shortened(vocabulary: Vocabulary) -> str:
+    characters = "".join(vocabulary.characters)
+    if len(characters) <= _MOST_CHARACTERS:
+        return characters
+    return characters[:_MOST_CHARACTERS] + "..."
+
+
+def _of_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    copied = ("training_characters", "validation_characters", "corpus_sha256", "steps", "epoch")
+    return {
+        "loss": record["validation_loss"],
+        "bits": record["validation_loss"] / math.log(2),
+        "minutes": record["seconds"] / 60,
+        "settings": ", ".join(f"{name} {value}" for name, value in record["settings"].items()),
+        **{name: record[name] for name in copied},
+    }

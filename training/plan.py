@@ -1,8 +1,9 @@
-"""Plan: settings that suit a text, and the epochs that fit into a time on this machine."""
+"""Plan: settings that suit a text, and the number of epochs that fit into a given time."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,51 +11,57 @@ import torch
 from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.network import NetworkConfig
+from training.batches import Batches, default_batch_size
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import estimate
-from training.group import Group
-from training.streams import Streams, default_count
-from training.trainer import new_learner
+from training.learner import Learner, new_learner
+from training.process_group import ProcessGroup
 
-_WARMING_UPDATES = 3
-_MEASURED_SHARE = 0.02  # of the time, for measuring
-_VALIDATION_EXTRAS = 1.0  # seconds, for the files and the sample that come with one
-_SPARE = 0.03  # of the time, for what a machine does beside
+_WARMUP_UPDATES = 3
+_LEAST_MEASURED = 5  # updates
+_MEASURED_SHARE = 0.02  # of the time, spent on measuring
+_VALIDATION_OVERHEAD = 1.0  # seconds, for the files and the sample of a validation
+_RESERVE = 0.03  # of the time, for other work on the machine
+_LEAST_UPDATES = 10  # of a run that is worth starting
 
-# What suits a text. Characters read in all decide how well a network learns; a text that is read
-# many times over needs dropout, one that is read once or twice does better without.
-_READ_IN_ALL = 40_000_000
-_EPOCHS = (1.0, 60.0)
-_LARGE_VOCABULARY = 512  # beyond it, one-hot inputs cost more than an embedding
+# How well a network learns depends on how many characters it reads in total. A text that it reads
+# many times needs dropout. A text that it reads once or twice does better without.
+_CHARACTERS_TO_READ = 40_000_000
+_EPOCHS = (1.0, 60.0)  # fewest and most
+_LARGE_VOCABULARY = 512  # above it, one-hot inputs cost more than an embedding
 _EMBEDDING_SIZE = 256
 
 
 def recommended(
-    corpus: Corpus, epochs: float | None, steps: int | None, processes: int
+    corpus: Corpus, epochs: float | None, sequence_length: int | None, processes: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of network and run that suit a text, where they differ from the defaults.
+    """Return the settings of network and run that suit a text and differ from the defaults.
 
     Args:
-        corpus: what decides.
-        epochs: as many as the user asked for; None leaves them to the text's length.
-        steps: likewise.
-        processes: that share the streams.
+        corpus: the text.
+        epochs: the user's choice; None derives it from the length of the text.
+        sequence_length: the user's choice; None is the default.
+        processes: number of processes that share the batch.
     """
     characters = len(corpus.training)
     if epochs is None:
-        epochs = min(max(_READ_IN_ALL / characters, _EPOCHS[0]), _EPOCHS[1])
-    network: dict[str, Any] = {}
-    if epochs < 3:
-        network = {"dropout": 0.1, "weight_dropout": 0.0}
-    elif epochs < 12:
-        network = {"dropout": 0.35, "weight_dropout": 0.0}
-    else:
-        network = {"dropout": 0.35, "weight_dropout": 0.3}
+        epochs = min(max(_CHARACTERS_TO_READ / characters, _EPOCHS[0]), _EPOCHS[1])
+    network: dict[str, Any] = recommended_dropout(epochs)
     if len(corpus.vocabulary) > _LARGE_VOCABULARY:
         network["embedding_size"] = _EMBEDDING_SIZE
-    streams = default_count(characters, steps or TrainingConfig.steps, processes)
-    return network, {"epochs": epochs, "streams": streams}
+    sequence_length = sequence_length or TrainingConfig.sequence_length
+    batch_size = default_batch_size(characters, sequence_length, processes)
+    return network, {"epochs": epochs, "batch_size": batch_size}
+
+
+def recommended_dropout(epochs: float) -> dict[str, Any]:
+    """Return the dropout settings for a number of passes over the text."""
+    if epochs < 3:
+        return {"dropout": 0.1, "weight_dropout": 0.0}
+    if epochs < 12:
+        return {"dropout": 0.35, "weight_dropout": 0.0}
+    return {"dropout": 0.35, "weight_dropout": 0.3}
 
 
 def epochs_within(
@@ -63,39 +70,57 @@ def epochs_within(
     network_config: NetworkConfig,
     config: TrainingConfig,
     device: torch.device,
-    group: Group,
+    process_group: ProcessGroup,
     initial: Checkpoint | None = None,
 ) -> float:
-    """Epochs that this machine gets through in that many minutes, validations included.
+    """Return the number of epochs that fit into a time on this machine, with validations.
 
-    Measured with updates of a network that is thrown away. Every process of the group must
-    call this, and all get the same figure.
+    Measures updates of a network that is discarded afterwards. Every process of the group must
+    call this. All of them get the same result.
 
     Raises:
-        TrainingError: if the minutes do not suffice for a run worth the name.
+        TrainingError: if the time is too short for a run.
     """
     started = time.monotonic()
-    streams = Streams(corpus.training, config.streams, config.steps)
-    learner = new_learner(network_config, config, device, group, initial)
-    inputs, targets = streams.batch(0, 0)
-    for step in range(_WARMING_UPDATES):
-        learner.update(inputs, targets, step, config.learning_rate, [])
-    measured_from, updates, elapsed = time.monotonic(), 0, 0.0
-    while updates < 5 or elapsed < minutes * 60 * _MEASURED_SHARE:
-        learner.update(inputs, targets, updates, config.learning_rate, [])
-        updates += 1
-        elapsed = group.mean(time.monotonic() - measured_from, device)
-    per_update = elapsed / updates
-    validated_from = time.monotonic()
-    estimate(learner.averaged_network(), corpus.validation)
-    each = group.mean(time.monotonic() - validated_from, device) + _VALIDATION_EXTRAS
-    validating = each * config.validations
-    spent = group.mean(time.monotonic() - started, device)
-    left = minutes * 60 * (1 - _SPARE) - spent - validating
-    if left < 10 * per_update:
-        least = (spent + validating + 10 * per_update) / (1 - _SPARE) / 60
+    batches = Batches(corpus.training, config.batch_size, config.sequence_length)
+    learner = new_learner(network_config, config, device, process_group, initial)
+    meter = _Meter(learner, config, device, process_group)
+    per_update = meter.seconds_per_update(batches, minutes * 60 * _MEASURED_SHARE)
+    validating = meter.seconds_per_validation(corpus) * config.validations
+    spent = process_group.mean(time.monotonic() - started, device)
+    left = minutes * 60 * (1 - _RESERVE) - spent - validating
+    if left < _LEAST_UPDATES * per_update:
+        needed = (spent + validating + _LEAST_UPDATES * per_update) / (1 - _RESERVE) / 60
         raise TrainingError(
-            f"--minutes {minutes:g} does not suffice for this text and network on this machine: "
-            f"at least {least:.1f}, or fewer --validations"
+            f"--minutes {minutes:g} is too short for this text and network on this machine: "
+            f"use at least {needed:.1f}, or fewer --validations (now {config.validations})"
         )
-    return int(left / per_update) / streams.batches
+    return int(left / per_update) / batches.per_epoch
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """Measures the speed of training. Results are means over all processes."""
+
+    learner: Learner
+    config: TrainingConfig
+    device: torch.device
+    process_group: ProcessGroup
+
+    def seconds_per_update(self, batches: Batches, seconds: float) -> float:
+        """Measure updates for at least that many seconds."""
+        batch, rate = batches.batch(0, 0), self.config.learning_rate
+        for step in range(_WARMUP_UPDATES):
+            self.learner.update(*batch, step, rate)
+        started, updates, elapsed = time.monotonic(), 0, 0.0
+        while updates < _LEAST_MEASURED or elapsed < seconds:
+            self.learner.update(*batch, updates, rate)
+            updates += 1
+            elapsed = self.process_group.mean(time.monotonic() - started, self.device)
+        return elapsed / updates
+
+    def seconds_per_validation(self, corpus: Corpus) -> float:
+        started = time.monotonic()
+        estimate(self.learner.averaged_network(), corpus.validation)
+        elapsed = self.process_group.mean(time.monotonic() - started, self.device)
+        return elapsed + _VALIDATION_OVERHEAD

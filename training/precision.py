@@ -1,4 +1,4 @@
-"""Precision of training: float32, or bfloat16 products where the machine gains by them."""
+"""Precision of training: float32, or bfloat16 matrix products where they are faster."""
 
 from __future__ import annotations
 
@@ -13,47 +13,48 @@ from model.errors import DeviceError
 
 TrainingPrecision = Literal["fp32", "bf16"]
 
-_WORTHWHILE = 1.2  # bfloat16 must be that many times as fast
+_LEAST_SPEEDUP = 1.2  # for "auto" to choose bfloat16
 _PROBES = 4
 
 
 def choose_training_precision(name: str, device: torch.device) -> TrainingPrecision:
-    """The precision of a name: "auto" is bf16 where that is the faster one, else fp32.
+    """Return the precision for a name. "auto" times both and takes bf16 if it is faster.
 
     Raises:
-        DeviceError: if the name is none, or bf16 was asked for and does not run on the device.
+        DeviceError: if the name is unknown, or bf16 is asked for and does not run on the device.
     """
     if name not in ("auto", "fp32", "bf16"):
         raise DeviceError(f"precision must be auto, fp32 or bf16, got {name!r}")
     if name == "fp32":
         return "fp32"
     try:
-        gain = _seconds(device, "fp32") / _seconds(device, "bf16")
+        speedup = _seconds(device, "fp32") / _seconds(device, "bf16")
     except RuntimeError as error:  # some processors have no bfloat16 LSTM
         if name == "bf16":
             reason = str(error).splitlines()[0]
             raise DeviceError(f"precision 'bf16' does not run on {device}: {reason}") from error
         return "fp32"
-    return "bf16" if name == "bf16" or gain >= _WORTHWHILE else "fp32"
+    return "bf16" if name == "bf16" or speedup >= _LEAST_SPEEDUP else "fp32"
 
 
 def autocast(precision: TrainingPrecision, device: torch.device) -> torch.autocast:
-    """A context in which matrix products are done in the precision."""
+    """Return a context that computes matrix products in the precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _seconds(device: torch.device, precision: TrainingPrecision) -> float:
-    """The least time of a few small updates."""
+    """Return the shortest time of a few small updates."""
     layer = nn.LSTM(256, 256).to(device)
     values = torch.zeros(16, 32, 256, device=device)
-    times = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a GPU that has its own opinion of bfloat16
-        for _ in range(_PROBES):
-            started = time.perf_counter()
-            with autocast(precision, device):
-                loss = layer(values)[0].float().sum()
-            loss.backward()
-            loss.item()  # waits for a GPU
-            times.append(time.perf_counter() - started)
-    return min(times)
+        warnings.simplefilter("ignore")  # some GPUs warn that they emulate bfloat16
+        return min(_seconds_once(layer, values, precision) for _ in range(_PROBES))
+
+
+def _seconds_once(layer: nn.LSTM, values: torch.Tensor, precision: TrainingPrecision) -> float:
+    started = time.perf_counter()
+    with autocast(precision, values.device):
+        loss = layer(values)[0].float().sum()
+    loss.backward()
+    loss.item()  # waits for a GPU
+    return time.perf_counter() - started

@@ -1,8 +1,11 @@
-"""Progress: what a person sees while a run goes on."""
+"""Progress: what the user sees on the terminal during a run, and during an evaluation."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.panel import Panel
@@ -11,7 +14,7 @@ from rich.text import Text
 
 from training.trainer import Update, Validation
 
-_SMOOTHING = 0.02  # share of the newest value in what the bar shows
+_SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
 
 
 class ProgressDisplay:
@@ -21,7 +24,7 @@ class ProgressDisplay:
         self._console = console
         self._loss: float | None = None
         self._validation = "-"
-        self._characters, self._began = 0, time.monotonic()
+        self._characters, self._started = 0, time.monotonic()
         self._first_step = first_step
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]:.2f}"),
@@ -47,11 +50,11 @@ class ProgressDisplay:
         self._bar.stop()
 
     def update(self, update: Update) -> None:
-        """Moves the bar on."""
+        """Advance the bar."""
         last = update.loss if self._loss is None else self._loss
         self._loss = last + _SMOOTHING * (update.loss - last)
         self._characters += update.characters
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._started
         done = update.step - self._first_step
         left = seconds / done * (update.total_steps - update.step)
         self._bar.update(
@@ -65,7 +68,7 @@ class ProgressDisplay:
         )
 
     def validated(self, validation: Validation, sample: str) -> None:
-        """Prints what a validation found, and how the network writes by now."""
+        """Print the result of a validation and a sample of generated text."""
         self._validation = f"{validation.validation_loss:.4f}"
         self._bar.update(self._task, validation=self._validation)
         mark = "  best so far" if validation.best else ""
@@ -75,6 +78,18 @@ class ProgressDisplay:
             highlight=False,
         )
         self._console.print(Panel(Text(sample), title="sample", title_align="left"))
+
+
+@contextmanager
+def evaluation_progress(characters: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of an evaluation on stderr, if that is a terminal.
+
+    Yields a function to call with the number of characters evaluated so far.
+    """
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("Evaluating", total=characters)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _clock(seconds: float) -> str:

@@ -1,18 +1,18 @@
-"""RunFolder: what a training run writes, and how it is found again.
+"""RunFolder: the files of a training run.
 
-    state.pt            all that a resumed run needs
+    state.pt            everything that a resumed run needs
     best.safetensors    the averaged weights with the lowest validation loss so far
-    metrics.jsonl       a JSON object per validation
+    metrics.jsonl       one JSON object per validation
     curve.png           losses and learning rate
-    samples/            text written at each validation
-    model-card.md       what the model is, in words
+    samples/            text generated at each validation
+    model-card.md       a description of the model
+    run.lock            exists while a process trains here, see `training.run_lock`
 
-Every file is replaced as a whole, so that a kill leaves the old one or the new.
+Every file but metrics.jsonl is replaced as a whole, so a kill leaves the old file or the new one.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ import torch
 
 from model.atomic_file import replacing
 from model.errors import CheckpointError, TrainingError
+from training.state_file import DamagedStateError, decode_state, encode_state
 
 Record = dict[str, Any]
 
@@ -32,8 +33,8 @@ class RunFolder:
     """The files of one run.
 
     Raises:
-        TrainingError: from whatever writes, if the folder cannot be written to; from whatever
-            reads a state, if there is none or it is damaged.
+        TrainingError: from each method that writes, if the folder cannot be written; from
+            `load_state`, if there is no state or it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,78 +46,86 @@ class RunFolder:
         self.card_path = path / "model-card.md"
 
     def check_free(self) -> None:
-        """Raises TrainingError if the folder holds a run."""
+        """Raise TrainingError if the folder holds a run."""
         if self.state_path.exists():
             raise TrainingError(
-                f"{self.path} holds a training run: --resume goes on with it, "
-                "another --out starts afresh"
+                f"{self.path} holds a training run: --resume continues it, "
+                "another --out starts a new one"
             )
 
     def start(self) -> None:
-        """Makes the folder, unless it holds a run."""
+        """Create the folder for a new run."""
         self.check_free()
         with self.explaining_failure():
             self.path.mkdir(parents=True, exist_ok=True)
             self.metrics_path.unlink(missing_ok=True)
 
     def save_state(self, state: dict[str, Any]) -> None:
-        content = io.BytesIO()  # torch.save to a file hides the system's error
-        torch.save(state, content)
+        """Replace the saved state."""
+        content = encode_state(state)
         with self.explaining_failure(), replacing(self.state_path) as file:
-            file.write(content.getbuffer())
+            file.write(content)
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
+        """Read the saved state."""
         try:
-            state: dict[str, Any] = torch.load(
-                self.state_path, map_location=device, weights_only=True
-            )
+            return decode_state(self.state_path.read_bytes(), device)
         except FileNotFoundError as error:
             raise TrainingError(f"{self.path} holds no training run to resume") from error
         except OSError as error:
             raise TrainingError(f"{self.state_path}: cannot be read: {error.strerror}") from error
-        except Exception as error:  # a damaged pickle can raise anything
-            kept = f". {self.best_path} has its best weights: a new run may begin with --init-from"
-            raise TrainingError(
-                f"{self.state_path}: damaged, so the run cannot be resumed"
-                + (kept if self.best_path.exists() else "")
-            ) from error
-        return state
+        except DamagedStateError as error:
+            raise self.damaged_state(str(error)) from error
+
+    def damaged_state(self, reason: str) -> TrainingError:
+        """Return an error that says that the state is damaged, why, and what to do."""
+        advice = "start a new run with another --out"
+        if self.best_path.exists():
+            advice += f", with --init-from {self.best_path} to use the best weights so far"
+        return TrainingError(
+            f"{self.state_path}: damaged, so the run cannot be resumed: {reason}. Instead, {advice}"
+        )
 
     def records(self) -> list[Record]:
-        """The validations' records, in order; a line torn by a kill is left out."""
+        """Return the records of the validations, in order, without a line cut off by a kill."""
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
         return [record for line in lines if (record := _record(line)) is not None]
 
     def add_record(self, record: Record) -> None:
+        """Append the record of a validation."""
         with self.explaining_failure(), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def forget_records_after(self, step: int) -> None:
-        """Drops the records that a resumed run will write again."""
+    def drop_records_after(self, step: int) -> None:
+        """Remove the records that a resumed run will write again."""
         kept = [record for record in self.records() if record["step"] <= step]
         with self.explaining_failure(), replacing(self.metrics_path) as file:
             file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
 
-    def keep_sample(self, step: int, text: str) -> None:
+    def write_sample(self, step: int, text: str) -> None:
+        """Write the text generated at a validation."""
         self._write(self.path / "samples" / f"step-{step:07}.txt", text.encode())
 
     def write_card(self, text: str) -> None:
+        """Replace the model card."""
         self._write(self.card_path, text.encode())
 
     def write_curve(self, png: bytes) -> None:
+        """Replace the picture of the losses."""
         self._write(self.curve_path, png)
 
     @contextmanager
     def explaining_failure(self) -> Iterator[None]:
+        """Turn an error of a write into a TrainingError that says how to continue."""
         try:
             yield
         except (OSError, CheckpointError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             advice = ""
             if self.state_path.exists():
-                advice = ". What was saved before is whole: make room and go on with --resume"
+                advice = ". The files saved before are intact: make room, then use --resume"
             raise TrainingError(f"{self.path}: cannot be written: {reason}{advice}") from error
 
     def _write(self, path: Path, content: bytes) -> None:

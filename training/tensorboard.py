@@ -1,4 +1,4 @@
-"""TensorBoard: a run's losses as its event files, for those who ask for them."""
+"""TensorBoard: writes a run's losses as TensorBoard event files (--tensorboard)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from model.errors import TrainingError
 from training.trainer import Trainer, Update, Validation
 
-_EVERY = 10  # updates
+_INTERVAL = 10  # updates between two points of the training loss
 
 
 class TensorBoard:
-    """Writes into `tensorboard/` of the run's folder."""
+    """Writer of event files in the folder `tensorboard/` of a run."""
 
     def __init__(self, trainer: Trainer) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -19,17 +19,19 @@ class TensorBoard:
         self._writer = SummaryWriter(trainer.folder.path / "tensorboard", purge_step=trainer.step)
 
     def add(self, event: Update | Validation) -> None:
+        """Write the losses of an event."""
         if isinstance(event, Validation):
             self._writer.add_scalar("loss/validation", event.validation_loss, event.step)
-        elif event.step % _EVERY == 0:
+        elif event.step % _INTERVAL == 0:
             self._writer.add_scalar("loss/training", event.loss, event.step)
             self._writer.add_scalar("learning_rate", event.learning_rate, event.step)
 
     def close(self) -> None:
+        """Finish the files."""
         self._writer.close()
 
 
 def require_tensorboard() -> None:
-    """Raises TrainingError unless TensorBoard is installed."""
+    """Raise TrainingError unless TensorBoard is installed."""
     if find_spec("tensorboard") is None:
         raise TrainingError("--tensorboard needs a package: pip install tensorboard")

@@ -1,4 +1,4 @@
-"""Trainer: from a corpus to the checkpoint that predicts it best."""
+"""Trainer: trains a network on a corpus and keeps the checkpoint that predicts it best."""
 
 from __future__ import annotations
 
@@ -15,61 +15,63 @@ from torch import Tensor
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.errors import TrainingError
 from model.network import CharLSTM, NetworkConfig
+from training.batches import Batches
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import estimate
-from training.group import Group
-from training.learner import Learner
+from training.fingerprint import Fingerprint, check_same_run, make_fingerprint
+from training.learner import new_learner
+from training.learning_rate import learning_rate
+from training.process_group import Flags, ProcessGroup
 from training.run_folder import RunFolder
-from training.streams import Streams
 
-STATE_SECONDS = 15.0  # at most this much work is lost to a kill
+STATE_SECONDS = 15.0  # longest time between two saved states
 
 
 @dataclass(frozen=True)
 class Update:
-    """What one update of the weights showed."""
+    """Report of one update of the weights."""
 
-    step: int  # updates done, this one included
+    step: int  # updates so far, including this one
     total_steps: int
     epoch: float
     loss: float  # of this batch, with dropout, nats per character
     learning_rate: float
-    characters: int  # read by this update, by all processes
+    characters: int  # in this batch, over all processes
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation showed. Losses are nats per character."""
+    """Report of one validation. Losses are in nats per character."""
 
     step: int
     epoch: float
     training_loss: float  # mean since the last validation, with dropout
     validation_loss: float  # of the averaged weights, see `training.evaluation.estimate`
     learning_rate: float
-    best: bool  # the lowest so far, so it is now best.safetensors
-    seconds: float  # of work since the run began
+    best: bool  # the lowest validation loss so far: best.safetensors now holds these weights
+    seconds: float  # of training since the run began
 
 
 class Trainer:
     """One training run in one folder.
 
-    Contiguous streams of text whose state is carried from batch to batch, a rate that warms up
-    and decays along a cosine, and averaged weights, which are what is validated and saved.
+    Reads the text as contiguous sequences and carries the state from batch to batch. The learning
+    rate warms up and then decays along a cosine. The averaged weights are validated and saved.
 
     Args:
-        corpus: what to learn.
+        corpus: the text to learn.
         network_config: sizes and dropout.
-        config: everything else that decides what comes out.
-        folder: where it goes.
-        device: what to compute on.
-        resume: go on with the run that the folder holds.
-        group: the processes that share the work, all of which make a Trainer.
-        initial: weights to begin with, random when None.
+        config: all other settings that decide the result.
+        folder: where the run writes its files.
+        device: where to compute.
+        resume: continue the run in the folder.
+        process_group: the processes that share the work. Each of them makes a Trainer.
+        initial: checkpoint whose weights to start from. None starts from random weights.
 
     Raises:
-        TrainingError: if the folder holds a run already and `resume` was not asked for, or the
-            other way round, or the run to resume was another.
+        TrainingError: if the folder holds a run and `resume` is false, if there is nothing to
+            resume, or if the run to resume has other settings.
         CorpusError: if the text is too short for these settings.
     """
 
@@ -81,32 +83,33 @@ class Trainer:
         folder: RunFolder,
         device: torch.device,
         resume: bool = False,
-        group: Group | None = None,
+        process_group: ProcessGroup | None = None,
         initial: Checkpoint | None = None,
     ) -> None:
         self.corpus, self.config, self.folder, self.device = corpus, config, folder, device
-        self.group = group or Group()
+        self.process_group = process_group or ProcessGroup()
         self._initial = initial
-        self.streams = Streams(corpus.training, config.streams, config.steps)
-        self.total_steps = max(1, round(config.epochs * self.streams.batches))
-        self.learner = new_learner(network_config, config, device, self.group, initial)
+        self.batches = Batches(corpus.training, config.batch_size, config.sequence_length)
+        self.total_steps = max(1, round(config.epochs * self.batches.per_epoch))
+        self.learner = new_learner(network_config, config, device, self.process_group, initial)
         self.step = 0
         self.best_loss = math.inf
         self._losses: list[float] = []  # since the last validation
         self._seconds = 0.0
+        self._saved_at: float | None = None  # None: no state is saved yet
         if resume:
             self._load_state()
-        elif self.group.leads:
+        elif self.process_group.is_main:
             self.folder.start()
 
     @property
     def network(self) -> CharLSTM:
-        """The network under training; its averaged weights are the better ones."""
+        """The network under training. `learner.average` holds its averaged weights."""
         return self.learner.network
 
     @property
     def record(self) -> dict[str, Any]:
-        """The training record that goes into a checkpoint's metadata."""
+        """The training record for a checkpoint's metadata."""
         record = {
             "corpus_sha256": self.corpus.sha256,
             "training_characters": len(self.corpus.training),
@@ -116,7 +119,7 @@ class Trainer:
             "steps": self.step,
             "epoch": round(self.epoch, 3),
             "seconds": round(self._seconds, 1),
-            "settings": asdict(self.config),
+            "settings": self.config.as_record(),
         }
         if self._initial is not None:
             record["initial_checkpoint"] = self._initial.hash
@@ -125,82 +128,94 @@ class Trainer:
     @property
     def epoch(self) -> float:
         """Passes over the training text so far."""
-        return self.step / self.streams.batches
+        return self.step / self.batches.per_epoch
 
     @property
     def done(self) -> bool:
+        """Whether all updates of the run are made."""
         return self.step >= self.total_steps
 
     def run(
         self, stop: Callable[[], bool] = lambda: False
     ) -> Generator[Update | Validation, None, None]:
-        """Trains to the end, or until `stop` says so; yields what happens as it happens.
+        """Train to the end or until `stop` returns true, and yield each event as it happens.
 
-        However it ends, the state is saved; in one process also when the iterator is closed at a
-        yield. In a group every process iterates to the end, and only the one that leads yields
-        validations.
+        The state is saved after the first update, after each validation, every 15 seconds, and at
+        a stop. In a single process it is also saved if the iterator is closed between two events.
+        An exception does not save it: the state saved last stays in the folder. With several
+        processes, each must iterate to the end, and only the main one yields validations.
 
         Raises:
-            TrainingError: if the loss is no longer a number, or the folder cannot be written.
-                What was saved before stays as it was.
+            TrainingError: if the loss is NaN or infinite, or the folder cannot be written.
         """
-        saved_at = started = time.monotonic()
-        worked_before = self._seconds
+        started = time.monotonic()
+        seconds_before = self._seconds
         try:
             while not self.done:
-                overdue = self.group.leads and time.monotonic() - saved_at > STATE_SECONDS
-                update, stopping, saving = self._update([float(stop()), float(overdue)])
-                self._seconds = worked_before + time.monotonic() - started
-                due = self._validation_is_due()
-                validation = self._validate(update) if due and self.group.leads else None
-                if due:
-                    self._losses.clear()
-                if due or stopping or saving:
-                    self._save_state()
-                    saved_at = time.monotonic()
+                update, flags = self._update(Flags(stop(), self._save_is_due()))
+                self._seconds = seconds_before + time.monotonic() - started
+                validation = self._finish_update(update, flags)
                 yield update
                 if validation:
                     yield validation
-                if stopping:
+                if flags.stop:
                     return
         except GeneratorExit:
-            if self.group.size == 1:  # saving takes all processes, and the others go on
+            if self.process_group.size == 1:  # saving takes all processes, the others run on
                 self._save_state()
             raise
 
-    def _update(self, wishes: list[float]) -> tuple[Update, bool, bool]:
-        """One update, and whether any process wishes to stop, and to save."""
-        step, batches = self.step, self.streams.batches
-        if step % batches == 0:
-            self.learner.forget()
-        rate = self.config.rate(step, self.total_steps)
-        inputs_TB, targets_TB = self._batch(*divmod(step, batches))
-        loss, *wished = self.learner.update(inputs_TB, targets_TB, step, rate, wishes)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} at step {step}: lower --learning-rate. "
-                f"{self.folder.best_path} keeps the best weights so far"
-            )
-        self.step += 1
-        self._losses.append(loss)
-        update = Update(self.step, self.total_steps, self.epoch, loss, rate, inputs_TB.numel())
-        return update, wished[0] > 0, wished[1] > 0
-
-    def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
-        """A batch; each epoch starts at another place, so that each cuts the text otherwise."""
-        random = np.random.default_rng([self.config.seed, epoch])
-        return self.streams.batch(index, int(random.integers(0, self.streams.spare + 1)))
-
-    def _validation_is_due(self) -> bool:
-        """Whether another of the run's equal parts, one for each validation, is over."""
-        parts, total = self.config.validations, self.total_steps
-        return self.step * parts // total > (self.step - 1) * parts // total
-
     def averaged(self) -> Checkpoint:
-        """What the run has come to so far."""
+        """Return a checkpoint of the averaged weights at this point of the run."""
         return Checkpoint(
             self.network.config, self.corpus.vocabulary, self.learner.average, self.record
         )
+
+    def _update(self, flags: Flags) -> tuple[Update, Flags]:
+        """Make one update. Also returns the flags that any process has set."""
+        step, per_epoch = self.step, self.batches.per_epoch
+        if step % per_epoch == 0:
+            self.learner.reset_state()
+        config = self.config
+        rate = learning_rate(step, self.total_steps, config.learning_rate, config.warmup)
+        inputs_TB, targets_TB = self._batch(*divmod(step, per_epoch))
+        result = self.learner.update(inputs_TB, targets_TB, step, rate, flags)
+        if not math.isfinite(result.loss):
+            raise self._loss_error(result.loss)
+        self.step += 1
+        self._losses.append(result.loss)
+        update = Update(
+            self.step, self.total_steps, self.epoch, result.loss, rate, inputs_TB.numel()
+        )
+        return update, result.flags
+
+    def _loss_error(self, loss: float) -> TrainingError:
+        message = f"the loss is {loss} at step {self.step}: lower --learning-rate"
+        if math.isfinite(self.best_loss):  # there was a validation
+            message += f". {self.folder.best_path} holds the best weights so far"
+        return TrainingError(message)
+
+    def _finish_update(self, update: Update, flags: Flags) -> Validation | None:
+        """Validate and save the state where that is due."""
+        validation = None
+        validation_is_due = self._validation_is_due()
+        if validation_is_due:
+            if self.process_group.is_main:
+                validation = self._validate(update)
+            self._losses.clear()
+        if validation_is_due or flags.stop or flags.save:
+            self._save_state()
+        return validation
+
+    def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
+        """Return a batch. Each epoch starts at another offset, so it cuts the text elsewhere."""
+        random = np.random.default_rng([self.config.seed, epoch])
+        return self.batches.batch(index, int(random.integers(0, self.batches.spare + 1)))
+
+    def _validation_is_due(self) -> bool:
+        """Whether the last update ends one of the equal parts that the validations divide."""
+        parts, total = self.config.validations, self.total_steps
+        return self.step * parts // total > (self.step - 1) * parts // total
 
     def _validate(self, update: Update) -> Validation:
         network = self.learner.averaged_network()
@@ -219,15 +234,14 @@ class Trainer:
 
     # Saved state -------------------------------------------------------------
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a run to be the same run."""
-        return {
-            "corpus": self.corpus.sha256,
-            "vocabulary": "".join(self.corpus.vocabulary.characters),
-            "network": self.network.config.as_dict(),
-            "settings": asdict(self.config),
-            "initial": "" if self._initial is None else self._initial.hash,
-        }
+    def _fingerprint(self) -> Fingerprint:
+        return make_fingerprint(self.corpus, self.network.config, self.config, self._initial)
+
+    def _save_is_due(self) -> bool:
+        """Whether the state is older than 15 seconds, or none is saved yet."""
+        if not self.process_group.is_main:
+            return False
+        return self._saved_at is None or time.monotonic() - self._saved_at > STATE_SECONDS
 
     def _save_state(self) -> None:
         state = {
@@ -238,58 +252,19 @@ class Trainer:
             "seconds": self._seconds,
             **self.learner.state_dict(),
         }
-        if self.group.leads:
+        if self.process_group.is_main:
             self.folder.save_state(state)
+        self._saved_at = time.monotonic()
 
     def _load_state(self) -> None:
         state = self.folder.load_state(self.device)
-        self._check_same_run(state["fingerprint"])
+        check_same_run(state["fingerprint"], self._fingerprint(), self.folder)
+        self._saved_at = time.monotonic()
         self.step, self.best_loss = state["step"], state["best_loss"]
         self._losses, self._seconds = state["losses"], state["seconds"]
-        self.learner.load_state_dict(state)
-        if self.group.leads:
-            self.folder.forget_records_after(self.step)
-
-    def _check_same_run(self, saved: dict[str, Any]) -> None:
-        mine, folder = self._fingerprint(), self.folder.path
-        if saved["corpus"] != mine["corpus"]:
-            raise TrainingError(f"{folder} was trained on another text")
-        if saved.get("initial", "") != mine["initial"]:
-            raise TrainingError(f"{folder} began with other weights: --init-from must be the same")
-        if saved.get("vocabulary", mine["vocabulary"]) != mine["vocabulary"]:
-            raise TrainingError(f"{folder} has another vocabulary: --min-count must be the same")
-        differences = [
-            f"{name} was {saved[part].get(name)}, is {value}"
-            for part in ("network", "settings")
-            for name, value in mine[part].items()
-            if saved[part].get(name) != value
-        ]
-        if differences:
-            advice = f"another run may begin with --init-from {self.folder.best_path} --out OTHER"
-            raise TrainingError(
-                f"{folder} is another run: {'; '.join(differences)}. Without such flags it goes on"
-                + (f"; {advice}" if saved["network"] == mine["network"] else "")
-            )
-
-
-def new_learner(
-    network_config: NetworkConfig,
-    config: TrainingConfig,
-    device: torch.device,
-    group: Group,
-    initial: Checkpoint | None = None,
-) -> Learner:
-    """A learner at the start of a run: the same weights in every process.
-
-    Raises:
-        TrainingError: if the processes cannot share the streams evenly.
-    """
-    if config.streams % group.size:
-        raise TrainingError(
-            f"streams must be a multiple of the {group.size} processes, got {config.streams}"
-        )
-    torch.manual_seed(config.seed)
-    network = CharLSTM(network_config)
-    if initial is not None:
-        network.load_state_dict(dict(initial.weights))
-    return Learner(network.to(device), config, group)
+        try:
+            self.learner.load_state_dict(state)
+        except ValueError as error:
+            raise self.folder.damaged_state(str(error)) from error
+        if self.process_group.is_main:
+            self.folder.drop_records_after(self.step)

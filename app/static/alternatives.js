@@ -1,143 +1,150 @@
-// Alternatives: what a character might have been, in a small panel beside it.
+// The panel beside a character, with the characters that the model considered in its place.
 
-import { make } from "./dom.js";
-import { inWords } from "./settings.js";
-import { bits, glyph, percent, spoken, surprise } from "./surprise.js";
+import { make, makeButton } from "./dom.js";
+import { describeSampling } from "./settings.js";
+import { bits, glyph, percent, spokenName, surprisal } from "./surprisal.js";
 
 const panel = document.querySelector("#alternatives");
-const announcer = document.querySelector("#announcer");
-const GAP = 2; // pixels from the character to the panel, small enough for a pointer to cross
-const EDGE = 8; // pixels to the window's edges
-const LEAST = 96; // pixels of the panel, which scrolls where there is no more room
-const PATIENCE = 250; // milliseconds that a pointer may be outside of both
+const announcer = document.querySelector("#announcer"); // is read out by screen readers
+const GAP = 2; // pixels between character and panel, small enough for the pointer to cross
+const EDGE = 8; // pixels between the panel and the window's edges
+const MIN_HEIGHT = 96; // pixels; with less room the panel scrolls
+const HIDE_DELAY = 250; // milliseconds that the pointer may be outside of both
 
-let leave = 0;
-let back = null; // where the focus goes when the panel is closed by key
+let hideTimer = 0;
+let sheet = null; // gets the focus when the panel closes
+let anchor = null; // the element of the character
 let onHide = () => {};
-let anchor = null; // the character
 
-/** Whether the panel is open. */
 export const isOpen = () => !panel.hidden;
 
 /**
- * Shows a record's alternatives beside an element.
- * Options: choose(token), sheet (what had the focus), announce (say it), hidden() when it closes.
+ * Shows a record's alternatives beside the element of its character.
+ *
+ * Options: `onChoose(token)`; `sheet`, the text's element, which gets the focus back; `announce`,
+ * whether screen readers read out the alternatives; `onHide()`.
  */
-export function show(element, record, { choose, sheet, announce, hidden }) {
-  clearTimeout(leave);
-  if (onHide !== hidden) onHide();
-  onHide = hidden;
-  back = sheet;
-  panel.replaceChildren(...heading(record), list(record, choose));
-  panel.hidden = false;
+export function show(element, record, options) {
+  clearTimeout(hideTimer);
+  if (onHide !== options.onHide) onHide();
+  onHide = options.onHide;
+  sheet = options.sheet;
   anchor = element;
-  place();
-  if (announce) announcer.textContent = sentence(record);
+  panel.replaceChildren(...makeHeading(record), makeList(record, options.onChoose));
+  panel.hidden = false;
+  placePanel();
+  if (options.announce) announcer.textContent = announcement(record);
 }
 
 export function hide() {
-  clearTimeout(leave);
+  clearTimeout(hideTimer);
   if (panel.hidden) return;
   const hadFocus = panel.contains(document.activeElement);
   panel.hidden = true;
   onHide();
   onHide = () => {};
-  if (hadFocus) back?.focus({ preventScroll: true });
+  if (hadFocus) sheet?.focus({ preventScroll: true });
 }
 
-/** Hides it soon, unless the pointer gets there first. */
+/** Hides the panel after a delay, unless the pointer enters it in time. */
 export function hideSoon() {
-  clearTimeout(leave);
-  leave = setTimeout(hide, PATIENCE);
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(hide, HIDE_DELAY);
 }
 
-/** Goes in, by keyboard. */
-export function enter() {
+/** Moves the focus to the first alternative. */
+export function focusFirst() {
   panel.querySelector("button")?.focus();
 }
 
-function heading(record) {
-  const name = make("strong", "", glyph(record.token));
-  const share = make("b", "", percent(Math.exp(record.logprob)));
-  const said = lines(record).flatMap((line) => [line, make("br")]);
-  return [make("p", "title", name, share), make("p", "said", ...said)];
+function makeHeading(record) {
+  const character = make("strong", "", glyph(record.token));
+  const probability = make("b", "", percent(Math.exp(record.logprob)));
+  const lines = describe(record).flatMap((line) => [line, make("br")]);
+  return [make("p", "title", character, probability), make("p", "details", ...lines)];
 }
 
-function lines(record) {
-  const first = `${ordinal(record.rank)} likeliest; ${surprise(record).toFixed(1)} bits of surprise`;
-  const open = `Before it, ${bits(record.entropy).toFixed(1)} bits were open`;
-  if (record.chosen) return [first, open, "You chose it"];
-  if (record.probability === undefined) return [first, open];
-  return [first, open, `Drawn at ${percent(record.probability)} by ${inWords(record.settings)}`];
+/** What the scores say about a record, line by line. */
+function describe(record) {
+  const lines = [
+    `Rank ${record.rank}, surprisal ${surprisal(record).toFixed(1)} bits`,
+    `Entropy before it: ${bits(record.entropy).toFixed(1)} bits`,
+  ];
+  if (record.chosen) lines.push("You chose this character");
+  else if (record.probability !== undefined) {
+    const sampling = describeSampling(record.settings);
+    lines.push(`Sampled at ${percent(record.probability)} with ${sampling}`);
+  }
+  return lines;
 }
 
-function list(record, choose) {
-  const kept = Number(record.settings?.top_k || Infinity);
-  const items = record.top.map(([token, logprob], place) => {
-    const taken = token === record.token;
-    const button = alternative(token, Math.exp(logprob), taken, place >= kept, choose);
+function makeList(record, onChoose) {
+  const topK = Number(record.settings?.top_k || Infinity);
+  const items = record.top.map(([token, logprob], index) => {
+    const isCurrent = token === record.token;
+    const button = makeAlternative(token, Math.exp(logprob), isCurrent, index >= topK, onChoose);
     return make("li", "", button);
   });
-  if (kept < items.length)
-    items.splice(kept, 0, make("li", "cut", `Top-k ${kept} leaves these out:`));
+  if (topK < items.length) items.splice(topK, 0, make("li", "cut", `Excluded by top-k ${topK}:`));
   return make("ul", "", ...items);
 }
 
-function alternative(token, share, taken, isLeftOut, choose) {
-  const filled = make("i");
-  filled.style.width = `${share * 100}%`;
-  const button = make(
-    "button",
+function makeAlternative(token, probability, isCurrent, isExcluded, onChoose) {
+  const fill = make("i");
+  fill.style.width = `${probability * 100}%`;
+  const button = makeButton(
     "",
     make("span", "glyph", glyph(token)),
-    make("span", "share", filled),
-    make("span", "figure", percent(share)),
+    make("span", "bar-track", fill),
+    make("span", "probability", percent(probability)),
   );
-  button.type = "button";
-  button.classList.toggle("taken", taken);
-  button.classList.toggle("left-out", isLeftOut);
-  const how = (taken ? ", as it is" : "") + (isLeftOut ? ", left out by top-k" : "");
-  button.setAttribute("aria-label", `${spoken(token)}, ${percent(share)}${how}: go on from here`);
-  button.title = "Go on from here";
+  button.classList.toggle("current", isCurrent);
+  button.classList.toggle("excluded", isExcluded);
+  const notes = (isCurrent ? ", in the text" : "") + (isExcluded ? ", excluded by top-k" : "");
+  const label = `${spokenName(token)}, ${percent(probability)}${notes}: continue from here`;
+  button.setAttribute("aria-label", label);
+  button.title = "Continue from here";
   button.addEventListener("click", () => {
     hide();
-    choose(token);
+    onChoose(token);
   });
   return button;
 }
 
-function sentence(record) {
+function announcement(record) {
   const others = record.top.filter(([token]) => token !== record.token).slice(0, 3);
-  const named = others.map(([token, logprob]) => `${spoken(token)} ${percent(Math.exp(logprob))}`);
-  return `${spoken(record.token)}, ${percent(Math.exp(record.logprob))}. Or: ${named.join(", ")}.`;
+  const character = spokenPair(record.token, record.logprob);
+  const alternatives = others.map(([token, logprob]) => spokenPair(token, logprob)).join(", ");
+  return `${character}. Alternatives: ${alternatives}.`;
 }
 
-function ordinal(rank) {
-  if (rank === 1) return "The";
-  const tail =
-    rank % 100 > 10 && rank % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][rank % 10] ?? "th");
-  return `${rank}${tail}`;
-}
+const spokenPair = (token, logprob) => `${spokenName(token)} ${percent(Math.exp(logprob))}`;
 
-function place() {
+/** Places the panel below its character, or above it if there is more room. */
+function placePanel() {
   const { left, top, bottom, width } = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
-  const sheet = back.getBoundingClientRect();
-  const isInSight = bottom >= Math.max(0, sheet.top) && top <= Math.min(sheet.bottom, innerHeight);
-  if (!isInSight) return hide();
+  if (!isVisible(top, bottom)) return hide();
   const { scrollTop } = panel;
-  const above = top - GAP - EDGE;
-  const beneath = window.innerHeight - bottom - GAP - EDGE;
+  const roomAbove = top - GAP - EDGE;
+  const roomBelow = window.innerHeight - bottom - GAP - EDGE;
   panel.style.maxHeight = "";
-  const isBeneath = panel.offsetHeight <= beneath || beneath >= above;
-  panel.style.maxHeight = `${Math.max(LEAST, isBeneath ? beneath : above)}px`;
+  const isBelow = panel.offsetHeight <= roomBelow || roomBelow >= roomAbove;
+  panel.style.maxHeight = `${Math.max(MIN_HEIGHT, isBelow ? roomBelow : roomAbove)}px`;
   const { offsetWidth, offsetHeight } = panel;
-  const room = document.documentElement.clientWidth - offsetWidth - EDGE;
-  panel.style.left = `${Math.max(EDGE, Math.min(room, left + width / 2 - offsetWidth / 2))}px`;
-  panel.scrollTop = scrollTop;
-  panel.style.top = `${isBeneath ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
+  const maxLeft = document.documentElement.clientWidth - offsetWidth - EDGE;
+  const centred = left + width / 2 - offsetWidth / 2;
+  panel.style.left = `${Math.max(EDGE, Math.min(maxLeft, centred))}px`;
+  panel.scrollTop = scrollTop; // the change of height may have reset it
+  panel.style.top = `${isBelow ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
 }
 
-panel.addEventListener("pointerenter", () => clearTimeout(leave));
+/** Whether a vertical range is within the window and the sheet's visible part. */
+function isVisible(top, bottom) {
+  const bounds = sheet.getBoundingClientRect();
+  return bottom >= Math.max(0, bounds.top) && top <= Math.min(bounds.bottom, window.innerHeight);
+}
+
+panel.addEventListener("pointerenter", () => clearTimeout(hideTimer));
 panel.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hideSoon());
 panel.addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -148,13 +155,13 @@ panel.addEventListener("keydown", (event) => {
   buttons[(next + buttons.length) % buttons.length].focus();
 });
 panel.addEventListener("focusout", ({ relatedTarget: next }) => {
-  if (next && next !== back && !panel.contains(next)) hide();
+  if (next && next !== sheet && !panel.contains(next)) hide();
 });
 document.addEventListener("pointerdown", (event) => {
   if (!panel.contains(event.target) && !event.target.closest?.(".c")) hide();
 });
 window.addEventListener("resize", hide);
-document.addEventListener("scroll", ({ target }) => isOpen() && target !== panel && place(), {
+document.addEventListener("scroll", ({ target }) => isOpen() && target !== panel && placePanel(), {
   capture: true,
   passive: true,
 });

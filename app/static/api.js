@@ -1,9 +1,9 @@
-// The server: asks it, waits for it where it is full or gone, and finds a key where it wants one.
+// HTTP requests to the server, with retries and with an API key where the server requires one.
 
-/** An answer that is not a success. */
-export class Refusal extends Error {
+/** A response with an error status, or an `error` event of a stream (status 0). */
+export class ApiError extends Error {
   constructor(status, body, retryAfter) {
-    super(body.detail ?? `The server answered ${status}.`);
+    super(body.detail ?? `The server responded with status ${status}.`);
     this.status = status;
     this.code = body.code;
     this.errors = body.errors ?? [];
@@ -11,97 +11,102 @@ export class Refusal extends Error {
   }
 }
 
-const SLOWEST = 10; // seconds between tries to reach a server that is gone
-const FULL = [429, 503]; // statuses that say when to come again
-const KEY = "charstream-key";
+const MAX_RETRY_SECONDS = 10; // between two attempts to reach a server that does not respond
+const RETRYABLE_STATUSES = [429, 503]; // the server is busy, and says when to retry
+const STORAGE_KEY = "charstream-key";
 
-let keyInUse = stored();
+let apiKey = storedKey();
 let askForKey = async () => null;
 
-/** Sets what is called when the server wants a key: (wasWrong) => key or null. */
-export function onKeyWanted(ask) {
-  askForKey = ask;
+/** Sets the callback that asks the user for a key: (wasRejected) => key, or null if cancelled. */
+export function onKeyRequired(callback) {
+  askForKey = callback;
 }
 
-/** Whether the server is asked with a key, which a mere link to it cannot bring. */
-export const hasKey = () => keyInUse !== "";
+/** Whether requests carry a key. A plain link to the server cannot carry one. */
+export const hasKey = () => apiKey !== "";
 
-function stored() {
+function storedKey() {
   try {
-    return sessionStorage.getItem(KEY) ?? "";
+    return sessionStorage.getItem(STORAGE_KEY) ?? "";
   } catch {
-    return ""; // where a browser keeps nothing, it is kept in memory
+    return ""; // the browser blocks storage, so the key is only held in memory
   }
 }
 
-function keep(key) {
-  keyInUse = key;
+function storeKey(key) {
+  apiKey = key;
   try {
-    sessionStorage.setItem(KEY, key);
+    sessionStorage.setItem(STORAGE_KEY, key);
   } catch {
-    // in memory, then
+    // The browser blocks storage: the key is only held in memory.
   }
 }
 
-/** A seed is up to 2^63 - 1, which a JavaScript number cannot be: it stays a string of digits. */
+/**
+ * Serializes a request body. A seed can be as large as 2^63 - 1, which a JavaScript number cannot
+ * represent, so the page holds it as a string of digits and inserts the digits here.
+ */
 function toJSON({ seed, ...rest }) {
   const json = JSON.stringify(rest);
   return seed === undefined ? json : `${json.slice(0, -1)},"seed":${BigInt(seed)}}`;
 }
 
-/** One request; throws a Refusal, or what fetch throws. */
-async function request(path, body, { signal, headers = {} } = {}) {
-  const sent = { ...headers };
-  if (keyInUse) sent.Authorization = `Bearer ${keyInUse}`;
-  if (body) sent["Content-Type"] = "application/json";
-  const answer = await fetch(path, {
+/** Sends one request. Throws an ApiError, or whatever fetch throws. */
+async function send(path, body, { signal, headers = {} } = {}) {
+  const allHeaders = { ...headers };
+  if (apiKey) allHeaders.Authorization = `Bearer ${apiKey}`;
+  if (body) allHeaders["Content-Type"] = "application/json";
+  const response = await fetch(path, {
     method: body ? "POST" : "GET",
     body: body && toJSON(body),
-    headers: sent,
+    headers: allHeaders,
     signal,
     cache: "no-store",
   });
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw new Refusal(answer.status, said, Number(answer.headers.get("Retry-After")) || null);
+  if (response.ok) return response;
+  const errorBody = await response.json().catch(() => ({}));
+  const retryAfter = Number(response.headers.get("Retry-After")) || null;
+  throw new ApiError(response.status, errorBody, retryAfter);
 }
 
-/** One request, with a key if it wants one. */
-export async function ask(path, body, options = {}) {
+/** Sends a request, and asks the user for a key if the server requires one. */
+export async function request(path, body, options = {}) {
   for (;;) {
-    const tried = keyInUse;
+    const usedKey = apiKey;
     try {
-      return await request(path, body, options);
+      return await send(path, body, options);
     } catch (error) {
       if (error.status !== 401) throw error;
-      if (tried !== keyInUse) continue; // somebody else has asked meanwhile
-      const key = await askForKey(tried !== "");
+      if (usedKey !== apiKey) continue; // another request has obtained a key in the meantime
+      const key = await askForKey(usedKey !== "");
       if (!key) throw error;
-      keep(key);
+      storeKey(key);
     }
   }
 }
 
 /**
- * Asks until there is an answer: waits as long as a full server says, and for one that is gone.
- * `onWait({ reason, seconds })` is called with every second that is left; reason is the Refusal,
- * or null if there was no answer.
+ * Sends a request and retries while the server is busy or cannot be reached.
+ *
+ * Calls `onWait({ reason, seconds })` once per second while it waits. `reason` is the ApiError of
+ * a busy server, or null if there was no response.
  */
-export async function askPatiently(path, body, options) {
-  for (let tries = 0; ; tries += 1) {
+export async function requestWithRetry(path, body, options) {
+  for (let attempt = 0; ; attempt += 1) {
     try {
-      return await ask(path, body, options);
+      return await request(path, body, options);
     } catch (error) {
       if (options.signal.aborted) throw error;
-      if (error instanceof Refusal && !FULL.includes(error.status)) throw error;
-      const reason = error instanceof Refusal ? error : null;
-      const seconds = reason?.retryAfter ?? Math.min(SLOWEST, 2 ** tries);
+      if (error instanceof ApiError && !RETRYABLE_STATUSES.includes(error.status)) throw error;
+      const reason = error instanceof ApiError ? error : null;
+      const seconds = reason?.retryAfter ?? Math.min(MAX_RETRY_SECONDS, 2 ** attempt);
       await countDown(seconds, reason, options);
     }
   }
 }
 
-/** Waits so many seconds and says so at each. */
+/** Waits for a number of seconds and reports the remaining ones through `onWait`. */
 export async function countDown(seconds, reason, { signal, onWait }) {
   for (let left = seconds; left > 0; left -= 1) {
     onWait({ reason, seconds: left });
@@ -112,15 +117,15 @@ export async function countDown(seconds, reason, { signal, onWait }) {
 
 function sleep(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const giveUp = () => {
+    const onAbort = () => {
       clearTimeout(timer);
       reject(signal.reason);
     };
     const timer = setTimeout(() => {
-      signal.removeEventListener("abort", giveUp);
+      signal.removeEventListener("abort", onAbort);
       resolve();
     }, milliseconds);
     signal.throwIfAborted();
-    signal.addEventListener("abort", giveUp, { once: true });
+    signal.addEventListener("abort", onAbort, { once: true });
   });
 }

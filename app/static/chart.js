@@ -1,27 +1,27 @@
-// Chart: the entropy along a text, how open each choice was, drawn as it grows.
+// A chart of the entropy along a text, updated while the text grows.
 
-import { bits } from "./surprise.js";
+import { bits } from "./surprisal.js";
 
-const LEAST_TOP = 4; // bits, so that a calm text looks calm
-const GUTTER = 40; // pixels at the left, for the scale's words
-const HEADROOM = 6;
+const MIN_SCALE = 4; // bits; the scale never ends below it, so that low entropies look low
+const MARGIN_LEFT = 40; // pixels for the labels of the scale
+const MARGIN_TOP = 6; // pixels
 
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
     this.records = [];
-    this.here = null;
-    this.end = new AbortController();
+    this.highlighted = null;
+    this.listeners = new AbortController();
     new ResizeObserver(() => this.draw()).observe(canvas);
-    const { signal } = this.end;
+    const { signal } = this.listeners;
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), {
       signal,
     });
   }
 
-  /** Lets go of the page, from which it has been taken away. */
-  leave() {
-    this.end.abort();
+  /** Removes the listeners. Call it when the canvas is removed from the page. */
+  dispose() {
+    this.listeners.abort();
   }
 
   show(records) {
@@ -29,104 +29,110 @@ export class Chart {
     this.draw();
   }
 
-  /** Marks a place in the text; null marks none. */
-  point(place) {
-    if (this.here === place) return;
-    this.here = place;
+  /** Highlights the character at an index, or none if the index is null. */
+  highlight(index) {
+    if (this.highlighted === index) return;
+    this.highlighted = index;
     this.draw();
   }
 
-  /** The place in the text at a distance from the left edge, in pixels. */
-  placeAt(x) {
-    const share = (x - GUTTER) / (this.canvas.clientWidth - GUTTER);
-    return Math.max(0, Math.min(this.records.length - 1, Math.floor(share * this.records.length)));
+  /** The index of the character at x pixels from the canvas's left edge. */
+  indexAt(x) {
+    const fraction = (x - MARGIN_LEFT) / (this.canvas.clientWidth - MARGIN_LEFT);
+    const index = Math.floor(fraction * this.records.length);
+    return Math.max(0, Math.min(this.records.length - 1, index));
   }
 
   draw() {
     const { canvas, records } = this;
-    const width = canvas.clientWidth - GUTTER;
+    const width = canvas.clientWidth - MARGIN_LEFT;
     const height = canvas.clientHeight;
     if (width <= 0 || !records.length) return;
-    const pen = penOf(canvas);
+    const context = prepareContext(canvas);
     const style = getComputedStyle(canvas);
-    const columns = means(records, Math.min(Math.floor(width / 2), records.length));
-    const top = Math.max(LEAST_TOP, ...columns);
-    const y = (value) => height - 1 - (value / top) * (height - HEADROOM - 1);
-    scale(pen, width, top, y, style);
-    pen.translate(GUTTER, 0);
-    bars(pen, columns, width, height, y, style);
-    curve(pen, smoothed(columns), width, y, style);
-    if (this.here === null) return;
-    const step = width / records.length;
-    pen.fillStyle = style.getPropertyValue("--s6");
-    pen.fillRect(this.here * step, 0, Math.max(2, step), height);
+    const means = meanEntropies(records, Math.min(Math.floor(width / 2), records.length));
+    const max = Math.max(MIN_SCALE, ...means);
+    const y = (value) => height - 1 - (value / max) * (height - MARGIN_TOP - 1);
+    drawScale(context, width, max, y, style);
+    context.translate(MARGIN_LEFT, 0);
+    drawBars(context, means, width, height, y, style);
+    drawCurve(context, movingAverage(means), width, y, style);
+    this.#drawHighlight(context, width, height, style);
+  }
+
+  #drawHighlight(context, width, height, style) {
+    if (this.highlighted === null) return;
+    const step = width / this.records.length;
+    context.fillStyle = style.getPropertyValue("--s6");
+    context.fillRect(this.highlighted * step, 0, Math.max(2, step), height);
   }
 }
 
-function penOf(canvas) {
+function prepareContext(canvas) {
   const scale = window.devicePixelRatio || 1;
   canvas.width = Math.round(canvas.clientWidth * scale);
   canvas.height = Math.round(canvas.clientHeight * scale);
-  const pen = canvas.getContext("2d");
-  pen.scale(scale, scale);
-  return pen;
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  return context;
 }
 
-function scale(pen, width, top, y, style) {
-  pen.fillStyle = style.color;
-  pen.strokeStyle = style.getPropertyValue("--line");
-  pen.font = `11px ${style.fontFamily}`;
-  pen.textBaseline = "middle";
-  for (let value = 0; value <= top; value += 2) {
-    pen.beginPath();
-    pen.moveTo(GUTTER, y(value));
-    pen.lineTo(GUTTER + width, y(value));
-    pen.stroke();
-    if (value) pen.fillText(`${value} bits`, 0, y(value));
+function drawScale(context, width, max, y, style) {
+  context.fillStyle = style.color;
+  context.strokeStyle = style.getPropertyValue("--line");
+  context.font = `11px ${style.fontFamily}`;
+  context.textBaseline = "middle";
+  for (let value = 0; value <= max; value += 2) {
+    context.beginPath();
+    context.moveTo(MARGIN_LEFT, y(value));
+    context.lineTo(MARGIN_LEFT + width, y(value));
+    context.stroke();
+    if (value) context.fillText(`${value} bits`, 0, y(value));
   }
 }
 
-function bars(pen, columns, width, height, y, style) {
-  const step = width / columns.length;
-  pen.fillStyle = style.getPropertyValue("--accent");
-  pen.globalAlpha = 0.3;
-  columns.forEach((value, place) => {
-    pen.fillRect(place * step, y(value), Math.max(1, step - (step > 3 ? 1 : 0)), height - y(value));
-  });
-  pen.globalAlpha = 1;
-}
-
-function curve(pen, values, width, y, style) {
+function drawBars(context, values, width, height, y, style) {
   const step = width / values.length;
-  pen.strokeStyle = style.getPropertyValue("--accent");
-  pen.lineWidth = 2;
-  pen.lineJoin = "round";
-  pen.beginPath();
-  values.forEach((value, place) => pen.lineTo((place + 0.5) * step, y(value)));
-  pen.stroke();
+  const barWidth = Math.max(1, step - (step > 3 ? 1 : 0));
+  context.fillStyle = style.getPropertyValue("--accent");
+  context.globalAlpha = 0.3;
+  values.forEach((value, index) => {
+    context.fillRect(index * step, y(value), barWidth, height - y(value));
+  });
+  context.globalAlpha = 1;
 }
 
-/** Each value's mean with its neighbours. */
-function smoothed(values) {
-  const reach = Math.max(1, Math.round(values.length / 60));
+function drawCurve(context, values, width, y, style) {
+  const step = width / values.length;
+  context.strokeStyle = style.getPropertyValue("--accent");
+  context.lineWidth = 2;
+  context.lineJoin = "round";
+  context.beginPath();
+  values.forEach((value, index) => context.lineTo((index + 0.5) * step, y(value)));
+  context.stroke();
+}
+
+/** The mean of each value and its neighbours, in a window of about a thirtieth of the values. */
+function movingAverage(values) {
+  const radius = Math.max(1, Math.round(values.length / 60));
   const sums = [0];
   for (const value of values) sums.push(sums.at(-1) + value);
-  return values.map((_, place) => {
-    const start = Math.max(0, place - reach);
-    const end = Math.min(values.length, place + reach + 1);
+  return values.map((_, index) => {
+    const start = Math.max(0, index - radius);
+    const end = Math.min(values.length, index + radius + 1);
     return (sums[end] - sums[start]) / (end - start);
   });
 }
 
-/** Mean entropies, in bits, of so many stretches of a text; 0 where it has no scores. */
-function means(records, count) {
+/** The mean entropy, in bits, of each of `count` equal parts of a text; 0 without scores. */
+function meanEntropies(records, count) {
   const sums = new Float64Array(count);
   const counts = new Uint32Array(count);
-  records.forEach((record, place) => {
+  records.forEach((record, index) => {
     if (record.entropy === undefined) return;
-    const column = Math.floor((place * count) / records.length);
-    sums[column] += record.entropy;
-    counts[column] += 1;
+    const part = Math.floor((index * count) / records.length);
+    sums[part] += record.entropy;
+    counts[part] += 1;
   });
-  return Array.from(sums, (sum, column) => (counts[column] ? bits(sum / counts[column]) : 0));
+  return Array.from(sums, (sum, part) => (counts[part] ? bits(sum / counts[part]) : 0));
 }

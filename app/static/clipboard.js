@@ -1,24 +1,25 @@
-// Clipboard: copies a text, also where the page is not on a secure origin.
+// Copies text to the clipboard.
 
-/** Whether it worked. */
+/** Copies text. Returns whether the browser allowed it. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return copyTheOldWay(text);
+    return copyWithSelection(text);
   }
 }
 
-function copyTheOldWay(text) {
+/** Copies through a selected text area: `navigator.clipboard` only exists on secure origins. */
+function copyWithSelection(text) {
   const focused = document.activeElement;
   const area = document.createElement("textarea");
-  area.className = "unseen";
+  area.className = "visually-hidden";
   area.value = text;
   document.body.append(area);
   area.select();
-  const done = document.execCommand("copy");
+  const isCopied = document.execCommand("copy");
   area.remove();
   focused?.focus();
-  return done;
+  return isCopied;
 }

@@ -1,41 +1,42 @@
-// Column: one text being written, by settings of its own where several are compared.
+// A column: one generated text. When several are compared, each has its own sampling settings.
 
-import { make } from "./dom.js";
-import { ofEnd } from "./figures.js";
-import { typed } from "./form.js";
+import { make, makeButton } from "./dom.js";
+import { readInput } from "./form.js";
 import { Pane } from "./pane.js";
-import { ALTERNATIVES, chosen, complete, tokensOf } from "./scoring.js";
-import { SAMPLING, bodyOf, inWords } from "./settings.js";
+import { ALTERNATIVES, addScores, replaceToken, textOf } from "./scoring.js";
+import { SAMPLING_FIELDS, describeSampling, toRequestBody } from "./settings.js";
+import { generationStatistics } from "./statistics.js";
 import { stream } from "./stream.js";
 
-const EMPTY =
-  "Nothing is written yet. Give the model a beginning, and it goes on from there, one character at a time.";
-const LABELS = {
-  top_k: ["Top-k", "all"],
-  temperature: ["Temperature", ""],
-  top_p: ["Top-p", "off"],
+const EMPTY_MESSAGE =
+  "No text yet. Enter a prime and press Generate: the model continues it, one character at a time.";
+const FIELDS = {
+  top_k: { label: "Top-k", placeholder: "all" },
+  temperature: { label: "Temperature", placeholder: "" },
+  top_p: { label: "Top-p", placeholder: "off" },
 };
 
 export class Column {
   /**
-   * `onFork(column, records)`: the text is to go on from these.
-   * `own`: settings of its own, null for the first column; `onRemove(column)` goes with them.
+   * `ownSettings`: the column's own sampling settings, or null for the first column, which uses
+   * the main form. `onFork(column, records)`: the user picked an alternative, and the text is to
+   * continue after these records. `onRemove(column)`: the user asked to remove the column.
    */
-  constructor({ own, onFork, onRemove }) {
+  constructor({ ownSettings, onFork, onRemove }) {
     this.pane = new Pane({
       label: "Generated text",
-      empty: EMPTY,
-      onChoose: (place, token) => onFork(this, this.#forked(place, token)),
+      emptyMessage: EMPTY_MESSAGE,
+      onChoose: (index, token) => onFork(this, this.#fork(index, token)),
     });
-    this.made = null; // the settings of the text that is there
-    this.#build(own, onRemove);
+    this.generated = null; // the settings of the text in the pane
+    this.#build(ownSettings, onRemove);
   }
 
   get records() {
     return this.pane.view.records;
   }
 
-  /** What it is called beside others; "" alone. */
+  /** The column's letter among several, or "" if it is the only one. */
   get name() {
     return this.root.parentElement?.classList.contains("several") ? this.title.textContent : "";
   }
@@ -45,39 +46,40 @@ export class Column {
     this.pane.sheet.setAttribute("aria-label", name ? `Generated text ${name}` : "Generated text");
   }
 
-  /** Sampling settings of its own; {} of the first column. */
-  get own() {
-    return Object.fromEntries(this.inputs.map((input) => [input.name, typed(input)]));
+  /** The column's own sampling settings, as entered; {} for the first column. */
+  get ownSettings() {
+    return Object.fromEntries(this.inputs.map((input) => [input.name, readInput(input)]));
   }
 
-  set own(settings) {
+  set ownSettings(settings) {
     for (const input of this.inputs) input.value = settings[input.name] ?? "";
   }
 
-  #build(own, onRemove) {
+  #build(ownSettings, onRemove) {
     this.title = make("h2");
     this.subtitle = make("p", "hint");
     const head = make("div", "column-head", make("div", "", this.title, this.subtitle));
     this.form = make("form", "settings");
     this.form.noValidate = true;
-    this.inputs = own ? SAMPLING.map((field) => this.#field(field, own[field])) : [];
-    if (own) {
-      const remove = make("button", "quiet", "Remove");
-      remove.type = "button";
+    this.inputs = ownSettings
+      ? SAMPLING_FIELDS.map((field) => this.#addField(field, ownSettings[field]))
+      : [];
+    if (ownSettings) {
+      const remove = makeButton("quiet", "Remove");
       remove.addEventListener("click", () => onRemove(this));
       head.append(remove);
     } else {
-      this.form.append(make("p", "hint as-set", "Set beside the prime."));
+      this.form.append(make("p", "hint main-settings", "Uses the settings of the main form."));
     }
-    const { sheet, figure, figures } = this.pane;
-    this.root = make("article", "column", head, this.form, sheet, figure, figures);
+    const { sheet, figure, statistics } = this.pane;
+    this.root = make("article", "column", head, this.form, sheet, figure, statistics);
   }
 
-  #field(field, value) {
-    const [label, placeholder] = LABELS[field];
+  #addField(field, value) {
+    const { label, placeholder } = FIELDS[field];
     const id = `${field}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-    const name = make("label", "", label);
-    name.htmlFor = id;
+    const labelElement = make("label", "", label);
+    labelElement.htmlFor = id;
     const input = make("input");
     Object.assign(input, {
       id,
@@ -88,87 +90,90 @@ export class Column {
       placeholder,
       autocomplete: "off",
     });
-    const problem = make("p", "problem");
-    problem.id = `${id}-error`;
-    input.setAttribute("aria-describedby", problem.id);
-    this.form.append(make("div", "field", name, input, problem));
+    const error = make("p", "field-error");
+    error.id = `${id}-error`;
+    input.setAttribute("aria-describedby", error.id);
+    this.form.append(make("div", "field", labelElement, input, error));
     return input;
   }
 
-  /** Whether a text is being written here. */
-  get isWriting() {
+  get isRunning() {
     return this.root.classList.contains("running");
   }
 
   /**
-   * Writes a text: settings' prime and the records kept, and on from there.
+   * Generates a text: after the prime of the settings and the `kept` records, which begin the text.
    *
-   * What was there before stays until the server has answered. Options: signal, onWait,
-   * onAnswer(headers), onFirst(), scores (whether to ask for them).
-   * Returns the data of the stream's `done`, {} if that was lost.
+   * The previous text stays until the server has responded. Options: `signal`; `onWait`;
+   * `onResponse(headers)`; `onCharacters()`; `withScores`, whether to request scores.
+   * Returns the data of the stream's `done` event, or {} if that event was lost.
    */
-  async write(settings, kept, options) {
-    const wanted = { ...settings, kept: tokensOf(kept) };
-    const body = bodyOf(wanted);
-    if (options.scores) body.logprobs = ALTERNATIVES;
-    let begun = false;
-    const onAnswer = (headers) => {
-      if (!begun) this.#begin(wanted, kept, headers.get("Charstream-Model"));
-      begun = true;
-      options.onAnswer(headers);
+  async generate(settings, kept, options) {
+    const request = { ...settings, kept: textOf(kept) };
+    const body = toRequestBody(request);
+    if (options.withScores) body.logprobs = ALTERNATIVES;
+    let hasStarted = false;
+    const onResponse = (headers) => {
+      if (!hasStarted) this.#start(request, kept, headers.get("Charstream-Model"));
+      hasStarted = true;
+      options.onResponse(headers);
     };
     let done;
     try {
-      for await (const events of stream(body, { ...options, onAnswer })) {
-        options.onFirst();
-        this.pane.view.append(
-          events
-            .filter(({ name }) => name === "message")
-            .map(({ data }) => Object.assign(data, { settings })),
-        );
+      for await (const events of stream(body, { ...options, onResponse })) {
+        options.onCharacters();
+        this.#append(events, settings);
         done = events.find(({ name }) => name === "done")?.data;
       }
-      await this.pane.view.drained();
+      await this.pane.view.allShown();
     } finally {
-      if (begun) this.#finish(kept.length, done);
+      if (hasStarted) this.#finish(kept.length, done);
     }
     return done ?? {};
   }
 
-  #begin(wanted, kept, model) {
-    this.made = { ...wanted, model: model ?? wanted.model ?? "" };
-    this.subtitle.textContent = inWords(wanted);
+  #start(request, kept, model) {
+    this.generated = { ...request, model: model ?? request.model ?? "" };
+    this.subtitle.textContent = describeSampling(request);
     this.root.classList.add("running");
-    this.pane.show(wanted.prime, [...kept]);
-    if (kept.at(-1)?.chosen) this.pane.view.stayAt(kept.length - 1);
+    this.pane.show(request.prime, [...kept]);
+    if (kept.at(-1)?.chosen) this.pane.view.keepVisible(kept.length - 1);
   }
 
-  #finish(kept, done) {
+  #append(events, settings) {
+    const records = events
+      .filter(({ name }) => name === "message")
+      .map(({ data }) => Object.assign(data, { settings }));
+    this.pane.view.append(records);
+  }
+
+  #finish(keptLength, done) {
     this.root.classList.remove("running");
     this.pane.view.flush();
-    this.made = { ...this.made, length: String(Math.max(1, this.records.length - kept)) };
-    this.pane.tell(done ? ofEnd(done) : []);
+    const length = String(Math.max(1, this.records.length - keptLength));
+    this.generated = { ...this.generated, length };
+    this.pane.addStatistics(done ? generationStatistics(done) : []);
   }
 
-  /** Scores what came without. */
-  async complete(options) {
-    if (!this.made) return;
-    const { made } = this;
-    const { prime, model } = made;
-    const figures = this.pane.end;
-    const records = await complete({ prime, records: this.records, model }, options);
-    if (!records || this.made !== made) return; // another text has come, or none is left
+  /** Requests scores for the characters that were generated without. */
+  async addScores(options) {
+    if (!this.generated) return;
+    const { generated } = this;
+    const { prime, model } = generated;
+    const statistics = this.pane.extraStatistics;
+    const records = await addScores({ prime, records: this.records, model }, options);
+    if (!records || this.generated !== generated) return; // the text was replaced in the meantime
     this.pane.show(prime, records);
-    this.pane.tell(figures);
+    this.pane.addStatistics(statistics);
   }
 
   clear() {
-    this.made = null;
+    this.generated = null;
     this.subtitle.textContent = "";
     this.pane.clear();
   }
 
-  #forked(place, token) {
-    return [...this.records.slice(0, place), chosen(this.records[place], token)];
+  #fork(index, token) {
+    return [...this.records.slice(0, index), replaceToken(this.records[index], token)];
   }
 }

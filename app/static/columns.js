@@ -1,12 +1,12 @@
-// Columns: the texts side by side, one to three; the first is set by the form beside them.
+// The columns: one to three texts side by side. The main form sets the first one.
 
 import { Column } from "./column.js";
 
 const NAMES = ["A", "B", "C"];
-const OTHERS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // to compare with, at first
+const COMPARED_SETTINGS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // of B and C
 
 export class Columns {
-  /** `onFork(column, records)`: a text is to go on from these; `onRemove(column)`: it is gone. */
+  /** `onFork(column, records)`: see Column. `onRemove(column)`: the column has been removed. */
   constructor({ onFork, onRemove }) {
     this.root = document.querySelector("#columns");
     this.onFork = onFork;
@@ -25,61 +25,62 @@ export class Columns {
     return this.all.length === NAMES.length;
   }
 
-  /** Those that hold a text. */
-  get written() {
-    return this.all.filter((column) => column.made);
+  /** The columns that contain a text. */
+  get withText() {
+    return this.all.filter((column) => column.generated);
   }
 
-  set coloured(on) {
-    this.isColoured = on;
-    for (const column of this.all) column.pane.coloured = on;
+  set coloured(isColoured) {
+    this.isColoured = isColoured;
+    for (const column of this.all) column.pane.coloured = isColoured;
   }
 
-  /** One more, with sampling settings of its own; null for the first, which has none. */
-  add(own) {
+  /** Adds a column with its own sampling settings, or the first one, which has none (null). */
+  add(ownSettings) {
     const column = new Column({
-      own,
+      ownSettings,
       onFork: this.onFork,
-      onRemove: (gone) => this.#remove(gone),
+      onRemove: (removed) => this.#remove(removed),
     });
     column.pane.coloured = this.isColoured;
     this.all.push(column);
     this.root.append(column.root);
-    this.#name();
+    this.#nameColumns();
   }
 
-  /** One more, with settings that differ from the first one's. */
-  addOther(settings) {
-    this.add({ ...settings, ...OTHERS[this.all.length - 1] });
+  /** Adds a column for comparison, with settings that differ from the first column's. */
+  addComparison(settings) {
+    this.add({ ...settings, ...COMPARED_SETTINGS[this.all.length - 1] });
     this.all.at(-1).inputs[0].focus();
   }
 
-  /** As many as there are settings, each with its own. */
-  fit(texts) {
-    this.keep(texts.length);
+  /** Adds or removes columns until there is one for each element of `texts`, with its settings. */
+  match(texts) {
+    this.truncate(texts.length);
     while (this.all.length < texts.length) this.add(texts[this.all.length]);
-    this.all.forEach((column, place) => {
-      column.own = texts[place];
+    this.all.forEach((column, index) => {
+      column.ownSettings = texts[index];
     });
   }
 
-  keep(count) {
+  /** Removes all columns but the first `count`. */
+  truncate(count) {
     for (const column of this.all.slice(count)) this.#remove(column);
   }
 
   #remove(column) {
     this.all.splice(this.all.indexOf(column), 1);
     column.root.remove();
-    column.pane.chart.leave();
-    this.#name();
+    column.pane.chart.dispose();
+    this.#nameColumns();
     this.onRemove(column);
   }
 
-  #name() {
-    const several = this.all.length > 1;
-    this.root.classList.toggle("several", several);
-    this.all.forEach((column, place) => {
-      column.name = several ? NAMES[place] : "";
+  #nameColumns() {
+    const isSeveral = this.all.length > 1;
+    this.root.classList.toggle("several", isSeveral);
+    this.all.forEach((column, index) => {
+      column.name = isSeveral ? NAMES[index] : "";
     });
   }
 }

@@ -1,12 +1,20 @@
-// DOM: elements, made in one line.
+// Helpers that create DOM elements.
 
-/** An element; `content` is elements and texts. */
-export function make(name, className = "", ...content) {
-  const element = document.createElement(name);
+/** Creates an element. `content` holds child elements and strings. */
+export function make(tag, className = "", ...content) {
+  const element = document.createElement(tag);
   if (className) element.className = className;
   element.append(...content);
   return element;
 }
 
-/** A name and its value, for a definition list. */
-export const pair = (name, value) => make("div", "", make("dt", "", name), make("dd", "", value));
+/** Creates a button that does not submit the form around it. */
+export function makeButton(className, ...content) {
+  const button = make("button", className, ...content);
+  button.type = "button";
+  return button;
+}
+
+/** Creates a term and its value for a definition list. */
+export const makeEntry = (term, value) =>
+  make("div", "", make("dt", "", term), make("dd", "", value));

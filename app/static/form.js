@@ -1,39 +1,43 @@
-// Form: the fields beside the text.
+// The form with the settings of a generation.
 
-import { UNREADABLE, rolledSeed } from "./settings.js";
+import { UNREADABLE, randomSeed } from "./settings.js";
 
-const NAMES = ["prime", "length", "top_k", "temperature", "top_p", "seed"];
-const PRIME = "And Levin said,"; // the page's own, which suits one model
+const FIELDS = ["prime", "length", "top_k", "temperature", "top_p", "seed"];
+const DEFAULT_PRIME = "And Levin said,"; // the one in index.html, which suits the shipped model
 
 export const form = document.querySelector("#controls");
 
 const field = (name) => form.elements.namedItem(name);
 
-/** What a field holds; a browser does not tell what is no number. */
-export const typed = (input) => (input.validity.badInput ? UNREADABLE : input.value);
+/** The value of an input. A browser reports text that is not a number as an empty value. */
+export const readInput = (input) => (input.validity.badInput ? UNREADABLE : input.value);
 
-/** What the fields hold. */
-export const settingsAsTyped = () =>
-  Object.fromEntries(NAMES.map((name) => [name, typed(field(name))]));
+/** The values of the fields, as entered. */
+export const enteredSettings = () =>
+  Object.fromEntries(FIELDS.map((name) => [name, readInput(field(name))]));
 
-/** What the fields hold; a seed is rolled where none is given. */
+/** The values of the fields, with a random seed if the field is empty. */
 export function settings() {
-  const values = settingsAsTyped();
-  return { ...values, seed: values.seed || rolledSeed() };
+  const values = enteredSettings();
+  return { ...values, seed: values.seed || randomSeed() };
 }
 
+/** Fills in the fields that `values` contains. */
 export function fillForm(values) {
-  for (const name of NAMES) {
+  for (const name of FIELDS) {
     if (values[name] !== undefined) field(name).value = values[name];
   }
 }
 
-/** Makes the fields suit a model. */
-export function suit(info) {
+/** Adapts the fields to a model: the length limit, and the default prime if it cannot be read. */
+export function adaptForm(info) {
   field("length").max = info.limits.length;
-  const known = new Set(info.vocabulary);
-  const untouched = field("prime").value === PRIME && !location.hash;
-  if (untouched && ![...PRIME].every((character) => known.has(character))) fillForm({ prime: "" });
+  const vocabulary = new Set(info.vocabulary);
+  const isUntouched = field("prime").value === DEFAULT_PRIME && !location.hash;
+  const isReadable = [...DEFAULT_PRIME].every((character) => vocabulary.has(character));
+  if (isUntouched && !isReadable) fillForm({ prime: "" });
 }
 
-document.querySelector("#dice").addEventListener("click", () => fillForm({ seed: rolledSeed() }));
+document
+  .querySelector("#random-seed")
+  .addEventListener("click", () => fillForm({ seed: randomSeed() }));

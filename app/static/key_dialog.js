@@ -1,23 +1,26 @@
-// KeyDialog: asks for the key of a server that wants one.
+// The dialog that asks for an API key.
 
 const dialog = document.querySelector("#key-dialog");
 const field = document.querySelector("#key");
-const problem = document.querySelector("#key-error");
+const message = document.querySelector("#key-error");
 
-let asking = null;
+let pending = null;
 
-/** The key that is entered, or null; asked once, however many want it. */
-export function askForKey(wasWrong) {
-  asking ??= open(wasWrong).finally(() => {
-    asking = null;
+/**
+ * Asks the user for a key. Resolves to the key, or to null if the user cancels.
+ * Concurrent callers share one dialog. `wasRejected`: the server has rejected the previous key.
+ */
+export function askForKey(wasRejected) {
+  pending ??= open(wasRejected).finally(() => {
+    pending = null;
   });
-  return asking;
+  return pending;
 }
 
-function open(wasWrong) {
-  problem.textContent = wasWrong ? "The server does not know this key." : "";
-  field.toggleAttribute("aria-invalid", wasWrong);
-  if (wasWrong) field.setAttribute("aria-invalid", "true");
+function open(wasRejected) {
+  message.textContent = wasRejected ? "The server rejected this key. Enter another one." : "";
+  if (wasRejected) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
   field.value = "";
   dialog.returnValue = "";
   dialog.showModal();
@@ -30,6 +33,6 @@ document.querySelector("#key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const key = field.value.trim();
   if (/^[\x21-\x7e]+$/.test(key)) dialog.close(key);
-  else problem.textContent = "A key is made of letters, digits and signs, without spaces.";
+  else message.textContent = "A key consists of letters, digits and punctuation, without spaces.";
 });
 document.querySelector("#key-cancel").addEventListener("click", () => dialog.close(""));

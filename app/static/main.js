@@ -1,155 +1,185 @@
-// The page: brings the form, the texts, the address and the server together.
+// Entry point: connects the form, the texts, the address and the server.
 
 import * as alternatives from "./alternatives.js";
-import { onKeyWanted } from "./api.js";
+import { onKeyRequired } from "./api.js";
 import { copy } from "./clipboard.js";
 import { Columns } from "./columns.js";
-import { fillForm, form, settings, settingsAsTyped } from "./form.js";
+import { enteredSettings, fillForm, form, settings } from "./form.js";
+import { GenerationRunner } from "./generation_runner.js";
 import { askForKey } from "./key_dialog.js";
 import { readCard } from "./model_card.js";
-import { linkOfPassage, read } from "./permalink.js";
+import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
-import { tokensOf } from "./scoring.js";
+import { textOf } from "./scoring.js";
 import { Tabs } from "./tabs.js";
-import { Writer } from "./writer.js";
 
 const element = (id) => document.getElementById(id);
 
 const tabs = new Tabs();
-let comparedSeed = null; // that was filled in, not typed
+let comparisonSeed = null; // a seed that the page entered when the user started a comparison
 const columns = new Columns({
-  onFork: (column, records) => begin([goingOn(column, records)]),
-  onRemove: (column) => {
-    alternatives.hide();
-    writer.drop(column);
-    if (!writer.isRunning) writer.status.say("Ready.");
-    if (columns.all.length === 1 && settingsAsTyped().seed === comparedSeed) fillForm({ seed: "" });
-    refresh();
-  },
+  onFork: (column, records) => run([continuation(column, records)]),
+  onRemove,
 });
-const writer = new Writer(columns, { change: refresh, link: go });
+const runner = new GenerationRunner(columns, { onChange: refresh, onLink: setAddress });
 const scorePanel = new ScorePanel({
-  onFork: (prime, record) => {
-    tabs.select("write");
-    columns.keep(1);
-    fillForm({ prime });
-    columns.first.pane.sheet.focus({ preventScroll: true });
-    begin([[columns.first, settings(), [record]]]);
-  },
-  onScored: (passage, hash) => go(linkOfPassage(passage, hash), "push"),
+  onFork: forkPassage,
+  onScored: (passage, hash) => setAddress(linkToPassage(passage, hash), "push"),
 });
 
-/** Everything anew: each column with the same prime, length and seed. */
+/** Generates a new text in each column, all with the same prime, length and seed. */
 function generate() {
   const shared = settings();
-  begin(columns.all.map((column) => [column, { ...shared, ...column.own }, []]));
+  run(columns.all.map((column) => [column, { ...shared, ...column.ownSettings }, []]));
 }
 
-/** Each text goes on from its end. */
-function goOn() {
+/** Continues each text from its end. */
+function continueTexts() {
   const shared = settings();
-  begin(columns.written.map((column) => goingOn(column, column.records, shared)));
+  run(columns.withText.map((column) => continuation(column, column.records, shared)));
 }
 
-/** The plan to go on from records of a column's text, by the settings that the fields have now. */
-function goingOn(column, records, shared = settings()) {
-  const { prime, model } = column.made;
-  return [column, { ...shared, ...column.own, prime, model }, records];
+/** The plan that continues a column's text after `records`, with the settings in the form now. */
+function continuation(column, records, shared = settings()) {
+  const { prime, model } = column.generated;
+  return [column, { ...shared, ...column.ownSettings, prime, model }, records];
 }
 
-function begin(plans, how) {
-  showStage();
-  return writer.begin(plans, how);
+function run(plans, historyMode) {
+  scrollToTexts();
+  return runner.run(plans, historyMode);
 }
 
-/** Does what the address says. */
-function open() {
-  const wanted = read(location.hash);
-  if (wanted?.passage !== undefined) {
+/** Continues a scored passage after one of its characters, with the alternative in its place. */
+function forkPassage(prime, record) {
+  tabs.select("write");
+  columns.truncate(1);
+  fillForm({ prime });
+  columns.first.pane.sheet.focus({ preventScroll: true });
+  run([[columns.first, settings(), [record]]]);
+}
+
+function onRemove(column) {
+  alternatives.hide();
+  runner.cancel(column);
+  if (!runner.isRunning) runner.statusLine.show("Ready.");
+  const isSeedOurs = enteredSettings().seed === comparisonSeed;
+  if (columns.all.length === 1 && isSeedOurs) fillForm({ seed: "" });
+  refresh();
+}
+
+/** Adds a column. The seed of the existing text is kept, so that generating repeats this text. */
+function compare() {
+  const { generated } = columns.first;
+  if (generated && enteredSettings().seed === "") {
+    comparisonSeed = generated.seed;
+    fillForm({ seed: comparisonSeed });
+  }
+  columns.addComparison(settings());
+  refresh();
+}
+
+/** Shows what the address describes. */
+function openAddress() {
+  const link = parseLink(location.hash);
+  if (link?.passage !== undefined) {
     tabs.select("score");
-    scorePanel.open(wanted.passage, wanted.model);
-  } else if (wanted) {
+    scorePanel.open(link.passage, link.model);
+  } else if (link) {
     tabs.select("write");
-    openTexts(wanted.texts);
-  } else if (columns.first.made) {
+    openTexts(link.texts);
+  } else if (columns.first.generated) {
     clear();
   }
 }
 
-function openTexts(given) {
-  writer.stop();
-  fillForm(given[0]);
-  const shared = settings(); // what a link leaves out is as the fields have it
-  const texts = given.map((text) => ({ ...shared, ...text }));
-  columns.fit(texts);
+function openTexts(linked) {
+  runner.stop();
+  fillForm(linked[0]);
+  const defaults = settings(); // the form provides what the link leaves out
+  const texts = linked.map((text) => ({ ...defaults, ...text }));
+  columns.match(texts);
   const kept = texts.map((text) => Array.from(text.kept, (token) => ({ token })));
-  begin(
-    columns.all.map((column, place) => [column, texts[place], kept[place]]),
+  run(
+    columns.all.map((column, index) => [column, texts[index], kept[index]]),
     "replace",
   );
 }
 
-/** Makes the address lead to something; hash is null if it would be too long for one. */
-function go(hash, how) {
+/** Sets the address's hash. It is null, and the address stays, if a link would be too long. */
+function setAddress(hash, historyMode) {
   if (hash === null || hash === location.hash) return;
   const address = hash || location.pathname + location.search;
-  if (how === "push") history.pushState(null, "", address);
+  if (historyMode === "push") history.pushState(null, "", address);
   else history.replaceState(null, "", address);
 }
 
-/** Shows which buttons there is something to do for. */
+/** Enables the buttons that have something to act on. */
 function refresh() {
   const focused = document.activeElement;
-  const written = columns.written.length > 0;
-  element("generate").disabled = writer.isRunning;
-  element("stop").disabled = !writer.isRunning;
-  element("continue").disabled = writer.isRunning || !written;
-  for (const id of ["copy", "copy-link", "clear"]) element(id).disabled = !written;
+  const hasText = columns.withText.length > 0;
+  element("generate").disabled = runner.isRunning;
+  element("stop").disabled = !runner.isRunning;
+  element("continue").disabled = runner.isRunning || !hasText;
+  for (const id of ["copy", "copy-link", "clear"]) element(id).disabled = !hasText;
   element("compare").disabled = columns.isFull;
   element("compare").textContent = columns.all.length === 2 ? "Compare with a third" : "Compare";
   if (focused?.disabled)
-    element(writer.isRunning ? "stop" : "generate").focus({ preventScroll: true });
+    element(runner.isRunning ? "stop" : "generate").focus({ preventScroll: true });
 }
 
 function clear() {
-  writer.stop();
-  columns.keep(1);
+  runner.stop();
+  columns.truncate(1);
   columns.first.clear();
-  writer.status.say("Ready.");
-  go("", "push");
+  runner.statusLine.show("Ready.");
+  setAddress("", "push");
   refresh();
 }
 
-/** Where the text would begin out of sight, brings it there. */
-function showStage() {
+/** Scrolls to the texts if they begin near or below the bottom of the window. */
+function scrollToTexts() {
   const { top } = columns.root.getBoundingClientRect();
   if (top < window.innerHeight * 0.8) return;
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  columns.root.parentElement.scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+  const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  columns.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
 }
 
-async function copyAndSay(text, what) {
-  if (await copy(text)) writer.status.say(`${what} copied.`);
-  else writer.status.say("The browser does not let this page copy.", { isError: true });
+async function copyAndReport(text, label) {
+  if (await copy(text)) runner.statusLine.show(`${label} copied.`);
+  else
+    runner.statusLine.show(
+      "The browser does not allow this page to use the clipboard. Copy by hand instead.",
+      { isError: true },
+    );
 }
 
-/** The address itself may lead elsewhere: to a scored passage, or to what was there before. */
+function copyTexts() {
+  const text = columns.withText.map((column) => textOf(column.records)).join("\n\n");
+  copyAndReport(text, "Text");
+}
+
+/** Copies a link to the texts. The address itself may lead elsewhere, such as to a passage. */
 function copyLink() {
-  const { link } = writer;
-  if (link === null) writer.status.say("This text is too long for a link.", { isError: true });
-  else copyAndSay(new URL(link, location).href, "Link");
+  const { link } = runner;
+  if (link === null)
+    runner.statusLine.show("This text is too long for a link. Copy the text instead.", {
+      isError: true,
+    });
+  else copyAndReport(new URL(link, location).href, "Link");
 }
 
 function onKey(event) {
   if (element("key-dialog").open) return;
+  const isScoring = !element("score").hidden;
   if (event.key === "Escape") {
     alternatives.hide();
-    if (element("score").hidden) writer.stop();
-    else scorePanel.cancel();
+    if (isScoring) scorePanel.cancel();
+    else runner.stop();
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    if (!element("score").hidden) scorePanel.score();
-    else if (!writer.isRunning) generate();
+    if (isScoring) scorePanel.score();
+    else if (!runner.isRunning) generate();
   }
 }
 
@@ -157,35 +187,25 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   generate();
 });
-element("stop").addEventListener("click", () => writer.stop());
-element("continue").addEventListener("click", goOn);
+element("stop").addEventListener("click", () => runner.stop());
+element("continue").addEventListener("click", continueTexts);
 element("clear").addEventListener("click", clear);
-element("compare").addEventListener("click", () => {
-  const { made } = columns.first;
-  if (made && settingsAsTyped().seed === "") {
-    comparedSeed = made.seed; // so that what is there stays
-    fillForm({ seed: comparedSeed });
-  }
-  columns.addOther(settings());
-  refresh();
-});
-element("copy").addEventListener("click", () =>
-  copyAndSay(columns.written.map((column) => tokensOf(column.records)).join("\n\n"), "Text"),
-);
+element("compare").addEventListener("click", compare);
+element("copy").addEventListener("click", copyTexts);
 element("copy-link").addEventListener("click", copyLink);
 element("colours").addEventListener("change", ({ target }) => {
   columns.coloured = target.checked;
   element("legend").hidden = !target.checked;
-  if (!writer.isRunning) writer.complete();
+  if (!runner.isRunning) runner.addScores();
 });
 document.addEventListener("keydown", onKey);
-window.addEventListener("popstate", open);
+window.addEventListener("popstate", openAddress);
 
-onKeyWanted(async (wasWrong) => {
-  const key = await askForKey(wasWrong);
-  if (key) setTimeout(readCard); // with that key, then
+onKeyRequired(async (wasRejected) => {
+  const key = await askForKey(wasRejected);
+  if (key) setTimeout(readCard); // after the caller has stored the key
   return key;
 });
 refresh();
-open();
+openAddress();
 readCard();

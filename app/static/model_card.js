@@ -1,76 +1,81 @@
-// ModelCard: what model is loaded, and where it runs.
+// The model card: which model is loaded, and where it runs.
 
-import { ask, hasKey } from "./api.js";
-import { make, pair } from "./dom.js";
-import { count } from "./figures.js";
-import { suit } from "./form.js";
-import { bits } from "./surprise.js";
+import { hasKey, request } from "./api.js";
+import { make, makeButton, makeEntry } from "./dom.js";
+import { adaptForm } from "./form.js";
+import { formatCount } from "./statistics.js";
+import { bits } from "./surprisal.js";
 
 const card = document.querySelector("#card");
-const link = document.querySelector("#card-link");
-const line = document.querySelector("#model");
+const jsonLink = document.querySelector("#card-link");
+const tagline = document.querySelector("#model");
 
 /**
- * Reads the card and shows it; null if that did not work.
- * Unless quietly, the fields are made to suit it, and the card says where it could not be read.
+ * Reads the model card from the server and shows it. Returns null if that fails.
+ * Unless `quietly` is set, adapts the form to the model, and shows a failure in the card.
  */
 export async function readCard({ quietly = false } = {}) {
   try {
-    const info = await (await ask("info")).json();
+    const info = await (await request("info")).json();
     show(info);
-    if (!quietly) suit(info);
+    if (!quietly) adaptForm(info);
     return info;
   } catch (error) {
-    if (!quietly) apologise(error);
+    if (!quietly) showFailure(error);
     return null;
   }
 }
 
 function show(info) {
-  link.hidden = hasKey();
+  jsonLink.hidden = hasKey(); // following a link sends no key
+  tagline.textContent = summary(info);
+  const visible = info.vocabulary.filter((character) => character.trim()).join("");
+  const vocabulary = makeEntry(`Vocabulary, ${info.vocabulary.length}`, visible);
+  vocabulary.classList.add("full-width");
+  vocabulary.lastChild.classList.add("characters");
+  card.replaceChildren(make("dl", "", ...entries(info), vocabulary));
+}
+
+function summary(info) {
   const loss = info.validation_loss;
-  const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits a character`;
-  line.textContent =
+  const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits per character`;
+  return (
     `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
-    `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`;
-  const characters = pair(
-    `Vocabulary, ${info.vocabulary.length}`,
-    info.vocabulary.filter((c) => c.trim()).join(""),
+    `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`
   );
-  characters.classList.add("all");
-  characters.lastChild.classList.add("characters");
-  card.replaceChildren(make("dl", "", ...entries(info), characters));
 }
 
 function entries(info) {
   const { training, limits, validation_loss: loss } = info;
+  const layers = `${info.layers} ${info.layers === 1 ? "layer" : "layers"}`;
   return [
     ["Name", info.name],
     ["Hash", info.hash],
-    [
-      "Network",
-      `LSTM, ${info.layers} ${info.layers === 1 ? "layer" : "layers"} of ${info.hidden_size}`,
+    ["Network", `LSTM, ${layers} of size ${info.hidden_size}`],
+    ["Parameters", formatCount(info.parameters)],
+    loss === null ? null : ["Validation loss", formatLoss(loss)],
+    training.training_characters && [
+      "Training characters",
+      formatCount(training.training_characters),
     ],
-    ["Weights", count(info.parameters)],
-    loss === null
-      ? null
-      : ["Validation", `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits a character`],
-    training.training_characters && ["Characters trained on", count(training.training_characters)],
     training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
-    ["Runs on", `${info.device} in ${info.precision} by ${info.kernel}`],
-    ["Takes", `${limits.streams} texts together, ${limits.queue} in the queue`],
-    ["Longest text", count(limits.length)],
+    ["Runs on", `${info.device}, ${info.precision}, ${info.kernel}`],
+    ["Capacity", `${limits.streams} streams, ${limits.queue} in the queue`],
+    ["Maximum length", formatCount(limits.length)],
     ["charstream", info.version],
   ]
     .filter(Boolean)
-    .map(([name, value]) => pair(name, value));
+    .map(([label, value]) => makeEntry(label, value));
 }
 
-function apologise(error) {
-  const said = error.status ? error.message : "the server cannot be reached";
-  const why = error.status === 401 ? "this server wants a key" : said;
-  const again = make("button", "quiet", "Read it again");
-  again.type = "button";
-  again.addEventListener("click", () => readCard());
-  card.replaceChildren(make("p", "hint", `The model card could not be read: ${why}. `, again));
+const formatLoss = (loss) => `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits per character`;
+
+function showFailure(error) {
+  const detail = error.status ? error.message : "the server cannot be reached";
+  const reason = error.status === 401 ? "this server requires an API key" : detail;
+  const retry = makeButton("quiet", "Try again");
+  retry.addEventListener("click", () => readCard());
+  card.replaceChildren(
+    make("p", "hint", `The model card could not be read: ${reason.replace(/\.$/, "")}. `, retry),
+  );
 }

@@ -1,56 +1,62 @@
-// Pane: a text on its sheet, with its chart and its figures, and the way to a character's
-// alternatives by pointer, by touch and by keyboard.
+// A pane: a text with its chart and statistics. Pointer, touch and keyboard reach the alternatives
+// of each character.
 
 import * as alternatives from "./alternatives.js";
 import { Chart } from "./chart.js";
 import { make } from "./dom.js";
-import { fill, ofText } from "./figures.js";
+import { showStatistics, textStatistics } from "./statistics.js";
 import { TextView } from "./text_view.js";
 
-const PACE = 120; // milliseconds between two looks at the chart and the figures of a growing text
+const REFRESH_INTERVAL = 120; // milliseconds between updates of chart and statistics
+const KEYBOARD_HINT =
+  "The left and right arrow keys move between characters. Enter opens the alternatives.";
 
-let panes = 0;
+let paneCount = 0;
 
 export class Pane {
-  /** `onChoose(place, token)`: the text is to go on from a place with another character. */
-  constructor({ label, empty, onChoose }) {
-    panes += 1;
+  /**
+   * `label` names the text for screen readers; `emptyMessage` is shown while there is no text.
+   * `onChoose(index, token)` is called when the user picks an alternative for a character.
+   */
+  constructor({ label, emptyMessage, onChoose }) {
+    paneCount += 1;
     this.onChoose = onChoose;
-    this.#build(label, empty, `sheet-hint-${panes}`);
+    this.#build(label, emptyMessage, `sheet-hint-${paneCount}`);
     this.chart = new Chart(this.canvas);
-    this.view = new TextView(this.sheet, this.text, () => this.#grow());
-    this.end = [];
+    this.view = new TextView(this.sheet, this.text, () => this.#onGrow());
+    this.extraStatistics = [];
+    this.cursor = -1; // the index of the character that the keyboard has reached
     this.#listen();
     this.refresh();
   }
 
-  #build(label, empty, hintId) {
+  #build(label, emptyMessage, hintId) {
     this.prime = make("span", "prime");
     this.text = make("span", "text");
-    this.empty = make("p", "empty", empty);
-    const hint = make(
-      "p",
-      "unseen",
-      "Left and right go from character to character, Enter to what it might have been.",
-    );
+    this.empty = make("p", "empty", emptyMessage);
+    const hint = make("p", "visually-hidden", KEYBOARD_HINT);
     hint.id = hintId;
-    const writing = make("div", "writing", this.prime, this.text);
-    this.sheet = make("div", "sheet", this.empty, writing, hint);
+    const content = make("div", "content", this.prime, this.text);
+    this.sheet = make("div", "sheet", this.empty, content, hint);
     this.sheet.tabIndex = 0;
     this.sheet.setAttribute("role", "group");
     this.sheet.setAttribute("aria-label", label);
     this.sheet.setAttribute("aria-describedby", hintId);
     this.canvas = make("canvas");
     this.canvas.setAttribute("role", "img");
-    const caption = make("figcaption", "", "How open each choice was (entropy); click to go there");
+    const caption = make(
+      "figcaption",
+      "",
+      "Entropy before each character. Click to go to a character.",
+    );
     this.figure = make("figure", "chart", caption, this.canvas);
-    this.figures = make("dl", "figures");
+    this.statistics = make("dl", "statistics");
   }
 
-  /** Shows or hides colours, and with them what is behind a character. */
-  set coloured(on) {
-    this.sheet.classList.toggle("coloured", on);
-    this.isColoured = on;
+  /** Shows or hides the colours and the chart, and allows or prevents opening alternatives. */
+  set coloured(isColoured) {
+    this.sheet.classList.toggle("coloured", isColoured);
+    this.isColoured = isColoured;
     alternatives.hide();
     this.refresh();
   }
@@ -58,7 +64,7 @@ export class Pane {
   show(prime, records) {
     alternatives.hide();
     this.prime.textContent = prime;
-    this.end = [];
+    this.extraStatistics = [];
     this.view.set(records);
     this.refresh();
   }
@@ -67,72 +73,75 @@ export class Pane {
     this.show("", []);
   }
 
-  /** Figures that follow those of the text itself. */
-  tell(figures) {
-    this.end = figures;
+  /** Shows statistics after those of the text itself. */
+  addStatistics(statistics) {
+    this.extraStatistics = statistics;
     this.refresh();
   }
 
-  #grow() {
-    if (performance.now() - this.refreshed > PACE) this.refresh();
+  #onGrow() {
+    if (performance.now() - this.refreshedAt > REFRESH_INTERVAL) this.refresh();
   }
 
   refresh() {
-    this.refreshed = performance.now();
+    this.refreshedAt = performance.now();
     const { records } = this.view;
     this.empty.hidden = records.length > 0 || this.prime.textContent !== "";
-    this.figure.hidden =
-      !this.isColoured || !records.some((record) => record.entropy !== undefined);
+    const hasScores = records.some((record) => record.entropy !== undefined);
+    this.figure.hidden = !this.isColoured || !hasScores;
     this.chart.show(records);
-    fill(this.figures, records.length ? [...ofText(records), ...this.end] : []);
+    const statistics = records.length ? [...textStatistics(records), ...this.extraStatistics] : [];
+    showStatistics(this.statistics, statistics);
     this.canvas.setAttribute(
       "aria-label",
       `Entropy along the text, in bits, over ${records.length} characters`,
     );
   }
 
-  /** Shows what a character might have been. */
-  point(place, announce = false) {
-    const element = this.isColoured ? this.view.point(place) : null;
-    this.chart.point(element ? place : null);
+  /** Highlights the character at an index and shows its alternatives; null hides them soon. */
+  showAlternatives(index, announce = false) {
+    const element = this.isColoured ? this.view.highlight(index) : null;
+    this.chart.highlight(element ? index : null);
     if (!element) return alternatives.hideSoon();
-    this.hidden ??= () => {
-      this.view.point(null);
-      this.chart.point(null);
+    this.onHide ??= () => {
+      this.view.highlight(null);
+      this.chart.highlight(null);
     };
-    return alternatives.show(element, this.view.records[place], {
-      choose: (token) => this.onChoose(place, token),
+    return alternatives.show(element, this.view.records[index], {
+      onChoose: (token) => this.onChoose(index, token),
       sheet: this.sheet,
       announce,
-      hidden: this.hidden,
+      onHide: this.onHide,
     });
   }
 
   #listen() {
-    this.place = -1; // of the keyboard's cursor
-    const pointed = (event) => this.view.placeOf(event.target);
-    let under = null; // the element beneath the pointer
-    this.sheet.addEventListener("pointermove", (event) => {
-      // A text that moves beneath a pointer at rest brings events as well, without a movement.
-      if (event.pointerType !== "mouse" || !(event.movementX || event.movementY)) return;
-      if (event.target === under) return;
-      under = event.target;
-      this.point(pointed(event) ?? null);
-    });
-    this.sheet.addEventListener("pointerleave", (event) => {
-      if (event.pointerType !== "mouse") return;
-      under = null;
-      alternatives.hideSoon();
-    });
+    this.#listenToPointer();
     this.sheet.addEventListener("click", (event) => {
-      const place = pointed(event);
-      if (place === undefined) return;
-      this.place = place;
-      this.point(place);
+      const index = this.view.indexOf(event.target);
+      if (index === undefined) return;
+      this.cursor = index;
+      this.showAlternatives(index);
     });
     this.sheet.addEventListener("keydown", (event) => this.#onKey(event));
     this.canvas.addEventListener("click", (event) => {
-      this.#go(this.chart.placeAt(event.offsetX));
+      this.#moveCursor(this.chart.indexAt(event.offsetX));
+    });
+  }
+
+  #listenToPointer() {
+    let hovered = null; // the element below the pointer
+    this.sheet.addEventListener("pointermove", (event) => {
+      // A text that moves below a resting pointer also causes events, but without a movement.
+      if (event.pointerType !== "mouse" || !(event.movementX || event.movementY)) return;
+      if (event.target === hovered) return;
+      hovered = event.target;
+      this.showAlternatives(this.view.indexOf(event.target) ?? null);
+    });
+    this.sheet.addEventListener("pointerleave", (event) => {
+      if (event.pointerType !== "mouse") return;
+      hovered = null;
+      alternatives.hideSoon();
     });
   }
 
@@ -140,23 +149,23 @@ export class Pane {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.isColoured) return;
     const last = this.view.records.length - 1;
     const target = {
-      ArrowRight: Math.min(last, this.place + 1),
-      ArrowLeft: Math.max(0, this.place - 1),
+      ArrowRight: Math.min(last, this.cursor + 1),
+      ArrowLeft: Math.max(0, this.cursor - 1),
       Home: 0,
       End: last,
     }[event.key];
     if (target !== undefined) {
       event.preventDefault();
-      this.#go(target);
+      this.#moveCursor(target);
     } else if (["Enter", "ArrowDown"].includes(event.key) && alternatives.isOpen()) {
       event.preventDefault();
-      alternatives.enter();
+      alternatives.focusFirst();
     }
   }
 
-  #go(place) {
-    this.place = place;
-    this.view.elements.get(place)?.scrollIntoView({ block: "nearest" });
-    this.point(place, true);
+  #moveCursor(index) {
+    this.cursor = index;
+    this.view.elements.get(index)?.scrollIntoView({ block: "nearest" });
+    this.showAlternatives(index, true);
   }
 }

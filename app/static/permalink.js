@@ -1,51 +1,61 @@
-// Permalinks: everything that texts depend on, in the part of the address that is sent nowhere.
+// Permalinks: everything that the texts depend on, in the address's hash, which browsers do not
+// send to the server.
 
 const FIELDS = ["prime", "kept", "length", "top_k", "temperature", "top_p", "seed", "model"];
-const MOST_TEXTS = 3;
-const LONGEST = 500_000; // characters of an address; some browsers take more, none much more
+const MAX_TEXTS = 3;
+const MAX_LENGTH = 500_000; // characters of a hash; some browsers accept a little more
 
-/** Settings of one to three texts as an address's hash; null if it would be too long. */
-export function linkOf(texts) {
-  const pairs = texts.flatMap((settings, place) =>
-    FIELDS.filter((field) => place === 0 || settings[field] !== texts[0][field])
-      .filter((field) => place > 0 || !["kept", "model"].includes(field) || settings[field])
-      .map((field) => [place === 0 ? field : `${place + 1}.${field}`, settings[field] ?? ""]),
-  );
+/** The hash for the settings of one to three texts, or null if it would be too long. */
+export function linkToTexts(texts) {
+  const pairs = texts.flatMap((settings, index) => {
+    const fields = index === 0 ? firstFields(settings) : changedFields(settings, texts[0]);
+    const prefix = index === 0 ? "" : `${index + 1}.`;
+    return fields.map((field) => [prefix + field, settings[field] ?? ""]);
+  });
   pairs.push(["texts", String(texts.length)]);
-  return bounded(pairs);
+  return toHash(pairs);
 }
 
-/** The link to a scored passage. */
-export const linkOfPassage = (passage, model) =>
-  bounded([
+const firstFields = (settings) =>
+  FIELDS.filter((field) => !["kept", "model"].includes(field) || settings[field]);
+
+const changedFields = (settings, first) =>
+  FIELDS.filter((field) => settings[field] !== first[field]);
+
+/** The hash for a scored passage, or null if it would be too long. */
+export const linkToPassage = (passage, model) =>
+  toHash([
     ["passage", passage],
     ["model", model],
   ]);
 
-function bounded(pairs) {
+function toHash(pairs) {
   const hash = `#${new URLSearchParams(pairs)}`;
-  return hash.length > LONGEST ? null : hash;
+  return hash.length > MAX_LENGTH ? null : hash;
 }
 
-/** { texts } of the fields that are given, { passage, model }, or null if the hash says nothing. */
-export function read(hash) {
-  const given = new URLSearchParams(hash.slice(1));
-  if (given.has("passage"))
-    return { passage: given.get("passage"), model: given.get("model") ?? "" };
-  if (!given.has("prime")) return null;
-  const first = { kept: "", model: "", ...fieldsOf(given, "") };
-  const count = Math.min(MOST_TEXTS, Math.max(1, Number(given.get("texts")) || 1));
-  const texts = Array.from({ length: count }, (_, place) => ({
+/**
+ * Parses a hash. Returns { passage, model }, or { texts } with the fields that the hash contains,
+ * or null if the hash describes neither.
+ */
+export function parseLink(hash) {
+  const params = new URLSearchParams(hash.slice(1));
+  if (params.has("passage"))
+    return { passage: params.get("passage"), model: params.get("model") ?? "" };
+  if (!params.has("prime")) return null;
+  const first = { kept: "", model: "", ...parseFields(params, "") };
+  const count = Math.min(MAX_TEXTS, Math.max(1, Number(params.get("texts")) || 1));
+  const texts = Array.from({ length: count }, (_, index) => ({
     ...first,
-    ...fieldsOf(given, `${place + 1}.`),
+    ...parseFields(params, `${index + 1}.`),
   }));
   return { texts };
 }
 
-const fieldsOf = (given, prefix) =>
+const parseFields = (params, prefix) =>
   Object.fromEntries(
-    FIELDS.filter((field) => given.has(prefix + field)).map((field) => [
+    FIELDS.filter((field) => params.has(prefix + field)).map((field) => [
       field,
-      given.get(prefix + field),
+      params.get(prefix + field),
     ]),
   );

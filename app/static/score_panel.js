@@ -1,54 +1,63 @@
-// ScorePanel: a passage that somebody brings, as the model sees it.
+// The panel that scores a passage from the user.
 
 import { make } from "./dom.js";
-import { bitsPerCharacter, count } from "./figures.js";
-import { explain, named } from "./explain.js";
+import { showError } from "./error_messages.js";
+import { clearErrors } from "./field_errors.js";
 import { Pane } from "./pane.js";
-import * as problems from "./problems.js";
-import { chosen, score, tokensOf } from "./scoring.js";
-import { Problem } from "./settings.js";
+import { replaceToken, score, textOf } from "./scoring.js";
+import { FieldError } from "./settings.js";
+import { bitsPerCharacter, formatCount } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
+import { nameUnknownCharacters } from "./unknown_characters.js";
 
 const EXAMPLE =
   "Happy families are all alike; every unhappy family is unhappy in its own way.\n\n" +
   "The dragon closed his laptop and went for a walk.";
+const EMPTY_MESSAGE =
+  "No scores yet. Paste a passage and press Score to see which characters the model expected.";
 
 const form = document.querySelector("#score-controls");
 const field = document.querySelector("#passage");
-const stop = document.querySelector("#score-stop");
-const status = new StatusLine("score-");
+const stopButton = document.querySelector("#score-stop");
+const statusLine = new StatusLine("score-");
 
 export class ScorePanel {
-  /** `onFork(prime, record)`: a text is to go on from there; `onScored(passage, hash)`. */
+  /**
+   * `onFork(prime, record)`: the user picked an alternative, and a text is to continue after the
+   * prime and this record. `onScored(passage, hash)`: the model with this hash scored a passage.
+   */
   constructor({ onFork, onScored }) {
-    this.controller = null; // of what is being scored
+    this.controller = null; // of the running request
     this.onScored = onScored;
     this.pane = new Pane({
       label: "Scored text",
-      empty:
-        "Nothing is scored yet. Paste a passage, and see which of its characters the model saw coming.",
-      onChoose: (place, token) => {
+      emptyMessage: EMPTY_MESSAGE,
+      onChoose: (index, token) => {
         const { records } = this.pane.view;
-        onFork(tokensOf(records.slice(0, place)), chosen(records[place], token));
+        onFork(textOf(records.slice(0, index)), replaceToken(records[index], token));
       },
     });
     this.pane.coloured = true;
-    const { sheet, figure, figures } = this.pane;
-    const title = make("h2", "unseen", "Scored text");
-    const column = make("article", "column", title, sheet, figure, figures);
+    const { sheet, figure, statistics } = this.pane;
+    const title = make("h2", "visually-hidden", "Scored text");
+    const column = make("article", "column", title, sheet, figure, statistics);
     document.querySelector("#scored").append(column);
+    this.#listen();
+  }
+
+  #listen() {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.score();
     });
-    stop.addEventListener("click", () => this.cancel());
+    stopButton.addEventListener("click", () => this.cancel());
     document.querySelector("#example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
     });
   }
 
-  /** Fills in a passage and scores it, by the model with a hash if one is given. */
+  /** Fills in a passage and scores it. `model`: the hash that the model must have, or "". */
   open(passage, model) {
     field.value = passage;
     return this.score(model);
@@ -59,45 +68,48 @@ export class ScorePanel {
     const controller = new AbortController();
     const { signal } = controller;
     this.controller = controller;
-    stop.disabled = false;
-    problems.clear(form);
+    stopButton.disabled = false;
+    clearErrors(form);
     const text = field.value;
     try {
       await this.#score(text, model, signal);
     } catch (thrown) {
-      const error = await named(thrown, text);
-      const retry = ["Score it with this one", () => this.score()];
-      if (!signal.aborted) explain(error, [form], status, { retry });
+      const error = await nameUnknownCharacters(thrown, text);
+      const retry = ["Score with this model", () => this.score()];
+      if (!signal.aborted) showError(error, [form], statusLine, { retry });
     } finally {
-      if (this.controller === controller) {
-        this.controller = null;
-        const hadFocus = document.activeElement === stop;
-        stop.disabled = true;
-        if (hadFocus) field.focus();
-      }
+      if (this.controller === controller) this.#finish();
     }
   }
 
   async #score(text, model, signal) {
-    if (!text) throw new Problem("text", "there is nothing to score: paste some text");
+    if (!text) throw new FieldError("text", "There is no text to score. Paste some text");
     const options = {
       signal,
-      onPart: (done, all) =>
-        status.say(done ? `Reading, ${count(done)} of ${count(all)} characters…` : "Reading…"),
-      onWait: (wait) => status.wait(wait),
+      onProgress: (done, total) => statusLine.show(progressMessage(done, total)),
+      onWait: (wait) => statusLine.showWait(wait),
     };
-    const { records, model: used } = await score({ prime: "", text, model }, options);
+    const { records, model: usedModel } = await score({ prime: "", text, model }, options);
     this.pane.show("", records);
-    status.say(
-      `${count(records.length)} characters, ${bitsPerCharacter(records).toFixed(2)} bits each.`,
-    );
-    this.onScored(text, used.hash);
+    const mean = bitsPerCharacter(records).toFixed(2);
+    statusLine.show(`${formatCount(records.length)} characters, ${mean} bits per character.`);
+    this.onScored(text, usedModel.hash);
   }
 
-  /** Ends what is being scored, if something is. */
+  #finish() {
+    this.controller = null;
+    const hadFocus = document.activeElement === stopButton;
+    stopButton.disabled = true;
+    if (hadFocus) field.focus();
+  }
+
+  /** Cancels the running request, if there is one. */
   cancel() {
     if (!this.controller) return;
     this.controller.abort();
-    status.say("Ready.");
+    statusLine.show("Ready.");
   }
 }
+
+const progressMessage = (done, total) =>
+  done ? `Scoring: ${formatCount(done)} of ${formatCount(total)} characters…` : "Scoring…";

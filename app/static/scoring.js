@@ -1,62 +1,66 @@
-// Scoring: what the model thinks of a text that is there already.
+// Scoring: the log-probabilities of the characters of an existing text.
+//
+// A record describes one character: { token } or, with scores, { token, logprob, rank, entropy,
+// top, probability }. A sampled record also has `settings`, those that it was sampled with. A
+// record that the user picked has `chosen`.
 
-import { askPatiently } from "./api.js";
+import { requestWithRetry } from "./api.js";
 
-export const ALTERNATIVES = 8; // characters that are named beside the one that stands there
-const AT_ONCE = 20_000; // characters, which the server answers in one piece
+export const ALTERNATIVES = 8; // alternatives to request for each character
+const CHUNK = 20_000; // characters per request, so that the page can report progress
 
 /**
- * Records with scores of a text's characters, and the model: { records, model }.
- * `onPart(done, all)` is called before each request.
+ * Scores a text. Returns { records, model }.
+ * Calls `onProgress(done, total)`, in characters, before each request.
  */
 export async function score({ prime, text, model }, options) {
   const characters = Array.from(text);
   let records = [];
-  let used = null;
-  for (let start = 0; start < characters.length || start === 0; start += AT_ONCE) {
-    options.onPart?.(start, characters.length);
-    const before = prime + characters.slice(0, start).join("");
+  let usedModel = null;
+  for (let start = 0; start < characters.length || start === 0; start += CHUNK) {
+    options.onProgress?.(start, characters.length);
+    const context = prime + characters.slice(0, start).join("");
     const body = {
-      text: characters.slice(start, start + AT_ONCE).join(""),
+      text: characters.slice(start, start + CHUNK).join(""),
       logprobs: ALTERNATIVES,
     };
-    if (before) body.prime = before;
-    if (used?.hash || model) body.model = used?.hash ?? model;
-    const answer = await (await askPatiently("score", body, options)).json();
-    records = records.concat(answer.characters);
-    used = answer.model;
+    if (context) body.prime = context;
+    if (usedModel?.hash || model) body.model = usedModel?.hash ?? model;
+    const response = await (await requestWithRetry("score", body, options)).json();
+    records = records.concat(response.characters);
+    usedModel = response.model;
   }
-  return { records, model: used };
+  return { records, model: usedModel };
 }
 
-/** Records with scores for those that lack them; null if none does. */
-export async function complete({ prime, records, model }, options) {
-  const first = records.findIndex(isBare);
+/** Adds scores to the records that lack them. Returns new records, or null if none lacks any. */
+export async function addScores({ prime, records, model }, options) {
+  const first = records.findIndex(isUnscored);
   if (first < 0) return null;
-  const end = records.findLastIndex(isBare) + 1;
-  const before = prime + tokensOf(records.slice(0, first));
-  const text = tokensOf(records.slice(first, end));
-  const scored = await score({ prime: before, text, model }, options);
-  return records.map((record, place) =>
-    isBare(record) ? { ...record, ...scored.records[place - first] } : record,
+  const end = records.findLastIndex(isUnscored) + 1;
+  const context = prime + textOf(records.slice(0, first));
+  const text = textOf(records.slice(first, end));
+  const scored = await score({ prime: context, text, model }, options);
+  return records.map((record, index) =>
+    isUnscored(record) ? { ...record, ...scored.records[index - first] } : record,
   );
 }
 
-const isBare = (record) => record.logprob === undefined;
+const isUnscored = (record) => record.logprob === undefined;
 
-/** The characters of records, as a text. */
-export const tokensOf = (records) => records.map((record) => record.token).join("");
+/** The text of records. */
+export const textOf = (records) => records.map((record) => record.token).join("");
 
-/** The record of another character at a record's place. */
-export function chosen(record, token) {
-  const rank = record.top.findIndex(([other]) => other === token);
+/** A copy of a record with one of its alternatives in place of its character. */
+export function replaceToken(record, token) {
+  const index = record.top.findIndex(([alternative]) => alternative === token);
   return {
     ...record,
     probability: undefined,
     settings: undefined,
     token,
-    logprob: record.top[rank][1],
-    rank: rank + 1,
+    logprob: record.top[index][1],
+    rank: index + 1,
     chosen: true,
   };
 }

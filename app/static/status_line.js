@@ -1,31 +1,45 @@
-// StatusLine: what is going on, in words; said aloud once, counted down in silence.
+// The status line: the current state, announced once to screen readers, and a silent countdown.
 
 export class StatusLine {
   constructor(prefix = "") {
-    this.words = document.querySelector(`#${prefix}status`);
-    this.count = document.querySelector(`#${prefix}countdown`);
+    this.message = document.querySelector(`#${prefix}status`);
+    this.countdown = document.querySelector(`#${prefix}countdown`);
     this.button = document.querySelector(`#${prefix}remedy`);
     this.remedy = null;
     this.button.addEventListener("click", () => this.remedy?.());
   }
 
-  /** Options: isError; remedy: [name, function] of a button that helps. */
-  say(words, { isError = false, remedy = null } = {}) {
-    if (this.words.textContent !== words) this.words.textContent = words;
-    this.words.classList.toggle("error", isError);
-    this.count.textContent = "";
+  /** Shows a message. Options: `isError`; `remedy`, a button that helps: [label, function]. */
+  show(message, { isError = false, remedy = null } = {}) {
+    // Setting the same text again would make screen readers repeat it.
+    if (this.message.textContent !== message) this.message.textContent = message;
+    this.message.classList.toggle("error", isError);
+    this.countdown.textContent = "";
     this.button.hidden = remedy === null;
     this.button.textContent = remedy?.[0] ?? "";
     this.remedy = remedy?.[1];
   }
 
-  /** Says why there is a wait, for the first answer or for its rest, and how many seconds are left. */
-  wait({ reason, seconds }, isAnswered = false) {
-    const gone = isAnswered
-      ? "Connection lost. What is here stays, and goes on where it broke."
-      : "The server cannot be reached.";
-    const full = reason?.message.replace(/; try again in .*/, "");
-    this.say(reason ? `The server takes no more just now: ${full}.` : gone, { isError: true });
-    this.count.textContent = seconds ? `Next try in ${seconds} s.` : "Trying…";
+  /**
+   * Shows why the page waits and how many seconds are left.
+   *
+   * `reason` is the ApiError of a busy server, or null if the server cannot be reached;
+   * `hasStarted` is true if part of the response has arrived.
+   */
+  showWait({ reason, seconds }, hasStarted = false) {
+    const message = reason ? busyMessage(reason) : unreachableMessage(hasStarted);
+    this.show(message, { isError: true });
+    this.countdown.textContent = seconds ? `Retrying in ${seconds} s.` : "Retrying…";
   }
 }
+
+/** The server's message ends with a time to wait, which the countdown shows instead. */
+function busyMessage({ message }) {
+  const detail = message.replace(/[;.,]? try again in .*/i, "").replace(/\.$/, "");
+  return `The server cannot accept the request now: ${detail}.`;
+}
+
+const unreachableMessage = (hasStarted) =>
+  hasStarted
+    ? "Connection lost. The text so far is kept and continues when the server responds again."
+    : "The server cannot be reached.";

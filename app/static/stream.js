@@ -1,60 +1,62 @@
-// Streams: a text as it is made, gone on with where the connection broke.
+// Streamed generation over server-sent events, resumed when the connection breaks.
 
-import { Refusal, askPatiently, countDown } from "./api.js";
+import { ApiError, countDown, requestWithRetry } from "./api.js";
 
 /**
- * Yields lists of events ({ name, data }) until the text ends.
+ * Yields lists of events ({ name, data }) until the generation ends.
  *
- * A connection that breaks is made again with the id of the last event that came, and with the
- * hash of the model that the text began with: the server goes on after that character.
- * Options: signal, onWait (see askPatiently), onAnswer(headers), called at each connection.
+ * If the connection breaks, the request is sent again with the id of the last received event and
+ * the hash of the model that began the text. The server then continues after that character.
+ *
+ * Options: `signal`, `onWait` (see requestWithRetry), and `onResponse(headers)`, which is called
+ * for each connection.
  */
-export async function* stream(request, options) {
-  let lastId = "";
-  let model = request.model;
+export async function* stream(body, options) {
+  let lastEventId = "";
+  let model = body.model;
   for (;;) {
-    const headers = lastId ? { "Last-Event-ID": lastId } : {};
-    const body = { ...request, stream: true, ...(model && { model }) };
-    const answer = await askPatiently("generate", body, { ...options, headers });
-    if (answer.status === 204) return; // nothing was left but the farewell
-    model = answer.headers.get("Charstream-Model") ?? model;
-    options.onAnswer?.(answer.headers);
+    const headers = lastEventId ? { "Last-Event-ID": lastEventId } : {};
+    const streamBody = { ...body, stream: true, ...(model && { model }) };
+    const response = await requestWithRetry("generate", streamBody, { ...options, headers });
+    if (response.status === 204) return; // all characters had arrived; only `done` was lost
+    model = response.headers.get("Charstream-Model") ?? model;
+    options.onResponse?.(response.headers);
     try {
-      for await (const events of eventsOf(answer.body)) {
-        lastId = events.findLast((event) => event.id)?.id ?? lastId;
+      for await (const events of readEvents(response.body)) {
+        lastEventId = events.findLast((event) => event.id)?.id ?? lastEventId;
         const last = events.at(-1);
         yield events.filter((event) => event.name !== "error");
         if (last.name === "done") return;
-        if (last.name === "error") throw new Refusal(0, last.data, null);
+        if (last.name === "error") throw new ApiError(0, last.data, null);
       }
     } catch (error) {
-      const draining = error instanceof Refusal && error.code === "draining";
-      if (options.signal.aborted || (error instanceof Refusal && !draining)) throw error;
+      const isDraining = error instanceof ApiError && error.code === "draining";
+      if (options.signal.aborted || (error instanceof ApiError && !isDraining)) throw error;
     }
     await countDown(1, null, options);
   }
 }
 
-/** Lists of events, as they come in the body's pieces. */
-async function* eventsOf(body) {
+/** Yields the events of a response body, one list per received piece. */
+async function* readEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let buffer = "";
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const blocks = (rest + value).split("\n\n");
-      rest = blocks.pop();
-      const events = blocks.map(parse).filter(Boolean);
+      const blocks = (buffer + value).split("\n\n");
+      buffer = blocks.pop(); // the part of an event that is still incomplete
+      const events = blocks.map(parseEvent).filter(Boolean);
       if (events.length) yield events;
     }
   } finally {
-    reader.cancel().catch(() => {}); // a reader that stops early lets the server stop too
+    reader.cancel().catch(() => {}); // closes the connection, so that the server stops too
   }
 }
 
-/** An event of its lines; null of a comment. */
-function parse(block) {
+/** Parses the lines of one event. Returns null for a comment. */
+function parseEvent(block) {
   const event = { name: "message", id: "", data: null };
   for (const line of block.split("\n")) {
     if (line.startsWith("data: ")) event.data = JSON.parse(line.slice(6));

@@ -1,21 +1,21 @@
-// Tabs: what the page shows, one panel at a time.
+// The tabs of the page. Each shows one panel and hides the others.
 
 export class Tabs {
   constructor() {
     this.tabs = [...document.querySelectorAll("[role=tab]")];
     for (const tab of this.tabs) {
-      tab.addEventListener("click", () => this.select(panelOf(tab)));
+      tab.addEventListener("click", () => this.select(panelId(tab)));
       tab.addEventListener("keydown", (event) => this.#onKey(event));
     }
   }
 
-  /** Shows the panel with an id. */
+  /** Shows the panel with the given id. */
   select(id) {
     for (const tab of this.tabs) {
-      const selected = panelOf(tab) === id;
-      tab.setAttribute("aria-selected", String(selected));
-      tab.tabIndex = selected ? 0 : -1;
-      document.getElementById(panelOf(tab)).hidden = !selected;
+      const isSelected = panelId(tab) === id;
+      tab.setAttribute("aria-selected", String(isSelected));
+      tab.tabIndex = isSelected ? 0 : -1;
+      document.getElementById(panelId(tab)).hidden = !isSelected;
     }
   }
 
@@ -23,9 +23,9 @@ export class Tabs {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     const next = this.tabs.at((this.tabs.indexOf(event.target) + step) % this.tabs.length);
-    this.select(panelOf(next));
+    this.select(panelId(next));
     next.focus();
   }
 }
 
-const panelOf = (tab) => tab.getAttribute("aria-controls");
+const panelId = (tab) => tab.getAttribute("aria-controls");

@@ -1,23 +1,23 @@
-// TextView: characters on a sheet, put there once per frame; a cursor to point at one of them.
+// The characters of a text as DOM elements, added once per frame.
 
 import { make } from "./dom.js";
-import { warmth } from "./surprise.js";
+import { colourClass } from "./surprisal.js";
 
-const MOST_PER_FRAME = 250;
-const BLOCK = 400; // characters, after which a line begins a block that is laid out by itself
+const MAX_PER_FRAME = 250; // characters
+const FOLLOW_DISTANCE = 40; // pixels from the end within which the view scrolls with the text
+const MIN_BLOCK = 400; // characters; the next line end closes the block, which has its own layout
 
-/**
- * Records are { token } or, with scores, { token, logprob, rank, entropy, top, probability }; and
- * what was drawn here has the settings it was drawn with.
- * `onGrow()` is called after each frame that added some.
- */
 export class TextView {
+  /**
+   * Shows records (see scoring.js) in the element `text`, which scrolls inside the element `sheet`.
+   * Calls `onGrow()` after each frame that added characters.
+   */
   constructor(sheet, text, onGrow) {
     this.sheet = sheet;
     this.text = text;
     this.onGrow = onGrow;
-    for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"])
-      sheet.addEventListener(kind, () => (this.follows = true), { passive: true });
+    for (const type of ["wheel", "touchmove", "pointerdown", "keydown"])
+      sheet.addEventListener(type, () => (this.isFollowing = true), { passive: true });
     this.clear();
   }
 
@@ -25,17 +25,17 @@ export class TextView {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     this.records = [];
-    this.elements = new Map(); // of those that have scores, by their place
-    this.places = new WeakMap();
-    this.shown = 0;
-    this.here = null;
-    this.follows = true; // the end, if that is in sight
-    this.waiting = [];
+    this.elements = new Map(); // index of a record with scores -> element
+    this.indices = new WeakMap(); // element -> index
+    this.shownCount = 0;
+    this.highlighted = null;
+    this.isFollowing = true; // whether the view scrolls with the end of the text, if it is visible
+    this.waiters = [];
     this.text.replaceChildren();
-    this.#beginBlock();
+    this.#startBlock();
   }
 
-  /** Replaces everything, at once. */
+  /** Replaces all records, and shows the new ones at once. */
   set(records) {
     this.clear();
     this.records = records;
@@ -47,13 +47,13 @@ export class TextView {
     this.#schedule();
   }
 
-  /** Resolves when everything is to be seen. */
-  drained() {
-    if (this.shown === this.records.length) return Promise.resolve();
-    return new Promise((resolve) => this.waiting.push(resolve));
+  /** Resolves when all records are shown. */
+  allShown() {
+    if (this.shownCount === this.records.length) return Promise.resolve();
+    return new Promise((resolve) => this.waiters.push(resolve));
   }
 
-  /** Shows all there is, now. */
+  /** Shows all records now. */
   flush() {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
@@ -61,34 +61,34 @@ export class TextView {
     this.onGrow();
   }
 
-  /** Keeps a place in sight, until the reader scrolls. */
-  stayAt(place) {
-    this.follows = false;
-    this.elements.get(place)?.scrollIntoView({ block: "nearest" });
+  /** Keeps the character at an index visible until the user scrolls. */
+  keepVisible(index) {
+    this.isFollowing = false;
+    this.elements.get(index)?.scrollIntoView({ block: "nearest" });
   }
 
-  /** The place of the character that an element shows, or undefined. */
-  placeOf(element) {
-    return this.places.get(element);
+  /** The index of the character that an element shows, or undefined. */
+  indexOf(element) {
+    return this.indices.get(element);
   }
 
-  /** Marks the character at a place, and returns its element; null marks none. */
-  point(place) {
-    this.elements.get(this.here)?.classList.remove("here");
-    this.here = this.elements.has(place) ? place : null;
-    const element = this.elements.get(this.here);
-    element?.classList.add("here");
+  /** Highlights the character at an index, or none if it is null. Returns its element, if any. */
+  highlight(index) {
+    this.elements.get(this.highlighted)?.classList.remove("highlighted");
+    this.highlighted = this.elements.has(index) ? index : null;
+    const element = this.elements.get(this.highlighted);
+    element?.classList.add("highlighted");
     return element;
   }
 
   #schedule() {
-    if (this.frame || this.shown === this.records.length) return;
+    if (this.frame || this.shownCount === this.records.length) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
       const { scrollTop, scrollHeight, clientHeight } = this.sheet;
-      const isAtEnd = scrollTop + clientHeight > scrollHeight - 40;
-      this.#show(this.shown + MOST_PER_FRAME);
-      if (isAtEnd && this.follows) this.sheet.scrollTop = this.sheet.scrollHeight;
+      const isAtEnd = scrollTop + clientHeight > scrollHeight - FOLLOW_DISTANCE;
+      this.#show(this.shownCount + MAX_PER_FRAME);
+      if (isAtEnd && this.isFollowing) this.sheet.scrollTop = this.sheet.scrollHeight;
       this.onGrow();
       this.#schedule();
     });
@@ -96,38 +96,39 @@ export class TextView {
 
   #show(end) {
     const last = Math.min(end, this.records.length);
-    let pieces = [""]; // plain text and elements in turn, put into the block together
-    for (; this.shown < last; this.shown += 1) {
-      const record = this.records[this.shown];
-      this.inBlock += 1;
-      const ends = record.token === "\n" && this.inBlock >= BLOCK;
-      if (record.logprob === undefined && !ends) pieces[pieces.length - 1] += record.token;
-      else pieces.push(this.#character(record, ends), "");
-      if (!ends) continue;
-      this.block.append(...pieces.filter(Boolean));
-      this.#beginBlock();
-      pieces = [""];
+    let nodes = [""]; // strings and elements alternate; the block gets them in one call
+    for (; this.shownCount < last; this.shownCount += 1) {
+      const record = this.records[this.shownCount];
+      this.blockLength += 1;
+      const endsBlock = record.token === "\n" && this.blockLength >= MIN_BLOCK;
+      if (record.logprob === undefined && !endsBlock) nodes[nodes.length - 1] += record.token;
+      else nodes.push(this.#makeCharacter(record, endsBlock), "");
+      if (!endsBlock) continue;
+      this.block.append(...nodes.filter(Boolean));
+      this.#startBlock();
+      nodes = [""];
     }
-    this.block.append(...pieces.filter(Boolean));
-    if (this.shown === this.records.length) this.waiting.splice(0).forEach((resolve) => resolve());
+    this.block.append(...nodes.filter(Boolean));
+    if (this.shownCount === this.records.length)
+      this.waiters.splice(0).forEach((resolve) => resolve());
   }
 
-  #character(record, ends) {
+  #makeCharacter(record, endsBlock) {
     const element = document.createElement("span");
     element.textContent = record.token;
-    element.classList.toggle("end", ends);
+    element.classList.toggle("block-end", endsBlock);
     if (record.logprob === undefined) return element;
-    element.classList.add("c", warmth(record));
-    element.classList.toggle("nl", record.token === "\n");
+    element.classList.add("c", colourClass(record));
+    element.classList.toggle("newline", record.token === "\n");
     element.classList.toggle("chosen", record.chosen === true);
-    this.elements.set(this.shown, element);
-    this.places.set(element, this.shown);
+    this.elements.set(this.shownCount, element);
+    this.indices.set(element, this.shownCount);
     return element;
   }
 
-  #beginBlock() {
+  #startBlock() {
     this.block = make("span", "block");
-    this.inBlock = 0;
+    this.blockLength = 0;
     this.text.append(this.block);
   }
 }

@@ -1,16 +1,16 @@
-// What AVX2 is with and without VNNI.
+// What the AVX2 kernels with and without VNNI have in common.
 #pragma once
 
 namespace {
 
-constexpr int kWidth = 8;
-using Floats = Vectors<kWidth>::Floats;
-using Wholes = Vectors<kWidth>::Wholes;
+constexpr int kVectorWidth = 8;
+using Floats = Vectors<kVectorWidth>::Floats;
+using Ints = Vectors<kVectorWidth>::Ints;
 using Input = __m256i;
-constexpr int kVectors = 4;
-constexpr bool kRows = false, kSigned = false;
+constexpr int kSumVectors = 4;
+constexpr bool kHasWideBlock = false, kSignedInputs = false;
 
-inline Floats fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
+inline Floats fused_multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 
 inline Input broadcast(const uint8_t* codes) {
   int32_t four;

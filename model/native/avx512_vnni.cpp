@@ -1,3 +1,4 @@
+// The kernel for AVX-512 with VNNI.
 #include "kernel.h"
 #include "vectors.h"
 
@@ -10,8 +11,9 @@ CHARSTREAM_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "avx512_vnni.h"
 
 namespace {
-constexpr int kBlock = 6;  // 24 vectors of sums, 4 of weights, an input: 29 of 32 registers
-constexpr bool kRows = false;
+// 24 vectors of sums, 4 of weights and one input take 29 of the 32 registers.
+constexpr int kBlock = 6;
+constexpr bool kHasWideBlock = false;
 }
 #include "step.h"
 CHARSTREAM_TARGET_END
@@ -20,7 +22,7 @@ static bool available() {
   return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
-const Kernel kAvx512Vnni{"avx512_vnni", available, run, multiply_alone};
+const Kernel kAvx512Vnni{"avx512_vnni", available, run, multiply_layers};
 #else
 const Kernel kAvx512Vnni{"avx512_vnni", [] { return false; }, nullptr, nullptr};
 #endif

@@ -1,11 +1,11 @@
-// Where the workers of a step wait for each other.
+// The barrier at which the threads of a step wait for each other.
 #pragma once
 
 #include <atomic>
 #include <thread>
 
-// A moment's wait that leaves the core to its other half.
-inline void relax() {
+// Pauses for a moment, during which the other hardware thread of the core can run.
+inline void cpu_relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -13,33 +13,51 @@ inline void relax() {
 #endif
 }
 
-// Waits for a change: looking, which takes a microsecond or less where the other has a core of its
-// own; then yielding, so that one core can serve both, and the system sees two at work; then asleep.
+// Waits until a value differs from `old`, in three stages.
+//
+// 1. Spin: if the other thread runs on a core of its own, the change comes within about 1 us.
+// 2. Yield: if both threads share a core, the other one can run. Both stay runnable, so the
+//    scheduler sees two busy threads and moves one to an idle core.
+// 3. Sleep on a futex, so that an idle team uses no processor time.
+//
+// This is the spin-then-block strategy (Karlin, Li, Manasse, Owicki 1991, "Empirical studies of
+// competitive spinning"). libstdc++'s own atomic::wait has the same three stages, but with 12 spins
+// and 4 yields (bits/atomic_wait.h), after which a step of microseconds waits for a futex. The
+// README of this folder has the measurements.
 inline void wait_for_change(const std::atomic<unsigned>& value, unsigned old) {
-  for (int look = 0; look < 2000; ++look) {
+  for (int attempt = 0; attempt < 2000; ++attempt) {
     if (value.load(std::memory_order_acquire) != old) return;
-    if (look < 100) relax();
+    if (attempt < 100) cpu_relax();
     else std::this_thread::yield();
   }
   value.wait(old, std::memory_order_acquire);
 }
 
+// Changes a value that other threads wait for, and wakes those that sleep.
+//
+// The change is sequentially consistent, not just a release. libstdc++'s notify_all first reads the
+// number of sleepers, and returns if there are none. After a release, a processor may read that
+// number before the change is visible, while a thread that still sees the old value goes to sleep.
+// That thread would never wake up.
+inline void advance_and_wake(std::atomic<unsigned>& value) {
+  value.fetch_add(1, std::memory_order_seq_cst);
+  value.notify_all();
+}
+
 class Barrier {
  public:
-  explicit Barrier(int workers) : workers_(workers) {}
+  explicit Barrier(int threads) : threads_(threads) {}
 
-  void meet() {
-    const unsigned round = round_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < workers_)
-      return wait_for_change(round_, round);
+  void arrive_and_wait() {
+    const unsigned phase = phase_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads_)
+      return wait_for_change(phase_, phase);
     arrived_.store(0, std::memory_order_relaxed);
-    // In one order with what follows: notify_all looks for sleepers, after this can be seen.
-    round_.store(round + 1, std::memory_order_seq_cst);
-    round_.notify_all();
+    advance_and_wake(phase_);
   }
 
  private:
-  const int workers_;
+  const int threads_;
   std::atomic<int> arrived_{0};
-  std::atomic<unsigned> round_{0};
+  std::atomic<unsigned> phase_{0};  // counts how often all threads have met
 };

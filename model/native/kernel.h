@@ -1,4 +1,4 @@
-// One instruction set's way to step streams, and what a worker of it needs.
+// A kernel: the code that steps streams with one instruction set, and what its threads need.
 #pragma once
 
 #include "lstm.h"
@@ -6,28 +6,36 @@
 
 class Barrier;
 
-constexpr int kMostBlock = 16;  // streams stepped together
-constexpr int kManyTiles = 16;  // of an output layer whose weights few streams' threads share
+// The most streams in a block. A block is the set of streams whose products are computed together,
+// so that each weight is loaded once for all of them. `model/native_backend.py` pads the hidden
+// values by one row less than this.
+constexpr int kMaxBlock = 16;
 
-// A thread's share: of each layer a part of the tiles, of the results a part of the streams'.
+// The fewest tiles of an output layer that is split among the threads if there are few streams.
+constexpr int kMinSharedTiles = 16;
+
+// What one thread works on. Of each layer it computes a range of tiles for all streams. Of each
+// step's results it computes those of a range of streams.
 struct Task {
   const Network& network;
   const Batch& batch;
-  int part, parts;
-  Barrier& barrier;  // where all of them meet
+  int thread, threads;  // index of this thread, number of threads
+  Barrier& barrier;     // common to all threads
   Sampler& sampler;
-  float* logits;         // [kMostBlock][outputs, padded]
-  float* common_logits;  // likewise, of all threads
-  float* weights;        // [outputs, padded]
+  float* logits;         // [kMaxBlock][padded vocabulary], this thread's own
+  float* shared_logits;  // [kMaxBlock][padded vocabulary], common to all threads
+  float* exponentials;   // [padded vocabulary], this thread's own
 };
 
-void meet(Barrier& barrier);  // returns when all have come
+// Waits until all threads have called it. A function rather than a method, so that the kernels'
+// files need not include the standard library's templates (see step.h).
+void arrive_and_wait(Barrier& barrier);
 
 struct Kernel {
   const char* name;
-  bool (*available)();            // on this processor
-  void (*run)(const Task&);       // all of the batch's steps
-  void (*multiply)(const Task&);  // of them, the layers' products alone
+  bool (*available)();                   // whether this processor and system support it
+  void (*run)(const Task&);              // all steps of the batch
+  void (*multiply_layers)(const Task&);  // only the layers' products, to measure the upper limit
 };
 
 extern const Kernel kAmxInt8, kAvx512Vnni, kAvxVnni, kAvx2, kNeonDot, kPlain;

@@ -1,57 +1,74 @@
-// What the kernel computes, and with what: the memory that Python lays out, and owns.
+// The memory that Python allocates and fills, and that the kernels read and write.
 //
-// Layouts, in elements: outputs in tiles of 4 x 16, inputs in groups of 4, the width of a layer's
-// hidden values a multiple of 16. A layer's tile is 16 units, their 4 gates beside each other.
-// `model/native_batch.py` mirrors the structures.
+// README.md in this folder draws the layouts. `model/native_library.py` mirrors the structures for
+// ctypes: the order and the types of the fields are a contract, their names are not.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-constexpr int32_t kLayout = 2;  // to be raised with every change of what the memory means
+// Raise this version with every change of a structure or of what its memory means. Python compares
+// it, so that it refuses a library that was built from other sources.
+constexpr int32_t kLayoutVersion = 2;
 
-constexpr int kLanes = 16;  // floats of one vector
-constexpr int kGroup = 4;   // inputs that one instruction multiplies and adds
-constexpr int kTile = 4;    // vectors of outputs that are computed together
-constexpr int kOutputs = kTile * kLanes;
+constexpr int kLanes = 16;       // outputs in one vector of the layout
+constexpr int kGroupInputs = 4;  // inputs that one dot-product instruction multiplies and adds
+constexpr int kTileVectors = 4;  // vectors of outputs in a tile; in an LSTM layer, one per gate
+constexpr int kTileOutputs = kTileVectors * kLanes;
+constexpr int kGroupBytes = kTileOutputs * kGroupInputs;  // weights of a tile for one group
 
-// A product with int8 weights: outputs = (sums + offsets) * scales + biases.
+// Sums are 32-bit integers. The largest sum has to fit: u8 inputs times 7-bit weights, over the
+// inputs of a layer that reads two layers of the largest size that NetworkConfig allows.
+constexpr int64_t kMaxInput = 255, kMaxWeight = 63, kMaxHiddenSize = 65'536;
+static_assert(kMaxInput * kMaxWeight * 2 * kMaxHiddenSize <= INT32_MAX);
+
+// A matrix product with int8 weights: outputs = (sums + offsets) * scales + biases.
+//
+// Inputs are u8 codes, 128 + round(127 x), because the x86 instructions multiply unsigned by signed
+// bytes. `offsets` takes the 128 out again: sum((128 + q) w) - 128 sum(w) = sum(q w). oneDNN calls
+// this s8s8 compensation (its developer guide, "Nuances of int8 computations").
 struct Product {
-  const int8_t* weights;   // [tile][group][kTile][kLanes][kGroup], 64-byte aligned
-  const int32_t* offsets;  // [tile][kTile][kLanes], -128 times the sum of an output's weights
-  const float* scales;     // likewise, a step of its weights times a step of the inputs
-  const float* biases;     // likewise; null in the first layer, whose biases are in the table
+  const int8_t* weights;   // [tile][group][kTileVectors][kLanes][kGroupInputs], 64-byte aligned
+  const int32_t* offsets;  // [tile][kTileVectors][kLanes], -128 times the sum of the weights
+  const float* scales;     // [tile][kTileVectors][kLanes], quantization step of weights and inputs
+  const float* biases;     // [tile][kTileVectors][kLanes]; null in the first layer, see input_table
   int32_t tiles;
 };
 
+// Input characters are one-hot, so the first layer's input product is a row of a table.
 struct Network {
-  const float* table;     // [character][tile][kTile][kLanes], the first layer's input product
-  const Product* layers;  // inputs: the layer below, if there is one, and the layer itself
+  const float* input_table;  // [character][tile][kTileVectors][kLanes], biases included
+  const Product* layers;     // [depth]; inputs: the layer below, if any, then the layer itself
   const Product* output;
-  int32_t depth;       // layers
-  int32_t width;       // of a layer's hidden values, padding included
-  int32_t characters;  // V
+  int32_t depth;  // number of LSTM layers
+  int32_t width;  // hidden values of a layer, padded to a multiple of kLanes
+  int32_t vocabulary_size;
 };
 
-// Some streams, and what to do with them. Their hidden values have two banks, since a layer's old
-// ones are read while new ones are written; between calls the first bank is the state. The banks
-// are apart: a core that reads ahead in one would take lines of the other from a core that writes them.
+// Streams in neighbouring slots, and the steps to take with them.
+//
+// The hidden values are double-buffered, because a step reads a layer's old values while it writes
+// the new ones. The two copies are called banks. Between calls, bank 0 is the state. Each bank is
+// contiguous: if a stream's two copies were neighbours, a core that reads one would prefetch cache
+// lines of the other, which another core is about to write.
 struct Batch {
-  uint8_t* hidden;              // [2][depth][rows][width], 128 + round(127 h)
-  float* cell;                  // [stream][depth][width]
-  const int64_t* last_ids;      // [stream], to read first
-  const int64_t* forced;        // [step][stream], the character to take, or -1 to draw one
-  const float* uniforms;        // [step][stream], to draw with
-  const int32_t* first_steps;   // [stream], the first whose result is asked for
-  const float* scales;          // [stream], 1 / temperature
-  const int32_t* kept;          // [stream], top_k, at most V
-  const float* top_p;           // [stream], 1 keeps all
-  const float* min_p;           // [stream], 0 keeps all
-  const int32_t* alternatives;  // [stream], how many a score names; -1 makes none
-  int64_t* ids;                 // out: [step][stream]
-  double* scores;               // out: [step][stream][4 + 2 most_alternatives], where one is made
-  int32_t rows;  // of `hidden`, from one layer to the next: 15 after the last stream, to be read
+  uint8_t* hidden;                    // [2 banks][depth][slot_rows][width], 128 + round(127 h)
+  float* cell;                        // [stream][depth][width]
+  const int64_t* last_ids;            // [stream], the first character to read
+  const int64_t* forced_ids;          // [step][stream], the next character, or -1 to draw one
+  const float* uniforms;              // [step][stream], random numbers in [0, 1) to draw with
+  const int32_t* prompt_steps;        // [stream], first steps whose result nobody needs
+  const float* inverse_temperatures;  // [stream]
+  const int32_t* top_k;               // [stream], 1 to vocabulary_size
+  const float* top_p;                 // [stream], 1 disables the filter
+  const float* min_p;                 // [stream], 0 disables the filter
+  const int32_t* alternatives;        // [stream], top alternatives of a score; -1 makes no score
+  int64_t* ids;                       // out: [step][stream]
+  double* scores;                     // out: [step][stream][4 + 2 * max_alternatives]
+  // Rows of one layer of `hidden`. A kernel may read a whole block from the last stream on, so
+  // kMaxBlock - 1 rows of padding follow the last slot.
+  int32_t slot_rows;
   int32_t streams;
   int32_t steps;
-  int32_t most_alternatives;
+  int32_t max_alternatives;  // the most of any stream in `alternatives`, at least 0
 };

@@ -1,31 +1,38 @@
-// What Python calls, by ctypes: `model/native.py`.
+// The functions that Python calls through ctypes: `model/native_library.py`.
 #include <exception>
+#include <type_traits>
 
 #include "team.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+// ctypes assumes C's rules for the position of fields.
+static_assert(std::is_standard_layout_v<Product> && std::is_standard_layout_v<Network> &&
+              std::is_standard_layout_v<Batch>);
+
 namespace {
+// The fastest first. `plain` runs everywhere and is the last.
 const Kernel* const kKernels[] = {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kNeonDot, &kPlain};
-constexpr int kCount = sizeof kKernels / sizeof *kKernels;
+constexpr int kKernelCount = sizeof kKernels / sizeof *kKernels;
 }  // namespace
 
-// The version and sizes of what Python lays out, for it to compare.
+// Writes the layout's version and the sizes of the structures, which Python compares with its own.
 EXPORT void charstream_layout(int32_t* layout) {
-  layout[0] = kLayout;
+  layout[0] = kLayoutVersion;
   layout[1] = sizeof(Product);
   layout[2] = sizeof(Network);
   layout[3] = sizeof(Batch);
 }
 
-// The name of a kernel, fastest first; null after the last.
+// Returns the name of a kernel, or null after the last one.
 EXPORT const char* charstream_name(int kernel) {
-  return kernel < kCount ? kKernels[kernel]->name : nullptr;
+  return kernel < kKernelCount ? kKernels[kernel]->name : nullptr;
 }
 
 EXPORT int charstream_available(int kernel) { return kKernels[kernel]->available(); }
 
-// A team of threads for a network, which has to stay where it is; null where there is no room.
+// Starts a team of threads. The memory that `network` points to must outlive the team. Returns null
+// if memory or threads are exhausted.
 EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
   try {
     return new Team(*kKernels[kernel], *network, threads);
@@ -36,6 +43,6 @@ EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
 
 EXPORT void charstream_run(Team* team, const Batch* batch) { team->run(*batch); }
 
-EXPORT void charstream_multiply(Team* team, const Batch* batch) { team->multiply(*batch); }
+EXPORT void charstream_multiply(Team* team, const Batch* batch) { team->multiply_layers(*batch); }
 
 EXPORT void charstream_close(Team* team) { delete team; }

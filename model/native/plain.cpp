@@ -1,29 +1,30 @@
-// Plain C++, for any processor.
+// The kernel in plain C++, for any processor. The tests compare the other kernels with it.
 #include "kernel.h"
 #include "vectors.h"
 
 namespace {
 
-constexpr int kWidth = 16;  // compilers make more of these than of narrower ones
-using Floats = Vectors<kWidth>::Floats;
-using Wholes = Vectors<kWidth>::Wholes;
+constexpr int kVectorWidth = 16;  // compilers generate better code for 16 than for fewer
+using Floats = Vectors<kVectorWidth>::Floats;
+using Ints = Vectors<kVectorWidth>::Ints;
 using Input = const uint8_t*;
-constexpr int kBlock = 1, kVectors = 1;
-constexpr bool kRows = false, kSigned = false;
+constexpr int kBlock = 1, kSumVectors = 1;
+constexpr bool kHasWideBlock = false, kSignedInputs = false;
 
-inline Floats fused(Floats a, Floats b, Floats c) {
+inline Floats fused_multiply_add(Floats a, Floats b, Floats c) {
   Floats sum;
-  for (int i = 0; i < kWidth; ++i) sum[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  for (int i = 0; i < kVectorWidth; ++i) sum[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return sum;
 }
 
 inline Input broadcast(const uint8_t* codes) { return codes; }
 
-inline Wholes dot(Wholes sums, Input input, const int8_t* weights) {
-  int32_t lanes[kWidth];  // Clang vectorises these, and not the lanes of a vector
+inline Ints dot(Ints sums, Input input, const int8_t* weights) {
+  int32_t lanes[kVectorWidth];  // Clang vectorizes a loop over an array, but not over a vector
   __builtin_memcpy(lanes, &sums, sizeof sums);
-  for (int lane = 0; lane < kWidth; ++lane)
-    for (int i = 0; i < kGroup; ++i) lanes[lane] += input[i] * weights[lane * kGroup + i];
+  for (int lane = 0; lane < kVectorWidth; ++lane)
+    for (int i = 0; i < kGroupInputs; ++i)
+      lanes[lane] += input[i] * weights[lane * kGroupInputs + i];
   __builtin_memcpy(&sums, lanes, sizeof sums);
   return sums;
 }
@@ -31,4 +32,4 @@ inline Wholes dot(Wholes sums, Input input, const int8_t* weights) {
 }  // namespace
 #include "step.h"
 
-const Kernel kPlain{"plain", [] { return true; }, run, multiply_alone};
+const Kernel kPlain{"plain", [] { return true; }, run, multiply_layers};

@@ -7,125 +7,131 @@
 
 namespace {
 
-constexpr int kFew = 16;  // so many are found faster without a heap
+// Up to this many positions, insertion into a sorted list is faster than a heap of all ids.
+constexpr int kMaxInserted = 16;
 
-// Rising keys are falling logits, then rising ids.
-uint64_t key(float logit, int id) {
+// A number that rises as the logit falls, and with the id among equal logits. The bits of a
+// non-negative float are ordered as its value; those of a negative one in reverse.
+uint64_t sort_key(float logit, int id) {
   uint32_t bits;
-  logit += 0.0f;  // makes -0 a 0
+  logit += 0.0f;  // turns -0 into 0
   std::memcpy(&bits, &logit, sizeof bits);
   bits = bits >> 31 ? bits : ~(bits | 0x80000000u);
   return uint64_t{bits} << 32 | uint32_t(id);
 }
 
-// JSON carries no infinity.
-double bounded(double figure) { return figure > -1e9 ? figure : -1e9; }
+// Replaces minus infinity and NaN, which JSON cannot represent.
+double json_number(double value) { return value > -1e9 ? value : -1e9; }
 
 }  // namespace
 
-void Order::start(const float* logits, int count, int kept) {
-  if (kept <= kFew) return insert(logits, count, kept);
+void Ranking::start(const float* logits, int count, int top_k) {
+  if (top_k <= kMaxInserted) return insert(logits, count, top_k);
   keys_.resize(count);
-  for (int id = 0; id < count; ++id) keys_[id] = key(logits[id], id);
+  for (int id = 0; id < count; ++id) keys_[id] = sort_key(logits[id], id);
   std::make_heap(keys_.begin(), keys_.end(), std::greater<>());
   sorted_ = 0;
 }
 
-int Order::id(int place) {
-  for (; sorted_ <= place; ++sorted_)
+int Ranking::id(int position) {
+  for (; sorted_ <= position; ++sorted_)
     std::pop_heap(keys_.begin(), keys_.end() - sorted_, std::greater<>());
-  return int(uint32_t(keys_[keys_.size() - 1 - place]));
+  return int(uint32_t(keys_[keys_.size() - 1 - position]));
 }
 
-void Order::insert(const float* logits, int count, int kept) {
-  keys_.assign(kept, UINT64_MAX);
-  for (int id = 0; id < count && kept > 0; ++id) {
-    const uint64_t candidate = key(logits[id], id);
-    if (candidate >= keys_[0]) continue;
-    int place = 0;
-    for (; place + 1 < kept && keys_[place + 1] > candidate; ++place)
-      keys_[place] = keys_[place + 1];
-    keys_[place] = candidate;
+void Ranking::insert(const float* logits, int count, int top_k) {
+  keys_.assign(top_k, UINT64_MAX);
+  for (int id = 0; id < count && top_k > 0; ++id) {
+    const uint64_t key = sort_key(logits[id], id);
+    if (key >= keys_[0]) continue;
+    int index = 0;
+    for (; index + 1 < top_k && keys_[index + 1] > key; ++index) keys_[index] = keys_[index + 1];
+    keys_[index] = key;
   }
-  sorted_ = kept;
+  sorted_ = top_k;
 }
 
-void Sampler::finish(const Network& network, const Batch& batch, int step, int stream,
-                     const float* logits, const float* weights) {
-  const std::size_t place = std::size_t(step) * batch.streams + stream;
+void Sampler::choose(const Network& network, const Batch& batch, int step, int stream,
+                     const float* logits, const float* exponentials) {
+  const std::size_t index = std::size_t(step) * batch.streams + stream;
   const int alternatives = batch.alternatives[stream];
-  int64_t id = batch.forced[place];
+  int64_t id = batch.forced_ids[index];
   if (id < 0 || alternatives >= 0) {
-    weights_ = weights;
-    keep(batch, stream, logits, network.characters);
+    exponentials_ = exponentials;
+    filter(batch, stream, logits, network.vocabulary_size);
   }
-  if (id < 0) id = draw(batch.uniforms[place]);
+  if (id < 0) id = draw(batch.uniforms[index]);
   if (alternatives >= 0) {
-    double* figures = batch.scores + place * (4 + 2 * batch.most_alternatives);
-    score(logits, network.characters, int(id), alternatives, batch.most_alternatives, figures);
+    double* values = batch.scores + index * (4 + 2 * batch.max_alternatives);
+    score(logits, network.vocabulary_size, int(id), alternatives, batch.max_alternatives, values);
   }
-  batch.ids[place] = id;
+  batch.ids[index] = id;
 }
 
-void Sampler::keep(const Batch& batch, int stream, const float* logits, int count) {
-  kept_ = batch.kept[stream];
-  order_.start(logits, count, kept_);
+void Sampler::filter(const Batch& batch, int stream, const float* logits, int vocabulary_size) {
+  candidate_count_ = batch.top_k[stream];
+  candidates_.start(logits, vocabulary_size, candidate_count_);
   total_ = 0;
-  if (kept_ == count) {
-    for (int id = 0; id < count; ++id) total_ += weights_[id];
+  if (candidate_count_ == vocabulary_size) {
+    for (int id = 0; id < vocabulary_size; ++id) total_ += exponentials_[id];
   } else {
-    for (int place = 0; place < kept_; ++place) total_ += weight(place);
+    for (int position = 0; position < candidate_count_; ++position) total_ += exponential(position);
   }
   const float top_p = batch.top_p[stream], min_p = batch.min_p[stream];
   if (top_p >= 1 && min_p <= 0) return;
   const double limit = top_p * total_;
-  const float lowest = min_p * weight(0);
-  int place = 1;
-  for (total_ = weight(0); place < kept_ && total_ < limit && weight(place) >= lowest; ++place)
-    total_ += weight(place);
-  kept_ = place;
+  const float lowest = min_p * exponential(0);
+  int position = 1;
+  for (total_ = exponential(0); position < candidate_count_ && total_ < limit &&
+                                exponential(position) >= lowest; ++position)
+    total_ += exponential(position);
+  candidate_count_ = position;
 }
 
+// Inverts the cumulative distribution of the candidates.
 int Sampler::draw(float uniform) {
   const double target = uniform * total_;
   double sum = 0;
-  int drawn = order_.id(0);
-  for (int place = 0; place < kept_ && sum <= target && weight(place) > 0; ++place) {
-    drawn = order_.id(place);
-    sum += weight(place);
+  int drawn = candidates_.id(0);
+  for (int position = 0;
+       position < candidate_count_ && sum <= target && exponential(position) > 0; ++position) {
+    drawn = candidates_.id(position);
+    sum += exponential(position);
   }
   return drawn;
 }
 
-double Sampler::probability(const float* logits, int count, int id) {
-  if (kept_ < count) {  // what is kept is a first part of the order
-    const int last = order_.id(kept_ - 1);
-    if (key(logits[id], id) > key(logits[last], last)) return 0;
+// The probability of an id after temperature and filters.
+double Sampler::probability(const float* logits, int vocabulary_size, int id) {
+  if (candidate_count_ < vocabulary_size) {
+    const int last = candidates_.id(candidate_count_ - 1);
+    if (sort_key(logits[id], id) > sort_key(logits[last], last)) return 0;
   }
-  return weights_[id] / total_;
+  return exponentials_[id] / total_;
 }
 
-// The figures of `model.scores.score_rows`.
-void Sampler::score(const float* logits, int count, int id, int alternatives, int most,
-                    double* figures) {
-  const double highest = *std::max_element(logits, logits + count);
+// Writes logprob, rank, entropy, probability after filters, the ids of the top alternatives and
+// their logprobs, as `model/scores.py` describes them.
+void Sampler::score(const float* logits, int vocabulary_size, int id, int alternatives,
+                    int max_alternatives, double* values) {
+  const double highest = *std::max_element(logits, logits + vocabulary_size);
   double total = 0, moment = 0;
   int rank = 1;
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < vocabulary_size; ++i) {
     const double power = std::exp(logits[i] - highest);
     total += power;
     if (power > 0) moment += power * (logits[i] - highest);
     rank += logits[i] > logits[id];
   }
-  const double normaliser = std::log(total);
-  const auto logprob = [&](int i) { return bounded(logits[i] - highest - normaliser); };
-  figures[0] = logprob(id);
-  figures[1] = rank;
-  figures[2] = bounded(normaliser - moment / total);
-  figures[3] = bounded(probability(logits, count, id));
-  named_.start(logits, count, alternatives);
-  for (int place = 0; place < alternatives; ++place) {
-    figures[4 + place] = named_.id(place);
-    figures[4 + most + place] = logprob(named_.id(place));
+  const double log_total = std::log(total);
+  const auto logprob = [&](int i) { return json_number(logits[i] - highest - log_total); };
+  values[0] = logprob(id);
+  values[1] = rank;
+  values[2] = json_number(log_total - moment / total);
+  values[3] = json_number(probability(logits, vocabulary_size, id));
+  alternatives_.start(logits, vocabulary_size, alternatives);
+  for (int position = 0; position < alternatives; ++position) {
+    values[4 + position] = alternatives_.id(position);
+    values[4 + max_alternatives + position] = logprob(alternatives_.id(position));
   }
 }

@@ -1,4 +1,5 @@
-// From logits to an id, and to a score: the rules of `model/sampling.py` and `model/scores.py`.
+// From logits to the next id and its score, by the rules of `model/sampling.py` and
+// `model/scores.py`.
 #pragma once
 
 #include <cstdint>
@@ -6,40 +7,44 @@
 
 #include "lstm.h"
 
-// Ids by falling logit, ties by id; sorted only as far as somebody asks.
-class Order {
+// Character ids by falling logit; equal logits by rising id. Sorts only as far as it is read.
+class Ranking {
  public:
-  explicit Order(int most) { keys_.reserve(most); }
-  // Of `count` ids, the first `kept`.
-  void start(const float* logits, int count, int kept);
-  int id(int place);
+  explicit Ranking(int max_count) { keys_.reserve(max_count); }
+  // Ranks the ids 0 to count - 1. Only the first `top_k` positions may be read.
+  void start(const float* logits, int count, int top_k);
+  // The id at a position, counted from 0.
+  int id(int position);
 
  private:
-  void insert(const float* logits, int count, int kept);
+  void insert(const float* logits, int count, int top_k);
 
   std::vector<uint64_t> keys_;
-  int sorted_ = 0;  // keys at the end that are in their places, the lowest last
+  int sorted_ = 0;  // sorted keys, which are at the end of keys_, the first position last
 };
 
 class Sampler {
  public:
-  explicit Sampler(int characters) : order_(characters), named_(characters) {}
-  // Puts the stream's id of a step, forced or drawn, into the batch, and its score if it wants one.
-  // `weights` are the characters' probabilities times a number that is the same for all.
-  void finish(const Network& network, const Batch& batch, int step, int stream,
-              const float* logits, const float* weights);
+  explicit Sampler(int vocabulary_size)
+      : candidates_(vocabulary_size), alternatives_(vocabulary_size) {}
+
+  // Writes a stream's id of a step, forced or drawn, into the batch, and its score if the stream
+  // asks for scores. `exponentials` are proportional to the probabilities after temperature.
+  void choose(const Network& network, const Batch& batch, int step, int stream,
+              const float* logits, const float* exponentials);
 
  private:
-  // The characters that pass a stream's filters are a first part of the order.
-  void keep(const Batch& batch, int stream, const float* logits, int count);
+  // Applies top-k, top-p and min-p. The candidates that remain are the first ones of the ranking.
+  void filter(const Batch& batch, int stream, const float* logits, int vocabulary_size);
   int draw(float uniform);
-  double probability(const float* logits, int count, int id);
-  float weight(int place) { return weights_[order_.id(place)]; }
+  double probability(const float* logits, int vocabulary_size, int id);
+  float exponential(int position) { return exponentials_[candidates_.id(position)]; }
 
-  void score(const float* logits, int count, int id, int alternatives, int most, double* figures);
+  void score(const float* logits, int vocabulary_size, int id, int alternatives,
+             int max_alternatives, double* values);
 
-  Order order_, named_;
-  const float* weights_ = nullptr;
-  int kept_ = 0;
-  double total_ = 0;  // of their weights
+  Ranking candidates_, alternatives_;
+  const float* exponentials_ = nullptr;
+  int candidate_count_ = 0;
+  double total_ = 0;  // sum of the candidates' exponentials
 };

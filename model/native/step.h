@@ -1,51 +1,73 @@
-// The step of an LSTM. Each instruction set's file includes it, after it has said what these are:
-//   kWidth             numbers of a vector; Floats and Wholes are such vectors
-//   fused              a * b + c, rounded once
-//   Input, broadcast   4 codes of inputs, in all lanes
-//   dot                adds to each of kWidth sums the products of 4 inputs with its 4 weights
-//   kSigned            whether `broadcast` takes 128 from the codes
-//   kBlock, kVectors   streams whose products are computed together, each with so many vectors of
-//                      sums, which all fit into registers
-//   kRows              whether there are other ways for more than kBlock streams: ByRows, which the
-//                      file then defines
+// The LSTM's step, written once for all instruction sets.
 //
-// Sums are integers, so that no order of adding changes them; they fit, since a product has at most
-// 2 * 65,536 inputs, and 255 * 63 * 131,072 < 2^31. What follows is done per element in float32,
-// additions and multiplications apart unless it says `fused` (-ffp-contract=off): every instruction
-// set gives the same bits.
+// Each instruction set's file includes this file, after it has defined:
 //
-// Nothing of the standard library's templates is used here: the linker would keep one instruction
-// set's copy of them for all.
+//   kVectorWidth        32-bit elements in a vector
+//   Floats, Ints        vectors of that width
+//   fused_multiply_add  a * b + c, rounded once
+//   Input, broadcast    the codes of one group of inputs, repeated for all lanes
+//   dot                 adds to each of kVectorWidth sums the products of a group's inputs and the
+//                       sum's own weights
+//   kSignedInputs       whether `broadcast` subtracts 128 from the codes
+//   kBlock              streams whose products are computed together
+//   kSumVectors         vectors of sums per stream that are computed together;
+//                       kBlock * kSumVectors of them have to fit into the registers
+//   kHasWideBlock       whether the file defines the functions of WideBlock (below), for blocks of
+//                       more than kBlock streams
+//
+// Every kernel has to give the same bits:
+// - Sums are integers, so their order does not matter. They do not overflow, see lstm.h.
+// - All other arithmetic is done per element in float32. The compiler must not reorder it or fuse
+//   multiplications with additions (-ffp-contract=off); fused_multiply_add says where to fuse.
+//
+// These files call no templates of the standard library. The linker keeps one copy of such a
+// function for the whole program, and this copy might use instructions that the processor lacks.
 #pragma once
 
 #include "kernel.h"
 #include "vectors.h"
 
+#ifdef __FAST_MATH__
+#error "-ffast-math breaks the rounding in power_of_two and the equality of all kernels' results"
+#endif
+
 namespace {
 
-using Bytes = Vectors<kWidth>::Bytes;
+static_assert(sizeof(Floats) == 4 * kVectorWidth && sizeof(Ints) == 4 * kVectorWidth);
+static_assert(kLanes % kVectorWidth == 0, "a vector must not cross the layout's vectors");
+static_assert(kTileOutputs % (kSumVectors * kVectorWidth) == 0, "passes must cover a tile exactly");
+static_assert(kBlock >= 1 && kBlock <= kMaxBlock, "buffers hold kMaxBlock streams");
+static_assert(kBlock <= 8 && kSumVectors <= 4, "raise the unroll pragmas below, too");
 
-// Of B streams: [gate][stream][unit].
+using Bytes = Vectors<kVectorWidth>::Bytes;
+
+// The sums of a tile for B streams. In an LSTM layer: [gate][stream][unit].
 template <int B>
-using Sums = int32_t[kTile][B][kLanes];
+using Sums = int32_t[kTileVectors][B][kLanes];
 
-inline Floats all(float x) { return Floats{} + x; }
+inline Floats splat(float x) { return Floats{} + x; }
 
-// 2^x, to 1e-7 of itself: 2^n times a polynomial in the rest, |rest| <= 1/2 (Cody and Waite 1980;
-// these coefficients make the largest relative error least, Remez 1934). x is held to [-126, 40]:
-// the product of three powers stays finite, and a sigmoid's ends are 0 and 1 to 1e-12.
+// 1.5 * 2^23. Floats of this size are whole numbers, so adding it rounds to the nearest integer,
+// which the low bits of the sum then hold (Hecker 1996, "Let's get to the (floating) point").
+constexpr float kRounder = 12582912.0f;
+
+// 2^x with a relative error of 1e-7.
+//
+// x = n + rest with |rest| <= 1/2, and 2^x = 2^n * 2^rest (Cody and Waite 1980). A polynomial
+// computes 2^rest; its coefficients minimize the largest relative error (Remez 1934). Adding n to
+// the exponent's bits multiplies by 2^n. x is clamped to [-126, 40]: the product of three powers
+// stays finite, and the ends of a sigmoid are 0 and 1 to within 1e-12.
 inline Floats power_of_two(Floats x) {
-  x = x < -126.0f ? all(-126.0f) : x;
-  x = x > 40.0f ? all(40.0f) : x;
-  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
-  const Floats whole = x + magic;
-  const Floats rest = x - (whole - magic);
-  Floats power = fused(rest, all(1.32647203e-3f), all(9.67151314e-3f));
-  power = fused(power, rest, all(5.55073377e-2f));
-  power = fused(power, rest, all(2.40222421e-1f));
-  power = fused(power, rest, all(6.93146978e-1f));
-  power = fused(power, rest, all(1.0f));
-  return Floats(Wholes(power) + (Wholes(whole) << 23));
+  x = x < -126.0f ? splat(-126.0f) : x;
+  x = x > 40.0f ? splat(40.0f) : x;
+  const Floats whole = x + kRounder;
+  const Floats rest = x - (whole - kRounder);
+  Floats power = fused_multiply_add(rest, splat(1.32647203e-3f), splat(9.67151314e-3f));
+  power = fused_multiply_add(power, rest, splat(5.55073377e-2f));
+  power = fused_multiply_add(power, rest, splat(2.40222421e-1f));
+  power = fused_multiply_add(power, rest, splat(6.93146978e-1f));
+  power = fused_multiply_add(power, rest, splat(1.0f));
+  return Floats(Ints(power) + (Ints(whole) << 23));
 }
 
 template <class Vector>
@@ -60,314 +82,344 @@ inline void store(void* to, Vector x) {
   __builtin_memcpy(to, &x, sizeof x);
 }
 
-// Adds a tile's products for B streams to their sums.
+// Adds a tile's products of some groups of inputs to the sums of B streams. The sums stay in
+// registers meanwhile, and each weight is loaded once for all streams.
 template <int B>
-[[gnu::always_inline]] inline void multiply(Sums<B>& sums, const int8_t* weights,
-                                            const uint8_t* const (&inputs)[B], int groups) {
-  for (int first = 0; first < kOutputs; first += kVectors * kWidth) {
-    Wholes part[B][kVectors];
-    const auto place = [&](int b, int v) {
-      const int output = first + v * kWidth;
+[[gnu::always_inline]] inline void multiply_tile(Sums<B>& sums, const int8_t* weights,
+                                                 const uint8_t* const (&inputs)[B], int groups) {
+  for (int first = 0; first < kTileOutputs; first += kSumVectors * kVectorWidth) {
+    Ints part[B][kSumVectors];
+    const auto sums_at = [&](int b, int v) {
+      const int output = first + v * kVectorWidth;
       return &sums[output / kLanes][b][output % kLanes];
     };
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) part[b][v] = load<Wholes>(place(b, v));
-    const int8_t* here = weights + first * kGroup;
-    for (int group = 0; group < groups; ++group, here += kOutputs * kGroup)
+      for (int v = 0; v < kSumVectors; ++v) part[b][v] = load<Ints>(sums_at(b, v));
+    const int8_t* group_weights = weights + first * kGroupInputs;
+    for (int group = 0; group < groups; ++group, group_weights += kGroupBytes)
 #pragma GCC unroll 8
       for (int b = 0; b < B; ++b) {
-        const Input input = broadcast(inputs[b] + kGroup * group);
+        const Input input = broadcast(inputs[b] + kGroupInputs * group);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v)
-          part[b][v] = dot(part[b][v], input, here + v * kWidth * kGroup);
+        for (int v = 0; v < kSumVectors; ++v)
+          part[b][v] = dot(part[b][v], input, group_weights + v * kVectorWidth * kGroupInputs);
       }
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store(place(b, v), part[b][v]);
+      for (int v = 0; v < kSumVectors; ++v) store(sums_at(b, v), part[b][v]);
   }
 }
 
-// Outputs of a tile from `place` on, from their sums.
-[[gnu::always_inline]] inline Floats outputs(const int32_t* sums, const Product& product,
-                                             std::size_t place, const float* biases) {
-  Wholes whole = load<Wholes>(sums);
-  if (!kSigned) whole += load<Wholes>(product.offsets + place);
-  return fused(__builtin_convertvector(whole, Floats), load<Floats>(product.scales + place),
-               load<Floats>(biases + place));
+// Turns the sums of kVectorWidth outputs, from `output` of the product on, into floats.
+[[gnu::always_inline]] inline Floats dequantize(const int32_t* sums, const Product& product,
+                                                std::size_t output, const float* biases) {
+  Ints whole = load<Ints>(sums);
+  if (!kSignedInputs) whole += load<Ints>(product.offsets + output);
+  return fused_multiply_add(__builtin_convertvector(whole, Floats),
+                            load<Floats>(product.scales + output), load<Floats>(biases + output));
 }
 
-// The first layer's input product with a character, with its biases.
-inline const float* table_row(const Network& network, int64_t id) {
-  return network.table + id * network.layers[0].tiles * kOutputs;
+// The first layer's product with a one-hot character, biases included.
+inline const float* input_table_row(const Network& network, int64_t id) {
+  return network.input_table + id * network.layers[0].tiles * kTileOutputs;
 }
 
-// The hidden values of a stream's layer in a bank; those of the next stream come right after.
-inline uint8_t* codes(const Task& task, int bank, int layer, int stream) {
-  const std::size_t row = (std::size_t(bank) * task.network.depth + layer) * task.batch.rows;
+// The codes of a stream's hidden values in a layer and a bank. Those of the next stream follow.
+inline uint8_t* hidden_codes(const Task& task, int bank, int layer, int stream) {
+  const std::size_t row = (std::size_t(bank) * task.network.depth + layer) * task.batch.slot_rows;
   return task.batch.hidden + (row + stream) * task.network.width;
 }
 
-// The sums of 16 units' gates, for B streams.
+// The sums of a layer's tile, the four gates of 16 units, for B streams.
 template <int B>
-[[gnu::always_inline]] inline void sum_units(const Task& task, int layer, int tile, int first,
-                                             int bank, Sums<B>& sums) {
+[[gnu::always_inline]] inline void sum_gates(const Task& task, int layer, int tile,
+                                             int first_stream, int bank, Sums<B>& sums) {
   const Network& network = task.network;
   const std::size_t width = network.width;
-  const int groups = network.width / kGroup;
+  const int groups = network.width / kGroupInputs;
   const uint8_t *own[B], *below[B];
   for (int b = 0; b < B; ++b) {
-    own[b] = codes(task, bank, layer, first + b);
-    below[b] = codes(task, 1 - bank, layer ? layer - 1 : 0, first + b);
+    own[b] = hidden_codes(task, bank, layer, first_stream + b);
+    below[b] = hidden_codes(task, 1 - bank, layer ? layer - 1 : 0, first_stream + b);
   }
   const int8_t* weights =
-      network.layers[layer].weights + tile * (layer ? 2 : 1) * kOutputs * width;
+      network.layers[layer].weights + tile * (layer ? 2 : 1) * kTileOutputs * width;
   if (layer) {
-    multiply<B>(sums, weights, below, groups);
-    weights += kOutputs * width;
+    multiply_tile<B>(sums, weights, below, groups);
+    weights += kTileOutputs * width;
   }
-  multiply<B>(sums, weights, own, groups);
+  multiply_tile<B>(sums, weights, own, groups);
 }
 
-// What a step of 16 units reads and writes of one stream.
-struct Units {
-  const float* biases;  // of the layer, or of the character
+// Where a step of 16 units reads and writes for one stream.
+struct UnitPointers {
+  const float* biases;  // of the layer; in the first layer, the character's row of the input table
   float* cell;
-  uint8_t* shown;  // hidden values
+  uint8_t* hidden;  // the new values
 };
 
-inline Units units_of(const Task& task, int layer, int tile, int stream, int bank,
-                      const int64_t* ids) {
+// Computes the addresses and prefetches them. The processor cannot predict them; if it fetches them
+// now, they arrive while it computes the products.
+inline UnitPointers locate_units(const Task& task, int layer, int tile, int stream, int bank,
+                                 const int64_t* ids) {
   const Network& network = task.network;
   const std::size_t width = network.width, unit = tile * kLanes;
   const std::size_t row = std::size_t(stream) * network.depth + layer;
-  const Units units{layer ? network.layers[layer].biases : table_row(network, ids[stream]),
-                    task.batch.cell + row * width + unit,
-                    codes(task, 1 - bank, layer, stream) + unit};
-  // A processor cannot foresee these addresses; what is fetched now arrives during the products.
+  const UnitPointers units{layer ? network.layers[layer].biases
+                                 : input_table_row(network, ids[stream]),
+                           task.batch.cell + row * width + unit,
+                           hidden_codes(task, 1 - bank, layer, stream) + unit};
   __builtin_prefetch(units.cell, 1);
   if (!layer)
-    for (int t = 0; t < kTile; ++t)
-      __builtin_prefetch(units.biases + std::size_t(tile) * kOutputs + t * kLanes);
+    for (int t = 0; t < kTileVectors; ++t)
+      __builtin_prefetch(units.biases + std::size_t(tile) * kTileOutputs + t * kLanes);
   return units;
 }
 
-// 16 units of a layer for one stream: their gates, and what these make of cell and hidden values.
-// A gate's sums are `stride` after those of the one before; it comes as -log2(e) times its value, the
-// candidate as twice that: 1 / (1 + 2^x) is then a sigmoid, and (1 - 2^x) / (1 + 2^x) a hyperbolic
-// tangent. Not inlined: AVX2 has too few registers for the products as well, and was 4% slower.
-[[gnu::noinline]] void update(const Product& product, int tile, const Units& units,
-                              const int32_t* sums, int stride) {
+// Computes the gates, the new cell state and the new hidden values of 16 units of one stream.
+//
+// `gate_stride` is the distance between the sums of one gate and the next. The product's scales and
+// biases contain a factor, so that its outputs are x = -log2(e) times the preactivations, and twice
+// that for the cell gate. Then sigmoid = 1 / (1 + 2^x), and tanh = (1 - 2^x) / (1 + 2^x).
+//
+// Not inlined: AVX2 has too few registers for this code beside the products, and was 4% slower.
+[[gnu::noinline]] void update_units(const Product& product, int tile, const UnitPointers& units,
+                                    const int32_t* sums, int gate_stride) {
 #pragma GCC unroll 1
-  for (int unit = 0; unit < kLanes; unit += kWidth) {
-    Floats gates[kTile];
+  for (int unit = 0; unit < kLanes; unit += kVectorWidth) {
+    Floats powers[kTileVectors];
 #pragma GCC unroll 4
-    for (int t = 0; t < kTile; ++t) {
-      const std::size_t place = std::size_t(tile) * kOutputs + t * kLanes + unit;
-      gates[t] = power_of_two(outputs(sums + t * stride + unit, product, place, units.biases));
+    for (int t = 0; t < kTileVectors; ++t) {
+      const std::size_t output = std::size_t(tile) * kTileOutputs + t * kLanes + unit;
+      powers[t] =
+          power_of_two(dequantize(sums + t * gate_stride + unit, product, output, units.biases));
     }
-    const auto [write, keep, candidate, show] = gates;
-    // cell / (1 + keep) + (1 - candidate) / ((1 + write) (1 + candidate)), with one division.
-    const Floats kept = 1.0f + keep, written = (1.0f + write) * (1.0f + candidate);
-    const Floats cell = fused(load<Floats>(units.cell + unit), written, (1.0f - candidate) * kept) /
-                        (kept * written);
+    const auto [input_power, forget_power, cell_power, output_power] = powers;
+    // The new cell state, forget gate * cell state + input gate * cell gate, is
+    // cell / (1 + forget_power) + (1 - cell_power) / ((1 + input_power) (1 + cell_power)).
+    // With a common denominator, it takes one division.
+    const Floats forget_divisor = 1.0f + forget_power;
+    const Floats input_divisor = (1.0f + input_power) * (1.0f + cell_power);
+    const Floats cell = fused_multiply_add(load<Floats>(units.cell + unit), input_divisor,
+                                           (1.0f - cell_power) * forget_divisor) /
+                        (forget_divisor * input_divisor);
     store(units.cell + unit, cell);
-    const Floats squashed = power_of_two(cell * -2.8853901f);
-    const Floats hidden = (1.0f - squashed) / ((1.0f + show) * (1.0f + squashed));
-    // The low byte of a float near 1.5 * 2^23 is the whole number that was added to it.
-    const Wholes whole = Wholes(fused(hidden, all(127.0f), all(12582912.0f)));
-    store(units.shown + unit, __builtin_convertvector(whole + 128, Bytes));
+    const Floats state_power = power_of_two(cell * -2.8853901f);  // -2 log2(e)
+    const Floats hidden = (1.0f - state_power) / ((1.0f + output_power) * (1.0f + state_power));
+    // The low byte of kRounder + 127 h is round(127 h).
+    const Ints code = Ints(fused_multiply_add(hidden, splat(127.0f), splat(kRounder)));
+    store(units.hidden + unit, __builtin_convertvector(code + 128, Bytes));
   }
 }
 
-// 16 units of a layer for B streams.
+// Steps a layer's tile, 16 units, for B streams.
 template <int B>
-inline void step_units(const Task& task, int layer, int tile, int first, int bank,
-                       const int64_t* ids) {
-  Units units[B];
-  for (int b = 0; b < B; ++b) units[b] = units_of(task, layer, tile, first + b, bank, ids);
+inline void step_tile(const Task& task, int layer, int tile, int first_stream, int bank,
+                      const int64_t* ids) {
+  UnitPointers units[B];
+  for (int b = 0; b < B; ++b)
+    units[b] = locate_units(task, layer, tile, first_stream + b, bank, ids);
   alignas(64) Sums<B> sums = {};
-  sum_units<B>(task, layer, tile, first, bank, sums);
+  sum_gates<B>(task, layer, tile, first_stream, bank, sums);
 #pragma GCC unroll 8
   for (int b = 0; b < B; ++b)
-    update(task.network.layers[layer], tile, units[b], sums[0][b], B * kLanes);
+    update_units(task.network.layers[layer], tile, units[b], sums[0][b], B * kLanes);
 }
 
-// Some streams' logits, a row each, of tiles [begin, end).
-struct Logits {
-  float* rows;
-  int begin, end;
+// Where to write the logits of a block's streams, and which tiles of them to compute.
+struct LogitRange {
+  float* logits;  // [stream][padded vocabulary]
+  int first_tile, end_tile;
 };
 
-// A tile's, from its sums.
 template <int B>
-[[gnu::always_inline]] inline void store_logits(const Task& task, const Logits& logits, int tile,
-                                                int streams, const Sums<B>& sums) {
+[[gnu::always_inline]] inline void store_logits(const Task& task, const LogitRange& range,
+                                                int tile, int streams, const Sums<B>& sums) {
   const Product& product = *task.network.output;
   for (int b = 0; b < streams; ++b)
-    for (int output = 0; output < kOutputs; output += kWidth) {
-      const int32_t* own = &sums[output / kLanes][b][output % kLanes];
-      const std::size_t place = std::size_t(tile) * kOutputs + output;
-      store(logits.rows + std::size_t(b) * product.tiles * kOutputs + place,
-            outputs(own, product, place, product.biases));
+    for (int lane = 0; lane < kTileOutputs; lane += kVectorWidth) {
+      const int32_t* own = &sums[lane / kLanes][b][lane % kLanes];
+      const std::size_t output = std::size_t(tile) * kTileOutputs + lane;
+      store(range.logits + std::size_t(b) * product.tiles * kTileOutputs + output,
+            dequantize(own, product, output, product.biases));
     }
 }
 
-// The ways for more than kBlock streams.
-struct ByRows {
-  static void step(const Task& task, int layer, int bank, const int64_t* ids);
-  static void multiply(const Task& task, int layer, int bank);
-  static void output(const Task& task, const Logits& logits, int first, int streams, int bank);
+// The functions for blocks of kBlock + 1 to kMaxBlock streams, if kHasWideBlock.
+struct WideBlock {
+  static void step_layer(const Task& task, int layer, int bank, const int64_t* ids);
+  static void multiply_layer(const Task& task, int layer, int bank);
+  static void compute_logits(const Task& task, const LogitRange& range, int first_stream,
+                             int streams, int bank);
 };
 
-// The logits of B streams.
+// The logits of B streams, from the hidden values in a bank.
 template <int B>
-inline void multiply_output(const Task& task, const Logits& logits, int first, int bank) {
+inline void compute_logits(const Task& task, const LogitRange& range, int first_stream, int bank) {
   const Network& network = task.network;
   const Product& product = *network.output;
   const uint8_t* inputs[B];
-  for (int b = 0; b < B; ++b) inputs[b] = codes(task, bank, network.depth - 1, first + b);
-  for (int tile = logits.begin; tile < logits.end; ++tile) {
+  for (int b = 0; b < B; ++b)
+    inputs[b] = hidden_codes(task, bank, network.depth - 1, first_stream + b);
+  for (int tile = range.first_tile; tile < range.end_tile; ++tile) {
     alignas(64) Sums<B> sums = {};
-    const int8_t* weights = product.weights + std::size_t(tile) * kOutputs * network.width;
-    multiply<B>(sums, weights, inputs, network.width / kGroup);
-    store_logits(task, logits, tile, B, sums);
+    const int8_t* weights = product.weights + std::size_t(tile) * kTileOutputs * network.width;
+    multiply_tile<B>(sums, weights, inputs, network.width / kGroupInputs);
+    store_logits(task, range, tile, B, sums);
   }
 }
 
-// What characters are drawn by: e^((logit - the highest) * scale).
-inline void weigh(const float* logits, int count, float scale, float* weights) {
+// e^((logit - highest logit) / temperature): the numerators of the softmax.
+inline void compute_exponentials(const float* logits, int count, float inverse_temperature,
+                                 float* exponentials) {
   float highest = logits[0];
   for (int id = 1; id < count; ++id) highest = logits[id] > highest ? logits[id] : highest;
-  for (int id = 0; id < count; id += kWidth) {
-    const Floats difference = (load<Floats>(logits + id) - highest) * scale;
-    const Floats power = power_of_two(difference * 1.442695f);
-    store(weights + id, difference < -86.0f ? Floats{} : power);
+  for (int id = 0; id < count; id += kVectorWidth) {
+    const Floats exponent = (load<Floats>(logits + id) - highest) * inverse_temperature;
+    const Floats power = power_of_two(exponent * 1.442695f);  // log2(e)
+    store(exponentials + id, exponent < -86.0f ? Floats{} : power);
   }
 }
 
+// A number of streams that is known at compile time.
 template <int N>
-struct Count {
+struct BlockSize {
   static constexpr int value = N;
 };
 
-// Calls what(Count<size>).
-template <int most, class What>
-[[gnu::always_inline]] inline void of_size(int size, What what) {
-  if constexpr (most > 0) {
-    if (size == most) return what(Count<most>{});
-    of_size<most - 1>(size, what);
+// Calls visit(BlockSize<size>), for a size of at most `max`.
+template <int max, class Visit>
+[[gnu::always_inline]] inline void with_block_size(int size, Visit visit) {
+  if constexpr (max > 0) {
+    if (size == max) return visit(BlockSize<max>{});
+    with_block_size<max - 1>(size, visit);
   }
 }
 
-// Calls what(first stream, their number) for streams [begin, end), in even blocks.
-template <class What>
-[[gnu::always_inline]] inline void in_blocks(int most, int begin, int end, What what) {
-  for (int blocks = (end - begin + most - 1) / most; blocks > 0; --blocks) {
+// Calls visit(first stream, number of streams) for blocks of the streams [begin, end). There are as
+// few blocks as possible, and their sizes differ by at most one.
+template <class Visit>
+[[gnu::always_inline]] inline void for_each_block(int max, int begin, int end, Visit visit) {
+  for (int blocks = (end - begin + max - 1) / max; blocks > 0; --blocks) {
     const int size = (end - begin + blocks - 1) / blocks;
-    what(begin, size);
+    visit(begin, size);
     begin += size;
   }
 }
 
-// Copies the state into the first bank, where it is between calls.
-inline void restore(const Task& task) {
+// Copies the state into bank 0, where it is between calls.
+inline void copy_to_bank_0(const Task& task) {
   for (int layer = 0; layer < task.network.depth; ++layer)
-    __builtin_memcpy(codes(task, 0, layer, 0), codes(task, 1, layer, 0),
+    __builtin_memcpy(hidden_codes(task, 0, layer, 0), hidden_codes(task, 1, layer, 0),
                      std::size_t(task.batch.streams) * task.network.width);
 }
 
-// Those of a step, if one of the streams asks for its result.
-inline void logits_of(const Task& task, const Logits& logits, int step, int first, int streams,
-                      int bank) {
-  bool asked = false;
-  for (int b = 0; b < streams; ++b) asked |= step >= task.batch.first_steps[first + b];
-  if (!asked) return;
-  if constexpr (kRows)
-    if (streams > kBlock) return ByRows::output(task, logits, first, streams, bank);
-  of_size<kBlock>(streams, [&](auto block) {
-    multiply_output<decltype(block)::value>(task, logits, first, bank);
+// Computes the logits of a block's streams, unless the step belongs to the prompt of all of them.
+inline void compute_needed_logits(const Task& task, const LogitRange& range, int step,
+                                  int first_stream, int streams, int bank) {
+  bool needed = false;
+  for (int b = 0; b < streams; ++b) needed |= step >= task.batch.prompt_steps[first_stream + b];
+  if (!needed) return;
+  if constexpr (kHasWideBlock)
+    if (streams > kBlock)
+      return WideBlock::compute_logits(task, range, first_stream, streams, bank);
+  with_block_size<kBlock>(streams, [&](auto size) {
+    compute_logits<decltype(size)::value>(task, range, first_stream, bank);
   });
 }
 
-// A stream's next id, and its score.
-inline void choose(const Task& task, const float* logits, int step, int stream) {
+// Chooses a stream's next id, and computes its score if the stream asks for scores.
+inline void choose_id(const Task& task, const float* logits, int step, int stream) {
   const Batch& batch = task.batch;
-  if (step < batch.first_steps[stream]) {
-    const std::size_t place = std::size_t(step) * batch.streams + stream;
-    batch.ids[place] = batch.forced[place];
+  if (step < batch.prompt_steps[stream]) {
+    const std::size_t index = std::size_t(step) * batch.streams + stream;
+    batch.ids[index] = batch.forced_ids[index];
     return;
   }
-  weigh(logits, task.network.characters, batch.scales[stream], task.weights);
-  task.sampler.finish(task.network, batch, step, stream, logits, task.weights);
+  compute_exponentials(logits, task.network.vocabulary_size, batch.inverse_temperatures[stream],
+                       task.exponentials);
+  task.sampler.choose(task.network, batch, step, stream, logits, task.exponentials);
 }
 
-// A part of a count.
-inline int share(const Task& task, int count, int part) { return count * part / task.parts; }
+// The first of `count` items that belong to a thread. The next thread's first one ends its range.
+inline int first_of_thread(const Task& task, int count, int thread) {
+  return count * thread / task.threads;
+}
 
-// A step's end: the next ids and their scores.
-inline void finish(const Task& task, int step, int bank) {
-  const int most = kRows ? kMostBlock : kBlock, streams = task.batch.streams;
-  const int begin = share(task, streams, task.part), end = share(task, streams, task.part + 1);
-  const int tiles = task.network.output->tiles, row = tiles * kOutputs;
-  if (streams <= kMostBlock && tiles >= kManyTiles) {  // each thread has a part of the weights
-    const int first_tile = share(task, tiles, task.part);
-    const int end_tile = share(task, tiles, task.part + 1);
-    in_blocks(most, 0, streams, [&](int first, int size) {
-      const Logits logits{task.common_logits + first * row, first_tile, end_tile};
-      logits_of(task, logits, step, first, size, bank);
+// Ends a step: computes the logits, the next ids and their scores.
+inline void finish_step(const Task& task, int step, int bank) {
+  const int max_block = kHasWideBlock ? kMaxBlock : kBlock, streams = task.batch.streams;
+  const int begin = first_of_thread(task, streams, task.thread);
+  const int end = first_of_thread(task, streams, task.thread + 1);
+  const int tiles = task.network.output->tiles, row = tiles * kTileOutputs;
+  if (streams <= kMaxBlock && tiles >= kMinSharedTiles) {
+    // Few streams, large output layer: each thread computes a range of tiles for all streams.
+    const int first_tile = first_of_thread(task, tiles, task.thread);
+    const int end_tile = first_of_thread(task, tiles, task.thread + 1);
+    for_each_block(max_block, 0, streams, [&](int first_stream, int size) {
+      const LogitRange range{task.shared_logits + first_stream * row, first_tile, end_tile};
+      compute_needed_logits(task, range, step, first_stream, size, bank);
     });
-    meet(task.barrier);
+    arrive_and_wait(task.barrier);
     for (int stream = begin; stream < end; ++stream)
-      choose(task, task.common_logits + stream * row, step, stream);
+      choose_id(task, task.shared_logits + stream * row, step, stream);
     return;
   }
-  in_blocks(most, begin, end, [&](int first, int size) {
-    logits_of(task, {task.logits, 0, tiles}, step, first, size, bank);
-    for (int b = 0; b < size; ++b) choose(task, task.logits + b * row, step, first + b);
+  for_each_block(max_block, begin, end, [&](int first_stream, int size) {
+    compute_needed_logits(task, {task.logits, 0, tiles}, step, first_stream, size, bank);
+    for (int b = 0; b < size; ++b) choose_id(task, task.logits + b * row, step, first_stream + b);
   });
 }
 
-// Calls what(tile) for this part's tiles of a layer: there and back, since what the cache still
-// holds of the last step is best used first.
-template <class What>
-[[gnu::always_inline]] inline void of_tiles(const Task& task, int layer, bool back, What what) {
+// Calls visit(tile) for this thread's tiles of a layer, backwards in every other step.
+//
+// If the weights exceed the cache, reading them in a cycle is the worst case of a cache that evicts
+// what was used least recently: each tile is evicted before its next use (Mattson et al. 1970,
+// "Evaluation techniques for storage hierarchies"). Back and forth, the tiles read last in one step
+// are read first in the next, while they are still in the cache.
+template <class Visit>
+[[gnu::always_inline]] inline void for_each_tile(const Task& task, int layer, bool backwards,
+                                                 Visit visit) {
   const int tiles = task.network.layers[layer].tiles;
-  const int first = share(task, tiles, task.part), last = share(task, tiles, task.part + 1) - 1;
-  for (int i = first; i <= last; ++i) what(back ? first + last - i : i);
+  const int first = first_of_thread(task, tiles, task.thread);
+  const int last = first_of_thread(task, tiles, task.thread + 1) - 1;
+  for (int i = first; i <= last; ++i) visit(backwards ? first + last - i : i);
 }
 
-// Calls what(Count<streams>, tile, first stream) for this part's tiles and all streams.
-template <class What>
-[[gnu::always_inline]] inline void of_layer(const Task& task, int layer, int bank, What what) {
-  of_tiles(task, layer, bank, [&](int tile) {
-    in_blocks(kBlock, 0, task.batch.streams, [&](int first, int streams) {
-      of_size<kBlock>(streams, [&](auto block) { what(block, tile, first); });
+// Calls visit(BlockSize<streams>, tile, first stream) for this thread's tiles and all streams.
+template <class Visit>
+[[gnu::always_inline]] inline void for_each_tile_and_block(const Task& task, int layer, int bank,
+                                                           Visit visit) {
+  for_each_tile(task, layer, bank, [&](int tile) {
+    for_each_block(kBlock, 0, task.batch.streams, [&](int first_stream, int streams) {
+      with_block_size<kBlock>(streams, [&](auto size) { visit(size, tile, first_stream); });
     });
   });
 }
 
 inline void step_layer(const Task& task, int layer, int bank, const int64_t* ids) {
-  if constexpr (kRows)
-    if (task.batch.streams > kBlock) return ByRows::step(task, layer, bank, ids);
-  of_layer(task, layer, bank, [&](auto block, int tile, int first) {
-    step_units<decltype(block)::value>(task, layer, tile, first, bank, ids);
+  if constexpr (kHasWideBlock)
+    if (task.batch.streams > kBlock) return WideBlock::step_layer(task, layer, bank, ids);
+  for_each_tile_and_block(task, layer, bank, [&](auto size, int tile, int first_stream) {
+    step_tile<decltype(size)::value>(task, layer, tile, first_stream, bank, ids);
   });
 }
 
 inline void multiply_layer(const Task& task, int layer, int bank) {
-  if constexpr (kRows)
-    if (task.batch.streams > kBlock) return ByRows::multiply(task, layer, bank);
-  of_layer(task, layer, bank, [&](auto block, int tile, int first) {
-    constexpr int B = decltype(block)::value;
+  if constexpr (kHasWideBlock)
+    if (task.batch.streams > kBlock) return WideBlock::multiply_layer(task, layer, bank);
+  for_each_tile_and_block(task, layer, bank, [&](auto size, int tile, int first_stream) {
+    constexpr int B = decltype(size)::value;
     alignas(64) Sums<B> sums = {};
-    sum_units<B>(task, layer, tile, first, bank, sums);
-    asm volatile("" ::"r"(sums) : "memory");  // or the compiler would leave it all out
+    sum_gates<B>(task, layer, tile, first_stream, bank, sums);
+    asm volatile("" ::"r"(sums) : "memory");  // keeps the compiler from removing unused sums
   });
 }
 
+// Takes all steps of a batch.
 void run(const Task& task) {
   const Network& network = task.network;
   const Batch& batch = task.batch;
@@ -377,20 +429,20 @@ void run(const Task& task) {
   for (int step = 0; step < steps; ++step, bank = 1 - bank) {
     for (int layer = 0; layer < network.depth; ++layer) {
       step_layer(task, layer, bank, ids);
-      meet(task.barrier);
+      arrive_and_wait(task.barrier);
     }
-    finish(task, step, 1 - bank);
+    finish_step(task, step, 1 - bank);
     ids = batch.ids + std::size_t(step) * batch.streams;
-    meet(task.barrier);  // after the last one, the batch may be gone
+    arrive_and_wait(task.barrier);  // after the last one, the caller may free the batch
   }
-  if (bank && task.part == 0) restore(task);
+  if (bank && task.thread == 0) copy_to_bank_0(task);
 }
 
-// Nothing of that but the layers' products, which it cannot be faster than.
-void multiply_alone(const Task& task) {
+// Computes only the layers' products of all steps. `run` cannot be faster.
+void multiply_layers(const Task& task) {
   for (int step = 0; step < task.batch.steps; ++step)
     for (int layer = 0; layer < task.network.depth; ++layer) multiply_layer(task, layer, step % 2);
-  meet(task.barrier);
+  arrive_and_wait(task.barrier);
 }
 
 }  // namespace

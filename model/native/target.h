@@ -1,4 +1,5 @@
-// Compiles what stands between for another instruction set than the rest of the program.
+// Macros that compile the functions between them for another instruction set than the rest of the
+// program. So the library is built with one set of flags, and chooses a kernel at run time.
 #pragma once
 
 #define CHARSTREAM_PRAGMA(text) _Pragma(#text)

@@ -1,53 +1,52 @@
 #include "team.h"
 
-void meet(Barrier& barrier) { barrier.meet(); }
+void arrive_and_wait(Barrier& barrier) { barrier.arrive_and_wait(); }
 
 Team::Workspace::Workspace(const Network& network)
-    : sampler(network.characters),
-      logits(std::size_t(kMostBlock) * network.output->tiles * kOutputs),
-      weights(std::size_t(network.output->tiles) * kOutputs) {}
+    : sampler(network.vocabulary_size),
+      logits(std::size_t(kMaxBlock) * network.output->tiles * kTileOutputs),
+      exponentials(std::size_t(network.output->tiles) * kTileOutputs) {}
 
 Team::Team(const Kernel& kernel, const Network& network, int threads)
     : kernel_(kernel), network_(network), threads_(threads), barrier_(threads) {
-  for (int part = 0; part < threads; ++part)
+  for (int thread = 0; thread < threads; ++thread)
     workspaces_.push_back(std::make_unique<Workspace>(network));
   helpers_.reserve(threads - 1);
   try {
-    for (int part = 1; part < threads; ++part) helpers_.emplace_back([this, part] { help(part); });
+    for (int thread = 1; thread < threads; ++thread)
+      helpers_.emplace_back([this, thread] { serve_as_helper(thread); });
   } catch (...) {
-    end();
+    stop();
     throw;
   }
 }
 
-Team::~Team() { end(); }
+Team::~Team() { stop(); }
 
-void Team::start(Work work, const Batch& batch) {
+void Team::execute(Work work, const Batch& batch) {
   batch_ = &batch;
   work_ = work;
-  batches_.fetch_add(1, std::memory_order_release);
-  batches_.notify_all();
-  take_part(0);
+  advance_and_wake(calls_);
+  work_as(0);
 }
 
-void Team::help(int part) {
-  for (unsigned batches = 0;; ++batches) {
-    wait_for_change(batches_, batches);
+void Team::serve_as_helper(int thread) {
+  for (unsigned calls = 0;; ++calls) {
+    wait_for_change(calls_, calls);
     if (!work_) return;
-    take_part(part);
+    work_as(thread);
   }
 }
 
-// Ends with all threads having met, so that none of them reads the batch any more.
-void Team::take_part(int part) {
-  Workspace& own = *workspaces_[part];
-  work_({network_, *batch_, part, threads_, barrier_, own.sampler, own.logits.data(),
-         workspaces_[0]->logits.data(), own.weights.data()});
+// Every kind of work ends at the barrier. After it, no thread reads the batch any more.
+void Team::work_as(int thread) {
+  Workspace& own = *workspaces_[thread];
+  work_({network_, *batch_, thread, threads_, barrier_, own.sampler, own.logits.data(),
+         workspaces_[0]->logits.data(), own.exponentials.data()});
 }
 
-void Team::end() {
+void Team::stop() {
   work_ = nullptr;
-  batches_.fetch_add(1, std::memory_order_release);
-  batches_.notify_all();
+  advance_and_wake(calls_);
   for (auto& helper : helpers_) helper.join();
 }

@@ -1,4 +1,4 @@
-// The threads that step a decoder's streams: the caller's and its helpers.
+// The threads that step a decoder's streams: the caller's thread and its helpers.
 #pragma once
 
 #include <atomic>
@@ -9,19 +9,20 @@
 #include "barrier.h"
 #include "kernel.h"
 
+// Calls of one team must not overlap.
 class Team {
  public:
-  // Throws std::bad_alloc or std::system_error; nothing is allocated after.
+  // Throws std::bad_alloc or std::system_error. `run` and `multiply_layers` allocate nothing.
   Team(const Kernel& kernel, const Network& network, int threads);
   ~Team();
   Team(const Team&) = delete;
 
-  // All of a batch's steps. Every thread has a part of each layer's weights, so that these stay in
-  // its core's own cache if they fit, and meets the others after each layer.
-  void run(const Batch& batch) { start(kernel_.run, batch); }
+  // Takes all steps of a batch. Each thread has a fixed range of every layer's tiles, so that these
+  // weights stay in its core's own cache if they fit. The threads meet after each layer.
+  void run(const Batch& batch) { execute(kernel_.run, batch); }
 
-  // The layers' products of so many steps, and nothing else, to measure what `run` could at best.
-  void multiply(const Batch& batch) { start(kernel_.multiply, batch); }
+  // Computes only the layers' products of the batch's steps: a lower limit of the time of `run`.
+  void multiply_layers(const Batch& batch) { execute(kernel_.multiply_layers, batch); }
 
  private:
   using Work = void (*)(const Task&);
@@ -29,13 +30,13 @@ class Team {
   struct Workspace {
     explicit Workspace(const Network& network);
     Sampler sampler;
-    std::vector<float> logits, weights;
+    std::vector<float> logits, exponentials;
   };
 
-  void start(Work work, const Batch& batch);
-  void help(int part);
-  void take_part(int part);
-  void end();
+  void execute(Work work, const Batch& batch);
+  void serve_as_helper(int thread);
+  void work_as(int thread);
+  void stop();
 
   const Kernel& kernel_;
   const Network network_;
@@ -44,6 +45,6 @@ class Team {
   std::vector<std::thread> helpers_;
   Barrier barrier_;
   const Batch* batch_ = nullptr;
-  Work work_ = nullptr;  // null to end
-  std::atomic<unsigned> batches_{0};
+  Work work_ = nullptr;  // null tells the helpers to stop
+  std::atomic<unsigned> calls_{0};  // the helpers wait for this number to change
 };

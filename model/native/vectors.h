@@ -1,5 +1,7 @@
-// Vectors of so many 32-bit numbers, to be as wide as the machine's: compilers split wider ones, but
-// keep the parts in memory.
+// Vector types of a given number of 32-bit elements, by GCC's and Clang's vector extension.
+//
+// Choose the width of the machine's registers. Compilers accept wider vectors and split them, but
+// GCC then keeps the parts in memory.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +9,7 @@
 template <int width>
 struct Vectors {
   typedef float Floats __attribute__((vector_size(4 * width)));
-  typedef int32_t Wholes __attribute__((vector_size(4 * width)));
+  typedef int32_t Ints __attribute__((vector_size(4 * width)));
   typedef uint8_t Bytes __attribute__((vector_size(width)));
 };
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clients.charstream_client import Client
+from clients.charstream_client import Client, GenerateParams
 from tests.conftest import SHIPPED
 from tests.server import free_port
 
@@ -89,9 +89,11 @@ def ancestors(pid: int) -> Iterator[int]:
 
 def test_a_stream_outlives_its_replica(deployed: tuple[str, int]) -> None:
     url, ancestor = deployed
-    fields = [{"prime": "abc", "length": 1_500, "seed": seed} for seed in range(4)]
+    fields: list[GenerateParams] = [
+        {"prime": "abc", "length": 1_500, "seed": seed} for seed in range(4)
+    ]
     first, _ = replicas(ancestor)
-    with Client(url, retries=30, trust_env=False) as client:
+    with Client(url, max_retries=30, trust_env=False) as client:
         expected = [client.generate(**each)["text"] for each in fields]
         streams = [client.stream(**each) for each in fields]
         events = [iter(stream) for stream in streams]

@@ -1,6 +1,8 @@
-// Steps random networks with every kernel that runs here and compares all bits with plain C++'s.
+// Steps random networks with every kernel that this processor supports, and compares every bit of
+// the results with those of the plain kernel. It needs no Python, so it also runs under the thread
+// sanitizer and on emulated processors:
 //
-//   make sanitize   runs it under the thread sanitizer
+//   make sanitize
 //   aarch64-linux-gnu-g++ -std=c++20 -O2 -ffp-contract=off -Wno-psabi -static -o build/compare
 //       tests/model/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
 #include <cstdio>
@@ -23,39 +25,41 @@ double uniform(double low, double high) {
   return std::uniform_real_distribution(low, high)(random_bits);
 }
 
-// Memory on a cache line's bounds.
 template <class T>
-std::vector<T*> kept;
+std::vector<T*> allocated;
 
+// Allocates an array that is aligned to a cache line. `release` frees it.
 template <class T, class Fill>
-T* fresh(std::size_t count, Fill fill) {
+T* allocate(std::size_t count, Fill fill) {
   void* memory = std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64);
   T* array = static_cast<T*>(memory);
   for (std::size_t i = 0; i < count; ++i) array[i] = T(fill());
-  kept<T>.push_back(array);
+  allocated<T>.push_back(array);
   return array;
 }
 
 template <class T>
 void release() {
-  for (T* array : kept<T>) std::free(array);
-  kept<T>.clear();
+  for (T* array : allocated<T>) std::free(array);
+  allocated<T>.clear();
 }
 
-Product product(int tiles, int inputs) {
-  const int outputs = tiles * kOutputs;
-  int8_t* weights = fresh<int8_t>(std::size_t(outputs) * inputs, [] { return uniform(-63, 64); });
-  int32_t* offsets = fresh<int32_t>(outputs, [] { return 0; });
+Product random_product(int tiles, int inputs) {
+  const int outputs = tiles * kTileOutputs;
+  const auto weight = [] { return uniform(-63, 64); };
+  int8_t* weights = allocate<int8_t>(std::size_t(outputs) * inputs, weight);
+  int32_t* offsets = allocate<int32_t>(outputs, [] { return 0; });
   for (int tile = 0; tile < tiles; ++tile)
-    for (int group = 0; group < inputs / kGroup; ++group)
-      for (int i = 0; i < kOutputs * kGroup; ++i)
-        offsets[tile * kOutputs + i / kGroup] -=
-            128 * weights[(tile * (inputs / kGroup) + group) * kOutputs * kGroup + i];
-  const auto small = [] { return uniform(-1e-4, 1e-4); };
+    for (int group = 0; group < inputs / kGroupInputs; ++group)
+      for (int i = 0; i < kGroupBytes; ++i)
+        offsets[tile * kTileOutputs + i / kGroupInputs] -=
+            128 * weights[(tile * (inputs / kGroupInputs) + group) * kGroupBytes + i];
+  const auto scale = [] { return uniform(-1e-4, 1e-4); };
   const auto bias = [] { return uniform(-2, 2); };
-  return {weights, offsets, fresh<float>(outputs, small), fresh<float>(outputs, bias), tiles};
+  return {weights, offsets, allocate<float>(outputs, scale), allocate<float>(outputs, bias), tiles};
 }
 
+// Everything that a batch's steps write.
 struct Outcome {
   std::vector<int64_t> ids;
   std::vector<double> scores;
@@ -63,10 +67,11 @@ struct Outcome {
   std::vector<float> cell;
 };
 
-// Bytes before a page that nobody may touch: sanitizers do not see what assembly reads.
-class Fenced {
+// Bytes that end at an inaccessible page, so that a read past their end crashes. Sanitizers do not
+// check the reads of inline assembly.
+class FencedMemory {
  public:
-  explicit Fenced(std::size_t bytes) : page_(sysconf(_SC_PAGESIZE)) {
+  explicit FencedMemory(std::size_t bytes) : page_(sysconf(_SC_PAGESIZE)) {
     length_ = (bytes + page_ - 1) / page_ * page_;
     void* memory = mmap(nullptr, length_ + page_, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -75,8 +80,8 @@ class Fenced {
     if (mprotect(memory_ + length_, page_, PROT_NONE)) std::abort();
     bytes_ = memory_ + length_ - bytes;
   }
-  ~Fenced() { munmap(memory_, length_ + page_); }
-  Fenced(const Fenced&) = delete;
+  ~FencedMemory() { munmap(memory_, length_ + page_); }
+  FencedMemory(const FencedMemory&) = delete;
 
   uint8_t* bytes() { return bytes_; }
 
@@ -85,26 +90,26 @@ class Fenced {
   uint8_t *memory_, *bytes_;
 };
 
-Outcome step(const Kernel& kernel, const Network& network, const Batch& plan, int threads) {
+Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& plan, int threads) {
   const std::size_t state = std::size_t(network.depth) * network.width;
-  const int rows = plan.streams + 15;
-  Fenced fenced(rows * 2 * state);
+  const int slot_rows = plan.streams + kMaxBlock - 1;
+  FencedMemory fenced(slot_rows * 2 * state);
   uint8_t* hidden = fenced.bytes();
-  std::memset(hidden, 128, rows * 2 * state);
-  float* cell = fresh<float>(plan.streams * state, [] { return 0; });
+  std::memset(hidden, 128, slot_rows * 2 * state);
+  float* cell = allocate<float>(plan.streams * state, [] { return 0; });
   Outcome outcome;
   outcome.ids.resize(plan.steps * plan.streams);
-  outcome.scores.resize(outcome.ids.size() * (4 + 2 * plan.most_alternatives));
+  outcome.scores.resize(outcome.ids.size() * (4 + 2 * plan.max_alternatives));
   Batch batch = plan;
   batch.hidden = hidden;
-  batch.rows = rows;
+  batch.slot_rows = slot_rows;
   batch.cell = cell;
   batch.ids = outcome.ids.data();
   batch.scores = outcome.scores.data();
   Team team(kernel, network, threads);
   team.run(batch);
   for (int layer = 0; layer < network.depth; ++layer) {
-    const uint8_t* own = hidden + std::size_t(layer) * rows * network.width;
+    const uint8_t* own = hidden + std::size_t(layer) * slot_rows * network.width;
     outcome.hidden.insert(outcome.hidden.end(), own, own + plan.streams * network.width);
   }
   outcome.cell.assign(cell, cell + plan.streams * state);
@@ -117,42 +122,42 @@ bool same(const Outcome& a, const Outcome& b) {
 }
 
 // Whether all kernels agree on one random network and batch.
-bool compare(const std::vector<const Kernel*>& kernels) {
+bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   const int depth = int(uniform(1, 5)), width = 16 * int(uniform(1, 12));
-  const int characters = int(uniform(2, uniform(0, 1) < 0.5 ? 200 : 2000));
+  const int vocabulary_size = int(uniform(2, uniform(0, 1) < 0.5 ? 200 : 2000));
   const int streams = int(uniform(1, 20)), steps = 5;
   std::vector<Product> layers;
   for (int layer = 0; layer < depth; ++layer)
-    layers.push_back(product(width / kLanes, width * (layer ? 2 : 1)));
-  const Product output = product((characters + kOutputs - 1) / kOutputs, width);
-  const float* table = fresh<float>(std::size_t(characters) * width * 4, [] {
+    layers.push_back(random_product(width / kLanes, width * (layer ? 2 : 1)));
+  const Product output = random_product((vocabulary_size + kTileOutputs - 1) / kTileOutputs, width);
+  const float* table = allocate<float>(std::size_t(vocabulary_size) * width * 4, [] {
     return uniform(-3, 3);
   });
-  const Network network{table, layers.data(), &output, depth, width, characters};
-  const bool forced_at_all = uniform(0, 1) < 0.5;
+  const Network network{table, layers.data(), &output, depth, width, vocabulary_size};
+  const bool has_forced_ids = uniform(0, 1) < 0.5;
   Batch plan{};
-  plan.last_ids = fresh<int64_t>(streams, [&] { return uniform(0, characters); });
-  plan.forced = fresh<int64_t>(streams * steps, [&] {
-    return forced_at_all ? uniform(0, characters) : -1;
+  plan.last_ids = allocate<int64_t>(streams, [&] { return uniform(0, vocabulary_size); });
+  plan.forced_ids = allocate<int64_t>(streams * steps, [&] {
+    return has_forced_ids ? uniform(0, vocabulary_size) : -1;
   });
-  plan.uniforms = fresh<float>(streams * steps, [] { return uniform(0, 1); });
-  plan.first_steps = fresh<int32_t>(streams, [&] {
-    return forced_at_all ? uniform(0, steps + 1) : 0;
+  plan.uniforms = allocate<float>(streams * steps, [] { return uniform(0, 1); });
+  plan.prompt_steps = allocate<int32_t>(streams, [&] {
+    return has_forced_ids ? uniform(0, steps + 1) : 0;
   });
-  plan.scales = fresh<float>(streams, [] { return uniform(0.5, 2); });
-  plan.kept = fresh<int32_t>(streams, [&] { return uniform(1, characters + 1); });
-  plan.top_p = fresh<float>(streams, [] { return uniform(0.5, 1.2); });
-  plan.min_p = fresh<float>(streams, [] { return uniform(-0.1, 0.2); });
-  plan.alternatives = fresh<int32_t>(streams, [] { return int(uniform(0, 4)) - 1; });
+  plan.inverse_temperatures = allocate<float>(streams, [] { return uniform(0.5, 2); });
+  plan.top_k = allocate<int32_t>(streams, [&] { return uniform(1, vocabulary_size + 1); });
+  plan.top_p = allocate<float>(streams, [] { return uniform(0.5, 1.2); });
+  plan.min_p = allocate<float>(streams, [] { return uniform(-0.1, 0.2); });
+  plan.alternatives = allocate<int32_t>(streams, [] { return int(uniform(0, 4)) - 1; });
   plan.streams = streams;
   plan.steps = steps;
-  plan.most_alternatives = 2;
-  const Outcome expected = step(kPlain, network, plan, 1);
+  plan.max_alternatives = 2;
+  const Outcome expected = run_steps(kPlain, network, plan, 1);
   bool agree = true;
   for (const Kernel* kernel : kernels)
     for (int threads = 1; threads <= 3; ++threads)
-      if (!same(step(*kernel, network, plan, threads), expected)) {
-        std::printf("%s, %d threads: another result at depth %d, width %d, streams %d\n",
+      if (!same(run_steps(*kernel, network, plan, threads), expected)) {
+        std::printf("%s, %d threads: result differs at depth %d, width %d, streams %d\n",
                     kernel->name, threads, depth, width, streams);
         agree = false;
       }
@@ -167,7 +172,7 @@ int main() {
   for (const Kernel* kernel : {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kNeonDot, &kPlain})
     if (kernel->available()) kernels.push_back(kernel);
   bool agree = true;
-  for (int round = 0; round < 30; ++round) agree &= compare(kernels);
+  for (int round = 0; round < 30; ++round) agree &= kernels_agree(kernels);
   for (const Kernel* kernel : kernels) std::printf("%s ", kernel->name);
   std::puts(agree ? "agree" : "DIFFER");
   return !agree;

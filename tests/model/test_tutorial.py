@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ class TutorialNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden, _ = self.lstm(x)
-        scores: Tensor = self.fc(hidden)
-        return scores
+        logits: Tensor = self.fc(hidden)
+        return logits
 
 
 def tutorial_file(path: Path, **changes: Any) -> tuple[Path, TutorialNetwork]:
@@ -60,15 +61,42 @@ def test_the_imported_network_computes_the_same(tmp_path: Path) -> None:
         ({"tokens": 5}, "not iterable"),
         ({"n_hidden": "16"}, "hidden_size"),
         ({"n_layers": 3}, "lstm.weight_ih_l2 is missing"),
-        ({"state_dict": {"a": 1}}, "tensors by name"),
-        ({"state_dict": {7: torch.zeros(1)}}, "tensors by name"),
+        ({"state_dict": {"a": 1}}, "map names to tensors"),
+        ({"state_dict": {7: torch.zeros(1)}}, "map names to tensors"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_mismatch_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path, _ = tutorial_file(tmp_path / "bad.net", **changes)
     with pytest.raises(CheckpointError, match=message) as caught:
         import_tutorial_checkpoint(path)
     assert "bad.net" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("convert", "kind"),
+    [
+        (lambda weight: weight.to_sparse(), "torch.float32, torch.sparse_coo, on cpu"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "torch.qint8"),
+        (lambda weight: weight.to("meta"), "on meta"),
+        (lambda weight: weight.to(torch.complex64), "torch.complex64"),
+        (lambda weight: weight.to(torch.int64), "torch.int64"),
+        (lambda weight: torch.nested.nested_tensor([weight, weight]), "nested"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # torch warns about quantized and nested tensors
+def test_a_tensor_of_another_kind_is_named(
+    tmp_path: Path, convert: Callable[[Tensor], Tensor], kind: str
+) -> None:
+    path, network = tutorial_file(tmp_path / "bad.net")
+    state = network.state_dict()
+    state["lstm.weight_ih_l0"] = convert(state["lstm.weight_ih_l0"])
+    tutorial_file(path, state_dict=state)
+    with pytest.raises(CheckpointError) as caught:
+        import_tutorial_checkpoint(path)
+    message = str(caught.value)
+    assert "bad.net: lstm.weight_ih_l0 is not a dense floating-point tensor" in message
+    assert kind in message
+    assert "\n" not in message
 
 
 class Hostile:

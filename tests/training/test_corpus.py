@@ -53,10 +53,10 @@ def test_rare_characters_become_one() -> None:
     corpus = Corpus.from_text(TEXT + "éü漢", min_count=2)
     assert corpus.vocabulary == Vocabulary.from_text(TEXT + UNKNOWN)
     assert corpus.validation[-3:].tolist() == [corpus.vocabulary.unknown_id] * 3
-    assert corpus.lacking == {"é": 1, "ü": 1, "漢": 1}
-    assert "3 characters of the text" in corpus.describe_lacking()
-    assert "read as unknown" in corpus.describe_lacking()
-    with pytest.raises(CorpusError, match="no character stands 1000 times"):
+    assert corpus.missing == {"é": 1, "ü": 1, "漢": 1}
+    assert "3 characters of the text" in corpus.describe_missing()
+    assert "read as unknown" in corpus.describe_missing()
+    with pytest.raises(CorpusError, match="no character occurs 1000 times"):
         Corpus.from_text(TEXT, min_count=1000)
 
 
@@ -65,7 +65,7 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_named() -> None:
     corpus = Corpus.from_text(TEXT + "é" * 5, vocabulary=vocabulary)
     assert corpus.vocabulary is vocabulary
     assert len(corpus.training) + len(corpus.validation) == len(TEXT)
-    assert corpus.describe_lacking().endswith("left out, 5 times in all: 'é' (5)")
+    assert corpus.describe_missing().endswith("left out, 5 times in total: 'é' (5)")
     with pytest.raises(CorpusError, match="another kind of text: 1 characters"):
         Corpus.from_text(TEXT + "é" * 500, vocabulary=vocabulary)
 

@@ -31,7 +31,7 @@ def test_it_is_the_mean_over_every_character_but_the_first() -> None:
 
 def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(network, ids).nats_per_character
-    monkeypatch.setattr(evaluation, "_SCORES_PER_CALL", 70)
+    monkeypatch.setattr(evaluation, "_LOGITS_PER_CALL", 70)
     assert evaluate(network, ids).nats_per_character == pytest.approx(whole, rel=1e-6)
 
 
@@ -44,12 +44,12 @@ def test_dropout_is_off_and_the_network_left_as_it_was() -> None:
 
 def test_an_estimate_is_close_and_reads_at_most_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
     text = np.random.default_rng(2).integers(0, 9, 6001).astype(np.uint8)
-    by_one_stream = evaluate(network, text).nats_per_character
-    monkeypatch.setattr(evaluation, "_LEAD", 50)
+    by_one_sequence = evaluate(network, text).nats_per_character
+    monkeypatch.setattr(evaluation, "_WARMUP", 50)
     close = estimate(network, text)
     assert close.characters > 5900
-    assert close.nats_per_character == pytest.approx(by_one_stream, abs=1e-3)
-    monkeypatch.setattr(evaluation, "_ESTIMATED", 3000)
+    assert close.nats_per_character == pytest.approx(by_one_sequence, abs=1e-3)
+    monkeypatch.setattr(evaluation, "_MOST_CHARACTERS", 3000)
     assert 2900 < estimate(network, text).characters <= 3000
 
 
@@ -72,3 +72,11 @@ def test_the_decoders_steps_predict_alike(
 
 def test_the_shortest_text_can_be_evaluated() -> None:
     assert estimate(network, ids[:2]).characters == 1
+
+
+def test_reading_reports_its_progress(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "_STEPS_PER_CALL", 70)
+    text = np.zeros(201, dtype=np.int32)
+    reports: list[int] = []
+    evaluate_as_served(tiny, text, "fp32", reports.append)
+    assert reports == [70, 140, 200]

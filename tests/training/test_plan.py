@@ -20,7 +20,7 @@ def test_what_is_recommended_is_a_run_for_any_text(
     network, run = recommended(corpus, None, None, processes)
     config = NetworkConfig(vocabulary_size=distinct, **network)
     assert (config.embedding_size is None) == (distinct < 512)  # one-hot only where it is small
-    assert TrainingConfig(**run).streams % processes == 0
+    assert TrainingConfig(**run).batch_size % processes == 0
 
 
 def test_a_text_read_more_often_gets_more_dropout() -> None:

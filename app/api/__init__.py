@@ -1,0 +1,1 @@
+"""The HTTP endpoints of charstream, except for the OpenAI-compatible ones."""

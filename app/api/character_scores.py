@@ -1,0 +1,38 @@
+"""Character scores: log-probabilities and alternatives as the endpoints report them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from app.api.json_response import SLICE
+from app.engine.chunk import Chunk
+from model.vocabulary import Vocabulary
+
+_DECIMALS = 6  # of logarithms and probabilities
+
+
+def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
+    """Return the fields of a `DrawnScore` per character, or nothing if there are no scores."""
+    names = vocabulary.characters
+    return [
+        {
+            "token": names[character],
+            "logprob": round(score.logprob, _DECIMALS),
+            "rank": score.rank,
+            "entropy": round(score.entropy, _DECIMALS),
+            "top": [[names[other], round(logprob, _DECIMALS)] for other, logprob in score.top],
+            "probability": round(score.probability, _DECIMALS),
+        }
+        for character, score in zip(chunk.ids, chunk.scores, strict=False)
+    ]
+
+
+async def all_score_fields(vocabulary: Vocabulary, text: Chunk) -> list[dict[str, Any]]:
+    """Return the score fields of a whole text. Yields to the event loop in between."""
+    fields = []
+    while text.scores:
+        chunk, text = text.split(SLICE)
+        fields += score_fields(vocabulary, chunk)
+        await asyncio.sleep(0)
+    return fields

@@ -1,0 +1,45 @@
+"""Dependencies: what the endpoints get from the application."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.engine.generation import Generation
+from app.engine.job import Job
+from app.middleware.request_log import RequestRecord
+from app.model_manager import ModelManager
+from app.service import Service
+
+
+async def _manager(request: Request) -> ModelManager:
+    manager: ModelManager = request.app.state.model_manager
+    return manager
+
+
+async def _service(request: Request) -> Service:
+    return (await _manager(request)).service
+
+
+async def _record(request: Request) -> RequestRecord:
+    return RequestRecord.of(request.scope)
+
+
+CurrentManager = Annotated[ModelManager, Depends(_manager)]
+CurrentService = Annotated[Service, Depends(_service)]
+CurrentRecord = Annotated[RequestRecord, Depends(_record)]
+
+
+def logged_prime(service: Service, job: Job) -> str | None:
+    """Return the prime of a job for the request log, if the operator wants to see primes."""
+    if not service.settings.log_primes:
+        return None
+    return service.vocabulary.decode(job.prime[: job.prime_characters])
+
+
+def submit(service: Service, record: RequestRecord, job: Job) -> Generation:
+    """Queue a job and add its generation to the request log. Raises what `submit` raises."""
+    generation = service.submit(job)
+    record.add(generation, logged_prime(service, job))
+    return generation

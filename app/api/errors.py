@@ -1,0 +1,145 @@
+"""Error responses of our own endpoints: `{"detail": ..., "code": ..., "errors": [...]}`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match, Mount
+
+from app.api.schemas import ErrorBody, GenerateRequest
+from app.errors import FieldError, Problem, problem_of, show
+from model.errors import CharstreamError
+
+logger = logging.getLogger("charstream")
+
+MOST_FIELDS = 10  # invalid fields listed in a response; a body may have many more
+_MOST_NAME = 80  # characters of a field's name in a response
+_METHODS = ("GET", "HEAD", "POST")
+
+EXPECTED_ERRORS = (CharstreamError, RequestValidationError, ValidationError, HTTPException)
+
+_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an application, including the framework's own, use our format."""
+    for kind in EXPECTED_ERRORS:
+        app.add_exception_handler(kind, _respond)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+
+
+def problem_for(request: Request, error: Exception) -> Problem:
+    """Return what to tell the client about one of `EXPECTED_ERRORS`; raise any other error."""
+    match error:
+        case CharstreamError():
+            return problem_of(error)
+        case RequestValidationError() | ValidationError():
+            return _validation_problem(error)
+        case HTTPException():
+            return _http_problem(request, error)
+    raise error
+
+
+async def _respond(request: Request, error: Exception) -> Response:
+    problem = problem_for(request, error)
+    body = ErrorBody(detail=problem.detail, code=problem.code, errors=list(problem.fields) or None)
+    return JSONResponse(body.model_dump(exclude_none=True), problem.status, dict(problem.headers))
+
+
+async def _on_disconnect(_: Request, error: Exception) -> Response:
+    logger.debug("a client disconnected while it sent a request", exc_info=error)
+    return Response(status_code=400)  # nobody receives it
+
+
+def _validation_problem(error: RequestValidationError | ValidationError) -> Problem:
+    """Return 400 for a body that is not JSON, otherwise 422 with the invalid fields."""
+    errors: Sequence[Any] = error.errors()
+    if any(found["type"] == "json_invalid" for found in errors):
+        reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
+        return Problem(400, "malformed", f"the body is not JSON: {reason}")
+    known = _known_fields(error)
+    fields = [_field_error(found, known) for found in errors[:MOST_FIELDS]]
+    rest = len(errors) - len(fields)
+    if isinstance(error, InvalidBodyError):
+        rest += error.left_out
+    detail = "; ".join(map(str, fields)) + (f"; and {rest} more" if rest > 0 else "")
+    return Problem(422, "invalid_field", detail, fields)
+
+
+def _known_fields(error: RequestValidationError | ValidationError) -> Sequence[str]:
+    """Return the names of the fields of the request that was validated."""
+    if isinstance(error, InvalidBodyError):
+        return error.known_fields
+    in_query = any(found["loc"][:1] == ("query",) for found in error.errors())
+    return list(GenerateRequest.model_fields) if in_query else ()
+
+
+class InvalidBodyError(RequestValidationError):
+    """A JSON body does not match its schema.
+
+    Args:
+        error: what is wrong with the body.
+        known_fields: names of the fields that the body may have.
+        left_out: number of further errors that were counted and not collected.
+    """
+
+    def __init__(
+        self, error: ValidationError, known_fields: Sequence[str], left_out: int = 0
+    ) -> None:
+        super().__init__(error.errors())
+        self.known_fields, self.left_out = known_fields, left_out
+
+
+def _field_error(found: Any, known: Sequence[str]) -> FieldError:
+    location = [str(part) for part in found["loc"] if part not in ("query", "body")]
+    message = found["msg"]
+    if found["type"] == "extra_forbidden":
+        message = "unknown field" + (f"; expected one of {', '.join(known)}" if known else "")
+    if not location:
+        message = message if found["type"] == "too_many" else "a JSON object was expected"
+    return FieldError(
+        field=printable(".".join(location) or "body")[:_MOST_NAME],
+        value=show(found.get("input")),
+        message=printable(message),
+    )
+
+
+def _http_problem(request: Request, error: HTTPException) -> Problem:
+    path, method = printable(request.url.path), printable(request.method)
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 404:
+        detail = f"there is nothing at {path}; /docs lists the endpoints"
+    elif error.status_code == 405:
+        allowed = ", ".join(allowed_methods(request)) or headers.get("Allow", "")
+        detail = f"{path} does not support {method}; it supports {allowed or 'no method'}"
+        headers = {"Allow": allowed}
+    return Problem(
+        error.status_code, _CODES.get(error.status_code, "error"), detail, headers=headers
+    )
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """Return the methods that a path supports. The framework names those of one route only."""
+    scope = request.scope
+    # Inside of a mounted application, the root path includes the mount.
+    scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
+def printable(text: str) -> str:
+    """Return text that every encoding of a response can carry: ASCII, with escapes."""
+    return text.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,195 @@
+"""The endpoints POST and GET /generate."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from app.api import openapi
+from app.api.character_scores import all_score_fields
+from app.api.dependencies import CurrentRecord, CurrentService, submit
+from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.json_response import json_response
+from app.api.parsing import parse_body
+from app.api.resume import Position, ResumedGeneration
+from app.api.schemas import (
+    DEFAULT_PRIME,
+    Done,
+    ErrorBody,
+    GenerateRequest,
+    GenerateResponse,
+    Token,
+    done_of,
+)
+from app.api.sse import PING_SECONDS, QUEUE_HEADER, EventStreamResponse, GenerateFrames
+from app.engine.job import Job
+from app.middleware.body_limit import Body
+from app.middleware.request_log import RequestRecord
+from app.service import Service
+
+router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
+
+LastEventId = Annotated[
+    str | None,
+    Header(description="Id of the last event received. Resumes a broken stream after it."),
+]
+
+_EVENTS = openapi.events(
+    [openapi.kind(Token), openapi.kind(Done, "done"), openapi.kind(ErrorBody, "error")],
+    openapi.event({"token": "a"}, id="9c31e2f0-1"),
+    openapi.event(
+        {
+            "finish_reason": "length",
+            "seed": 2620514032,
+            "usage": {"prime_characters": 15, "cached_characters": 0, "generated_characters": 1},
+            "timings": {
+                "queue_ms": 0.1,
+                "first_character_ms": 3.2,
+                "total_ms": 3.2,
+                "characters_per_second": 322.6,
+            },
+            "model": {"name": "anna", "hash": "5a62bdbc1639d863"},
+        },
+        event="done",
+    ),
+)
+
+
+@router.post(
+    "/generate",
+    summary="Generate text",
+    response_model=GenerateResponse,
+    responses={
+        **_EVENTS,
+        **openapi.NOTHING_LEFT,
+        **openapi.errors(400, 409, 413, 422, 503, 504),
+    },
+    openapi_extra=openapi.body(
+        GenerateRequest,
+        required=False,
+        text={"prime": "And Levin said,", "length": 300, "temperature": 0.8, "seed": 7},
+        stream={"prime": "And Levin said,", "length": 300, "stream": True},
+        scores={"prime": "And Levin said,", "length": 20, "logprobs": 3},
+    ),
+)
+async def post_generate(
+    request: Request,
+    service: CurrentService,
+    record: CurrentRecord,
+    body: Body,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Returns JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""
+    params = parse_body(GenerateRequest, body)
+    if params.stream or "text/event-stream" in request.headers.get("accept", ""):
+        return await _stream(request, service, record, params, last_event_id)
+    return await _whole(request, service, record, params)
+
+
+@router.get(
+    "/generate",
+    summary="Stream text to an EventSource",
+    response_class=Response,
+    responses={
+        **_EVENTS,
+        **openapi.NOTHING_LEFT,
+        **openapi.errors(409, 413, 422, 503, 504),
+    },
+)
+async def get_generate(
+    request: Request,
+    service: CurrentService,
+    record: CurrentRecord,
+    params: Annotated[GenerateRequest, Query()],
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Takes the same parameters in the query and always returns server-sent events."""
+    return await _stream(request, service, record, params, last_event_id)
+
+
+async def _whole(
+    request: Request, service: Service, record: RequestRecord, params: GenerateRequest
+) -> Response:
+    job = _job(service, params, None)
+    service.check_scores(params.length, params.logprobs)
+    generation = submit(service, record, job)
+    try:
+        text = await cancel_on_disconnect(request, generation.read())
+    finally:
+        generation.cancel()
+    if text is None:
+        return disconnected_response()
+    content = {
+        "id": f"gen-{uuid.uuid4().hex}",
+        "text": service.vocabulary.decode(text.ids),
+        **done_of(service.model, generation).model_dump(),
+    }
+    if params.logprobs is not None:
+        content["logprobs"] = await all_score_fields(service.vocabulary, text)
+    return await json_response(content)
+
+
+async def _stream(
+    request: Request,
+    service: Service,
+    record: RequestRecord,
+    params: GenerateRequest,
+    last_event_id: str | None,
+) -> Response:
+    position = Position.parse(last_event_id)
+    job = _job(service, params, position)
+    if position is not None and position.characters >= params.length:
+        return Response(status_code=204)
+    waiting = service.engine.waiting
+    generation = submit(service, record, job)
+    rest = ResumedGeneration(generation, position.characters) if position else None
+    if rest is not None and not await _has_more(request, rest):
+        return Response(status_code=204)
+    frames = GenerateFrames(service, generation, rest)
+    response = EventStreamResponse(frames, [generation], service.model.hash)
+    response.headers[QUEUE_HEADER] = str(waiting)
+    return response
+
+
+async def _has_more(request: Request, rest: ResumedGeneration) -> bool:
+    """Whether there is a character to resume with, as far as is known before the first ping.
+
+    If there is none, or the client disconnects meanwhile, the generation is cancelled.
+    """
+    more = False
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            more = bool(await cancel_on_disconnect(request, _wait_for_more(rest)))
+    except TimeoutError:  # the response begins now, and the rest is generated again behind it
+        more = True
+    finally:
+        if not more:
+            rest.generation.cancel()
+    return more
+
+
+async def _wait_for_more(rest: ResumedGeneration) -> bool:
+    await rest.wait()
+    return not rest.ended
+
+
+def _job(service: Service, params: GenerateRequest, position: Position | None) -> Job:
+    """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
+    service.check_model(params.model)
+    service.check_length("length", params.length)
+    if position is not None:
+        position.check_seed(params.seed)
+    unknown = params.unknown
+    if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
+        unknown = "skip"  # the default prime must not make a request fail
+    return service.generation_job(
+        service.encode_prime("prime", params.prime, unknown),
+        params.length,
+        params.sampling,
+        position.seed if position else params.seed,
+        params.stop,
+        params.logprobs,
+    )

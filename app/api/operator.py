@@ -1,0 +1,91 @@
+"""The endpoints for operators: health checks, metrics, the model card, and the reload."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app import __version__
+from app.api import openapi
+from app.api.dependencies import CurrentManager, CurrentService
+from app.api.schemas import Health, Info, Limits, ModelName, Reloaded
+from app.engine.metrics import Metrics
+from app.service import Service
+
+public = APIRouter(tags=["Operation"])
+info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
+operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
+
+
+@public.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Counters, gauges and histograms in Prometheus's text format."""
+    collected: Metrics = request.app.state.metrics
+    return Response(generate_latest(collected.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@public.head("/health/live", include_in_schema=False)
+@public.get("/health/live", summary="Is the process alive?", responses=openapi.errors(503))
+async def live(service: CurrentService) -> Health:
+    """200 while the process can serve. 503 if only a restart helps."""
+    service.engine.check_alive()
+    return Health(status="live")
+
+
+@public.head("/health", include_in_schema=False)  # benchmark tools look here
+@public.get("/health", include_in_schema=False)
+@public.head("/health/ready", include_in_schema=False)
+@public.get(
+    "/health/ready",
+    summary="Is the model loaded, and are new requests accepted?",
+    responses=openapi.errors(503),
+)
+async def ready(service: CurrentService) -> Health:
+    """200 while new requests are accepted. 503 during the shutdown."""
+    service.engine.check_ready()
+    return Health(status="ready")
+
+
+@info_router.get("/info", summary="The model and the server's limits")
+async def info(service: CurrentService) -> Info:
+    """The loaded model, the device that computes, and the limits of a request."""
+    return _info(service)
+
+
+@operator.post("/reload", summary="Load the checkpoint again")
+async def reload(manager: CurrentManager) -> Reloaded:
+    """Loads the checkpoint and the keys again while the old model works.
+
+    Running generations continue unchanged. The response comes when new requests use the new model.
+    """
+    changed = await manager.reload()
+    return Reloaded(changed=changed, model=ModelName(**manager.service.model._asdict()))
+
+
+def _info(service: Service) -> Info:
+    settings, checkpoint = service.settings, service.checkpoint
+    return Info(
+        name=service.model.name,
+        hash=service.model.hash,
+        vocabulary=list(service.vocabulary.characters),
+        layers=checkpoint.config.layers,
+        hidden_size=checkpoint.config.hidden_size,
+        parameters=sum(tensor.numel() for tensor in checkpoint.weights.values()),
+        validation_loss=checkpoint.training.get("validation_loss"),
+        training=dict(checkpoint.training),
+        device=str(service.decoder.device),
+        precision=service.decoder.precision,
+        kernel=service.decoder.kernel,
+        limits=Limits(
+            length=settings.max_length,
+            prime=settings.max_prime,
+            streams=settings.max_streams,
+            queue=settings.max_queue,
+        ),
+        version=__version__,
+    )

@@ -1,0 +1,100 @@
+"""Parsing: turn a JSON body into a request, at a cost that its size bounds.
+
+Pydantic collects an error for every unknown key and every wrong item, and Python pays for every
+object that it creates. A body of a megabyte can hold hundreds of thousands of them, which would
+occupy the event loop for seconds. Keys and items are counted here before they are created.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
+
+from app.api.errors import MOST_FIELDS, InvalidBodyError
+
+# Strings are left out of the count. Possessive quantifiers keep the time linear.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+_Request = TypeVar("_Request", bound=BaseModel)
+
+
+class Counts(NamedTuple):
+    """Maximum numbers of what a body may hold."""
+
+    keys: int = 10_000
+    containers: int = 200  # lists and objects
+    items: int = 11_000  # of all lists and objects together
+
+
+_DEFAULT = Counts()
+
+
+def parse_body(
+    schema: type[_Request], body: bytes, most: Counts = _DEFAULT, ignore_nulls: bool = False
+) -> _Request:
+    """Return the request that a JSON body holds. An empty body is an empty object.
+
+    Args:
+        schema: the model of the request.
+        body: JSON text.
+        most: limits of what is parsed.
+        ignore_nulls: whether the schema accepts unknown fields whose value is null.
+
+    Raises:
+        InvalidBodyError: if the body is not JSON or does not match the schema.
+    """
+    body = body or b"{}"
+    try:
+        _check_counts(schema, body, most)
+        _check_fields(schema, body, ignore_nulls)
+        return schema.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        raise InvalidBodyError(error, list(schema.model_fields)) from error
+
+
+def _check_counts(schema: type[BaseModel], body: bytes, most: Counts) -> None:
+    """Raise ValidationError if a body has too many keys, containers or items."""
+    structure = _STRING.sub(b"", body)
+    found = Counts(
+        keys=structure.count(b":"),
+        containers=structure.count(b"[") + structure.count(b"{"),
+        items=structure.count(b","),
+    )
+    if all(number <= limit for number, limit in zip(found, most, strict=True)):
+        return
+    if found.containers != structure.count(b"]") + structure.count(b"}"):
+        unbalanced = PydanticCustomError("json_invalid", "Invalid JSON: brackets do not match")
+        raise _invalid(schema, unbalanced, {"body": ""})
+    for name, number, limit in zip(Counts._fields, found, most, strict=True):
+        if number > limit:
+            too_many = PydanticCustomError("too_many", f"must have at most {limit} {name}")
+            raise _invalid(schema, too_many, {"body": number})
+
+
+def _check_fields(schema: type[BaseModel], body: bytes, ignore_nulls: bool) -> None:
+    """Raise InvalidBodyError for unknown fields, before any field is validated."""
+    try:
+        value = from_json(body)
+    except ValueError:
+        return  # the validation explains what is wrong
+    if not isinstance(value, dict):
+        return
+    unknown = [name for name in value if name not in schema.model_fields]
+    if ignore_nulls:
+        unknown = [name for name in unknown if value[name] is not None]
+    if unknown:
+        named = {name: value[name] for name in unknown[:MOST_FIELDS]}
+        error = _invalid(schema, "extra_forbidden", named)
+        raise InvalidBodyError(error, list(schema.model_fields), len(unknown) - len(named))
+
+
+def _invalid(
+    schema: type[BaseModel], kind: PydanticCustomError | str, values: Mapping[str, object]
+) -> ValidationError:
+    """Return one error of a kind per field and value."""
+    details = [InitErrorDetails(type=kind, loc=(name,), input=v) for name, v in values.items()]
+    return ValidationError.from_exception_data(schema.__name__, details)

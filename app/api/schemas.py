@@ -1,0 +1,287 @@
+"""Schemas: the bodies of requests and responses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+
+from app.engine.generation import Generation
+from app.errors import FieldError
+from app.service import ModelId
+from app.settings import Unknown
+from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from model.scores import MOST_ALTERNATIVES
+
+DEFAULT_PRIME = "\n"
+
+
+def _null_in_query(value: Any, info: ValidationInfo) -> Any:
+    """Read an empty value or the word "null" of a query string as null."""
+    return None if info.mode == "python" and value in ("", "null") else value
+
+
+_OrNull = BeforeValidator(_null_in_query)
+
+
+def _in_a_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_STOP = {"type": "string", "minLength": 1, "maxLength": 1000}
+Stops = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=1000)]],
+    Field(max_length=4),
+    BeforeValidator(_in_a_list),
+    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP, "maxItems": 4}]}),
+]
+
+
+_MODEL = Field(
+    None,
+    max_length=200,
+    description="Name or hash of the model to use. If it is not loaded, the response is 409.",
+)
+
+
+class GenerateRequest(BaseModel):
+    """Parameters of a generation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    prime: str = Field(
+        DEFAULT_PRIME,
+        description="Text that the model reads first and continues.",
+        examples=["And Levin said,"],
+    )
+    length: int = Field(
+        200, ge=1, description="Number of characters to generate, up to the server's limit."
+    )
+    top_k: Annotated[int | None, _OrNull] = Field(
+        5,
+        ge=1,
+        description="Draw only from this many of the most likely characters. Null draws from all.",
+    )
+    temperature: float = Field(
+        1.0,
+        ge=0,
+        le=MAX_TEMPERATURE,
+        description="Values below 1 make likely characters likelier, values above 1 make the "
+        "text more "
+        "random. 0 always takes the most likely character.",
+    )
+    top_p: Annotated[float | None, _OrNull] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Draw only from the smallest set of characters that reaches this probability.",
+    )
+    min_p: Annotated[float | None, _OrNull] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Leave out characters less likely than this fraction of the most likely one.",
+    )
+    seed: Annotated[int | None, _OrNull] = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="The same seed gives the same text. The server chooses one if absent.",
+    )
+    stop: Stops = Field([], description="Strings before which the text ends.")
+    stream: bool = Field(False, description="Respond with server-sent events.")
+    unknown: Annotated[Unknown | None, _OrNull] = Field(
+        None,
+        description="What to do with characters of the prime that the vocabulary lacks: reject the "
+        "request, skip the characters, or fold them: replace quotation marks, dashes, spaces and "
+        "accented letters with equivalents. Null uses the server's default. Models that were "
+        "trained to read U+FFFD read it for characters that are left.",
+    )
+
+    logprobs: Annotated[int | None, _OrNull] = Field(
+        None,
+        ge=0,
+        le=MOST_ALTERNATIVES,
+        description="Number of top alternatives to return per character. Null disables scores.",
+    )
+    model: Annotated[str | None, _OrNull] = _MODEL
+
+    @property
+    def sampling(self) -> SamplingParams:
+        return SamplingParams(self.temperature, self.top_k, self.top_p, self.min_p)
+
+
+class ModelName(BaseModel):
+    """The model that generated a text."""
+
+    name: str
+    hash: str = Field(description="Hash of the checkpoint's content, 16 hex digits.")
+
+
+class Usage(BaseModel):
+    """Numbers of characters read and generated."""
+
+    prime_characters: int
+    cached_characters: int = Field(
+        description="Characters of the prime that the prefix cache saved."
+    )
+    generated_characters: int
+
+
+class Timings(BaseModel):
+    """Durations of a generation, and its rate."""
+
+    queue_ms: float
+    first_character_ms: float | None
+    total_ms: float
+    characters_per_second: float
+
+
+class Done(BaseModel):
+    """The data of the event `done`, which ends a stream."""
+
+    finish_reason: Literal["length", "stop"]
+    seed: int
+    usage: Usage
+    timings: Timings
+    model: ModelName
+
+
+class Token(BaseModel):
+    """The data of a character's event. With `logprobs` it has the fields of `DrawnScore`."""
+
+    token: str
+
+
+class CharacterScore(BaseModel):
+    """Natural logarithms of the model's own distribution, before temperature and filters."""
+
+    token: str
+    logprob: float
+    rank: int = Field(description="Rank of the character. 1 is the most likely one.")
+    entropy: float = Field(description="Entropy of the distribution at this position, in nats.")
+    top: list[tuple[str, float]] = Field(
+        description="The most likely characters with their logprobs."
+    )
+
+
+class DrawnScore(CharacterScore):
+    """The score of a generated character."""
+
+    probability: float = Field(
+        description="Probability of this character after temperature and filtering."
+    )
+
+
+class GenerateResponse(Done):
+    """A complete text."""
+
+    id: str
+    text: str = Field(description="The generated characters, without the prime.")
+    logprobs: list[DrawnScore] | None = Field(
+        None, description="The score of each character, if the request has `logprobs`."
+    )
+
+
+class ScoreRequest(BaseModel):
+    """A text to score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(min_length=1, description="Text to score, character by character.")
+    prime: str = Field(
+        DEFAULT_PRIME, description="Text that the model reads first, without scoring it."
+    )
+    logprobs: int = Field(
+        0,
+        ge=0,
+        le=MOST_ALTERNATIVES,
+        description="Number of top alternatives to return per character.",
+    )
+    model: str | None = _MODEL
+
+
+class ScoreResponse(BaseModel):
+    """How likely a text is for the model."""
+
+    characters: list[CharacterScore]
+    nats: float = Field(description="Negative sum of the logprobs of the text.")
+    bits: float
+    bits_per_character: float
+    model: ModelName
+
+
+class Limits(BaseModel):
+    """Limits of the server."""
+
+    length: int
+    prime: int
+    streams: int
+    queue: int
+
+
+class Info(BaseModel):
+    """The model card, and the device that computes."""
+
+    name: str
+    hash: str
+    vocabulary: list[str]
+    layers: int
+    hidden_size: int
+    parameters: int
+    validation_loss: float | None = Field(description="Validation loss in nats per character.")
+    training: dict[str, Any]
+    device: str
+    precision: str
+    kernel: str
+    limits: Limits
+    version: str
+
+
+class Reloaded(BaseModel):
+    """The result of a reload."""
+
+    changed: bool = Field(description="Whether the checkpoint differs from the one loaded before.")
+    model: ModelName
+
+
+class Health(BaseModel):
+    """The state of the service."""
+
+    status: Literal["live", "ready"]
+
+
+class ErrorBody(BaseModel):
+    """The body of every error response."""
+
+    detail: str = Field(description="What is wrong, with the field, the value and the limit.")
+    code: str
+    errors: list[FieldError] | None = None
+
+
+def done_of(model: ModelId, generation: Generation) -> Done:
+    """Return the summary of a finished generation."""
+    assert generation.finish_reason is not None
+    return Done(
+        finish_reason=generation.finish_reason,
+        seed=generation.job.seed,
+        usage=Usage(
+            prime_characters=generation.job.prime_characters,
+            cached_characters=generation.cached,
+            generated_characters=generation.generated,
+        ),
+        timings=_timings(generation),
+        model=ModelName(**model._asdict()),
+    )
+
+
+def _timings(generation: Generation) -> Timings:
+    def milliseconds(moment: float | None) -> float | None:
+        return None if moment is None else round((moment - generation.submitted) * 1000, 3)
+
+    return Timings(
+        queue_ms=milliseconds(generation.admitted) or 0.0,
+        first_character_ms=milliseconds(generation.first_character),
+        total_ms=milliseconds(generation.finished) or 0.0,
+        characters_per_second=round(generation.characters_per_second, 1),
+    )

@@ -1,0 +1,74 @@
+"""The endpoint POST /score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.api import openapi
+from app.api.character_scores import all_score_fields
+from app.api.dependencies import CurrentRecord, CurrentService, submit
+from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.json_response import json_response
+from app.api.parsing import parse_body
+from app.api.schemas import CharacterScore, ModelName, ScoreRequest, ScoreResponse
+from app.engine.job import Job
+from app.middleware.body_limit import Body
+from app.service import Service
+
+router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
+
+
+@router.post(
+    "/score",
+    summary="Score a text",
+    response_model=ScoreResponse,
+    responses=openapi.errors(400, 409, 413, 422, 503, 504),
+    openapi_extra=openapi.body(
+        ScoreRequest,
+        text={"text": "All happy families are alike."},
+        alternatives={"prime": "And Levin ", "text": "said", "logprobs": 3},
+    ),
+)
+async def score(
+    request: Request, service: CurrentService, record: CurrentRecord, body: Body
+) -> Response:
+    """Returns the log-probability of each character, computed by the steps that generate text."""
+    params = parse_body(ScoreRequest, body)
+    generation = submit(service, record, _job(service, params))
+    try:
+        text = await cancel_on_disconnect(request, generation.read())
+    finally:
+        generation.cancel()
+    if text is None:
+        return disconnected_response()
+    scores = await all_score_fields(service.vocabulary, text)
+    return await json_response(_content(service, scores))
+
+
+def _job(service: Service, params: ScoreRequest) -> Job:
+    """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
+    service.check_model(params.model)
+    service.check_scores(len(params.text), params.logprobs)
+    prime = params.prime if "prime" in params.model_fields_set else ""
+    return service.score_job(
+        service.encode_prime("prime", prime),
+        service.encode_scored("text", params.text),
+        params.logprobs,
+    )
+
+
+def _content(service: Service, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a `ScoreResponse`."""
+    nats = -sum(score["logprob"] for score in scores)
+    bits = nats / math.log(2)
+    return {
+        "characters": [{k: score[k] for k in CharacterScore.model_fields} for score in scores],
+        "nats": nats,
+        "bits": bits,
+        "bits_per_character": bits / len(scores),
+        "model": ModelName(**service.model._asdict()).model_dump(),
+    }

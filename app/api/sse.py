@@ -1,0 +1,198 @@
+"""Server-sent events: one event per character, and what keeps a stream open and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import ClassVar, Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.character_scores import score_fields
+from app.api.resume import ResumedGeneration
+from app.api.schemas import done_of
+from app.engine.chunk import Chunk
+from app.engine.generation import Generation
+from app.errors import DrainingError, EngineError, problem_of
+from app.service import Service
+from model.vocabulary import Vocabulary
+
+logger = logging.getLogger("charstream")
+
+PING_SECONDS = 15.0  # an idle stream sends a comment this often, so that proxies keep it open
+PING = b": ping\n\n"
+
+MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
+CLOSE_EXTENSION = "charstream.close"  # ASGI extension: a function that closes the connection
+QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
+
+_UVLOOP_CLOSED = "the handler is closed"  # in the error of a write to a closed connection
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class FrameSource(Protocol):
+    """Produces the frames of a stream."""
+
+    resumable: ClassVar[bool]  # whether a client can reconnect and get the rest
+
+    async def wait(self) -> None:
+        """Wait until `take` has frames. Can be cancelled and called again without a loss.
+
+        Raises:
+            EngineError: if the text could not be finished.
+        """
+
+    def take(self) -> bytes | None:
+        """Return the next frames, possibly none, or None at the end. Raises what `wait` raises."""
+
+    def failed(self, error: EngineError) -> bytes:
+        """Return the frame that ends the stream after an error."""
+
+
+async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
+    """Yield the frames of a source, and a comment whenever there were none for a while.
+
+    Raises:
+        EngineError: if the text could not be finished.
+    """
+    loop = asyncio.get_running_loop()
+    last = loop.time()
+    while True:
+        try:
+            async with asyncio.timeout_at(last + PING_SECONDS):
+                await source.wait()
+            frames = source.take()
+        except TimeoutError:
+            frames = PING
+        if frames is None:
+            return
+        if frames:
+            yield frames
+            last = loop.time()
+
+
+class EventStreamResponse(StreamingResponse):
+    """Sends the frames of generations, and cancels the generations when the client disconnects.
+
+    If the server shuts down before the end of a resumable stream, the connection is closed without
+    `done` or `error`. The client then reconnects with Last-Event-ID and gets the rest from another
+    replica, or from the next process. All other errors end the stream with an `error` event.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, source: FrameSource, generations: Sequence[Generation], model_hash: str
+    ) -> None:
+        super().__init__(self._frames(), headers={**_HEADERS, MODEL_HEADER: model_hash})
+        self._source, self._generations = source, generations
+        self._close: Callable[[], None] | None = None  # if the server can close a connection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_disconnect(message: Message) -> None:
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if _UVLOOP_CLOSED not in str(error):
+                    raise
+                raise ClientDisconnect from error
+
+        self._close = scope.get("extensions", {}).get(CLOSE_EXTENSION)
+        try:
+            await super().__call__(scope, receive, send_or_disconnect)
+        except (OSError, ClientDisconnect):
+            logger.debug("a client disconnected from a stream", exc_info=True)
+        except DrainingError:
+            await self._close_connection(receive)
+        finally:
+            for generation in self._generations:
+                generation.cancel()
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        try:
+            async for frames in frames_of(self._source):
+                yield frames
+        except EngineError as error:
+            if isinstance(error, DrainingError) and self._source.resumable and self._close:
+                raise
+            yield self._source.failed(error)
+
+    async def _close_connection(self, receive: Receive) -> None:
+        assert self._close is not None
+        self._close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class EventFrames:
+    """Encodes events. A character's JSON is made once per vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self.quoted = [json.dumps(character) for character in vocabulary.characters]
+        self._data = [f'\ndata: {{"token": {quoted}}}\n\n' for quoted in self.quoted]
+
+    def tokens(self, seed: int, first: int, chunk: Chunk) -> bytes:
+        """Return the frames of a chunk whose first character is number `first` of the text.
+
+        The id of an event is the seed in hex, and the number of characters up to this one.
+        """
+        if chunk.scores:
+            return b"".join(
+                f"id: {seed:x}-{number}\ndata: {json.dumps(data)}\n\n".encode("ascii")
+                for number, data in enumerate(score_fields(self._vocabulary, chunk), first)
+            )
+        data, head = self._data, f"id: {seed:x}-"
+        frames = [f"{head}{number}{data[i]}" for number, i in enumerate(chunk.ids, first)]
+        return "".join(frames).encode("ascii")
+
+
+@functools.lru_cache(maxsize=8)
+def event_frames(vocabulary: Vocabulary) -> EventFrames:
+    """Return the encoder of a vocabulary."""
+    return EventFrames(vocabulary)
+
+
+class GenerateFrames:
+    """A stream of /generate: one event per character, then `done`, or `error` after a failure.
+
+    Args:
+        service: generates.
+        generation: what to send.
+        rest: its characters after those that the client has; all of them by default.
+    """
+
+    resumable: ClassVar[bool] = True
+
+    def __init__(
+        self, service: Service, generation: Generation, rest: ResumedGeneration | None = None
+    ) -> None:
+        self._model, self._generation = service.model, generation
+        self._characters = rest or generation
+        self._sent = rest.sent if rest else 0
+        self._frames = event_frames(service.vocabulary)
+        self._done = False
+
+    async def wait(self) -> None:
+        await self._characters.wait()
+
+    def take(self) -> bytes | None:
+        if self._done:
+            return None
+        if chunk := self._characters.take():
+            first, self._sent = self._sent + 1, self._sent + len(chunk)
+            return self._frames.tokens(self._generation.job.seed, first, chunk)
+        self._done = True
+        return _event("done", done_of(self._model, self._generation).model_dump())
+
+    def failed(self, error: EngineError) -> bytes:
+        return _event("error", {"detail": str(error), "code": problem_of(error).code})
+
+
+def _event(name: str, data: object) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode("ascii")

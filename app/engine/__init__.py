@@ -1,0 +1,1 @@
+"""Engine: run many generations on one decoder. Imports no web framework."""

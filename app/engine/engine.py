@@ -1,0 +1,155 @@
+"""Engine: run many generations on one decoder.
+
+A worker thread owns the decoder. Between steps, sequences join and leave its batch (continuous
+batching; Yu et al. 2022, "Orca"). Each wake-up of the worker advances all of them by several
+characters and passes the results to the event loop in one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from app.engine.generation import Generation
+from app.engine.job import Job
+from app.engine.metrics import Metrics
+from app.engine.prefix_cache import PrefixCache
+from app.engine.scheduler import Scheduler
+from app.engine.worker import Deliveries, Worker
+from model.decoder import Decoder
+
+
+class Engine:
+    """Starts and stops the worker, and turns jobs into generations.
+
+    Call `start` and `submit` in one event loop. `drain` is safe anywhere.
+
+    Args:
+        decoder: has a slot for each generation that runs at the same time.
+        max_queue: number of generations that may wait for a slot.
+        cache: states after primes and finished texts.
+        threads: number of torch's threads in the worker thread.
+        metrics: where the engine counts; its own by default.
+        deadline: seconds that a generation may take, including its time in the queue. 0 means no
+            limit.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        max_queue: int,
+        cache: PrefixCache,
+        threads: int = 1,
+        metrics: Metrics | None = None,
+        deadline: float = 0,
+    ) -> None:
+        self._metrics, self._deadline, self._cache = metrics or Metrics(), deadline, cache
+        self._scheduler = Scheduler(decoder.slots, max_queue)
+        self._decoder, self._threads = decoder, threads
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Warm up the decoder and start the worker thread.
+
+        Args:
+            loop: receives the results; the running loop by default. Name it to start the engine
+                from another thread.
+
+        Raises:
+            EngineError: if the decoder does not work.
+        """
+        self._loop = loop or asyncio.get_running_loop()
+        worker = Worker(
+            self._decoder, self._scheduler, self._cache, self._metrics, self._threads, self._send
+        )
+        warm = threading.Event()
+        self._thread = threading.Thread(
+            target=worker.run, args=(warm.set,), name="engine", daemon=True
+        )
+        self._thread.start()
+        warm.wait()
+        self.check_alive()
+
+    def stop(self) -> None:
+        """End every generation with an error, and the worker thread with it."""
+        self._scheduler.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def drain(self, seconds: float) -> None:
+        """Accept no new jobs, and end the generations left after this time.
+
+        Safe in signal handlers.
+        """
+        self._scheduler.drain(seconds)
+
+    def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
+        """Queue a job.
+
+        Args:
+            job: what to generate.
+            ready: is set whenever the generation has something to take; its own by default.
+
+        Raises:
+            QueueFullError: if every slot and every position in the queue is taken.
+            DrainingError: if the engine is shutting down.
+        """
+        generation = Generation(job, self._scheduler, self._metrics, ready)
+        if self._deadline:
+            generation.expire_after(self._deadline)
+        return generation
+
+    @property
+    def active(self) -> int:
+        """Number of generations in a slot."""
+        return len(self._scheduler.active)
+
+    @property
+    def waiting(self) -> int:
+        """Number of generations that wait for a slot."""
+        return self._scheduler.waiting
+
+    @property
+    def paused(self) -> int:
+        """Number of generations whose reader is behind."""
+        return self._scheduler.paused
+
+    @property
+    def slots(self) -> int:
+        """Number of generations that can run at the same time."""
+        return self._scheduler.slots
+
+    @property
+    def cache_bytes(self) -> int:
+        """Size of the prefix cache in bytes."""
+        return self._cache.bytes
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no generation."""
+        return self._scheduler.idle
+
+    @property
+    def failed(self) -> bool:
+        """Whether the engine has failed and generates nothing more."""
+        return self._scheduler.failure is not None
+
+    def check_alive(self) -> None:
+        """Raise EngineError if the engine has failed."""
+        if self._scheduler.failure is not None:
+            raise self._scheduler.failure.copy()
+
+    def check_ready(self) -> None:
+        """Raise EngineError unless new jobs are accepted."""
+        self._scheduler.check_ready()
+
+    def _send(self, deliveries: Deliveries) -> None:
+        assert self._loop is not None
+        if deliveries and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_deliver, deliveries)
+
+
+def _deliver(deliveries: Deliveries) -> None:
+    for sequence, delivery in deliveries:
+        sequence.deliver(delivery)

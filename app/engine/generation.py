@@ -1,0 +1,174 @@
+"""Generation: one generation as its reader in the event loop sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from app.engine.chunk import Chunk
+from app.engine.job import Job
+from app.engine.metrics import Metrics
+from app.engine.output_buffer import OutputBuffer
+from app.engine.scheduler import Scheduler
+from app.engine.sequence import Delivery, FinishReason, Sequence
+from app.errors import DeadlineError, EngineError
+
+
+class Generation:
+    """A queued, running or finished generation. Belongs to the event loop.
+
+    Iterate over it to get its chunks, or alternate `wait` and `take`. Call `cancel` when you need
+    no more of it; after the end this does nothing.
+
+    Args:
+        job: what to generate.
+        scheduler: where the sequence of this generation waits and runs.
+        metrics: where the end is counted.
+        ready: is set when there is something to take. Generations may share one.
+
+    Attributes:
+        submitted: when the job was queued. All times are on the monotonic clock, in seconds.
+        admitted: when the job got a slot.
+        generated: number of characters that arrived.
+        cached: number of the prime's characters that the prefix cache saved.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        scheduler: Scheduler,
+        metrics: Metrics,
+        ready: asyncio.Event | None = None,
+    ) -> None:
+        self.job = job
+        self.submitted = time.monotonic()
+        self.admitted: float | None = None
+        self.first_character: float | None = None
+        self.finished: float | None = None
+        self.finish_reason: FinishReason | None = None
+        self.generated = 0
+        self.cached = 0
+        self._scheduler, self._metrics = scheduler, metrics
+        self._ready = ready or asyncio.Event()
+        self._buffer = OutputBuffer()
+        self._error: EngineError | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        # None after the end or a cancellation, so that no reference cycle keeps memory.
+        self._sequence: Sequence | None = None
+        sequence = Sequence(job, self._buffer, self._receive)
+        scheduler.submit(sequence)
+        self._sequence = sequence
+
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
+        while True:
+            await self.wait()
+            if not (chunk := self.take()):
+                return
+            yield chunk
+
+    @property
+    def paused(self) -> bool:
+        """Whether the generation waits for its reader."""
+        return self._sequence is not None and self._sequence.paused
+
+    @property
+    def unread(self) -> int:
+        """Number of characters that were generated and not taken."""
+        return self._buffer.unread
+
+    @property
+    def readable(self) -> bool:
+        """Whether `take` has something to return: characters, the end, or an error."""
+        return len(self._buffer) > 0 or self.finished is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the text is complete and every character was taken."""
+        return self.finish_reason is not None and not self._buffer
+
+    async def wait(self) -> None:
+        """Wait until this is readable. Takes nothing, so cancelling the wait loses nothing."""
+        while not self.readable:
+            self._ready.clear()
+            await self._ready.wait()
+
+    def take(self) -> Chunk:
+        """Take the characters that have arrived. Of a readable generation, none means the end.
+
+        Raises:
+            EngineError: once, after the last character, if the text could not be finished.
+        """
+        chunk = self._buffer.take()
+        if (sequence := self._sequence) is not None and sequence.paused and self._buffer.has_room:
+            self._scheduler.resume(sequence)
+        if not chunk and self._error is not None:
+            raise self._pop_error()
+        return chunk
+
+    async def read(self) -> Chunk:
+        """Read to the end and return the whole text.
+
+        Raises:
+            EngineError: if the text could not be finished.
+        """
+        return Chunk.joined([chunk async for chunk in self])
+
+    def cancel(self) -> None:
+        """Free the slot before the next step, or the position in the queue now."""
+        if self._sequence is not None:
+            self._metrics.generations.labels("cancelled").inc()
+            self._scheduler.cancel(self._sequence)
+            self._detach()
+
+    def expire_after(self, seconds: float) -> None:
+        """End the generation with DeadlineError unless it has ended by then."""
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
+
+    @property
+    def characters_per_second(self) -> float:
+        """Rate since a slot was free, the time for reading the prime included."""
+        if self.admitted is None or self.finished is None:
+            return 0.0
+        return self.generated / max(self.finished - self.admitted, 1e-9)
+
+    def _expire(self, seconds: float) -> None:
+        if (sequence := self._sequence) is not None:
+            self._receive(sequence.fail(DeadlineError(seconds)))
+            self._scheduler.cancel(sequence)
+
+    def _receive(self, delivery: Delivery) -> None:
+        if self._sequence is None:
+            return
+        if delivery.chunk and self.first_character is None:
+            self.first_character = delivery.made_at
+        self.admitted, self.cached = delivery.admitted, delivery.cached
+        self.generated += len(delivery.chunk)
+        self._buffer.put(delivery.chunk)
+        if delivery.finish_reason is not None or delivery.error is not None:
+            self._error, self.finish_reason = delivery.error, delivery.finish_reason
+            self.finished = delivery.made_at
+            self._detach()
+            self._count()
+        self._ready.set()
+
+    def _detach(self) -> None:
+        self._sequence = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _pop_error(self) -> EngineError:
+        """Return the error and forget it: its traceback will hold a reference to this object."""
+        error, self._error = self._error, None
+        assert error is not None
+        return error
+
+    def _count(self) -> None:
+        metrics, submitted = self._metrics, self.submitted
+        metrics.generations.labels(self.finish_reason or "error").inc()
+        if self.admitted is not None:
+            metrics.queue.observe(self.admitted - submitted)
+        if self.first_character is not None:
+            metrics.first_character.observe(self.first_character - submitted)
+        if self.finished is not None:
+            metrics.duration.observe(self.finished - submitted)

@@ -1,0 +1,41 @@
+"""Job: what the engine is to generate or score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.decoder import DecoderStream
+from model.sampling import SamplingParams
+from model.vocabulary import Ids
+
+
+@dataclass(frozen=True)
+class Job:
+    """The parameters of one generation.
+
+    Attributes:
+        prime: ids to read first, at least one.
+        length: number of characters to generate.
+        params: sampling parameters.
+        seed: seed of the random numbers, 0..2^63-1.
+        stops: ids of the stop strings, none of them empty. The text ends before the first match.
+        prime_characters: length of the user's prime, which may be 0 although `prime` has an id.
+        alternatives: number of top alternatives to report per character. None disables scores.
+        prompt_length: number of ids of `prime` that come before the text, all by default. The
+            rest of `prime` is the beginning of the text: it is scored instead of drawn.
+    """
+
+    prime: Ids
+    length: int
+    params: SamplingParams
+    seed: int
+    stops: tuple[tuple[int, ...], ...] = ()
+    prime_characters: int = 0
+    alternatives: int | None = None
+    prompt_length: int | None = None
+
+    def stream(self) -> DecoderStream:
+        """Return a new decoder stream for this job."""
+        return DecoderStream(
+            self.prime, self.length, self.params, self.seed, self.alternatives, self.prompt_length
+        )

@@ -1,0 +1,143 @@
+"""Metrics: the counters, gauges and histograms that /metrics reports."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from app import __version__
+
+_DURATION_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+_STEP_BUCKETS = (
+    5e-5,
+    1e-4,
+    2e-4,
+    3e-4,
+    5e-4,
+    1e-3,
+    1.5e-3,
+    2e-3,
+    3e-3,
+    5e-3,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The metrics of one application, in their own registry.
+
+    The engine thread updates metrics once per wake-up, never per character. Times are in seconds.
+    The times of a generation start when its request was validated.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._count_http()
+        self._count_generations()
+        self._count_steps()
+        self._count_cache()
+        self._describe()
+        ProcessCollector(registry=self.registry)
+
+    def _count_http(self) -> None:
+        self.requests = Counter(
+            "charstream_requests",
+            "HTTP responses, by endpoint, method and status.",
+            ["endpoint", "method", "status"],
+            registry=self.registry,
+        )
+
+        self.refusals = Counter(
+            "charstream_connections_ended",
+            "Connections that the server refused or closed, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+
+    def _count_generations(self) -> None:
+        self.streams_active = self._gauge("streams_active", "Generations in a slot.")
+        self.streams_waiting = self._gauge("streams_waiting", "Generations that wait for a slot.")
+        self.streams_paused = self._gauge(
+            "streams_paused", "Generations that are paused because their reader is behind."
+        )
+        self.slots = self._gauge("slots", "Generations that can run at the same time.")
+        self.generations = Counter(
+            "charstream_texts",
+            "Generations ended, by reason: length, stop, cancelled (the client disconnected), "
+            "error.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.reader_pauses = self._counter(
+            "reader_pauses",
+            "Number of times that a generation was paused because its reader was behind.",
+        )
+        self.first_character = self._histogram(
+            "first_character_seconds",
+            "Time from a request to its first character.",
+            _DURATION_BUCKETS,
+        )
+        self.duration = self._histogram(
+            "text_seconds", "Time from a request to its last character.", _DURATION_BUCKETS
+        )
+        self.queue = self._histogram(
+            "queue_seconds", "Time from a request to its slot.", _DURATION_BUCKETS
+        )
+
+    def _count_steps(self) -> None:
+        self.characters = self._counter("generated_characters", "Characters generated.")
+        self.step = self._histogram(
+            "step_seconds", "Duration of one step, averaged over a wake-up.", _STEP_BUCKETS
+        )
+        self.batch = self._histogram(
+            "batch_streams", "Generations advanced together in a wake-up.", _BATCH_BUCKETS
+        )
+
+    def _count_cache(self) -> None:
+        self.cache_hits = self._counter("cache_hits", "Primes of which the cache held a beginning.")
+        self.cache_misses = self._counter(
+            "cache_misses", "Primes that had to be read from the start."
+        )
+        self.cache_characters = self._counter(
+            "cache_characters", "Characters of primes that the cache saved."
+        )
+        self.cache_bytes = self._gauge("cache_bytes", "Size of the cached states.")
+
+    def _describe(self) -> None:
+        self.reloads = Counter(
+            "charstream_reloads",
+            "Reloads, by result: loaded, unchanged, failed.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.model = Gauge(
+            "charstream_model_info",
+            "The model that serves new requests, and how it is computed.",
+            ["name", "hash", "device", "precision", "kernel"],
+            registry=self.registry,
+        )
+        build = Gauge(
+            "charstream_build_info",
+            "Versions of charstream, Python and torch.",
+            ["version", "python", "torch"],
+            registry=self.registry,
+        )
+        build.labels(__version__, platform.python_version(), torch.__version__).set(1)
+
+    def _counter(self, name: str, description: str) -> Counter:
+        return Counter(f"charstream_{name}", description, registry=self.registry)
+
+    def _gauge(self, name: str, description: str) -> Gauge:
+        return Gauge(f"charstream_{name}", description, registry=self.registry)
+
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"charstream_{name}", description, buckets=buckets, registry=self.registry)

@@ -1,0 +1,193 @@
+"""Scheduler: decide which sequences hold the decoder's slots, and in which order others wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from app.engine.retry_after import retry_after
+from app.engine.sequence import Delivery, Sequence
+from app.errors import DrainingError, EngineError, QueueFullError
+
+
+class Changes(NamedTuple):
+    """How the batch changed. The decoder must follow in this order."""
+
+    left: list[Sequence]  # each one's row was filled with the last row
+    joined: list[Sequence]  # appended as the last rows
+
+
+class Scheduler:
+    """Moves sequences between the queue, the slots and the paused ones. Thread-safe.
+
+    The event loop submits, cancels and resumes. The engine thread asks for changes between steps
+    and is the only one that changes `active`.
+
+    Args:
+        slots: number of sequences that the decoder advances together.
+        max_queue: number of sequences that may wait for a slot.
+    """
+
+    def __init__(self, slots: int, max_queue: int) -> None:
+        self.slots, self._max_queue = slots, max_queue
+        self.active: list[Sequence] = []  # in the order of the decoder's rows
+        self.seconds_per_step = 0.001  # measured by the engine thread
+        self.failure: EngineError | None = None
+        self._wake = threading.Condition()  # guards everything below, and changes of `active`
+        self._waiting: deque[Sequence] = deque()
+        self._resuming: deque[Sequence] = deque()  # had a slot before; served first
+        self._paused: list[Sequence] = []
+        self._stopping = False
+        self._drain_deadline: float | None = None
+        self._refused = 0  # in a row
+
+    @property
+    def waiting(self) -> int:
+        """Number of sequences that wait for a slot."""
+        return len(self._waiting) + len(self._resuming)
+
+    @property
+    def paused(self) -> int:
+        """Number of sequences whose reader is behind."""
+        return len(self._paused)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no sequence at all."""
+        with self._wake:  # without the lock, a sequence that is being moved would be missed
+            return not (self.active or self.waiting or self.paused)
+
+    # Event loop ---------------------------------------------------------------
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence.
+
+        Raises:
+            QueueFullError: if every slot and every position in the queue is taken.
+            DrainingError: if the engine is shutting down.
+            EngineError: if the engine has failed.
+        """
+        with self._wake:
+            self.check_ready()
+            self._check_room()
+            self._waiting.append(sequence)
+            self._wake.notify()
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Free a sequence's position in the queue now, or its slot before the next step."""
+        with self._wake:
+            sequence.cancelled = True
+            for queue in (self._waiting, self._resuming, self._paused):
+                if sequence in queue:
+                    queue.remove(sequence)
+            self._wake.notify()
+
+    def resume(self, sequence: Sequence) -> None:
+        """Let a paused sequence continue, ahead of those that have not had a slot."""
+        with self._wake:
+            if sequence in self._paused:
+                self._paused.remove(sequence)
+                sequence.paused = False
+                self._resuming.append(sequence)
+                self._wake.notify()
+
+    def check_ready(self) -> None:
+        """Raise EngineError unless new sequences are accepted."""
+        if self.failure is not None:
+            raise self.failure.copy()
+        if self._drain_deadline is not None or self._stopping:
+            raise DrainingError
+
+    def drain(self, seconds: float) -> None:
+        """Accept no new sequences, and stop after this time. Safe in signal handlers."""
+        with self._wake:
+            self._drain_deadline = time.monotonic() + seconds
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """Stop at the next step."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    # Engine thread ------------------------------------------------------------
+
+    def next_changes(self) -> Changes | None:
+        """Wait until there is something to compute; None means stop.
+
+        Cancelled sequences lose their slot, waiting ones get the free slots in order of arrival.
+        """
+        with self._wake:
+            while not self._stopping and self._drain_seconds_left() != 0:
+                changes = Changes(self._drop_cancelled(), self._fill_slots())
+                if self.active or changes.left:
+                    return changes
+                self._wake.wait(self._drain_seconds_left())
+            return None
+
+    def settle(self, deliveries: Iterable[tuple[Sequence, Delivery]]) -> Changes:
+        """Take finished sequences and those with a full output buffer out of their slots.
+
+        Call this before the deliveries are sent: a reader that takes the last of them then finds
+        its sequence paused, and resumes it.
+        """
+        left = []
+        with self._wake:
+            for sequence, delivery in deliveries:
+                if delivery.finish_reason is not None:
+                    left.append(self._remove(sequence))
+                elif sequence.buffer.is_full and not sequence.cancelled:
+                    left.append(self._remove(sequence))
+                    sequence.paused = True
+                    self._paused.append(sequence)
+        return Changes(left, [])
+
+    def close(self) -> list[Sequence]:
+        """Accept nothing more; remove and return every sequence."""
+        with self._wake:
+            self._stopping = True
+            queues = (self.active, self._waiting, self._resuming, self._paused)
+            sequences = [sequence for queue in queues for sequence in queue]
+            for queue in queues:
+                queue.clear()
+        return sequences
+
+    def _check_room(self) -> None:
+        free = self.slots - len(self.active)
+        if self.waiting < self._max_queue + free:
+            self._refused = 0
+            return
+        self._refused += 1
+        seconds = retry_after(
+            self._refused,
+            [sequence.stream.steps_left for sequence in self.active],
+            [sequence.stream.steps_left for sequence in (*self._resuming, *self._waiting)],
+            self.seconds_per_step,
+        )
+        raise QueueFullError(self.waiting, seconds)
+
+    def _drop_cancelled(self) -> list[Sequence]:
+        return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]
+
+    def _fill_slots(self) -> list[Sequence]:
+        joined = []
+        while len(self.active) < self.slots and (self._resuming or self._waiting):
+            sequence = (self._resuming or self._waiting).popleft()
+            self.active.append(sequence)
+            joined.append(sequence)
+        return joined
+
+    def _remove(self, sequence: Sequence) -> Sequence:
+        """Mirror `Decoder.leave`: the last row moves into the gap."""
+        last = self.active.pop()
+        if last is not sequence:
+            self.active[self.active.index(sequence)] = last
+        return sequence
+
+    def _drain_seconds_left(self) -> float | None:
+        if self._drain_deadline is None:
+            return None
+        return max(0.0, self._drain_deadline - time.monotonic())

@@ -1,0 +1,91 @@
+"""Sequence: one generation as the engine thread sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.engine.chunk import Chunk
+from app.engine.job import Job
+from app.engine.output_buffer import OutputBuffer
+from app.engine.stop_matcher import StopMatcher
+from app.errors import EngineError
+
+FinishReason = Literal["length", "stop"]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one wake-up of the engine produced for one generation.
+
+    Attributes:
+        finish_reason: why the text ended; None if it did not.
+        admitted: when the sequence got its first slot, on the monotonic clock.
+        cached: number of the prime's characters that the prefix cache saved.
+    """
+
+    chunk: Chunk
+    finish_reason: FinishReason | None = None
+    error: EngineError | None = None
+    admitted: float | None = None
+    cached: int = 0
+    made_at: float = field(default_factory=time.monotonic)
+
+
+class Sequence:
+    """The decoder stream of one job and its progress. Belongs to the engine thread.
+
+    The scheduler's lock guards `cancelled` and `paused`.
+
+    Args:
+        job: what to generate.
+        buffer: counts characters that the reader has not taken.
+        deliver: receives deliveries; called in the event loop.
+    """
+
+    def __init__(self, job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> None:
+        self.job, self.buffer, self.deliver = job, buffer, deliver
+        self.stream = job.stream()
+        self.text: list[int] = []  # everything the decoder produced after the prompt
+        self.admitted: float | None = None
+        self.cached = 0
+        self.cancelled = False
+        self.paused = False
+        self._matcher = StopMatcher(job.stops) if job.stops else None
+        self._held = Chunk()  # may turn out to be part of a stop string
+
+    @property
+    def steps_to_boundary(self) -> int:
+        """Number of steps to the next boundary: end of the prompt, first character, or end."""
+        return self.stream.prompt_steps_left or (self.stream.steps_left if self.text else 1)
+
+    def accept(self, chunk: Chunk) -> Delivery:
+        """Take in what the decoder produced; return what the reader may have."""
+        self.text += chunk.ids
+        at_length = self.stream.steps_left == 0
+        released, reason = chunk, _reason(False, at_length)
+        if self._matcher is not None:
+            released, reason = self._match(self._matcher, chunk, at_length)
+        self.buffer.produce(len(released))
+        return Delivery(released, reason, None, self.admitted, self.cached)
+
+    def fail(self, error: EngineError) -> Delivery:
+        """Return the delivery that ends this sequence with an error."""
+        return Delivery(Chunk(), None, error, self.admitted, self.cached)
+
+    def _match(
+        self, matcher: StopMatcher, chunk: Chunk, at_length: bool
+    ) -> tuple[Chunk, FinishReason | None]:
+        released, stopped = matcher.feed(chunk.ids)
+        if at_length and not stopped:
+            released += matcher.flush()
+        ready, self._held = (self._held + chunk).split(len(released))
+        return ready, _reason(stopped, at_length)
+
+
+def _reason(stopped: bool, at_length: bool) -> FinishReason | None:
+    if stopped:
+        return "stop"
+    return "length" if at_length else None

@@ -1,0 +1,191 @@
+"""Worker: the engine thread, which owns the decoder and the prefix cache."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from app.engine.chunk import Chunk
+from app.engine.metrics import Metrics
+from app.engine.prefix_cache import PrefixCache
+from app.engine.scheduler import Changes, Scheduler
+from app.engine.sequence import Delivery, Sequence
+from app.errors import DrainingError, EngineError
+from model.backend import StepOutput
+from model.decoder import Decoder, DecoderStream
+from model.sampling import SamplingParams
+from model.scores import scores_of
+
+# Target time between two deliveries. It is too short to notice, and several times as long as the
+# event loop needs to send a delivery, so the event loop does not hold up the engine.
+_WAKE_SECONDS = 0.004
+_WAKE_SECONDS_PER_STREAM = 0.0006
+_MOST_STEPS = 128  # characters of one generation per delivery
+_PRIME_STEPS = 128  # characters of a new prime to read while the other generations wait
+_WARM_STEPS = 8
+_RATE_SMOOTHING = 0.2  # weight of the newest measurement of a step's duration
+
+Deliveries = list[tuple[Sequence, Delivery]]
+
+logger = logging.getLogger("charstream")
+
+
+class Worker:
+    """Advances the scheduler's active sequences, several characters per wake-up.
+
+    Args:
+        decoder: has as many slots as the scheduler.
+        scheduler: says which sequences are in the batch.
+        cache: states after primes and finished texts.
+        metrics: where steps and characters are counted.
+        threads: number of torch's threads in this thread.
+        send: passes deliveries to the event loop.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        scheduler: Scheduler,
+        cache: PrefixCache,
+        metrics: Metrics,
+        threads: int,
+        send: Callable[[Deliveries], None],
+    ) -> None:
+        self._decoder, self._scheduler, self._cache = decoder, scheduler, cache
+        self._metrics, self._threads, self._send = metrics, threads, send
+
+    def run(self, warmed: Callable[[], None]) -> None:
+        """Work until the scheduler stops. Call `warmed` when the decoder is ready or has failed."""
+        try:
+            torch.set_num_threads(self._threads)  # applies to the calling thread only
+            self._warm_up()
+            warmed()
+            while (changes := self._scheduler.next_changes()) is not None:
+                self._apply(changes)
+                if self._scheduler.active:
+                    self._read_primes(changes.joined)
+                    self._step_all()
+            self._fail_all(DrainingError())
+        except Exception as error:
+            logger.exception("the engine failed")
+            failure = EngineError(f"the engine failed: {error}")
+            self._scheduler.failure = failure
+            self._fail_all(failure)
+        finally:
+            warmed()
+
+    def _warm_up(self) -> None:
+        """Run the smallest and the largest batch once, so that no request waits for the set-up."""
+        prime = np.zeros(1, dtype=np.int32)
+        for count in {1, self._decoder.slots}:
+            streams = [
+                DecoderStream(prime, _WARM_STEPS, SamplingParams(), seed) for seed in range(count)
+            ]
+            for stream in streams:
+                self._decoder.join(stream)
+            self._decoder.advance(_WARM_STEPS)
+            for stream in streams:
+                self._decoder.leave(stream)
+
+    def _apply(self, changes: Changes) -> None:
+        for sequence in changes.left:
+            self._decoder.leave(sequence.stream)
+        for sequence in changes.joined:
+            if sequence.admitted is None:
+                self._admit(sequence)
+            self._decoder.join(sequence.stream)
+
+    def _admit(self, sequence: Sequence) -> None:
+        """Start a sequence after the longest part of its prompt that the cache holds."""
+        sequence.admitted = time.monotonic()
+        stream = sequence.stream
+        read, state = self._cache.longest(stream.prime[: stream.prompt_length])
+        if state is None:
+            self._metrics.cache_misses.inc()
+            return
+        stream.skip(read, state)
+        sequence.cached = read
+        self._metrics.cache_hits.inc()
+        self._metrics.cache_characters.inc(read)
+
+    def _read_primes(self, joined: list[Sequence]) -> None:
+        """Read a part of the new primes first, so that their first characters come soon.
+
+        Once per wake-up and with a limit, so that the other generations continue meanwhile.
+        """
+        steps = min((sequence.stream.prompt_steps_left for sequence in joined), default=0)
+        if steps > 0:
+            first = len(self._scheduler.active) - len(joined)
+            self._step(min(steps, _PRIME_STEPS), first)
+
+    def _step_all(self) -> None:
+        steps = self._choose_steps()
+        began = time.monotonic()
+        self._step(steps)
+        measured = (time.monotonic() - began) / steps
+        known = self._scheduler.seconds_per_step
+        self._scheduler.seconds_per_step = known + _RATE_SMOOTHING * (measured - known)
+
+    def _choose_steps(self) -> int:
+        """Return how many steps fit between two deliveries, but not past a boundary.
+
+        Boundaries are the end of a prompt and of a text, where a state is worth caching, and a
+        text's first character, which a user waits for.
+        """
+        active = self._scheduler.active
+        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * len(active)
+        fitting = int(seconds / self._scheduler.seconds_per_step)
+        boundary = min(sequence.steps_to_boundary for sequence in active)
+        return max(1, min(fitting, boundary, _MOST_STEPS))
+
+    def _step(self, steps: int, first: int = 0) -> None:
+        """Advance the sequences from row `first` on, and send what they produced."""
+        sequences = self._scheduler.active[first:]
+        prompt_steps = [sequence.stream.prompt_steps_left for sequence in sequences]
+        began = time.monotonic()
+        output = self._decoder.advance(steps, first)
+        self._metrics.step.observe((time.monotonic() - began) / steps)
+        self._metrics.batch.observe(len(sequences))
+        deliveries: Deliveries = []
+        for row, (sequence, skip) in enumerate(zip(sequences, prompt_steps, strict=True)):
+            if skip == steps:  # the prompt is read but for its last character
+                stream = sequence.stream
+                self._cache.put(stream.prime[: stream.read], self._decoder.state(stream))
+            elif skip < steps and not sequence.cancelled:
+                chunk = _chunk(output, row, skip, sequence.job.alternatives)
+                deliveries.append((sequence, sequence.accept(chunk)))
+        self._settle(deliveries)
+
+    def _settle(self, deliveries: Deliveries) -> None:
+        self._metrics.characters.inc(sum(len(delivery.chunk) for _, delivery in deliveries))
+        changes = self._scheduler.settle(deliveries)
+        self._apply(changes)
+        self._metrics.reader_pauses.inc(sum(sequence.paused for sequence in changes.left))
+        for sequence, delivery in deliveries:
+            if delivery.finish_reason == "length":
+                self._cache_text(sequence)
+        self._send([pair for pair in deliveries if pair[1].chunk or pair[1].finish_reason])
+
+    def _cache_text(self, sequence: Sequence) -> None:
+        """Cache the state after a finished text, for a request that continues it."""
+        stream = sequence.stream
+        text = np.array(sequence.text[:-1], dtype=np.int32)
+        if stream.state is not None:
+            read = np.concatenate([stream.prime[: stream.prompt_length], text])
+            self._cache.put(read, stream.state)
+
+    def _fail_all(self, error: EngineError) -> None:
+        sequences = self._scheduler.close()
+        self._send([(sequence, sequence.fail(error.copy())) for sequence in sequences])
+
+
+def _chunk(output: StepOutput, row: int, skip: int, alternatives: int | None) -> Chunk:
+    """Return the characters of a row after its prompt."""
+    ids = output.ids[skip:, row].tolist()
+    if output.scores is None or alternatives is None:
+        return Chunk(ids)
+    return Chunk(ids, scores_of(output.scores[skip:, row], alternatives))

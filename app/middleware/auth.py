@@ -1,0 +1,74 @@
+"""Auth: check API keys and request rates."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.errors import ForbiddenError, RateLimitError, UnauthorizedError
+from app.middleware.rate_limit import RateLimit
+
+_bearer = HTTPBearer(auto_error=False, description="Required if CHARSTREAM_API_KEYS is set.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+class Auth:
+    """Two dependencies: `check_user` for the service, `check_operator` for its administration.
+
+    Args:
+        keys: users' keys. None means that the service is open.
+        operator_keys: operators' keys. None means that users' keys are accepted; without any keys
+            there are no operators.
+        per_minute: requests allowed per key, or per address if there are no keys. 0 means no limit.
+    """
+
+    def __init__(
+        self, keys: Iterable[str], operator_keys: Iterable[str] = (), per_minute: float = 0
+    ) -> None:
+        self.set_keys(keys)
+        self._operator_keys = _digests(operator_keys)
+        self._rate = RateLimit(per_minute)
+
+    def set_keys(self, keys: Iterable[str]) -> None:
+        """Replace the users' keys."""
+        self._keys = _digests(keys)
+
+    async def check_user(self, request: Request, credentials: Credentials) -> None:
+        """Raise UnauthorizedError without a valid key, RateLimitError over the rate."""
+        client: object = request.client.host if request.client else None
+        if self._keys:
+            client = _check_key(self._keys, credentials)
+        if wait := self._rate.take(client):
+            raise RateLimitError(wait)
+
+    async def check_operator(self, credentials: Credentials) -> None:
+        """Raise UnauthorizedError without an operator's key, ForbiddenError if there are none."""
+        keys = self._operator_keys or self._keys
+        if not keys:
+            raise ForbiddenError
+        _check_key(keys, credentials)
+
+
+def _digests(keys: Iterable[str]) -> tuple[bytes, ...]:
+    return tuple(_digest(key.encode()) for key in keys)
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _check_key(keys: tuple[bytes, ...], credentials: HTTPAuthorizationCredentials | None) -> bytes:
+    """Return the digest of a valid key. Every key is compared, so that the time reveals nothing."""
+    # Headers arrive as latin-1 text. Only ASCII spaces surround a key: others may be a part of its
+    # UTF-8 bytes.
+    text = credentials.credentials.strip(" \t") if credentials else ""
+    given = _digest(text.encode("latin-1", "replace"))
+    matches = [secrets.compare_digest(given, key) for key in keys]
+    if not any(matches):
+        raise UnauthorizedError
+    return given

@@ -1,0 +1,36 @@
+"""RateLimit: how often each client may send requests."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+_MOST_CLIENTS = 10_000  # the client that was seen longest ago is forgotten first
+
+
+class RateLimit:
+    """A token bucket per client, with room for the requests of one minute.
+
+    Args:
+        per_minute: requests per minute. 0 means no limit.
+        clock: returns seconds since any origin.
+    """
+
+    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst, self._per_second = max(per_minute, 1.0), per_minute / 60
+        self._clock = clock
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # tokens, when
+
+    def take(self, client: Hashable) -> float:
+        """Take a token. Return 0, or the seconds until there is one."""
+        if not self._per_second:
+            return 0.0
+        now = self._clock()
+        tokens, when = self._buckets.pop(client, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - when) * self._per_second)
+        wait = 0.0 if tokens >= 1 else (1 - tokens) / self._per_second
+        self._buckets[client] = (tokens if wait else tokens - 1, now)
+        if len(self._buckets) > _MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        return wait

@@ -1,0 +1,168 @@
+"""RequestLog: the id, the log line, the metrics and the security headers of every request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.engine.generation import Generation
+from app.engine.metrics import Metrics
+from app.errors import INTERNAL
+
+logger = logging.getLogger("charstream")
+
+REQUEST_ID = "X-Request-ID"
+
+_STATE_KEY = "request_record"
+_ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_QUIET = ("/health", "/health/live", "/health/ready", "/metrics")  # requested every few seconds
+_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
+_MOST_PATH = 200  # characters of a path in a log line
+_MOST_PRIME = 1000  # characters of the primes in a log line
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+@dataclass
+class RequestRecord:
+    """What the log line of a request will report. Endpoints add their generations."""
+
+    id: str
+    method: str
+    path: str
+    client: str
+    began: float = field(default_factory=time.monotonic)
+    endpoint: str = "other"  # the path of a route, so that the metric has few values
+    status: int = 0
+    complete: bool = False
+    generations: list[Generation] = field(default_factory=list)
+    primes: list[str] = field(default_factory=list)  # only if the operator logs primes
+
+    @classmethod
+    def of(cls, scope: Scope) -> RequestRecord:
+        """Return the record of the request of an ASGI scope, made by `RequestLog`."""
+        record: RequestRecord = scope["state"][_STATE_KEY]
+        return record
+
+    def add(self, generation: Generation, prime: str | None = None) -> None:
+        """Add a generation, and its prime if the operator wants to see primes."""
+        self.generations.append(generation)
+        if prime is not None:
+            self.primes.append(prime)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the log line."""
+        fields: dict[str, Any] = {
+            "request_id": self.id,
+            "client": self.client,
+            "method": self.method,
+            "path": self.path[:_MOST_PATH],
+            "status": self.status,
+            "ms": round((time.monotonic() - self.began) * 1000, 1),
+        }
+        if not self.complete:
+            fields["broken"] = True
+        for generation in self.generations:
+            _add_generation(fields, generation)
+        if self.primes:
+            fields["prime"] = "".join(self.primes)[:_MOST_PRIME]
+        return fields
+
+
+class RequestLog:
+    """ASGI middleware that gives every request an id, a log line and its place in the metrics.
+
+    It adds security headers that the response lacks, and answers 500 if the application raises.
+    Streams pass through without being read.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        record = _new_record(scope)
+        scope.setdefault("state", {})[_STATE_KEY] = record
+
+        async def recording_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                message = {**message, "headers": _headers(message["headers"], record.id)}
+            elif not message.get("more_body", False):
+                record.complete = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, recording_send)
+        except Exception as error:
+            fields = {"request_id": record.id}
+            logger.error("a request failed", exc_info=error, extra={"fields": fields})
+            if record.status:
+                raise
+            await _internal_error()(scope, receive, recording_send)
+        finally:
+            record.endpoint = getattr(scope.get("route"), "path", "other")
+            self._report(record)
+
+    def _report(self, record: RequestRecord) -> None:
+        method = record.method if record.method in _METHODS else "other"
+        self._metrics.requests.labels(record.endpoint, method, str(record.status)).inc()
+        quiet = record.endpoint in _QUIET and record.status == 200
+        level = logging.DEBUG if quiet else logging.INFO
+        logger.log(level, "request", extra={"fields": record.fields()})
+
+
+def _new_record(scope: Scope) -> RequestRecord:
+    client = scope.get("client")
+    return RequestRecord(
+        _request_id(scope["headers"]), scope["method"], scope["path"], client[0] if client else ""
+    )
+
+
+def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return the client's request id if it is harmless, otherwise a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _ACCEPTED_ID.fullmatch(value):
+            return value.decode("ascii")
+    return uuid.uuid4().hex
+
+
+def _headers(headers: Sequence[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    own = {name.lower() for name, _ in headers}
+    added = [(name, value) for name, value in _SECURITY_HEADERS if name not in own]
+    return [*headers, *added, (b"x-request-id", request_id.encode("ascii"))]
+
+
+def _internal_error() -> Response:
+    body = json.dumps({"detail": INTERNAL.detail, "code": INTERNAL.code})
+    return Response(body, INTERNAL.status, media_type="application/json")
+
+
+def _add_generation(fields: dict[str, Any], generation: Generation) -> None:
+    """Add a generation to the fields of a log line. Characters of several are summed."""
+    for name, value in (
+        ("prime_characters", generation.job.prime_characters),
+        ("cached_characters", generation.cached),
+        ("generated_characters", generation.generated),
+    ):
+        fields[name] = fields.get(name, 0) + value
+    if generation.first_character is not None:
+        elapsed = generation.first_character - generation.submitted
+        fields.setdefault("first_character_ms", round(elapsed * 1000, 1))
+    fields["finish_reason"] = generation.finish_reason or (
+        "error" if generation.finished is not None else "cancelled"
+    )

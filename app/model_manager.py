@@ -1,0 +1,198 @@
+"""ModelManager: load the model, and replace it while requests run."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.engine.engine import Engine
+from app.engine.metrics import Metrics
+from app.engine.prefix_cache import PrefixCache
+from app.errors import ReloadError
+from app.middleware.auth import Auth
+from app.service import Service
+from app.settings import Settings
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.decoder import Decoder
+from model.errors import CharstreamError
+from model.selection import choose_device, choose_precision, default_threads
+
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger("charstream")
+
+_MOST_RETIRED = 3  # replaced models that still finish generations; each one takes memory
+_POLL_SECONDS = 0.1
+
+
+class ModelManager:
+    """Holds the current service, and the replaced ones until their generations have ended.
+
+    Belongs to one event loop, except for `drain`.
+
+    Raises:
+        CharstreamError: if a setting, the checkpoint or the device cannot be used.
+    """
+
+    def __init__(self, settings: Settings, auth: Auth, metrics: Metrics) -> None:
+        self._settings, self._auth, self._metrics = settings, auth, metrics
+        self.service = self._make_service(load_checkpoint(settings.checkpoint))
+        self._retired: list[Service] = []
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
+        self._draining = False
+        self._register_gauges()
+        self._publish_model()
+
+    @property
+    def engines(self) -> list[Engine]:
+        """The engine of the current service, and those of the replaced ones."""
+        return [service.engine for service in (self.service, *self._retired)]
+
+    @property
+    def idle(self) -> bool:
+        """Whether no generation is queued or running."""
+        return all(engine.idle for engine in self.engines)
+
+    def start(self) -> None:
+        """Start the first engine. Raise EngineError if it does not work."""
+        self.service.engine.start()
+
+    async def reload(self) -> bool:
+        """Load the checkpoint and the keys again; return whether the checkpoint changed.
+
+        New requests use the new model as soon as it is warm. After any failure everything stays
+        as it was.
+
+        Raises:
+            ReloadError: with the reason, if the reload fails.
+        """
+        async with self._reloading:
+            try:
+                changed = await self._reload()
+            except Exception as error:
+                self._metrics.reloads.labels("failed").inc()
+                known = isinstance(error, CharstreamError)
+                logger.error("reload failed: %s", error, exc_info=None if known else error)
+                raise ReloadError(f"reload failed, the old model stays in use: {error}") from error
+        self._metrics.reloads.labels("loaded" if changed else "unchanged").inc()
+        logger.info("reloaded: %s", self.service if changed else "the checkpoint has not changed")
+        return changed
+
+    def drain(self, seconds: float) -> None:
+        """Accept no new generations, and end those left after this time.
+
+        Safe in signal handlers.
+        """
+        self._draining = True
+        for engine in self.engines:
+            engine.drain(seconds)
+
+    async def stop(self) -> None:
+        """Stop every engine."""
+        for task in self._retiring:
+            task.cancel()
+        for engine in self.engines:
+            await asyncio.to_thread(engine.stop)
+
+    async def _reload(self) -> bool:
+        keys = self._settings.all_api_keys()
+        loop = asyncio.get_running_loop()
+        new = await _in_daemon_thread(lambda: self._load_beside(loop))
+        if self._draining:
+            if new is not None:
+                await asyncio.to_thread(new.engine.stop)
+            raise ReloadError("the service is shutting down")
+        self._auth.set_keys(keys)
+        if new is None:
+            return False
+        old, self.service = self.service, new
+        self._retired.append(old)
+        self._publish_model()
+        task = loop.create_task(self._retire(old))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return True
+
+    def _load_beside(self, loop: asyncio.AbstractEventLoop) -> Service | None:
+        """Return a started service while the old one still works; None if nothing changed."""
+        checkpoint = load_checkpoint(self._settings.checkpoint)
+        if checkpoint.hash == self.service.model.hash and not self.service.engine.failed:
+            return None
+        if len(self._retired) >= _MOST_RETIRED:
+            raise ReloadError(
+                f"{_MOST_RETIRED} replaced models still finish their generations; try again later"
+            )
+        new = self._make_service(checkpoint)
+        new.engine.start(loop)
+        return new
+
+    async def _retire(self, service: Service) -> None:
+        """Stop a replaced service when it has no generation left and can get none.
+
+        A request that was arriving when the service was replaced may still submit one.
+        """
+        await asyncio.sleep(self._settings.receive_seconds)
+        while not service.engine.idle:
+            await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.to_thread(service.engine.stop)
+        self._retired.remove(service)
+        logger.info("the replaced model has finished its generations: %s", service)
+
+    def _make_service(self, checkpoint: Checkpoint) -> Service:
+        settings = self._settings
+        device = choose_device(settings.device)
+        precision = choose_precision(settings.precision, device)
+        threads = settings.threads or default_threads(precision, device)
+        decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads)
+        cache = PrefixCache(round(settings.cache_mb * 2**20))
+        engine = Engine(
+            decoder,
+            settings.max_queue,
+            cache,
+            threads,
+            self._metrics,
+            settings.deadline_seconds,
+        )
+        return Service(settings, checkpoint, decoder, engine)
+
+    def _register_gauges(self) -> None:
+        metrics = self._metrics
+        metrics.streams_active.set_function(lambda: sum(e.active for e in self.engines))
+        metrics.streams_waiting.set_function(lambda: sum(e.waiting for e in self.engines))
+        metrics.streams_paused.set_function(lambda: sum(e.paused for e in self.engines))
+        metrics.cache_bytes.set_function(lambda: sum(e.cache_bytes for e in self.engines))
+        metrics.slots.set_function(lambda: self.service.engine.slots)
+
+    def _publish_model(self) -> None:
+        service = self.service
+        self._metrics.model.clear()
+        self._metrics.model.labels(
+            service.model.name,
+            service.model.hash,
+            str(service.decoder.device),
+            service.decoder.precision,
+            service.decoder.kernel,
+        ).set(1)
+
+
+async def _in_daemon_thread(function: Callable[[], _Result]) -> _Result:
+    """Run a function in a thread that does not keep the process alive, unlike asyncio's threads.
+
+    Reading a checkpoint may hang, for example on a network file system.
+    """
+    future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="reload", daemon=True).start()
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,161 @@
+"""Completion: the generations of one request to /v1/completions, and its JSON response."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from app.api.character_scores import all_score_fields
+from app.api.dependencies import logged_prime
+from app.engine.generation import Generation
+from app.engine.job import Job
+from app.engine.sequence import FinishReason
+from app.middleware.request_log import RequestRecord
+from app.openai.logprobs import LogprobLists, joined, logprobs_of, usage_of
+from app.openai.prompts import Prompt, prompts_of, scores_echo
+from app.openai.schemas import CompletionRequest
+from app.service import Service
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One text that continues a prompt. Without a generation it is empty."""
+
+    index: int
+    seed: int
+    prompt: Prompt
+    generation: Generation | None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the text ended; None if it has not."""
+        return self.generation.finish_reason if self.generation else "length"
+
+
+class Completion:
+    """The running generations of a request. The caller must `cancel` it in the end.
+
+    The j-th text of every prompt has the first seed plus j. It is the text that a request for
+    this seed alone would get.
+
+    Args:
+        service: generates.
+        request: what to generate.
+        record: the entry of the request log.
+
+    Attributes:
+        ready: is set when any of the generations has something to take.
+
+    Raises:
+        CharstreamError: what `prompts_of` raises.
+        EngineError: if there is no room for all of the texts.
+    """
+
+    def __init__(self, service: Service, request: CompletionRequest, record: RequestRecord) -> None:
+        self.service, self.request, self._record = service, request, record
+        self.created = int(time.time())
+        self.id = f"cmpl-{uuid.uuid4().hex}"
+        self.ready = asyncio.Event()
+        self.generations: list[Generation] = []
+        self.choices: list[Choice] = []
+        self.prompts = prompts_of(service, request)
+        try:
+            for prompt in self.prompts:
+                self._start(prompt)
+        except BaseException:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Cancel every generation that still runs."""
+        for generation in self.generations:
+            generation.cancel()
+
+    async def read(self) -> dict[str, Any]:
+        """Read every text to its end; return a `CompletionResponse`."""
+        echoes, texts = await asyncio.gather(
+            asyncio.gather(*map(self._read_echo, self.prompts)),
+            asyncio.gather(*map(self._read_text, self.choices)),
+        )
+        choices = []
+        for choice, (text, logprobs) in zip(self.choices, texts, strict=True):
+            echo, echo_logprobs = echoes[choice.index // self.request.n]
+            choices.append(
+                {
+                    "index": choice.index,
+                    "text": echo + text,
+                    "logprobs": joined(echo_logprobs, logprobs),
+                    "finish_reason": choice.finish_reason,
+                    "seed": choice.seed,
+                }
+            )
+        return {**self.head(), "choices": choices, "usage": self.usage()}
+
+    def head(self) -> dict[str, Any]:
+        """Return the fields that the response and each chunk of a stream begin with."""
+        return {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.service.model.name,
+            "system_fingerprint": self.service.model.hash,
+        }
+
+    def usage(self) -> dict[str, Any]:
+        """Return the `CompletionUsage` of what has been generated so far."""
+        read = sum(prompt.job.prime_characters for prompt in self.prompts)
+        generated = sum(g.generated for prompt in self.prompts for g in prompt.generations)
+        cached = sum(prompt.cached for prompt in self.prompts)
+        return {**usage_of(read, generated), "prompt_tokens_details": {"cached_tokens": cached}}
+
+    def echo(self, prompt: Prompt) -> tuple[str, LogprobLists | None]:
+        """Return what the texts of a prompt begin with, and its logprobs if requested."""
+        if not self.request.echo:
+            return "", None
+        if self.request.logprobs is None:
+            return prompt.text, None
+        return prompt.text, logprobs_of(prompt.scores, 0, unscored=prompt.text[:1])
+
+    def text_offset(self, choice: Choice) -> int:
+        """Return the position of the first generated character in the text of a choice."""
+        return len(choice.prompt.text) if self.request.echo else 0
+
+    async def _read_echo(self, prompt: Prompt) -> tuple[str, LogprobLists | None]:
+        if prompt.scoring is not None:
+            chunk = await prompt.scoring.read()
+            prompt.scores = await all_score_fields(self.service.vocabulary, chunk)
+        return self.echo(prompt)
+
+    async def _read_text(self, choice: Choice) -> tuple[str, LogprobLists | None]:
+        ids: list[int] = []
+        scores: list[dict[str, Any]] = []
+        if choice.generation is not None:
+            chunk = await choice.generation.read()
+            ids = chunk.ids
+            scores = await all_score_fields(self.service.vocabulary, chunk)
+        logprobs = None
+        if self.request.logprobs is not None:
+            logprobs = logprobs_of(scores, self.text_offset(choice))
+        return self.service.vocabulary.decode(ids), logprobs
+
+    def _start(self, prompt: Prompt) -> None:
+        job, request = prompt.job, self.request
+        if scores_echo(request) and len(prompt.text) > 1:
+            scoring = dataclasses.replace(job, length=0, prompt_length=1, stops=())
+            prompt.scoring = self._submit(scoring)
+        for seed in range(job.seed, job.seed + request.n):
+            generation = None
+            if request.max_tokens:
+                generation = self._submit(dataclasses.replace(job, seed=seed))
+                prompt.generations.append(generation)
+            self.choices.append(Choice(len(self.choices), seed, prompt, generation))
+
+    def _submit(self, job: Job) -> Generation:
+        generation = self.service.submit(job, self.ready)
+        self.generations.append(generation)
+        self._record.add(generation, logged_prime(self.service, job))
+        return generation

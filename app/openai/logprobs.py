@@ -1,0 +1,44 @@
+"""Logprobs and usage in OpenAI's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+LogprobLists = dict[str, list[Any]]  # a `Logprobs`
+
+
+def usage_of(read: int, generated: int) -> dict[str, Any]:
+    """Return the numbers of characters read and generated, as tokens."""
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": generated,
+        "total_tokens": read + generated,
+    }
+
+
+def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "") -> LogprobLists:
+    """Return the `Logprobs` of consecutive characters.
+
+    Args:
+        scores: a `DrawnScore` per character.
+        offset: position of the first character in the text.
+        unscored: characters before them that have no score, because nothing was read before.
+    """
+    nothing = [None] * len(unscored)
+    return {
+        "tokens": [*unscored, *(score["token"] for score in scores)],
+        "token_logprobs": [*nothing, *(score["logprob"] for score in scores)],
+        "top_logprobs": [
+            *nothing,
+            *({**dict(score["top"]), score["token"]: score["logprob"]} for score in scores),
+        ],
+        "text_offset": list(range(offset, offset + len(unscored) + len(scores))),
+    }
+
+
+def joined(first: LogprobLists | None, second: LogprobLists | None) -> LogprobLists | None:
+    """Return the logprobs of two consecutive pieces of text."""
+    if first is None or second is None:
+        return first or second
+    return {name: first[name] + second[name] for name in first}

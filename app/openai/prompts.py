@@ -1,0 +1,148 @@
+"""Prompts: check a request of /v1/completions and turn its prompts into jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.engine.generation import Generation
+from app.engine.job import Job
+from app.errors import InvalidFieldError, UnknownInFieldError
+from app.openai.schemas import CompletionRequest
+from app.service import Service
+from model.errors import UnknownCharacterError, VocabularyError
+from model.sampling import MAX_SEED, SamplingParams
+from model.vocabulary import UNKNOWN, Ids
+
+
+@dataclass
+class Prompt:
+    """A prompt and the generations that continue it.
+
+    Attributes:
+        job: the job of its first generation.
+        text: the characters that the model reads.
+        generations: one per choice, none if `max_tokens` is 0.
+        scoring: scores the prompt after its first character, if `echo` needs scores.
+        scores: what `scoring` has returned so far, a `DrawnScore` per character.
+    """
+
+    job: Job
+    text: str
+    generations: list[Generation] = field(default_factory=list)
+    scoring: Generation | None = None
+    scores: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def cached(self) -> int:
+        """Number of characters that the prefix cache saved for the first generation."""
+        return self.generations[0].cached if self.generations else 0
+
+
+def scores_echo(request: CompletionRequest) -> bool:
+    """Whether the prompt itself must be scored."""
+    return request.echo and request.logprobs is not None
+
+
+def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
+    """Check a request and return its prompts, without generations.
+
+    Raises:
+        InvalidFieldError: if a field is over this server's limit or contradicts another one.
+        UnknownInFieldError: if a prompt has characters that the vocabulary lacks.
+        OtherModelError: if the request names another model.
+    """
+    _check(service, request)
+    texts = [_text(service, request, index) for index in range(len(request.prompt))]
+    prompts = [_prompt(service, request, index, text) for index, text in enumerate(texts)]
+    _check_scores(service, request, prompts)
+    return prompts
+
+
+def _check(service: Service, request: CompletionRequest) -> None:
+    service.check_model(request.model)
+    service.check_length("max_tokens", request.max_tokens)
+    if request.best_of not in (None, 1, request.n):
+        raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
+    if request.min_tokens and request.stop:
+        message = "is not supported together with stop: omit one of them"
+        raise InvalidFieldError("min_tokens", request.min_tokens, message)
+    if request.seed is not None and request.seed + request.n - 1 > MAX_SEED:
+        message = f"plus n - 1 must be at most {MAX_SEED}"
+        raise InvalidFieldError("seed", request.seed, message)
+    _check_generations(service, request)
+
+
+def _check_generations(service: Service, request: CompletionRequest) -> None:
+    scoring = scores_echo(request)
+    most = most_generations(service)
+    texts = request.n if request.max_tokens else 0
+    if (texts + scoring) * len(request.prompt) > most:
+        message = f"times the number of prompts must be at most {most} on this server"
+        if scoring:
+            message += "; scoring a prompt counts as one more text"
+        raise InvalidFieldError("n", request.n, message)
+
+
+def most_generations(service: Service) -> int:
+    """Return how many generations the server holds at the same time."""
+    return service.settings.max_streams + service.settings.max_queue
+
+
+def _check_scores(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:
+    """Limit the scores that are sent in one piece: an echo, and a response without streaming."""
+    generated = 0 if request.stream else request.max_tokens
+    echoed = sum(len(prompt.text) for prompt in prompts) if request.echo else 0
+    service.check_scores(request.n * (echoed + generated * len(prompts)), request.logprobs)
+
+
+def _text(service: Service, request: CompletionRequest, index: int) -> str:
+    prompt = request.prompt[index]
+    if isinstance(prompt, str):
+        return prompt
+    try:
+        return service.vocabulary.decode(prompt)
+    except (VocabularyError, OverflowError) as error:
+        message = f"token ids must be in 0..{len(service.vocabulary) - 1}"
+        raise InvalidFieldError(_name(request, index), max(prompt), message) from error
+
+
+def _name(request: CompletionRequest, index: int) -> str:
+    return "prompt" if len(request.prompt) == 1 else f"prompt.{index}"
+
+
+def _prompt(service: Service, request: CompletionRequest, index: int, text: str) -> Prompt:
+    name = _name(request, index)
+    ids = _encode(service, request, name, text)
+    job = service.generation_job(
+        ids,
+        max(1, request.max_tokens),
+        _sampling(request),
+        request.seed,
+        request.stop,
+        request.logprobs,
+    )
+    read = service.vocabulary.decode(ids) if len(ids) else ""
+    replaces = (request.unknown or service.settings.unknown) != "reject"
+    shown = read if replaces or not read else text
+    if scores_echo(request) and UNKNOWN in read:
+        # UNKNOWN stands for many characters and has no probability of its own.
+        position = read.index(UNKNOWN)
+        raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
+    return Prompt(job, shown)
+
+
+def _encode(service: Service, request: CompletionRequest, name: str, text: str) -> Ids:
+    default = "prompt" not in request.model_fields_set
+    if default and any(character not in service.vocabulary for character in text):
+        return service.encode_prime(name, text, "skip")
+    return service.encode_prime(name, text, request.unknown)
+
+
+def _sampling(request: CompletionRequest) -> SamplingParams:
+    return SamplingParams(
+        request.temperature,
+        request.top_k if request.top_k > 0 else None,
+        request.top_p if request.top_p < 1 else None,
+        request.min_p or None,
+    )

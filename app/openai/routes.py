@@ -1,0 +1,149 @@
+"""The endpoints POST /v1/completions and GET /v1/models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.api import openapi
+from app.api.dependencies import CurrentRecord, CurrentService
+from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.json_response import json_response
+from app.api.parsing import Counts, parse_body
+from app.api.sse import EventStreamResponse
+from app.middleware.body_limit import Body
+from app.openai.completion import Completion
+from app.openai.errors import OpenAIRoute, error_responses
+from app.openai.prompts import most_generations
+from app.openai.schemas import (
+    CompletionRequest,
+    CompletionResponse,
+    ModelCard,
+    ModelList,
+    OpenAIErrorBody,
+)
+from app.openai.stream import CompletionFrames
+from app.service import Service
+
+PREFIX = "/v1"
+
+router = APIRouter(
+    prefix=PREFIX,
+    tags=["OpenAI-compatible"],
+    route_class=OpenAIRoute,
+    responses=error_responses(401, 403, 429, 500),
+)
+
+_CHUNKS: list[dict[str, Any]] = [
+    {
+        "id": "cmpl-0c1d",
+        "object": "text_completion",
+        "created": 1764028800,
+        "model": "anna",
+        "system_fingerprint": "5a62bdbc1639d863",
+        "choices": [
+            {"text": "a", "index": 0, "logprobs": None, "finish_reason": reason, "seed": 7}
+        ],
+    }
+    for reason in (None, "length")
+]
+_KINDS: list[dict[str, Any]] = [
+    openapi.kind(CompletionResponse),
+    openapi.kind(OpenAIErrorBody),
+    {"type": "object", "properties": {"data": {"const": "[DONE]"}}, "required": ["data"]},
+]
+_MODEL = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "Name or hash of the model. If it is not loaded, the response is 404.",
+    "schema": {"type": "string"},
+}
+
+
+@router.post(
+    "/completions",
+    summary="Generate text as OpenAI's API does",
+    response_model=CompletionResponse,
+    responses={
+        **openapi.events(_KINDS, *map(openapi.event, _CHUNKS), "data: [DONE]"),
+        **error_responses(409, 413, 422, 503, 504),
+    },
+    openapi_extra=openapi.body(
+        CompletionRequest,
+        required=False,
+        text={"prompt": "And Levin said,", "max_tokens": 60, "temperature": 0.8, "seed": 7},
+        stream={
+            "prompt": "And Levin said,",
+            "max_tokens": 60,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+        two_texts_for_each_prompt={
+            "prompt": ["Anna ", "Kitty "],
+            "n": 2,
+            "stop": ["\n"],
+            "top_k": 5,
+            "seed": 7,
+        },
+        scores_of_a_text={
+            "prompt": "All happy families",
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 1,
+        },
+    ),
+)
+async def post_completions(
+    request: Request, service: CurrentService, record: CurrentRecord, body: Body
+) -> Response:
+    """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
+    params = parse_body(CompletionRequest, body, _most(service), ignore_nulls=True)
+    completion = Completion(service, params, record)
+    if params.stream:
+        frames = CompletionFrames(completion)
+        return EventStreamResponse(frames, completion.generations, service.model.hash)
+    try:
+        content = await cancel_on_disconnect(request, completion.read())
+    finally:
+        completion.cancel()
+    return disconnected_response() if content is None else await json_response(content)
+
+
+@router.get("/models", summary="List the loaded models")
+async def get_models(service: CurrentService) -> ModelList:
+    """Lists the one model that is loaded."""
+    return ModelList(object="list", data=[_card(service)])
+
+
+@router.get(
+    "/models/{model}",
+    summary="Describe a loaded model",
+    responses=error_responses(409),
+    openapi_extra={"parameters": [_MODEL]},
+)
+async def get_model(request: Request, service: CurrentService) -> ModelCard:
+    """Describes the model with this name or hash."""
+    service.check_model(request.path_params["model"])
+    return _card(service)
+
+
+def _most(service: Service) -> Counts:
+    """Return the counts of a body with as many prompts or token ids as the server accepts."""
+    default = Counts()
+    return default._replace(
+        containers=default.containers + most_generations(service),
+        items=default.items + service.settings.max_prime,
+    )
+
+
+def _card(service: Service) -> ModelCard:
+    return ModelCard(
+        id=service.model.name,
+        object="model",
+        created=int(service.loaded),
+        owned_by="charstream",
+        hash=service.model.hash,
+        max_model_len=service.settings.max_prime + service.settings.max_length,
+    )

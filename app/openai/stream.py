@@ -1,0 +1,185 @@
+"""CompletionFrames: a completion as OpenAI's server-sent events, one chunk per character."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+from app.api.character_scores import score_fields
+from app.api.sse import event_frames
+from app.engine.chunk import Chunk
+from app.engine.sequence import FinishReason
+from app.errors import EngineError, problem_of
+from app.openai.completion import Choice, Completion
+from app.openai.errors import error_content
+from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
+from app.openai.prompts import Prompt
+
+
+class _Source(Protocol):
+    """Frames of one part of a completion."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether `take` can make progress."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are no more frames."""
+
+    def take(self) -> bytes:
+        """Return the next frames, possibly none."""
+
+
+class CompletionFrames:
+    """The frames of all texts, in the order in which their characters are generated.
+
+    Echoed prompts come first. See `sse.FrameSource`.
+    """
+
+    resumable: ClassVar[bool] = False
+
+    def __init__(self, completion: Completion) -> None:
+        self._completion = completion
+        self._texts = [_Text(completion, choice) for choice in completion.choices]
+        echoes: list[_Source] = []
+        if completion.request.echo:
+            echoes = [_Echo(completion, prompt, self._texts) for prompt in completion.prompts]
+        self._stages: list[list[_Source]] = [echoes, [*self._texts]]
+        self._finished = False
+
+    async def wait(self) -> None:
+        ready = self._completion.ready
+        while (sources := self._sources()) and not any(source.readable for source in sources):
+            ready.clear()
+            await ready.wait()
+
+    def take(self) -> bytes | None:
+        if self._finished:
+            return None
+        if sources := self._sources():
+            return b"".join([source.take() for source in sources if source.readable])
+        self._finished = True
+        return self._end()
+
+    def failed(self, error: EngineError) -> bytes:
+        return _event(error_content(problem_of(error)))
+
+    def _sources(self) -> list[_Source]:
+        """Return the sources of the first stage that has not ended."""
+        while self._stages:
+            self._stages[0] = [source for source in self._stages[0] if not source.ended]
+            if self._stages[0]:
+                return self._stages[0]
+            self._stages.pop(0)
+        return []
+
+    def _end(self) -> bytes:
+        completion = self._completion
+        usage = b""
+        if completion.request.stream_options.include_usage:
+            usage = _event({**completion.head(), "choices": [], "usage": completion.usage()})
+        return usage + b"data: [DONE]\n\n"
+
+
+class _Echo:
+    """The prompt, as the first chunk of each of its texts."""
+
+    def __init__(self, completion: Completion, prompt: Prompt, texts: Iterable[_Text]) -> None:
+        self._completion, self._prompt = completion, prompt
+        self._texts = [text for text in texts if text.choice.prompt is prompt]
+        self.ended = False
+
+    @property
+    def readable(self) -> bool:
+        return self._prompt.scoring is None or self._prompt.scoring.readable
+
+    def take(self) -> bytes:
+        scoring = self._prompt.scoring
+        if scoring is not None:
+            vocabulary = self._completion.service.vocabulary
+            self._prompt.scores += score_fields(vocabulary, scoring.take())
+            if not scoring.ended:
+                return b""
+        self.ended = True
+        text, logprobs = self._completion.echo(self._prompt)
+        return b"".join([choice.echo(text, logprobs) for choice in self._texts])
+
+
+class _Text:
+    """The chunks of one text."""
+
+    def __init__(self, completion: Completion, choice: Choice) -> None:
+        options = completion.request.stream_options
+        self.choice = choice
+        self.ended = False
+        self._vocabulary = completion.service.vocabulary
+        self._quoted = event_frames(self._vocabulary).quoted
+        self._counts_each = options.continuous_usage_stats
+        self._has_usage = self._counts_each or options.include_usage
+        self._scored = completion.request.logprobs is not None
+        self._offset = completion.text_offset(choice)
+        self._generated = 0
+        self._head = f'data: {json.dumps(completion.head())[:-1]}, "choices": [{{"text": '
+        self._plain = self._tail(None, None)
+
+    @property
+    def readable(self) -> bool:
+        return self.choice.generation is None or self.choice.generation.readable
+
+    def take(self) -> bytes:
+        generation = self.choice.generation
+        chunk = generation.take() if generation else Chunk()
+        reason = self.choice.finish_reason  # if there is one, this chunk is the last
+        self.ended = reason is not None
+        return self._chunks(chunk, reason)
+
+    def echo(self, text: str, logprobs: LogprobLists | None) -> bytes:
+        """Return the chunk that repeats the prompt."""
+        return f"{self._head}{json.dumps(text)}{self._tail(logprobs, None)}".encode("ascii")
+
+    def _chunks(self, chunk: Chunk, reason: FinishReason | None) -> bytes:
+        """Return a chunk per character. The last one of the text carries the finish reason.
+
+        If there is no character left to carry it, an empty chunk does.
+        """
+        scores = score_fields(self._vocabulary, chunk)
+        if self._scored or self._counts_each:
+            tails = [self._next_tail(scores[n : n + 1]) for n in range(len(chunk))]
+        else:
+            tails = [self._plain] * len(chunk)
+        texts = [self._quoted[i] for i in chunk.ids]
+        if reason is not None:
+            texts = texts or ['""']
+            tails = [*tails[:-1], self._tail(self._logprobs(scores[-1:]), reason)]
+        return "".join(
+            [f"{self._head}{text}{tail}" for text, tail in zip(texts, tails, strict=True)]
+        ).encode("ascii")
+
+    def _next_tail(self, score: Sequence[dict[str, Any]]) -> str:
+        self._generated += 1
+        return self._tail(self._logprobs(score), None)
+
+    def _logprobs(self, score: Sequence[dict[str, Any]]) -> LogprobLists | None:
+        """Return the logprobs of the newest character, given its score if there is one."""
+        return logprobs_of(score, self._offset + self._generated - 1) if score else None
+
+    def _tail(self, logprobs: LogprobLists | None, reason: FinishReason | None) -> str:
+        """Return what follows the text of a chunk."""
+        choice = {
+            "index": self.choice.index,
+            "logprobs": logprobs,
+            "finish_reason": reason,
+            "seed": self.choice.seed,
+        }
+        usage = ""
+        if self._has_usage:
+            read = self.choice.prompt.job.prime_characters
+            counted = usage_of(read, self._generated) if self._counts_each else None
+            usage = f', "usage": {json.dumps(counted)}'
+        return f", {json.dumps(choice)[1:]}]{usage}}}\n\n"
+
+
+def _event(data: object) -> bytes:
+    return f"data: {json.dumps(data)}\n\n".encode("ascii")

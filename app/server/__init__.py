@@ -1,0 +1,1 @@
+"""uvicorn with connection limits, signal handling and log formats."""

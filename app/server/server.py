@@ -1,0 +1,137 @@
+"""Server: uvicorn with graceful shutdown at SIGTERM and reload at SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from app.errors import ReloadError, SettingsError
+from app.main import create_app
+from app.model_manager import ModelManager
+from app.server import log_format
+from app.server.connection import Bounds, Connection, bounded
+from app.settings import PREFIX, Settings
+from model.errors import CharstreamError
+
+_LAST_FRAMES_SECONDS = 1.5  # after the drain time, for the last frames to be sent
+_POLL_SECONDS = 0.02  # between two checks whether all generations have ended
+_GIVE_UP_SECONDS = 2  # after the drain time; what is left is cancelled
+
+logger = logging.getLogger("charstream")
+
+
+class Server(uvicorn.Server):
+    """Reloads the model at SIGHUP and drains streams at SIGTERM.
+
+    After the first SIGTERM or SIGINT, running streams may finish, new requests get 503, and the
+    exit status is 0. The second signal ends all streams at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, manager: ModelManager, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._manager, self._drain_seconds = manager, drain_seconds
+        self._reloading: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._manager.drain(0 if self.should_exit else self._drain_seconds)
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, *self._cut_after(0))
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        if hasattr(signal, "SIGHUP"):
+            self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cut = asyncio.get_running_loop().call_later(*self._cut_after(self._drain_seconds))
+        logger.info("shutting down; running streams have %g s to finish", self._drain_seconds)
+        while not self._manager.idle:  # uvicorn would first close connections that are idle
+            await asyncio.sleep(_POLL_SECONDS)
+        await super().shutdown(sockets)
+        cut.cancel()
+
+    def _cut_after(self, drain_seconds: float) -> tuple[float, Callable[[], None]]:
+        return drain_seconds + _LAST_FRAMES_SECONDS, self._cut
+
+    def _cut(self) -> None:
+        """Close the connections that are left: slow readers, and requests that did not arrive."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.transport.abort()
+
+    def _on_hangup(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(ReloadError):  # the manager has logged it
+            await self._manager.reload()
+
+
+def serve() -> None:
+    """Serve until a signal arrives. If the start fails, print one line and exit with status 1."""
+    try:
+        settings = Settings.from_environment()
+        log_format.set_up(settings.log_format)
+        _check_address(settings.host, settings.port)
+        app = create_app(settings)
+    except CharstreamError as error:
+        sys.exit(f"charstream: {error}")
+    manager: ModelManager = app.state.model_manager
+    for name in Settings.unknown_variables():
+        logger.warning("%s is not a setting of this version and has no effect", name)
+    logger.info("loaded %s", manager.service)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=bounded(_bounds(settings), app.state.metrics),
+        ws="none",
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=round(settings.drain_seconds) + _GIVE_UP_SECONDS,
+    )
+    Server(config, manager, settings.drain_seconds).run()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Check that the port is free before loading the model.
+
+    Raises:
+        SettingsError: if the server cannot listen on the address.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name such as "a..b"
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"{PREFIX}HOST, {PREFIX}PORT: cannot listen on {host}:{port}: {reason}"
+        raise SettingsError(message) from error
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        connections=settings.max_connections,
+        head_bytes=settings.max_request_bytes,
+        receive_seconds=settings.receive_seconds,
+        stall_seconds=settings.stall_seconds,
+    )

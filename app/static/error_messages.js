@@ -1,0 +1,56 @@
+// Explains errors to the user: beside the fields that caused them, and in a status line.
+
+import { form } from "./form.js";
+import { clearErrors, showErrors } from "./field_errors.js";
+import { readCard } from "./model_card.js";
+import { SAMPLING_FIELDS } from "./settings.js";
+import { replaceUnknownCharacters } from "./unknown_characters.js";
+
+const KEY_REQUIRED = "This server requires an API key. Try again and enter one.";
+const OTHER_MODEL =
+  "This was made with another model. The model that is loaded now gives different results.";
+const UNEXPECTED = "An unexpected error occurred. Reload the page and try again.";
+
+/**
+ * Shows an error in the first of the forms that has the invalid fields, and in a status line.
+ *
+ * Options: `retry`, the remedy [label, function] if another model is loaded; `name`, the name of
+ * the column whose text failed, if there are several.
+ */
+export function showError(error, forms, statusLine, { retry, name }) {
+  const labels = forms.reduce(
+    (found, each) => (found.length ? found : showErrors(each, error.errors ?? [])),
+    [],
+  );
+  if (error.status === 401) {
+    statusLine.show(KEY_REQUIRED, { isError: true });
+  } else if (error.code === "other_model") {
+    readCard({ quietly: true });
+    statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
+  } else if (labels.length) {
+    const isOwn = name && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
+    const message = `Invalid input${isOwn ? ` for ${name}` : ""}: check ${labels.join(" and ")}.`;
+    statusLine.show(message, { isError: true, remedy: replacementRemedy(error, statusLine) });
+  } else {
+    statusLine.show(error.message || UNEXPECTED, { isError: true });
+  }
+}
+
+/** A remedy that replaces unknown characters, or null for other errors. */
+function replacementRemedy(error, statusLine) {
+  if (error.code !== "unknown_character") return null;
+  const isPassage = error.errors[0].field === "text";
+  const field = document.querySelector(isPassage ? "#passage" : "#prime");
+  const replace = async () => {
+    // The placeholder for rare characters can be part of a prime, but it has no score.
+    if (!(await replaceUnknownCharacters(field, { allowPlaceholder: !isPassage }))) return;
+    field.focus();
+    clearErrors(field.form);
+    statusLine.show("Ready.");
+  };
+  return ["Replace or remove them", replace];
+}
+
+/** Removes the errors from the main form and from the columns. */
+export const clearAllErrors = (columns) =>
+  [form, ...columns.map((column) => column.form)].forEach(clearErrors);

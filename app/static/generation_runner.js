@@ -1,0 +1,188 @@
+// Runs generations side by side and reports their progress in the status line.
+
+import * as alternatives from "./alternatives.js";
+import { clearAllErrors, showError } from "./error_messages.js";
+import { form } from "./form.js";
+import { linkToTexts } from "./permalink.js";
+import { textOf } from "./scoring.js";
+import { formatCount } from "./statistics.js";
+import { StatusLine } from "./status_line.js";
+import { nameUnknownCharacters } from "./unknown_characters.js";
+
+const WAITING = "Waiting for the first character…";
+const LONG_PRIME = 5000; // characters; reading a longer prime takes a noticeable time
+const TOO_LONG_TO_CONTINUE =
+  "This text cannot be continued: it has reached the longest prime that the server accepts. " +
+  "To go further, put only its last part into Prime.";
+
+/**
+ * A plan, [column, settings, kept], describes one generation: the column that shows it, its
+ * settings, and the records that its text begins with.
+ */
+export class GenerationRunner {
+  /**
+   * `onChange()`: generations have started, responded or ended. `onLink(hash, historyMode)`: the
+   * address is to lead to the texts. The mode is "push" for new texts, otherwise "replace".
+   */
+  constructor(columns, { onChange, onLink }) {
+    this.columns = columns;
+    this.onChange = onChange;
+    this.onLink = onLink;
+    this.statusLine = new StatusLine();
+    this.running = new Map(); // column -> AbortController
+  }
+
+  get isRunning() {
+    return this.running.size > 0;
+  }
+
+  /** The link to the current texts, as an address's hash; null if it would be too long. */
+  get link() {
+    return this.#link();
+  }
+
+  /** Runs the generations of several plans, and resolves when all have ended. */
+  async run(plans, historyMode = "push") {
+    for (const [column] of plans) this.cancel(column);
+    clearAllErrors(this.columns.all);
+    alternatives.hide();
+    this.statusLine.show(WAITING);
+    const batch = { hasResponded: false, hasFailed: false };
+    const onFirstResponse = (model) => {
+      if (!batch.hasResponded) this.onLink(this.#link(plans, model), historyMode);
+      batch.hasResponded = true;
+    };
+    const results = await Promise.all(
+      plans.map((plan) => this.#runPlan(plan, batch, onFirstResponse)),
+    );
+    if (this.isRunning || results.includes("replaced")) return;
+    this.#showResults(plans, results);
+    if (batch.hasResponded) this.onLink(this.#link(), "replace");
+    this.addScores();
+  }
+
+  /** Stops all generations. */
+  stop() {
+    if (!this.isRunning) return;
+    const columns = [...this.running.keys()].filter((column) => column.isRunning);
+    const length = columns.reduce((sum, { records }) => sum + records.length, 0);
+    for (const controller of this.running.values()) controller.abort();
+    this.statusLine.show(
+      columns.length ? `Stopped after ${formatCount(length)} characters.` : "Stopped.",
+    );
+  }
+
+  /** Cancels the generation of one column. */
+  cancel(column) {
+    this.running.get(column)?.abort();
+  }
+
+  /** Requests scores for texts that were generated without, if the page shows colours. */
+  async addScores() {
+    if (!this.columns.isColoured) return;
+    const controller = new AbortController();
+    const options = { signal: controller.signal, onWait: () => controller.abort() };
+    try {
+      for (const column of this.columns.withText) {
+        if (!this.running.has(column)) await column.addScores(options);
+      }
+    } catch {
+      // Without colours the text is still complete, so the failure needs no message.
+    }
+  }
+
+  /** Runs one plan. Returns the data of `done`, or "stopped", "replaced" or "failed". */
+  async #runPlan([column, settings, kept], batch, onFirstResponse) {
+    const controller = new AbortController();
+    this.running.set(column, controller);
+    this.onChange();
+    try {
+      const primeLength = settings.prime.length + kept.length;
+      const options = this.#options(controller.signal, batch, onFirstResponse, primeLength);
+      return await column.generate(settings, kept, options);
+    } catch (thrown) {
+      const error = await nameUnknownCharacters(thrown, settings.prime + textOf(kept));
+      if (controller.signal.aborted) {
+        return this.running.get(column) === controller ? "stopped" : "replaced";
+      }
+      batch.hasFailed = true;
+      this.#showError(error, column, settings, kept);
+      return "failed";
+    } finally {
+      if (this.running.get(column) === controller) this.running.delete(column);
+      this.onChange();
+    }
+  }
+
+  #options(signal, batch, onFirstResponse, primeLength) {
+    let hasStarted = false;
+    let isWaiting = true;
+    const show = (message) => batch.hasFailed || this.statusLine.show(message); // errors stay
+    return {
+      signal,
+      withScores: this.columns.isColoured,
+      onWait: (wait) => {
+        isWaiting = true;
+        this.statusLine.showWait(wait, hasStarted);
+      },
+      onResponse: (headers) => {
+        hasStarted = true;
+        onFirstResponse(headers.get("Charstream-Model"));
+        this.onChange();
+        show(waitingMessage(Number(headers.get("Charstream-Queue")), primeLength));
+      },
+      onCharacters: () => {
+        if (isWaiting) show("Generating…");
+        isWaiting = false;
+      },
+    };
+  }
+
+  #showError(error, column, settings, kept) {
+    const isTooLong =
+      kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
+    const shown = isTooLong ? new Error(TOO_LONG_TO_CONTINUE) : error;
+    const anyModel = { ...settings, model: "" };
+    const retry = ["Generate with this model", () => this.run([[column, anyModel, kept]])];
+    const forms = column.inputs.length ? [column.form, form] : [form];
+    showError(shown, forms, this.statusLine, { retry, name: column.name });
+  }
+
+  #showResults(plans, results) {
+    const all = plans.map(([column, , kept], index) => ({ column, kept, result: results[index] }));
+    const present = all.filter(({ column }) => this.columns.all.includes(column));
+    if (!present.length) this.statusLine.show("Ready.");
+    else if (present.every(({ result }) => typeof result === "object"))
+      this.statusLine.show(summary(present, plans[0][0].generated.seed));
+  }
+
+  /** The link to the current texts, with those of `plans` in place of the ones they replace. */
+  #link(plans = [], model = "") {
+    const planned = new Map(
+      plans.map(([column, settings, kept]) => [column, { ...settings, model, kept: textOf(kept) }]),
+    );
+    const texts = this.columns.all.map((column) => planned.get(column) ?? column.generated);
+    const present = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));
+    return present.length ? linkToTexts(present) : "";
+  }
+}
+
+function waitingMessage(queuedAhead, primeLength) {
+  if (queuedAhead === 1) return "In the queue: 1 request ahead…";
+  if (queuedAhead) return `In the queue: ${queuedAhead} requests ahead…`;
+  return primeLength < LONG_PRIME ? WAITING : `Reading ${formatCount(primeLength)} characters…`;
+}
+
+/** Summarizes completed generations. */
+function summary(completed, seed) {
+  if (completed.length > 1) return `${completed.length} texts, seed ${seed}.`;
+  const { kept, result } = completed[0];
+  const { timings, usage } = result;
+  if (!usage) return "The text is complete.";
+  const generated = usage.generated_characters;
+  const length = kept.length
+    ? `${formatCount(generated)} characters added, ${formatCount(kept.length + generated)} in total`
+    : `${formatCount(generated)} characters`;
+  const rate = formatCount(Math.round(timings.characters_per_second));
+  return `${length}, ${rate} per second, seed ${seed}.`;
+}

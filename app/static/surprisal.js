@@ -1,0 +1,39 @@
+// Surprisal: how unlikely the model found a character, in bits, and how the page displays it.
+
+const MAX_LEVEL = 6; // all characters of 6 bits or more have the same colour
+
+export const bits = (nats) => nats / Math.LN2;
+
+/** The surprisal of a record's character: -log2 of its probability. */
+export const surprisal = (record) => bits(-record.logprob);
+
+/** The CSS class that colours a record, s0 to s6: its surprisal in whole bits. */
+export const colourClass = (record) =>
+  `s${Math.min(MAX_LEVEL, Math.max(0, Math.floor(surprisal(record))))}`;
+
+/** Formats a probability with two significant digits. */
+export const percent = (probability) =>
+  probability >= 0.0995
+    ? `${Math.round(probability * 100)}%`
+    : probability >= 0.001
+      ? `${(probability * 100).toPrecision(2)}%`
+      : "< 0.1%";
+
+const GLYPHS = new Map([
+  [" ", "␣"],
+  ["\n", "↵"],
+  ["\t", "⇥"],
+  ["\r", "␍"],
+]);
+const NAMES = new Map([
+  [" ", "space"],
+  ["\n", "new line"],
+  ["\t", "tab"],
+  ["\r", "carriage return"],
+]);
+
+/** A visible form of a character. */
+export const glyph = (character) => GLYPHS.get(character) ?? character;
+
+/** A form of a character that a screen reader can pronounce. */
+export const spokenName = (character) => NAMES.get(character) ?? character;

@@ -1,0 +1,118 @@
+"""A client for charstream. It needs Python 3.10 and httpx. Copy this folder, or install it.
+
+    with Client("http://127.0.0.1:8000") as client:
+        print(client.generate(prime="And Levin said,", length=300, seed=7)["text"])
+
+        with client.stream(prime="And Levin said,", length=300, seed=7) as stream:
+            for event in stream:
+                print(event["token"], end="", flush=True)
+
+`AsyncClient` has the same methods for `await`, `async with` and `async for`. Results are the JSON
+of the server, typed as dictionaries. As a program, the package prints text while it is generated:
+
+    python -m charstream_client --prime "And Levin said," --length 300 --seed 7
+
+If the server is full, restarts or cannot be reached, the client waits and tries again. A stream
+that breaks continues after the last character received, with the same seed and model, so that its
+text is exact. A loop over a stream ends only when the text is complete; otherwise it raises.
+
+    CharstreamError               base of all errors; a result or base URL that cannot be read
+      + APIConnectionError        no connection, or one that broke; an incomplete stream
+        - APITimeoutError         a timeout of this client
+      + APIStatusError            a response whose status is not a success
+        - BadRequestError         400: malformed
+        - AuthenticationError     401: no valid API key
+        - NotFoundError           404
+        - ConflictError           409: another model is loaded
+        - InvalidRequestError     422: `errors` lists the invalid fields
+        - RateLimitError          429: `retry_after` says when to ask again
+        - ServerError             500 and above
+          - UnavailableError      503: full or restarting; `retry_after` as above
+      + StreamError               the server ended a stream with an `error` event
+
+Import names from the package. Its modules may change.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+try:
+    import_module("httpx")
+except ModuleNotFoundError:
+    message = "charstream_client needs httpx: pip install httpx"
+    raise ImportError(message, name=__name__) from None
+
+from .async_client import AsyncClient
+from .client import DEFAULT_URL, Client
+from .errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    CharstreamError,
+    ConflictError,
+    FieldError,
+    InvalidRequestError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    StreamError,
+    UnavailableError,
+)
+from .params import GenerateParams, ScoreParams
+from .results import (
+    CharacterScore,
+    Done,
+    DrawnScore,
+    Generation,
+    Info,
+    Limits,
+    ModelName,
+    Score,
+    Timings,
+    Token,
+    Usage,
+)
+from .retry import OnWait, logger
+from .stream import AsyncStream, Stream
+from .timeouts import Timeout
+
+__all__ = [
+    "DEFAULT_URL",
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncClient",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
+    "CharacterScore",
+    "CharstreamError",
+    "Client",
+    "ConflictError",
+    "Done",
+    "DrawnScore",
+    "FieldError",
+    "GenerateParams",
+    "Generation",
+    "Info",
+    "InvalidRequestError",
+    "Limits",
+    "ModelName",
+    "NotFoundError",
+    "OnWait",
+    "RateLimitError",
+    "Score",
+    "ScoreParams",
+    "ServerError",
+    "Stream",
+    "StreamError",
+    "Timeout",
+    "Timings",
+    "Token",
+    "UnavailableError",
+    "Usage",
+    "logger",
+]

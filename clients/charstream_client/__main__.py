@@ -1,0 +1,31 @@
+"""Starts the program: `python -m charstream_client`, or `python path/to/charstream_client`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+
+def main() -> int:
+    """Import the program and run it. Return the exit status."""
+    package = __package__ or _package_of_folder()
+    try:
+        program = import_module(f"{package}.program")
+    except ImportError as error:
+        if error.name == package:  # httpx is missing
+            sys.exit(str(error))
+        raise
+    status: int = program.main()
+    return status
+
+
+def _package_of_folder() -> str:
+    """Make the folder a package: started by its path, it is only a place where modules are."""
+    folder = Path(__file__).resolve().parent
+    sys.path[0] = str(folder.parent)
+    return folder.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from .client import BaseClient
+from .params import GenerateParams, ScoreParams, checked
+from .responses import parsed
+from .results import Generation, Info, Score
+from .retry import FAILURES
+from .stream import AsyncStream
+from .timeouts import Timeout
+
+if TYPE_CHECKING:  # new in Python 3.11
+    from typing import Unpack
+
+
+class AsyncClient(BaseClient[httpx.AsyncClient]):
+    """`Client` for asyncio. Close it with `aclose()`, or use it in an `async with` statement."""
+
+    _http_class = httpx.AsyncClient
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def generate(
+        self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
+    ) -> Generation:
+        """Generate text and return it whole (POST /generate)."""
+        body = checked("generate", params, GenerateParams)
+        result: Generation = await self._request("POST", "/generate", timeout, body)
+        return result
+
+    def stream(
+        self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
+    ) -> AsyncStream:
+        """Generate text and return an `AsyncStream` of its characters, which sends the request."""
+        return AsyncStream(self._http, *self._stream_arguments(timeout, params))
+
+    async def score(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
+    ) -> Score:
+        """Return the log-probability of each character of a text (POST /score)."""
+        result: Score = await self._request(
+            "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
+        )
+        return result
+
+    async def info(self, *, timeout: Timeout | None = None) -> Info:
+        """Return the model card and the server's limits (GET /info)."""
+        result: Info = await self._request("GET", "/info", timeout)
+        return result
+
+    async def _request(
+        self, method: str, path: str, timeout: Timeout | None, body: object = None
+    ) -> Any:
+        retries, seconds = self._retries(), self._seconds(timeout)
+        while True:
+            try:
+                return parsed(await self._http.request(method, path, json=body, timeout=seconds))
+            except FAILURES as failure:
+                await asyncio.sleep(retries.wait_after(failure))

@@ -1,0 +1,127 @@
+"""The client, and the settings that it shares with the asynchronous one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic
+
+import httpx
+
+from .errors import CharstreamError
+from .params import GenerateParams, ScoreParams, checked
+from .responses import parsed
+from .results import Generation, Info, Score
+from .retry import FAILURES, OnWait, Retries
+from .stream import Http, Stream
+from .timeouts import Timeout, as_stream_timeout, as_timeout
+
+if TYPE_CHECKING:  # new in Python 3.11
+    from typing import Unpack
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class BaseClient(Generic[Http]):
+    """The settings of both clients."""
+
+    _http_class: type[Http]
+    _http: Http
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        timeout: Timeout = 600.0,
+        stream_timeout: Timeout = 60.0,
+        max_retries: int = 5,
+        max_wait: float = 300.0,
+        on_wait: OnWait | None = None,
+        **options: Any,
+    ) -> None:
+        """Set up connections, which are made when they are needed.
+
+        Args:
+            base_url: The server's address.
+            api_key: The key, if the server requires one.
+            timeout: Seconds to wait for a whole result.
+            stream_timeout: Seconds without a byte after which a stream counts as broken. The
+                server sends one at least every 15 seconds, so it must be greater than that.
+            max_retries: How often an attempt is repeated; in a stream, without a new character.
+            max_wait: Seconds that a call may wait between attempts in total; in a stream, without
+                a new character.
+            on_wait: Function to call before each wait, with the error and the seconds.
+            **options: Further arguments of `httpx.Client`, such as `transport` or `verify`.
+        """
+        headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+        try:
+            self._http = self._http_class(base_url=base_url, headers=headers, **options)
+        except httpx.InvalidURL as error:
+            raise CharstreamError(f"base_url {base_url!r} is not a URL: {error}") from error
+        self._timeout, self._stream_timeout = as_timeout(timeout), as_stream_timeout(stream_timeout)
+        self._retry_settings = max_retries, max_wait, on_wait
+
+    def _retries(self, *, streaming: bool = False) -> Retries:
+        return Retries(*self._retry_settings, streaming)
+
+    def _seconds(self, timeout: Timeout | None) -> httpx.Timeout:
+        return self._timeout if timeout is None else as_timeout(timeout)
+
+    def _stream_arguments(
+        self, timeout: Timeout | None, params: GenerateParams
+    ) -> tuple[dict[str, object], httpx.Timeout, Retries]:
+        body = checked("stream", params, GenerateParams)
+        seconds = self._stream_timeout if timeout is None else as_stream_timeout(timeout)
+        return body, seconds, self._retries(streaming=True)
+
+
+class Client(BaseClient[httpx.Client]):
+    """Calls one server. Close it with `close()`, or use it in a `with` statement.
+
+    In each method, `timeout` replaces the client's own for this call.
+    """
+
+    _http_class = httpx.Client
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def generate(
+        self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
+    ) -> Generation:
+        """Generate text and return it whole (POST /generate)."""
+        body = checked("generate", params, GenerateParams)
+        result: Generation = self._request("POST", "/generate", timeout, body)
+        return result
+
+    def stream(self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]) -> Stream:
+        """Generate text and return a `Stream` of its characters, which sends the request."""
+        return Stream(self._http, *self._stream_arguments(timeout, params))
+
+    def score(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
+    ) -> Score:
+        """Return the log-probability of each character of a text (POST /score)."""
+        result: Score = self._request(
+            "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
+        )
+        return result
+
+    def info(self, *, timeout: Timeout | None = None) -> Info:
+        """Return the model card and the server's limits (GET /info)."""
+        result: Info = self._request("GET", "/info", timeout)
+        return result
+
+    def _request(self, method: str, path: str, timeout: Timeout | None, body: object = None) -> Any:
+        retries, seconds = self._retries(), self._seconds(timeout)
+        while True:
+            try:
+                return parsed(self._http.request(method, path, json=body, timeout=seconds))
+            except FAILURES as failure:
+                time.sleep(retries.wait_after(failure))

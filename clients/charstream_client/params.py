@@ -1,0 +1,38 @@
+"""The fields of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+
+class GenerateParams(TypedDict, total=False):
+    """Fields of a request for text. The server has a default for each that is absent."""
+
+    prime: str  # text to continue
+    length: int  # characters to generate
+    top_k: int | None  # draw from the k most likely characters; None draws from all
+    temperature: float  # 0 always takes the most likely character
+    top_p: float | None  # draw from the fewest characters that reach this probability
+    min_p: float | None  # leave out characters below this share of the highest probability
+    seed: int | None  # the same seed gives the same text; None lets the server choose
+    stop: str | Sequence[str]  # end before the first of these strings, at most 4
+    unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
+    logprobs: int | None  # score each character, with this number of alternatives
+    model: str | None  # name or hash that the server's model must have
+
+
+class ScoreParams(TypedDict, total=False):
+    """Fields of a request for scores, besides the text."""
+
+    prime: str  # text before it, which is read and not scored
+    logprobs: int  # alternatives per character
+    model: str | None  # name or hash that the server's model must have
+
+
+def checked(method: str, params: Mapping[str, object], known: type) -> dict[str, object]:
+    """Return the fields of a request, or raise TypeError if one is unknown."""
+    for name in params:
+        if name not in known.__annotations__:
+            raise TypeError(f"{method}() got an unexpected keyword argument {name!r}")
+    return dict(params)

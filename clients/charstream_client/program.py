@@ -1,0 +1,62 @@
+"""The client as a program, which prints text while the server generates it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from .client import DEFAULT_URL, Client
+from .errors import CharstreamError
+from .stream import Stream
+
+
+def main() -> int:
+    """Print text while the server generates it. Return the exit status."""
+    options = vars(_parser().parse_args())
+    url, api_key = options.pop("url"), options.pop("api_key")
+    params = {name: value for name, value in options.items() if value is not None}
+    if params.get("top_k") == 0:
+        params["top_k"] = None
+    logging.basicConfig(format="\n%(message)s")
+    try:
+        with Client(url, api_key) as client, client.stream(**params) as stream:
+            _print(stream, params.get("prime", ""))
+    except CharstreamError as error:
+        print(f"\n{url}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print()
+        return 130
+    except BrokenPipeError:  # of `head`, for example, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="charstream_client", description="Print text while a charstream server generates it."
+    )
+    parser.add_argument("--url", default=os.environ.get("CHARSTREAM_URL", DEFAULT_URL))
+    parser.add_argument("--api-key", default=os.environ.get("CHARSTREAM_API_KEY"))
+    parser.add_argument("--prime", help="text to continue; printed too")
+    parser.add_argument("--length", type=int, help="characters to generate")
+    parser.add_argument("--top-k", type=int, help="0 draws from all characters")
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--min-p", type=float)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--seed", type=int, help="the same seed gives the same text")
+    parser.add_argument("--stop", action="append", help="end before this string; repeatable")
+    parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
+    parser.add_argument("--model", help="name or hash that the server's model must have")
+    return parser
+
+
+def _print(stream: Stream, prime: str) -> None:
+    print(prime, end="", flush=True)
+    for event in stream:
+        print(event["token"], end="", flush=True)
+    print()
+    if stream.done is not None:
+        print(f"seed {stream.done['seed']}, model {stream.done['model']['hash']}", file=sys.stderr)

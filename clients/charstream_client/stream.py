@@ -1,0 +1,169 @@
+"""Streams: iterators over the characters of a generation, which resume after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+import httpx
+
+from .errors import APIConnectionError, CharstreamError, StreamError
+from .responses import status_error
+from .results import Done, Token
+from .retry import FAILURES, Retries
+
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
+
+
+class BaseStream(Generic[Http]):
+    """The parts of a stream that do no input or output."""
+
+    _http: Http
+
+    def __init__(
+        self, http: Http, body: dict[str, object], timeout: httpx.Timeout, retries: Retries
+    ) -> None:
+        self._http, self._timeout, self._retries = http, timeout, retries
+        self._body: dict[str, object] = {**body, "stream": True}
+        self.done: Done | None = None
+        self.last_event_id: str | None = None
+        self._response: httpx.Response | None = None
+        self._model: str | None = None
+        self._request_id: str | None = None
+        self._event: dict[str, str] = {}
+        self._ended = self._closed = False
+
+    def _next_request(self) -> dict[str, Any]:
+        """Return arguments of `httpx.Client.stream` that continue after the last character."""
+        if self._closed:
+            raise httpx.StreamClosed
+        self._event, headers = {}, {"Accept": "text/event-stream"}
+        if self.last_event_id is not None:
+            headers["Last-Event-ID"] = self.last_event_id
+            self._body["model"] = self._model or self._body.get("model")
+        request = {"method": "POST", "url": "/generate", "json": self._body, "headers": headers}
+        return {**request, "timeout": self._timeout}
+
+    def _begin(self, response: httpx.Response) -> None:
+        self._request_id = response.headers.get("X-Request-ID")
+        if response.status_code == httpx.codes.NO_CONTENT:  # no character follows the last one
+            self._ended = self.last_event_id is not None
+        elif not response.is_success:
+            raise status_error(response)
+        self._model = response.headers.get("Charstream-Model", self._model)
+
+    def _feed(self, line: str) -> Token | None:
+        """Return a character's event if this line completes one."""
+        if self._closed:
+            raise httpx.StreamClosed
+        if line:
+            name, _, value = line.partition(":")
+            self._event[name] = value.removeprefix(" ")
+            return None
+        event, self._event = self._event, {}
+        return self._dispatch(event, json.loads(event["data"])) if "data" in event else None
+
+    def _dispatch(self, event: Mapping[str, str], data: Any) -> Token | None:
+        kind = event.get("event", "message")
+        if kind == "error":
+            raise StreamError(data["detail"], data["code"], request_id=self._request_id)
+        if kind == "done":
+            self.done, self._ended = data, True
+        if kind != "message":
+            return None
+        self.last_event_id = event.get("id", self.last_event_id)
+        self._retries.reset()
+        token: Token = data
+        return token
+
+    def _check_complete(self) -> None:
+        if not self._ended:
+            message = "the stream ended before its `done` event"
+            raise APIConnectionError(message, "incomplete", request_id=self._request_id)
+
+    def _wait_after(self, failure: Exception) -> float:
+        if self._ended:  # nothing is missing
+            return 0.0
+        if self._closed:
+            raise CharstreamError("the stream was closed before its end", "closed") from failure
+        return self._retries.wait_after(failure)
+
+
+class Stream(BaseStream[httpx.Client]):
+    """Iterates over the characters of a generation: `{"token": "a"}`, with scores if requested.
+
+    To leave a loop early, use the stream in a `with` statement or call `close()`: this frees the
+    server's slot at once. A loop over an open stream that was left continues where it was left.
+
+    Attributes:
+        done: The last event; None before it, and in the rare case that only this event was lost.
+        last_event_id: Of the last character.
+    """
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. A loop over a stream closed before its end raises."""
+        self._closed = True
+        if self._response is not None:
+            self._response.close()
+
+    def __iter__(self) -> Iterator[Token]:
+        while not self._ended:
+            try:
+                with self._http.stream(**self._next_request()) as self._response:
+                    if not self._response.is_success:
+                        self._response.read()
+                    self._begin(self._response)
+                    for line in self._response.iter_lines():
+                        if (token := self._feed(line)) is not None:
+                            yield token
+                self._check_complete()
+            except FAILURES as failure:
+                time.sleep(self._wait_after(failure))
+
+
+class AsyncStream(BaseStream[httpx.AsyncClient]):
+    """`Stream` for `async for`.
+
+    To leave a loop early, use the stream in an `async with` statement or call `aclose()`: this
+    frees the server's slot at once. Without either, the connection closes when Python collects
+    the iterator.
+
+    Attributes:
+        done: The last event; None before it, and in the rare case that only this event was lost.
+        last_event_id: Of the last character.
+    """
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection. A loop over a stream closed before its end raises."""
+        self._closed = True
+        if self._response is not None:
+            await self._response.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[Token]:
+        while not self._ended:
+            try:
+                async with self._http.stream(**self._next_request()) as self._response:
+                    if not self._response.is_success:
+                        await self._response.aread()
+                    self._begin(self._response)
+                    async for line in self._response.aiter_lines():
+                        if (token := self._feed(line)) is not None:
+                            yield token
+                self._check_complete()
+            except FAILURES as failure:
+                await asyncio.sleep(self._wait_after(failure))

@@ -1,0 +1,83 @@
+"""Streams of /generate: events, pings, and what a resumed stream leaves out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.api import sse
+from app.api.resume import ResumedGeneration
+from app.engine.engine import Engine
+from app.engine.generation import Generation
+from app.service import Service
+from app.settings import Settings
+from model.checkpoint import Checkpoint
+from tests.app.engine.test_engine import job, read, running, until
+from tests.events import Event, parse_events
+
+
+def source(
+    engine: Engine, tiny: Checkpoint, generation: Generation, sent: int = 0
+) -> sse.GenerateFrames:
+    service = Service(Settings(), tiny, engine._decoder, engine)
+    return sse.GenerateFrames(service, generation, ResumedGeneration(generation, sent))
+
+
+async def events_of(frames: sse.GenerateFrames) -> list[Event]:
+    content = b"".join([part async for part in sse.frames_of(frames)]).decode("ascii")
+    return list(parse_events(content.split("\n")))
+
+
+def test_a_text_that_was_done_before_anyone_looked_is_sent_whole(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            expected = await read(engine.submit(job(length=30)))
+            generation = engine.submit(job(length=30))
+            await until(lambda: generation.finished is not None)
+            events = await events_of(source(engine, tiny, generation))
+            assert [event.name for event in events] == ["message"] * 30 + ["done"]
+            spelt = [event.data["token"] for event in events[:-1]]
+            assert spelt == [tiny.vocabulary.characters[i] for i in expected]
+
+    asyncio.run(scenario())
+
+
+def test_a_silent_stream_says_that_it_is_alive(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "PING_SECONDS", 0.02)
+
+    async def scenario() -> None:
+        async with running(tiny, slots=1) as engine:
+            blocking = engine.submit(job(length=1_000_000))
+            waiting = engine.submit(job(length=5))
+            frames = sse.frames_of(source(engine, tiny, waiting))
+            assert await anext(frames) == b": ping\n\n"
+            blocking.cancel()
+            rest = b"".join([frame async for frame in frames])
+            assert rest.count(b'"token"') == 5
+
+    asyncio.run(scenario())
+
+
+def test_what_is_made_again_is_not_sent_again_and_the_client_hears_of_it(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "PING_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            expected = await read(engine.submit(job(length=300)))
+            again = engine.submit(job(length=300))
+            stream = sse.frames_of(source(engine, tiny, again, sent=290))
+            parts = [part async for part in stream]
+            assert b": ping\n\n" in parts
+            content = b"".join(parts).decode("ascii")
+            events = list(parse_events(content.split("\n")))
+            spelt = [event.data["token"] for event in events[:-1]]
+            assert spelt == [tiny.vocabulary.characters[i] for i in expected[290:]]
+            assert events[0].id is not None
+            assert events[0].id.endswith("-291")
+
+    asyncio.run(scenario())

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.engine.stop_matcher import StopMatcher
+
+ids = st.integers(0, 2)
+stop_lists = st.lists(st.lists(ids, min_size=1, max_size=5).map(tuple), min_size=1, max_size=4)
+
+
+def naive(text: list[int], stops: list[tuple[int, ...]]) -> tuple[list[int], bool]:
+    for end in range(1, len(text) + 1):
+        met = [stop for stop in stops if tuple(text[max(0, end - len(stop)) : end]) == stop]
+        if met:
+            return text[: end - max(map(len, met))], True
+    return text, False
+
+
+@given(st.lists(ids, max_size=40), stop_lists, st.data())
+def test_it_finds_what_a_plain_search_finds(
+    text: list[int], stops: list[tuple[int, ...]], data: st.DataObject
+) -> None:
+    matcher = StopMatcher(stops)
+    released: list[int] = []
+    stopped = False
+    rest = text
+    while rest and not stopped:
+        size = data.draw(st.integers(1, len(rest)))
+        new, stopped = matcher.feed(rest[:size])
+        released += new
+        rest = rest[size:]
+    if not stopped:
+        released += matcher.flush()
+    assert (released, stopped) == naive(text, stops)
+
+
+@given(st.lists(ids, min_size=1, max_size=40), stop_lists)
+def test_nothing_is_held_back_that_cannot_begin_a_stop(
+    text: list[int], stops: list[tuple[int, ...]]
+) -> None:
+    matcher = StopMatcher(stops)
+    released, stopped = matcher.feed(text)
+    if not stopped:
+        held = tuple(text[len(released) :])
+        assert not held or any(stop[: len(held)] == held for stop in stops)

@@ -1,0 +1,136 @@
+"""Request ids, log lines and headers: what an operator has of each request."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.server.log_format import JsonLines, TextLines
+from tests.server import RunningServer, running_server
+
+PRIME = "abc FED"
+
+
+@pytest.fixture(scope="module")
+def logged(tiny_path: Path) -> Iterator[RunningServer]:
+    with running_server(tiny_path, log_format="json") as server:
+        yield server
+
+
+def line_of(server: RunningServer, request_id: str) -> dict[str, Any]:
+    (line,) = server.log(json.dumps(request_id))
+    fields: dict[str, Any] = json.loads(line)
+    return fields
+
+
+def test_a_request_is_one_line_that_says_what_became_of_it(logged: RunningServer) -> None:
+    with logged.client() as client:
+        ask = {"prime": PRIME, "length": 30, "seed": 1}
+        headers = {"X-Request-ID": "mine-1"}
+        answer = client.post("/generate?token=s3cret", json=ask, headers=headers)
+        line = line_of(logged, "mine-1")
+    assert answer.headers["X-Request-ID"] == "mine-1"
+    expected = {
+        "level": "INFO",
+        "message": "request",
+        "client": "127.0.0.1",
+        "method": "POST",
+        "path": "/generate",
+        "status": 200,
+        "prime_characters": len(PRIME),
+        "generated_characters": 30,
+        "finish_reason": "length",
+    }
+    assert {name: line[name] for name in expected} == expected
+    assert line["ms"] >= line["first_character_ms"] > 0
+
+
+def test_neither_primes_nor_queries_are_logged(logged: RunningServer) -> None:
+    with logged.client() as client:
+        client.get("/generate", params={"prime": PRIME, "length": 3})
+        client.post("/generate", json={"prime": PRIME, "length": "wrong"})
+        client.post("/score", json={"text": PRIME})
+        client.get("/nothing/here", headers={"X-Request-ID": "last"})
+        line_of(logged, "last")
+    assert not any(PRIME in line or "FED" in line for line in logged.lines)
+
+
+def test_primes_are_logged_where_asked_for(tiny_path: Path) -> None:
+    with running_server(tiny_path, log_primes="true") as telling, telling.client() as client:
+        client.post("/generate", json={"prime": PRIME, "length": 3})
+        (line,) = telling.log("path=/generate")
+    assert f'prime="{PRIME}"' in line
+
+
+def test_an_answer_that_broke_off_is_logged_as_such(logged: RunningServer) -> None:
+    ask = {"length": 100_000, "stream": True}
+    with (
+        logged.client() as client,
+        client.stream("POST", "/generate", json=ask, headers={"X-Request-ID": "gone"}) as stream,
+    ):
+        next(stream.iter_lines())
+    line = line_of(logged, "gone")
+    assert line["broken"] is True
+    assert line["finish_reason"] == "cancelled"
+
+
+@pytest.mark.parametrize("given_id", [None, "", "two words", "x" * 129, 'q"uote', "b\xe9"])
+def test_an_id_that_could_do_harm_is_replaced(logged: RunningServer, given_id: str | None) -> None:
+    headers = {} if given_id is None else {b"X-Request-ID": given_id.encode("latin-1")}
+    with logged.client() as client:
+        answer = client.get("/info", headers=headers)
+    assert len(answer.headers["X-Request-ID"]) == 32
+    assert int(answer.headers["X-Request-ID"], 16)
+
+
+def test_probes_that_succeed_are_not_logged(logged: RunningServer) -> None:
+    with logged.client() as client:
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            assert client.get(path, headers={"X-Request-ID": "probe"}).status_code == 200
+        client.get("/info", headers={"X-Request-ID": "after"})
+        line_of(logged, "after")
+    assert not any("probe" in line for line in logged.lines)
+
+
+def test_the_start_says_what_was_loaded_and_how_it_is_computed(logged: RunningServer) -> None:
+    (line,) = logged.log("loaded")
+    with logged.client() as client:
+        info = client.get("/info").json()
+    said = json.loads(line)["message"]
+    for part in ("tiny.safetensors", info["hash"], "2 x 32", "on cpu", f"in {info['precision']}"):
+        assert part in said
+
+
+def test_every_answer_has_security_headers_and_none_names_the_server(
+    logged: RunningServer,
+) -> None:
+    with logged.client() as client:
+        for path in ("/", "/info", "/nothing", "/generate?length=0", "/static/style.css"):
+            headers = client.get(path).headers
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["X-Frame-Options"] == "DENY"
+            assert headers["Referrer-Policy"] == "no-referrer"
+            assert "server" not in headers
+
+
+text_of_any_kind = st.text(st.characters(), max_size=40)
+
+
+@given(text_of_any_kind, text_of_any_kind)
+def test_nobody_can_forge_a_log_line(message: str, value: str) -> None:
+    record = logging.LogRecord("x", logging.INFO, "", 0, "%s", (message,), None)
+    record.fields = {"path": value, "status": 200}
+    for formatter in (JsonLines(), TextLines()):
+        line = formatter.format(record)
+        assert line.isascii()
+        assert line.isprintable()
+    parsed = json.loads(JsonLines().format(record))
+    assert (parsed["message"], parsed["path"], parsed["status"]) == (message, value, 200)
+    assert TextLines().format(record).endswith(" status=200")

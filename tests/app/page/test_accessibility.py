@@ -1,0 +1,70 @@
+"""Screen readers, print and forced colours."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page
+
+from tests.app.page.playground import character, fill, generate, opened, press
+from tests.browser import needs_browser
+from tests.server import RunningServer
+
+pytestmark = needs_browser
+
+
+def test_colours_are_kept_in_print_and_where_the_system_sets_them(page: Page) -> None:
+    generate(page, length=300, seed=7)
+    warm = page.locator("#text .c:is(.s2, .s3, .s4, .s5, .s6)").first
+    colour = "element => getComputedStyle(element).backgroundColor"
+    as_ever = warm.evaluate(colour)
+    page.emulate_media(forced_colors="active")
+    assert warm.evaluate(colour) == as_ever
+    page.emulate_media(forced_colors="none", media="print")
+    assert page.locator("#controls").is_hidden()
+    assert page.locator("#alternatives").is_hidden()
+    height = "sheet => sheet.scrollHeight - sheet.clientHeight"
+    assert page.locator(".sheet").first.evaluate(height) <= 0
+
+
+def test_a_screen_reader_hears_of_states_and_not_of_characters(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            window.said = 0;
+            for (const region of document.querySelectorAll("[role=status], [aria-live]")) {
+                new MutationObserver(() => (window.said += 1)).observe(
+                    region, { childList: true, characterData: true, subtree: true },
+                );
+            }
+        }"""
+    )
+    generate(page, length=500)
+    assert page.evaluate("window.said") <= 4
+    assert page.locator("#text").evaluate("text => !text.closest('[aria-live], [role=status]')")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) -> None:
+    with opened(browser, server.url, expect_failures=True, color_scheme=theme) as page:
+        page.get_by_text("LSTM over").wait_for()
+        found = findings(page)
+        generate(page, prime="abc", length=150, top_k="", temperature=2)
+        character(page, 9).hover()
+        found += findings(page)
+        press(page, "Compare")
+        fill(page, length=0)
+        press(page, "Generate")
+        page.locator("[aria-invalid]").first.wait_for()
+        found += findings(page)
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Passage").fill("abc")
+        press(page, "Score")
+        page.locator("#score-status").get_by_text("bits per character").wait_for()
+        found += findings(page)
+        page.evaluate("document.querySelector('#key-dialog').showModal()")
+        assert not found + findings(page)
+
+
+def findings(page: Page) -> list[str]:
+    violations = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations]

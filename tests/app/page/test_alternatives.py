@@ -1,0 +1,189 @@
+"""The panel with the alternatives of a character."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.app.page.playground import (
+    api_text,
+    character,
+    content,
+    fill,
+    generate,
+    opened,
+    text_of,
+    wait_for_text,
+)
+from tests.browser import needs_browser
+from tests.server import RunningServer
+
+pytestmark = needs_browser
+
+
+def test_pointing_at_a_character_shows_what_it_might_have_been_and_forks(
+    page: Page, server: RunningServer
+) -> None:
+    text = generate(page, length=30, seed=5)
+    character(page, 9).hover()
+    panel = page.locator("#alternatives")
+    with server.client() as client:
+        ask = {"prime": "abc" + text[:9], "text": text[9:], "logprobs": 8}
+        scored = client.post("/score", json=ask).json()["characters"][0]
+    assert panel.get_by_role("button").count() == 8
+    other = next(token for token, _ in scored["top"] if token not in (text[9], " ", "\n"))
+    panel.get_by_role("button", name=f"{other}, ").first.click()
+    wait_for_text(page, length=40)
+    forked = text[:9] + other
+    assert text_of(page) == forked + api_text(server, prime="abc" + forked, length=30, seed=5)
+    page.get_by_text("30 characters").wait_for()
+    page.go_back()
+    wait_for_text(page, length=30)
+    assert text_of(page) == text, "back leads to the text before"
+
+
+def test_the_alternatives_tell_what_top_k_left_out(page: Page) -> None:
+    generate(page, length=30, seed=5, top_k=3)
+    fill(page, top_k=50)  # must not affect the text that is already there
+    character(page, 9).hover()
+    panel = page.locator("#alternatives")
+    panel.get_by_text("with top-k 3, temperature 0.8").wait_for()
+    panel.get_by_text("Excluded by top-k 3:").wait_for()
+    assert panel.locator("button").count() == 8
+    assert panel.locator("li").nth(3).inner_text().startswith("Excluded by top-k 3")
+    assert panel.locator("button.excluded").count() == 5
+    assert panel.get_by_role("button", name="excluded by top-k").count() == 5
+
+
+def test_a_pointer_at_rest_opens_nothing_and_escape_stops(
+    browser: Browser, shipped: RunningServer
+) -> None:
+    with opened(browser, shipped.url, viewport={"width": 1366, "height": 650}) as page:
+        page.locator("#write .sheet").hover()
+        fill(page, length=100_000)
+        page.keyboard.press("Control+Enter")
+        wait_for_text(page, more_than=3000)  # the text has scrolled by then
+        panel = page.locator("#alternatives")
+        assert panel.is_hidden()
+        page.locator("#write .sheet").hover(position={"x": 300, "y": 100})
+        page.locator(".c >> nth=-300").dispatch_event("click")  # may have scrolled out of sight
+        page.keyboard.press("Escape")
+        page.locator("#status").get_by_text("Stopped after").wait_for()
+        assert panel.is_hidden()
+
+
+def test_the_alternatives_can_be_scrolled_where_there_is_little_room(page: Page) -> None:
+    generate(page, length=300, seed=7)
+    page.set_viewport_size({"width": 568, "height": 320})
+    character(page, 100).scroll_into_view_if_needed()
+    character(page, 100).hover()
+    panel, last = page.locator("#alternatives"), page.locator("#alternatives button").last
+    panel.wait_for()
+    last.focus()
+    page.wait_for_timeout(100)
+    box, shown = last.bounding_box(), panel.bounding_box()
+    assert box is not None
+    assert shown is not None
+    assert shown["y"] <= box["y"] <= shown["y"] + shown["height"] - box["height"]
+
+
+def test_a_new_text_beneath_the_pointer_is_pointed_at(page: Page) -> None:
+    generate(page, length=300, seed=7)
+    character(page, 40).hover()
+    page.locator("#alternatives").wait_for()
+    fill(page, seed=8)
+    page.keyboard.press("Control+Enter")
+    page.locator("#status").get_by_text("seed 8").wait_for()
+    assert page.locator("#alternatives").is_hidden()
+    box = character(page, 40).bounding_box()
+    assert box is not None
+    for step in range(1, 5):
+        page.mouse.move(box["x"] + 2, box["y"] + step)
+    page.locator("#alternatives").wait_for()
+
+
+@pytest.mark.parametrize("size", [(1366, 650), (568, 320), (390, 600)])
+def test_the_alternatives_stand_beside_their_character(page: Page, size: tuple[int, int]) -> None:
+    generate(page, length=700, seed=7)
+    width, height = size
+    page.set_viewport_size({"width": width, "height": height})
+    panel = page.locator("#alternatives")
+    for place in range(0, 700, 90):
+        page.mouse.move(1, 1)
+        character(page, place).scroll_into_view_if_needed()
+        character(page, place).hover()
+        panel.wait_for()
+        box, shown = character(page, place).bounding_box(), panel.bounding_box()
+        assert box is not None
+        assert shown is not None
+        beneath, above = shown["y"] >= box["y"], shown["y"] + shown["height"] <= box["y"] + 1
+        assert beneath or above
+        assert shown["y"] >= 0
+        if shown["height"] > 96:
+            assert shown["y"] + shown["height"] <= height
+
+
+def test_what_was_chosen_stays_in_sight(page: Page) -> None:
+    page.set_viewport_size({"width": 1366, "height": 650})
+    generate(page, length=2000, seed=7)
+    character(page, 20).scroll_into_view_if_needed()
+    character(page, 20).hover()
+    page.locator("#alternatives button").nth(6).click()
+    page.locator("#status").get_by_text("2,000 characters").wait_for()
+    chosen, sheet = (
+        page.locator(".c.chosen").bounding_box(),
+        page.locator("#write .sheet").bounding_box(),
+    )
+    assert chosen is not None
+    assert sheet is not None
+    assert sheet["y"] <= chosen["y"] <= sheet["y"] + sheet["height"]
+
+
+def test_the_alternatives_close_when_the_focus_goes_elsewhere(page: Page) -> None:
+    generate(page, length=30, seed=5)
+    page.get_by_role("group", name="Generated text").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+    assert page.locator("#alternatives").is_hidden()
+    assert page.locator("a[href=docs]").evaluate("link => link === document.activeElement")
+
+
+def test_the_keyboard_reaches_the_alternatives(page: Page) -> None:
+    text = generate(page, length=30, seed=5)
+    sheet = page.get_by_role("group", name="Generated text")
+    sheet.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert content(page.locator(".c.highlighted")) == text[1]
+    assert page.locator("#announcer").inner_text().count("%") == 4
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    assert (
+        page.locator("#alternatives button")
+        .nth(1)
+        .evaluate("button => button === document.activeElement")
+    )
+    page.keyboard.press("Escape")
+    assert page.locator("#alternatives").is_hidden()
+    assert sheet.evaluate("sheet => sheet === document.activeElement")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    wait_for_text(page, length=33)
+    assert text_of(page)[:2] == text[:2]
+
+
+def test_a_tap_shows_the_alternatives(browser: Browser, server: RunningServer) -> None:
+    phone: dict[str, Any] = {"has_touch": True, "viewport": {"width": 390, "height": 844}}
+    with opened(browser, server.url, **phone) as page:
+        generate(page, prime="abc", length=30)
+        character(page, 4).tap()
+        page.locator("#alternatives").wait_for()
+        page.locator("h1").tap()
+        assert page.locator("#alternatives").is_hidden()
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not page.evaluate(wide)

@@ -1,0 +1,78 @@
+"""Texts side by side, with different sampling settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+from tests.app.page.playground import (
+    api_text,
+    content,
+    fill,
+    generate,
+    opened,
+    press,
+    text_of,
+    wait_for_text,
+)
+from tests.browser import needs_browser
+from tests.server import RunningServer
+
+pytestmark = needs_browser
+
+
+def test_a_text_that_is_taken_away_leaves_the_others_to_end(
+    browser: Browser, shipped: RunningServer
+) -> None:
+    with opened(browser, shipped.url) as page:
+        press(page, "Compare")
+        fill(page, length=40_000)
+        press(page, "Generate")
+        wait_for_text(page, more_than=100)
+        press(page, "Remove")
+        page.locator("#status").get_by_text("40,000 characters").wait_for(timeout=120_000)
+
+
+def test_what_all_compared_texts_share_is_nobody_s_own_problem(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        press(page, "Compare")
+        fill(page, prime="Ж", length=10)
+        press(page, "Generate")
+        page.locator("#status").get_by_text("Invalid input: check Prime.").wait_for()
+
+
+def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServer) -> None:
+    fill(page, length=60)
+    press(page, "Compare")
+    press(page, "Compare with a third")
+    press(page, "Generate")
+    page.get_by_text("3 texts").wait_for()
+    seed = int(page.locator("#status").inner_text().split()[-1].rstrip("."))
+    texts = [content(text) for text in page.locator("#columns .text").all()]
+    kinds: list[dict[str, Any]] = [{}, {"top_k": 1}, {"top_k": None, "temperature": 1.2}]
+    assert texts == [api_text(server, prime="abc", length=60, seed=seed, **kind) for kind in kinds]
+
+
+def test_the_text_that_is_there_is_what_others_are_compared_with(page: Page) -> None:
+    text = generate(page, length=60)
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    assert text_of(page) == text
+    press(page, "Remove")
+    assert page.get_by_label("Seed").input_value() == "", "it was not typed"
+
+
+def test_a_compared_text_that_is_forked_tells_its_own_seed(page: Page) -> None:
+    fill(page, length=60)
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    page.locator(".column").nth(1).locator(".c").nth(9).click()
+    page.locator("#alternatives button").first.click()
+    page.locator("#status").get_by_text("60 characters").wait_for()
+    seed = page.locator("#status").inner_text().split()[-1].rstrip(".")
+    assert f"2.seed={seed}" in page.evaluate("location.hash")

@@ -1,0 +1,105 @@
+"""Generating, stopping and continuing a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+from tests.app.page.playground import (
+    api_text,
+    content,
+    fill,
+    generate,
+    opened,
+    press,
+    text_of,
+    wait_for_text,
+)
+from tests.browser import needs_browser
+from tests.server import RunningServer
+
+pytestmark = needs_browser
+
+
+def test_the_text_grows_on_the_page_and_no_frame_takes_long(
+    page: Page, server: RunningServer
+) -> None:
+    page.evaluate(
+        """() => {
+            window.sizes = [];
+            window.longest = 0;
+            let last = performance.now();
+            const frame = (now) => {
+                window.longest = Math.max(window.longest, now - last);
+                last = now;
+                requestAnimationFrame(frame);
+            };
+            requestAnimationFrame(frame);
+            const text = document.querySelector("#text");
+            new MutationObserver(() => window.sizes.push(text.textContent.length)).observe(
+                text, { childList: true, characterData: true, subtree: true },
+            );
+        }"""
+    )
+    text = generate(page, length=5000, seed=7)
+    sizes, longest = page.evaluate("[window.sizes, window.longest]")
+    assert len(set(sizes)) >= 10, "the text came in many pieces"
+    assert sizes == sorted(sizes)
+    assert text == api_text(server, prime="abc", length=5000, seed=7)
+    print(f"the longest frame of 5,000 characters with scores took {longest:.0f} ms")
+    assert longest < 1500  # about 100 on an idle machine
+
+
+def test_stop_keeps_what_is_there_and_generate_starts_anew(
+    browser: Browser, one_slot: RunningServer
+) -> None:
+    with opened(browser, one_slot.url) as page:
+        fill(page, prime="abc", length=100000)  # takes seconds, which leaves time to stop
+        press(page, "Generate")
+        wait_for_text(page, more_than=10)
+        page.keyboard.press("Escape")
+        size = len(text_of(page))
+        page.wait_for_timeout(200)
+        assert len(text_of(page)) == size
+        page.get_by_text(f"Stopped after {size:,} characters.").wait_for()
+        assert f"length={size}&" in page.url, "the link leads to what is there"
+        assert len(generate(page, length=20)) == 20
+
+
+def test_every_control_counts(page: Page, server: RunningServer) -> None:
+    wild: dict[str, Any] = {"length": 40, "temperature": 1.5, "seed": 2**63 - 1}
+    text = generate(page, top_k="", top_p="0.9", **wild)
+    assert text == api_text(server, prime="abc", top_k=None, top_p=0.9, **wild)
+
+
+def test_an_empty_seed_is_another_each_time_and_the_dice_fill_it_in(page: Page) -> None:
+    assert generate(page, length=40, seed="") != generate(page, length=40, seed="")
+    press(page, "Roll the dice")
+    seed = page.get_by_label("Seed").input_value()
+    assert seed.isdigit()
+    assert page.get_by_text(f"seed {seed}").count() == 0
+    page.keyboard.press("Control+Enter")
+    page.get_by_text(f"seed {seed}").wait_for()
+
+
+def test_going_on_reads_nothing_twice(page: Page, server: RunningServer) -> None:
+    first = generate(page, length=40, seed=3)
+    press(page, "Continue")
+    wait_for_text(page, length=80)
+    page.get_by_text("42 of 43").wait_for()  # characters of the prime came from the cache
+    assert text_of(page) == first + api_text(server, prime="abc" + first, length=40, seed=3)
+    assert page.locator("#text .c").count() == 80, "all have their colour"
+
+
+def test_the_status_of_a_continued_text_gives_its_whole_length(page: Page) -> None:
+    generate(page, length=40)
+    press(page, "Continue")
+    page.locator("#status").get_by_text("40 characters added, 80 in total, ").wait_for()
+
+
+def test_the_text_is_text_and_never_html(page: Page) -> None:
+    generate(page, prime="<b>&amp<script>", length=400, top_k="", temperature=3)
+    assert "<" in text_of(page)
+    assert page.locator(".content :not(span)").count() == 0
+    assert content(page.locator("#columns .prime")) == "<b>&amp<script>"

@@ -1,0 +1,77 @@
+"""Input that the page or the server rejects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.app.page.playground import fill, generate, opened, press
+from tests.browser import needs_browser
+from tests.server import RunningServer, running_server
+
+pytestmark = needs_browser
+
+
+def test_a_text_as_long_as_the_server_reads_says_so(browser: Browser, tiny_path: Path) -> None:
+    with (
+        running_server(tiny_path, max_prime="50") as server,
+        opened(browser, server.url, expect_failures=True) as page,
+    ):
+        generate(page, prime="abc", length=60)
+        press(page, "Continue")
+        page.locator("#status").get_by_text("longest prime that the server accepts").wait_for()
+        assert page.locator("[aria-invalid]").count() == 0
+
+
+def test_typographic_characters_are_replaced(browser: Browser, shipped: RunningServer) -> None:
+    with opened(browser, shipped.url, expect_failures=True) as page:
+        prime = "“Don\u2019t stop,” she said — it\u2019s the naïve café…\u00a0Ж"
+        fill(page, prime=prime, length=10)
+        press(page, "Generate")
+        press(page, "Replace or remove them")
+        page.locator("#status").get_by_text("Ready.").wait_for()
+        plain = "\"Don't stop,\" she said -- it's the naive cafe... "
+        assert page.get_by_label("Prime").input_value() == plain
+
+
+def test_bad_input_is_explained_beside_its_field(browser: Browser, server: RunningServer) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        page.get_by_text("LSTM over").wait_for()
+        wrongs = {
+            "length": ("0", "greater than or equal to 1"),
+            "top_k": ("1.5", "enter a whole number instead of 1.5"),
+            "temperature": ("", "enter a number."),
+            "top_p": ("2", "less than or equal to 1"),
+            "seed": ("-1", "enter a whole number from 0 to 9223372036854775807 instead of -1"),
+        }
+        rights = {"length": 10, "top_k": 5, "temperature": 1, "top_p": "", "seed": 1}
+        for name, (value, words) in wrongs.items():
+            fill(page, **{**rights, name: value})
+            press(page, "Generate")
+            field = page.locator(f"#controls [name={name}][aria-invalid=true]")
+            field.wait_for()
+            assert words.lower() in page.locator(f"#{name}-error").inner_text().lower()
+            assert field.evaluate("field => field === document.activeElement")
+        fill(page, **rights, prime="aЖbü\x07Ж\u00a0")
+        press(page, "Generate")
+        unknown = "Ж (U+0416), ü (U+00FC), U+0007, U+00A0"
+        page.get_by_text(f"The model does not know: {unknown}.").wait_for()
+        press(page, "Replace or remove them")
+        page.locator("#status").get_by_text("Ready.").wait_for()
+        assert page.get_by_label("Prime").input_value() == "abu "
+        assert page.locator("[aria-invalid]").count() == 0
+        assert generate(page, length=10)
+        press(page, "Compare")
+        second = page.locator(".column").nth(1)
+        second.get_by_label("Temperature").fill("-1")
+        press(page, "Generate")
+        second.get_by_text("greater than or equal to 0").wait_for()
+        page.locator("#stop[disabled]").wait_for()
+        assert page.locator("#status").inner_text() == "Invalid input for B: check Temperature."
+        press(page, "Remove")
+        assert page.locator("#status").inner_text() == "Ready."
+        page.locator("#controls [name=top_k]").clear()
+        page.locator("#controls [name=top_k]").press_sequentially("e")  # scripts see an empty value
+        press(page, "Generate")
+        assert page.locator("#top_k-error").inner_text() == "Enter a number."

@@ -1,0 +1,112 @@
+"""Links that reproduce texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page
+
+from tests.app.page.playground import (
+    api_text,
+    character,
+    content,
+    fill,
+    generate,
+    opened,
+    press,
+    text_of,
+    wait_for_text,
+)
+from tests.browser import needs_browser
+from tests.server import RunningServer, running_server
+
+pytestmark = needs_browser
+
+
+def test_a_link_brings_back_the_same_texts(
+    browser: Browser, page: Page, server: RunningServer
+) -> None:
+    fill(page, length=50, seed="", temperature="1.1")
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    press(page, "Continue")
+    wait_for_text(page, length=100)
+    page.get_by_text("2 texts").wait_for()
+    page.locator(".column").nth(1).locator(".c").nth(20).click()
+    page.locator("#alternatives button").nth(3).click()
+    page.get_by_text("50 characters added, 71 in total, ").wait_for()
+    texts = [content(text) for text in page.locator("#columns .text").all()]
+    assert list(map(len, texts)) == [100, 71]
+    with opened(browser, page.url) as other:
+        other.get_by_text("2 texts").wait_for()
+        assert [content(text) for text in other.locator("#columns .text").all()] == texts
+        character(other, 99).wait_for()  # texts from a link are coloured too
+        assert other.get_by_label("Prime").input_value() == "abc"
+
+
+def test_a_link_may_leave_fields_as_they_are(browser: Browser, server: RunningServer) -> None:
+    with opened(browser, f"{server.url}/#prime=hello&2.top_k=1&texts=2") as page:
+        page.get_by_text("2 texts").wait_for()
+        seed = int(page.locator("#status").inner_text().split()[-1].rstrip("."))
+        texts = [content(text) for text in page.locator("#columns .text").all()]
+        kinds: list[dict[str, Any]] = [{}, {"top_k": 1}]
+        shared: dict[str, Any] = {"prime": "hello", "length": 500, "seed": seed}
+        assert texts == [api_text(server, **shared, **kind) for kind in kinds]
+        assert page.get_by_label("Seed").input_value() == ""
+
+
+def test_the_link_that_is_copied_leads_to_what_is_there(browser: Browser, tiny_path: Path) -> None:
+    clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with (
+        running_server(tiny_path, max_prime="100000") as wide,
+        opened(browser, wide.url, **clipboard) as page,
+    ):
+        generate(page, prime="abc", length=30)
+        address = page.url
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Passage").fill("abc")
+        press(page, "Score")
+        page.locator("#score-status").get_by_text("bits per character").wait_for()
+        page.get_by_role("tab", name="Write").click()
+        press(page, "Copy link")
+        page.get_by_text("Link copied.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == address != page.url
+        generate(page, prime="😀" * 45_000, length=31)  # each is 12 characters of a URL
+        press(page, "Copy link")
+        page.get_by_text("This text is too long for a link.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == address
+
+
+def test_a_link_of_another_model_says_so(browser: Browser, page: Page) -> None:
+    text = generate(page, length=50, seed=3)
+    other_model = page.url.split("model=")[0] + "model=0123456789abcdef&texts=1"
+    with opened(browser, other_model, expect_failures=True) as other:
+        other.get_by_text("another model").wait_for()
+        assert text_of(other) == ""
+        press(other, "Generate with this model")
+        other.get_by_text("50 characters").wait_for()
+        assert text_of(other) == text
+
+
+def test_what_a_link_holds_comes_out_of_it_again(page: Page) -> None:
+    words = st.text(st.characters(codec="utf-8"), max_size=20)
+    fields = ("prime", "kept", "length", "top_k", "temperature", "top_p", "seed", "model")
+    texts = st.lists(st.fixed_dictionaries(dict.fromkeys(fields, words)), min_size=1, max_size=3)
+
+    @settings(max_examples=40, deadline=None)
+    @given(texts=texts)
+    def check(texts: list[dict[str, str]]) -> None:
+        back = page.evaluate(
+            """async (texts) => {
+                const { linkToTexts, parseLink } = await import("/static/permalink.js");
+                return parseLink(new URL(linkToTexts(texts), location).hash).texts;
+            }""",
+            texts,
+        )
+        assert back == texts
+
+    check()

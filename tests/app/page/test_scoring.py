@@ -1,0 +1,68 @@
+"""Scoring a passage, and adding scores to a generated text."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, Route
+
+from tests.app.page.playground import character, content, generate, press, text_of
+from tests.browser import needs_browser
+from tests.server import RunningServer
+
+pytestmark = needs_browser
+
+
+def test_without_colours_nothing_is_scored_until_they_are_wanted(page: Page) -> None:
+    switch = page.get_by_role("switch", name="Show surprisal")
+    switch.uncheck()
+    text = generate(page, length=50, seed=2)
+    assert page.locator("#text .c").count() == 0
+    switch.check()
+    character(page, 49).wait_for()
+    assert text_of(page) == text
+    page.locator("#columns").get_by_text("bits per character").wait_for()
+    assert page.locator("#columns canvas").is_visible()
+
+
+def test_scores_that_come_late_bring_no_former_text_back(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/score", lambda route: held.append(route))
+    switch = page.get_by_role("switch", name="Show surprisal")
+    switch.uncheck()
+    generate(page, length=50, seed=2)
+    with page.expect_request("**/score"):
+        switch.check()
+    text = generate(page, length=60, seed=3)
+    with page.expect_response("**/score"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert text_of(page) == text
+
+
+def test_a_scoring_that_takes_long_can_be_stopped(page: Page) -> None:
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill("abc")
+    page.route("**/score", lambda _: None)  # no response
+    press(page, "Score")
+    page.locator("#score-status").get_by_text("Scoring").wait_for()
+    press(page, "Stop")
+    page.locator("#score-status").get_by_text("Ready.").wait_for()
+    assert page.locator("#score-stop").is_disabled()
+
+
+def test_a_passage_is_scored_and_gone_on_with(page: Page, server: RunningServer) -> None:
+    page.get_by_role("tab", name="Score").click()
+    passage = "a cab (feed) bad\ncafe"
+    page.get_by_label("Passage").fill(passage)
+    page.keyboard.press("Control+Enter")
+    page.get_by_text(f"{len(passage)} characters, ").wait_for()
+    with server.client() as client:
+        expected = client.post("/score", json={"text": passage}).json()["bits_per_character"]
+    page.locator("#scored").get_by_text(f"{expected:.2f}").wait_for()
+    assert content(page.locator("#scored .text")) == passage
+    page.keyboard.press("Escape")
+    page.get_by_text(f"{len(passage)} characters, ").wait_for()
+    assert page.evaluate("location.hash").startswith("#passage=a+cab")
+    page.locator("#scored .c").nth(6).click()
+    page.locator("#alternatives button").first.click()
+    page.get_by_text("500 characters").wait_for()
+    assert content(page.locator("#columns .prime")) == passage[:6]

@@ -1,0 +1,115 @@
+"""A server that is busy, restarts, or cannot be reached."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Route
+
+from tests.app.page.playground import api_text, fill, opened, press, text_of, wait_for_text
+from tests.browser import needs_browser
+from tests.conftest import SHIPPED
+from tests.server import RunningServer, free_port, running_server
+
+pytestmark = needs_browser
+
+
+def test_a_server_that_is_gone_from_the_start_lost_no_connection(browser: Browser) -> None:
+    with running_server(SHIPPED) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_text("LSTM over").wait_for()
+    press(page, "Generate")
+    page.get_by_text("The server cannot be reached.", exact=True).wait_for()
+    press(page, "Stop")
+    assert page.locator("#status").inner_text() == "Stopped."
+    context.close()
+
+
+def test_a_stream_that_broke_goes_on_when_the_server_is_back(browser: Browser) -> None:
+    port = str(free_port())
+    with (
+        running_server(SHIPPED, port=port) as first,
+        opened(browser, first.url, expect_failures=True) as page,
+    ):
+        page.get_by_role("switch", name="Show surprisal").uncheck()
+        fill(page, prime="abc", length=10_000, seed=9)
+        press(page, "Generate")
+        wait_for_text(page, more_than=10)
+        first.process.kill()
+        first.process.wait()
+        page.get_by_text("Connection lost").wait_for()
+        page.get_by_text("Retrying in").wait_for()
+        assert 10 < len(text_of(page)) < 10_000
+        with running_server(SHIPPED, port=port) as second:
+            page.get_by_text("10,000 characters").wait_for(timeout=120_000)
+            assert text_of(page) == api_text(second, prime="abc", length=10_000, seed=9)
+
+
+@contextmanager
+def occupied(server: RunningServer, others: int) -> Iterator[None]:
+    """Fill the server's slot for a while, with `others` short requests in its queue."""
+
+    def read(length: int, started: threading.Event) -> None:
+        request = {"length": length}
+        with (
+            server.client() as client,
+            client.stream("GET", "/generate", params=request) as response,
+        ):
+            started.set()
+            for _ in response.iter_bytes():
+                pass
+
+    readers = []
+    for length in [6_000] + [1] * others:
+        started = threading.Event()
+        readers.append(threading.Thread(target=read, args=(length, started)))
+        readers[-1].start()
+        started.wait(20)
+    yield
+    for reader in readers:
+        reader.join()
+
+
+def test_a_full_server_is_asked_again_when_it_says(
+    browser: Browser, one_slot: RunningServer
+) -> None:
+    with opened(browser, one_slot.url, expect_failures=True) as page:
+        fill(page, prime="abc", length=30)
+        with occupied(one_slot, others=2):
+            press(page, "Generate")
+            page.get_by_text("The server cannot accept the request now").wait_for()
+            page.get_by_text("Retrying in").wait_for()
+            page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
+
+
+def test_who_waits_is_told_how_many_are_ahead(browser: Browser, one_slot: RunningServer) -> None:
+    with opened(browser, one_slot.url) as page:
+        fill(page, prime="abc", length=30)
+        with occupied(one_slot, others=1):
+            press(page, "Generate")
+            page.get_by_text("In the queue: 1 request ahead").wait_for()
+            page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
+
+
+def test_a_server_that_shuts_down_is_waited_for(browser: Browser, server: RunningServer) -> None:
+    draining = {"detail": "the service is shutting down", "code": "draining"}
+    cut = 'event: error\ndata: {"detail": "it is shutting down", "code": "draining"}\n\n'
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, headers={"Retry-After": "1"}, body=json.dumps(draining))
+
+    def cut_off(route: Route) -> None:
+        route.fulfill(status=200, content_type="text/event-stream", body=cut)
+
+    for failure in (refuse, cut_off):
+        with opened(browser, server.url, expect_failures=True) as page:
+            page.route("**/generate", failure, times=1)
+            fill(page, prime="abc", length=30)
+            press(page, "Generate")
+            page.get_by_text("Retrying in").wait_for()
+            page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)

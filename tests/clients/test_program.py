@@ -1,0 +1,83 @@
+"""The client as a program, started by its path and as a module."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clients import charstream_client
+from clients.charstream_client import Client
+from tests.server import RunningServer
+
+FOLDER = Path(charstream_client.__file__).parent
+BY_PATH = [sys.executable, str(FOLDER)]
+AS_MODULE = [sys.executable, "-m", "charstream_client"]
+MISSING = "charstream_client needs httpx: pip install httpx"
+
+
+@pytest.mark.parametrize("program", [BY_PATH, AS_MODULE])
+def test_it_prints_the_text(program: list[str], server: RunningServer) -> None:
+    with Client(server.url, trust_env=False) as client:
+        expected = client.generate(prime="abc", length=400, seed=7, top_k=None)["text"]
+    command = [*program, "--url", server.url, "--prime", "abc", "--top-k", "0"]
+    result = subprocess.run(
+        [*command, "--length", "400", "--seed", "7"],
+        capture_output=True,
+        check=True,
+        cwd=FOLDER.parent,
+    )
+    assert result.stdout.decode() == f"abc{expected}\n"
+    assert b"seed 7, model" in result.stderr
+
+
+def test_it_ends_quietly_if_its_reader_has_enough(server: RunningServer) -> None:
+    command = [*BY_PATH, "--url", server.url, "--prime", "abc", "--length", "5000"]
+    with subprocess.Popen(command, stdout=-1, stderr=-1) as left:
+        assert left.stdout is not None
+        assert left.stderr is not None
+        assert left.stdout.read(10).startswith(b"abc")
+        left.stdout.close()
+        assert left.wait(30) == 0
+        assert left.stderr.read() == b""
+
+
+def test_a_refusal_is_its_last_line_and_its_status(server: RunningServer) -> None:
+    command = [*BY_PATH, "--url", server.url, "--prime", "abc", "--length", "0"]
+    refused = subprocess.run(command, capture_output=True, check=False)
+    assert refused.returncode == 1
+    assert b"invalid_field: length" in refused.stderr
+
+
+def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:
+    copy = shutil.copytree(FOLDER, tmp_path / "reader")
+    command = [sys.executable, str(copy), "--url", server.url, "--length", "5"]
+    assert len(subprocess.run(command, capture_output=True, check=True).stdout) >= 6
+
+
+def run_without_httpx(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "httpx.py").write_text("raise ModuleNotFoundError(name='httpx')")
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        env={"PYTHONPATH": f"{folder}:{FOLDER.parent}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "No module" not in result.stderr
+    return result
+
+
+def test_without_httpx_an_import_says_what_to_install(tmp_path: Path) -> None:
+    result = run_without_httpx(tmp_path, "-c", "import charstream_client")
+    assert result.stderr.splitlines()[-1] == f"ImportError: {MISSING}"
+
+
+def test_without_httpx_the_program_says_what_to_install(tmp_path: Path) -> None:
+    assert run_without_httpx(tmp_path, str(FOLDER)).stderr == f"{MISSING}\n"
+    (line,) = run_without_httpx(tmp_path, "-m", "charstream_client").stderr.splitlines()
+    assert MISSING in line

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model.errors import TrainingError
+from training import run_setup
+from training.command_line import run
+from training.config import TrainingConfig, settings_from_record
+from training.corpus import Corpus
+from training.process_group import ProcessGroup
+from training.run_folder import RunFolder
+from training.run_setup import RunSetup
+from training.train_arguments import add_arguments
+
+TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
+
+
+@pytest.mark.parametrize(
+    "field", ["epochs", "batch_size", "sequence_length", "clip", "averaging", "seed"]
+)
+def test_a_setting_out_of_range_is_named(field: str) -> None:
+    values: dict[str, Any] = {field: -1}
+    with pytest.raises(TrainingError, match=f"{field} must be .*, got -1"):
+        TrainingConfig(**values)
+
+
+def test_the_names_in_checkpoints_are_a_public_format() -> None:
+    """Checkpoints and saved states of the first release have these keys too."""
+    config = TrainingConfig(batch_size=5, sequence_length=7)
+    record = config.as_record()
+    assert list(record) == [
+        "epochs",
+        "streams",
+        "steps",
+        "learning_rate",
+        "warmup",
+        "weight_decay",
+        "clip",
+        "confidence_penalty",
+        "averaging",
+        "validations",
+        "seed",
+        "precision",
+    ]
+    assert (record["streams"], record["steps"]) == (5, 7)
+    assert TrainingConfig(**settings_from_record(record)) == config
+
+
+def options(*flags: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["--text", "book.txt", *flags])
+
+
+def make_setup(tmp_path: Path, *flags: str) -> RunSetup:
+    device = torch.device("cpu")
+    folder, corpus = RunFolder(tmp_path), Corpus.from_text(TEXT)
+    return RunSetup(options(*flags), folder, corpus, None, device, ProcessGroup())
+
+
+def test_the_old_names_of_flags_still_work(tmp_path: Path) -> None:
+    _, config = make_setup(tmp_path, "--streams", "3", "--steps", "9").configs()
+    assert (config.batch_size, config.sequence_length) == (3, 9)
+    _, renamed = make_setup(tmp_path, "--batch-size", "3", "--seq-len", "9").configs()
+    assert dataclasses.replace(renamed, precision=config.precision) == config
+
+
+def test_a_plan_changes_the_epochs_and_the_dropout_that_goes_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_setup, "epochs_within", lambda *_: 2.5)
+    setup = make_setup(tmp_path, "--minutes", "1", "--weight-dropout", "0.2")
+    network_config, config = setup.configs()
+    planned_network, planned = setup.planned(network_config, config)
+    assert planned == dataclasses.replace(config, epochs=2.5)
+    assert planned_network == dataclasses.replace(network_config, dropout=0.1)
+    assert planned_network.weight_dropout == 0.2
+
+
+def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the plan could measure one precision and the run train in the other."""
+    measured = []
+
+    def choose(name: str, device: torch.device) -> str:
+        measured.append(name)
+        return "fp32"
+
+    monkeypatch.setattr(run_setup, "choose_training_precision", choose)
+    text = tmp_path / "book.txt"
+    text.write_text(TEXT)
+    flags = ["--text", str(text), "--out", str(tmp_path / "run"), "--hidden-size", "8"]
+    flags += ["--validations", "1", "--seq-len", "20"]
+    assert run(["train", *flags, "--minutes", "0.05"]) == 0
+    assert measured == ["auto"]

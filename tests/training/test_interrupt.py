@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from training.interrupt import Interrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_noted_and_announced_at_once(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    with Interrupt() as interrupt:
+        assert not interrupt.requested
+        signal.raise_signal(number)
+        assert interrupt.requested
+        assert "Stopping after this update" in capfd.readouterr().err
+        assert signal.getsignal(number) == before  # so that a second one ends the process
+    assert signal.getsignal(number) == before
+
+
+def test_a_group_of_processes_announces_once(capfd: pytest.CaptureFixture[str]) -> None:
+    """torchrun passes a signal on, and sends SIGTERM as well."""
+    with Interrupt(once=False, announce=False) as silent:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        assert silent.requested
+        assert capfd.readouterr().err == ""
+    with Interrupt(once=False) as interrupt:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupt.requested
+        assert capfd.readouterr().err.count("Stopping") == 1

@@ -1,0 +1,131 @@
+"""The entry point: what it does before and around a command, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.training.test_command_line import SMALL, TEXT
+
+# Runs `python -m training` and executes the statement $AT_TORCH when torch is about to be loaded.
+SPY = """
+import os, runpy, signal, sys
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.meta_path.remove(self)
+            exec(os.environ["AT_TORCH"])
+sys.meta_path.insert(0, Spy())
+runpy.run_module("training", run_name="__main__", alter_sys=True)
+"""
+SHOW_POLICY = 'print([os.environ.get(n) for n in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")]); exit()'
+PREVIOUS = {name: value for name, value in os.environ.items() if "OMP_" not in name}
+
+
+def run_with(at_torch: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SPY, "train", "--text", "absent.txt"],
+        capture_output=True,
+        text=True,
+        env=PREVIOUS | {"AT_TORCH": at_torch} | environment,
+    )
+
+
+def test_threads_do_not_spin_while_they_wait() -> None:
+    """Spinning threads slow training to a tenth beside another busy process."""
+    assert run_with(SHOW_POLICY).stdout == "['PASSIVE', '0']\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"OMP_WAIT_POLICY": "active"}, "['active', None]\n"),
+        ({"GOMP_SPINCOUNT": "1000"}, "[None, '1000']\n"),
+    ],
+)
+def test_the_environment_decides_how_threads_wait(
+    environment: dict[str, str], expected: str
+) -> None:
+    assert run_with(SHOW_POLICY, **environment).stdout == expected
+
+
+def test_ctrl_c_while_loading_ends_with_one_line() -> None:
+    result = run_with("os.kill(os.getpid(), signal.SIGINT)")
+    assert result.returncode == 130
+    assert result.stderr == "charstream: interrupted\n"
+    assert result.stdout == ""
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT.replace("'", "\u2019").replace("happy", "h\u00e4ppy"))
+    return path
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "training", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment},
+    )
+
+
+def test_ctrl_c_while_planning_ends_with_one_line(text: Path, tmp_path: Path) -> None:
+    flags = ["--text", str(text), "--out", str(tmp_path / "run"), *SMALL]
+    process = start("train", *flags, "--minutes", "100")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Planning" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "charstream: interrupted\n"
+    assert process.returncode == 130
+    assert not (tmp_path / "run").exists()
+
+
+def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
+    process = start(*train, PYTHONIOENCODING="ascii")
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    assert shown.isascii()
+    best = str(out / "best.safetensors")
+    process = start("sample", best, "--prime", "h\u00e4ppy", PYTHONIOENCODING="ascii")
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    assert shown.startswith("h\\xe4ppy")
+
+
+def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Path) -> None:
+    """On stderr, and only there, so that the output of --json stays as it is."""
+    master, terminal = pty.openpty()
+    evaluate = ["evaluate", str(tiny_path), "--text", str(text), "--json"]
+    result = subprocess.run(
+        [sys.executable, "-m", "training", *evaluate],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        check=True,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    shown = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert "Evaluating" in shown
+    assert "100%" in shown
+    assert json.loads(result.stdout)["characters"] > 0
+    quiet = subprocess.run(
+        [sys.executable, "-m", "training", *evaluate], capture_output=True, check=True
+    )
+    assert b"Evaluating" not in quiet.stderr
+    assert quiet.stdout == result.stdout

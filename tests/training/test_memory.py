@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model.errors import TrainingError
+from model.network import CharLSTM, NetworkConfig
+from training import memory
+from training.memory import check_memory, explaining_lack_of_memory
+
+CPU = torch.device("cpu")
+CONFIG = NetworkConfig(83, hidden_size=64, layers=2)
+
+
+def test_a_network_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = 20 * sum(parameter.numel() for parameter in CharLSTM(CONFIG).parameters())
+    monkeypatch.setattr(memory, "_available_bytes", lambda _: needed)
+    check_memory(CONFIG, CPU)
+    monkeypatch.setattr(memory, "_available_bytes", lambda _: needed - 1)
+    with pytest.raises(TrainingError, match="a network of 2 x 64 needs at least"):
+        check_memory(CONFIG, CPU)
+
+
+def test_this_machine_says_how_much_memory_it_has() -> None:
+    available = memory._available_bytes(CPU)
+    assert available is not None
+    assert 1e8 < available < 1e15
+
+
+def test_a_machine_that_does_not_say_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_available_bytes", lambda _: None)
+    check_memory(CONFIG, CPU)
+
+
+def test_memory_that_runs_out_is_one_clear_error() -> None:
+    with (
+        pytest.raises(TrainingError, match="full: lower --hidden-size"),
+        explaining_lack_of_memory(),
+    ):
+        torch.empty(2**50)
+    with (
+        pytest.raises(TrainingError, match="full: lower --hidden-size"),
+        explaining_lack_of_memory(),
+    ):
+        raise MemoryError
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(RuntimeError, match="sizes do not match"), explaining_lack_of_memory():
+        raise RuntimeError("sizes do not match")

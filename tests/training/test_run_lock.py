@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.errors import TrainingError
+from tests.training.test_command_line import SMALL, TEXT, run_training
+from training import run_lock
+from training.__main__ import main
+from training.run_lock import locked
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from training.run_lock import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_folder_is_locked_once(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "book"
+    with locked(folder):
+        with pytest.raises(TrainingError, match="book is in use by another training run: wait"):
+            locked(folder).__enter__()
+        (folder / "state.pt").touch()
+    with locked(folder):
+        pass
+    assert [path.name for path in folder.iterdir()] == ["state.pt"]
+
+
+def test_a_folder_in_which_nothing_was_written_is_removed(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_is_killed_releases_the_lock(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "locked\n"
+    with pytest.raises(TrainingError, match="in use"):
+        locked(tmp_path).__enter__()
+    holder.kill()
+    holder.communicate()
+    with locked(tmp_path):
+        pass
+
+
+def test_without_flock_nothing_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "fcntl", None)
+    with locked(tmp_path), locked(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_without_locks_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("training.run_lock.fcntl.flock", unsupported)
+    with locked(tmp_path), locked(tmp_path):
+        pass
+
+
+def test_a_second_run_in_a_folder_is_refused(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    flags = ["--text", str(text), "--out", str(out), *SMALL, "--epochs", "100000"]
+    first = run_training(*flags)
+    assert first.stdout is not None
+    for line in first.stdout:
+        if "updates of" in line:
+            break
+    assert main(["train", *flags]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "is in use by another training run" in error
+    assert main(["train", *flags, "--resume"]) == 1
+    first.kill()
+    first.communicate()
+
+
+def test_the_processes_of_a_second_run_end_with_one_line(text: Path, tmp_path: Path) -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    with locked(tmp_path / "run"):
+        second = run_training(
+            "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, launcher=torchrun
+        )
+        shown = second.communicate(timeout=120)[0]
+    assert second.returncode != 0
+    assert shown.count("is in use by another training run") == 1
+    assert "Connection closed" not in shown

@@ -1,0 +1,175 @@
+"""The commands train, evaluate, sample, corpus and import: their flags, and what they print."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import load_checkpoint, save_checkpoint
+from model.errors import CharstreamError, TrainingError
+from model.sampling import SamplingParams, check_seed
+from model.selection import choose_device, choose_precision
+from model.tutorial import import_tutorial_checkpoint
+from model.vocabulary import CorpusIds, Vocabulary
+from training import train_arguments
+from training.corpus import PUBLISHED, describe_missing, fetch, is_published, read_text, split
+from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
+from training.progress import evaluation_progress
+from training.sample import sample
+from training.train_command import train
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. An error is printed as one line on stderr."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except CharstreamError as error:
+        print(f"charstream: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Train a model on a text, and use it offline."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands.add_parser("train", help="train a model on a text"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
+    _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
+    _add_corpus(commands.add_parser("corpus", help="download a published text"))
+    _add_import(commands.add_parser("import", help="convert a checkpoint of the tutorial"))
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=train)
+    train_arguments.add_arguments(parser)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_evaluate)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "--text", type=Path, required=True, help="the text; its last tenth is evaluated"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        help="evaluate on the CPU as the service computes in this precision (default: fp32 on "
+        "--device)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    checkpoint = load_checkpoint(options.checkpoint)
+    ids, left_out = _validation_ids(checkpoint.vocabulary, read_text(options.text))
+    with evaluation_progress(len(ids) - 1) as report:
+        if options.precision is None:
+            device = choose_device(options.device)
+            result = evaluate_full_text(checkpoint, ids, device, report)
+        else:
+            precision = choose_precision(options.precision, torch.device("cpu"))
+            result = evaluate_as_served(checkpoint, ids, precision, report)
+    print(_as_json(result, left_out) if options.json else _as_line(result))
+    return 0
+
+
+def _as_json(result: Evaluation, left_out: int) -> str:
+    derived = {
+        "bits_per_character": result.bits_per_character,
+        "perplexity": result.perplexity,
+        "left_out": left_out,
+    }
+    return json.dumps(dataclasses.asdict(result) | derived)
+
+
+def _as_line(result: Evaluation) -> str:
+    return (
+        f"{result.nats_per_character:.4f} nats per character, "
+        f"{result.bits_per_character:.4f} bits, perplexity {result.perplexity:.3f}, "
+        f"over {result.characters:,} characters"
+    )
+
+
+def _validation_ids(vocabulary: Vocabulary, text: str) -> tuple[CorpusIds, int]:
+    """Return the ids of the last tenth, and the number of its characters that are left out."""
+    _, text = split(text)
+    ids, missing = vocabulary.encode_corpus(text)
+    if missing:
+        print(f"charstream: {describe_missing(vocabulary, missing)}", file=sys.stderr)
+    if len(ids) < 2:
+        raise TrainingError("the last tenth of the text is too short to evaluate")
+    return ids, len(text) - len(ids)
+
+
+def _add_sample(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_sample)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--prime", default="", help="text to continue")
+    parser.add_argument("--length", type=int, default=500, help="characters (default 500)")
+    parser.add_argument("--top-k", type=int, default=5, help="0 means all (default 5)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="(default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="(default 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+
+
+def _sample(options: argparse.Namespace) -> int:
+    if options.length < 1:
+        raise TrainingError(f"--length must be at least 1, got {options.length}")
+    params = SamplingParams(options.temperature, options.top_k or None)
+    seed = check_seed(options.seed)
+    checkpoint = load_checkpoint(options.checkpoint)
+    device = choose_device(options.device)
+    text = sample(checkpoint, options.prime, options.length, params, seed, device)
+    print(options.prime + text)
+    return 0
+
+
+def _add_corpus(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_corpus)
+    parser.add_argument("name", choices=sorted(PUBLISHED))
+    parser.add_argument("--out", type=Path, help="file to write (default data/NAME.txt)")
+    parser.add_argument(
+        "--from", dest="source", type=Path, help="local copy to import instead of downloading"
+    )
+
+
+def _corpus(options: argparse.Namespace) -> int:
+    out = options.out or Path("data") / f"{options.name}.txt"
+    path = fetch(options.name, out, options.source)
+    text = read_text(path)
+    if not is_published(options.name, text):
+        print(
+            f"{options.source} differs from the published text, so losses cannot be compared. "
+            "To train on your own text, pass its path: train --text FILE",
+            file=sys.stderr,
+        )
+    print(f"{path}: {len(text):,} characters, {len(set(text))} distinct")
+    return 0
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_import)
+    parser.add_argument("file", type=Path, help="file that the tutorial wrote with torch.save")
+    parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
+
+
+def _import(options: argparse.Namespace) -> int:
+    checkpoint = import_tutorial_checkpoint(options.file)
+    save_checkpoint(checkpoint, options.out)
+    config = checkpoint.config
+    print(
+        f"{options.out}: {config.layers} x {config.hidden_size}, "
+        f"{config.vocabulary_size} characters"
+    )
+    return 0

@@ -1,0 +1,86 @@
+"""Memory: refuses a network that cannot fit, and explains it if memory runs out during a run."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from model.errors import TrainingError
+from model.network import NetworkConfig
+
+_COPIES = 5  # of each parameter: weight, gradient, two moments of AdamW, averaged weight
+_BYTES = 4  # of a float32
+_ADVICE = "lower --hidden-size, --layers, --batch-size or --seq-len"
+
+
+def check_memory(config: NetworkConfig, device: torch.device) -> None:
+    """Check that the parameters of a network in training fit into the memory of a device.
+
+    Raises:
+        TrainingError: if they do not. Activations may need more memory than this counts.
+    """
+    needed, available = _needed_bytes(config), _available_bytes(device)
+    if available is not None and needed > available:
+        raise TrainingError(
+            f"a network of {config.layers} x {config.hidden_size} needs at least "
+            f"{_gigabytes(needed)} of memory for training, {_gigabytes(available)} are available "
+            f"on {device}: lower --hidden-size or --layers"
+        )
+
+
+@contextmanager
+def explaining_lack_of_memory() -> Iterator[None]:
+    """Turn an error of an allocation into a TrainingError."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise TrainingError(f"the memory is full: {_ADVICE}") from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # the words of torch's CPU allocator
+            raise
+        raise TrainingError(f"the memory is full: {_ADVICE}") from error
+
+
+def _needed_bytes(config: NetworkConfig) -> int:
+    return sum(math.prod(shape) for shape in config.shapes().values()) * _COPIES * _BYTES
+
+
+def _available_bytes(device: torch.device) -> int | None:
+    """Return the free memory of a device; None if the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type != "cpu":
+        return None
+    limits = [_physical_bytes(), *_container_limits()]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _physical_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+        return (kilobytes["MemAvailable"] + kilobytes["SwapFree"]) * 1024
+    except (OSError, ValueError, LookupError):  # not Linux
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None
+
+
+def _container_limits() -> Iterator[int]:
+    """Yield the memory limits of control groups, versions 2 and 1, if there are any."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            yield int((Path("/sys/fs/cgroup") / name).read_text())
+        except (OSError, ValueError):  # no such file, or no limit: the word "max"
+            continue
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"

@@ -1,0 +1,96 @@
+"""ProcessGroup: the processes that train one network, each on its shard of the batch.
+
+Shape letters: T sequence length, B batch size, L layers, H hidden size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What one process asks all processes to do after an update."""
+
+    stop: bool = False
+    save: bool = False
+
+
+NO_FLAGS = Flags()
+
+
+class ProcessGroup:
+    """One process, or the several processes that `torchrun` started.
+
+    Attributes:
+        rank: number of this process. Process 0 writes the files and prints.
+        size: number of processes.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @classmethod
+    def from_environment(cls, device: torch.device) -> ProcessGroup:
+        """Join the group that `torchrun` describes in the environment, or make one of size 1."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files and prints."""
+        return self.rank == 0
+
+    def shard(self, values_TB: Tensor) -> Tensor:
+        """Return this process's columns of a batch."""
+        return values_TB.tensor_split(self.size, dim=1)[self.rank]
+
+    def all_gather(self, shard_LBH: Tensor) -> Tensor:
+        """Join the columns of all processes. The inverse of `shard`."""
+        if self.size == 1:
+            return shard_LBH
+        shards = [torch.empty_like(shard_LBH) for _ in range(self.size)]
+        dist.all_gather(shards, shard_LBH.contiguous())
+        return torch.cat(shards, dim=1)
+
+    def reduce(
+        self, parameters: Sequence[nn.Parameter], loss: float, flags: Flags
+    ) -> tuple[float, Flags]:
+        """Replace every gradient by its mean over all processes.
+
+        Returns:
+            the mean loss, and the flags that at least one process has set.
+        """
+        if self.size == 1:
+            return loss, flags
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        extras = gradients[0].new_tensor([loss, flags.stop, flags.save])
+        flat = torch.cat([*(g.flatten() for g in gradients), extras])  # one message for all
+        dist.all_reduce(flat)
+        flat /= self.size
+        *means, extras = torch.split(flat, [*(g.numel() for g in gradients), len(extras)])
+        for gradient, mean in zip(gradients, means, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+        mean_loss, stop, save = extras.tolist()
+        return mean_loss, Flags(stop=stop > 0, save=save > 0)
+
+    def mean(self, value: float, device: torch.device) -> float:
+        """Return the mean of a number over all processes: the same in each of them."""
+        if self.size == 1:
+            return value
+        total = torch.tensor([value], dtype=torch.float32, device=device)
+        dist.all_reduce(total)
+        return total.item() / self.size
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self.size > 1:
+            dist.destroy_process_group()

@@ -1,0 +1,67 @@
+"""Lock of a run's folder: keeps two trainings from writing into one folder.
+
+The lock is an advisory lock of the operating system (flock), which ends with the process that
+holds it, however it ends. Where that does not exist, as on Windows, nothing is locked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from model.errors import TrainingError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_NAME = "run.lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder. Creates the folder, and removes it again if it stays empty.
+
+    Raises:
+        TrainingError: if another process holds the lock, or the folder cannot be written.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = folder / _NAME
+    with _open(path) as file:
+        _lock(file, path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder holds a run
+                folder.rmdir()
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        raise TrainingError(f"{path.parent}: cannot be written: {error.strerror}") from error
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The process that held it may have removed the file between _open and here.
+        held = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except BlockingIOError:
+        held = False
+    except OSError:  # a file system without locks
+        return
+    if not held:
+        raise TrainingError(
+            f"{path.parent} is in use by another training run: "
+            "wait until it ends, or choose another --out"
+        )

@@ -1,0 +1,121 @@
+"""RunSetup: builds the configuration of a run from the flags, the text and a saved run."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from model.checkpoint import Checkpoint
+from model.errors import DeviceError, TrainingError
+from model.network import NetworkConfig
+from training.config import TrainingConfig, settings_from_record
+from training.corpus import Corpus
+from training.memory import check_memory
+from training.plan import epochs_within, recommended, recommended_dropout
+from training.precision import TrainingPrecision, choose_training_precision
+from training.process_group import ProcessGroup
+from training.run_folder import RunFolder
+from training.train_arguments import given
+
+_FINE_TUNING_DIVISOR = 3  # of the default learning rate
+
+Configs = tuple[NetworkConfig, TrainingConfig]
+
+
+@dataclass(frozen=True)
+class RunSetup:
+    """What the configuration of a run depends on.
+
+    Attributes:
+        options: the flags of the train command.
+        initial: checkpoint to fine-tune, or None.
+    """
+
+    options: argparse.Namespace
+    folder: RunFolder
+    corpus: Corpus
+    initial: Checkpoint | None
+    device: torch.device
+    process_group: ProcessGroup
+
+    def configs(self) -> Configs:
+        """Return the configuration: flags come first, then a saved run, then what suits the text.
+
+        Raises:
+            TrainingError: if a value is out of its range, the sizes are not those of the
+                checkpoint to fine-tune, or the network does not fit into the memory.
+            DeviceError: if the precision is not available.
+        """
+        network, run = self._defaults()
+        network["vocabulary_size"] = len(self.corpus.vocabulary)
+        network |= given(self.options, NetworkConfig)
+        run |= given(self.options, TrainingConfig)
+        run["precision"] = self._precision(run.get("precision", "auto"))
+        try:
+            network_config, config = NetworkConfig(**network), TrainingConfig(**run)
+        except TypeError as error:  # a saved setting of another type or name
+            raise self.folder.damaged_state("its settings are not those of a run") from error
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+        self._check_initial_sizes(network_config)
+        check_memory(network_config, self.device)
+        return network_config, config
+
+    def planned(self, network_config: NetworkConfig, config: TrainingConfig) -> Configs:
+        """Return the configuration with the epochs, and the dropout, that --minutes allows.
+
+        Raises:
+            TrainingError: if the time is too short.
+        """
+        epochs = epochs_within(
+            self.options.minutes,
+            self.corpus,
+            network_config,
+            config,
+            self.device,
+            self.process_group,
+            self.initial,
+        )
+        if self.initial is None:
+            dropout = recommended_dropout(epochs) | given(self.options, NetworkConfig)
+            network_config = replace(network_config, **dropout)
+        return network_config, replace(config, epochs=epochs)
+
+    def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings of network and run that hold where no flag is given."""
+        options = self.options
+        if options.resume:
+            saved = self.folder.load_state(torch.device("cpu"))["fingerprint"]
+            return saved["network"], settings_from_record(saved["settings"])
+        network, run = recommended(
+            self.corpus, options.epochs, options.sequence_length, self.process_group.size
+        )
+        if self.initial is not None:
+            network = self.initial.config.as_dict()
+            run["learning_rate"] = TrainingConfig.learning_rate / _FINE_TUNING_DIVISOR
+        return network, run
+
+    def _precision(self, name: str) -> TrainingPrecision:
+        """Return the same precision in every process: bf16 only if all of them choose it."""
+        chosen = choose_training_precision(name, self.device)
+        share = self.process_group.mean(float(chosen == "bf16"), self.device)
+        if 0 < share < 1 and self.options.precision == "bf16":
+            raise DeviceError("precision 'bf16' does not run on the device of every process")
+        return "bf16" if share == 1 else "fp32"
+
+    def _check_initial_sizes(self, network_config: NetworkConfig) -> None:
+        if self.initial is None or network_config.shapes() == self.initial.config.shapes():
+            return
+        raise TrainingError(
+            f"--init-from {self.options.init_from} is {describe_sizes(self.initial.config)}, "
+            f"the flags ask for {describe_sizes(network_config)}"
+        )
+
+
+def describe_sizes(config: NetworkConfig) -> str:
+    """Return layers and hidden size as a short text, such as "2 x 512"."""
+    embedding = f", embedding {config.embedding_size}" if config.embedding_size else ""
+    return f"{config.layers} x {config.hidden_size}{embedding}"

@@ -1,0 +1,34 @@
+"""Sample: generates text from a checkpoint without a server."""
+
+from __future__ import annotations
+
+import torch
+
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from model.sampling import SamplingParams
+from model.selection import choose_precision, default_threads
+
+
+def sample(
+    checkpoint: Checkpoint,
+    prime: str,
+    length: int,
+    params: SamplingParams,
+    seed: int,
+    device: torch.device | None = None,
+) -> str:
+    """Generate `length` characters that continue a prime: the same text as the service's.
+
+    An empty prime stands for a newline.
+
+    Raises:
+        UnknownCharacterError: if the prime has characters that are not in the vocabulary, and the
+            vocabulary has no character for unknown ones.
+    """
+    vocabulary = checkpoint.vocabulary
+    ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
+    device = device or torch.device("cpu")
+    precision = choose_precision("auto", device)  # the service's default, for equal texts
+    decoder = Decoder(checkpoint, 1, device, precision, default_threads(precision, device))
+    return vocabulary.decode(decoder.generate(ids, length, params, seed))

@@ -1,0 +1,101 @@
+"""The flags of the train command, and the settings that they give."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from model.errors import TrainingError
+from model.network import NetworkConfig
+from training.config import TrainingConfig
+
+_MOST_MINUTES = 366 * 24 * 60
+
+# Flag, type, help. A flag sets the field of the same name, or the one in `_FIELDS`.
+_NETWORK_FLAGS = (
+    ("--hidden-size", int, "width of a layer"),
+    ("--layers", int, "number of LSTM layers"),
+    ("--embedding-size", int, "width of a learned embedding; without one, inputs are one-hot"),
+    ("--dropout", float, "share of a layer's output values to drop"),
+    ("--weight-dropout", float, "share of a layer's recurrent weights to drop per update"),
+)
+_RUN_FLAGS = (
+    ("--batch-size", int, "sequences per batch"),
+    ("--seq-len", int, "characters per sequence and update"),
+    ("--learning-rate", float, "peak learning rate"),
+    ("--warmup", int, "updates until the learning rate reaches its peak"),
+    ("--weight-decay", float, "weight decay of AdamW"),
+    ("--clip", float, "maximum norm of the gradient"),
+    ("--confidence-penalty", float, "weight of the bonus for uncertain predictions"),
+    ("--averaging", float, "decay of the averaged weights; 0 switches averaging off"),
+    ("--validations", int, "number of validations in the whole run"),
+    ("--seed", int, "seed of weights, dropout and batches"),
+)
+_ALIASES = {"--batch-size": "--streams", "--seq-len": "--steps"}  # names of the first release
+_FIELDS = {"--seq-len": "sequence_length"}
+_CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "batch_size")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's flags."""
+    parser.add_argument("--text", type=Path, required=True, help="UTF-8 file, or folder of them")
+    parser.add_argument("--out", type=Path, help="folder for the results (default runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument(
+        "--init-from", type=Path, metavar="CKPT", help="checkpoint to fine-tune on the text"
+    )
+    parser.add_argument(
+        "--min-count",
+        type=int,
+        default=1,
+        metavar="N",
+        help="replace characters that occur fewer than N times by U+FFFD (default 1: none)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument("--precision", help="auto, fp32 or bf16 (default auto: the faster one)")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
+    duration = parser.add_mutually_exclusive_group()
+    duration.add_argument(
+        "--epochs", type=float, metavar="N", help="passes over the text (default: by its length)"
+    )
+    duration.add_argument(
+        "--minutes", type=float, metavar="M", help="as many passes as fit into M minutes"
+    )
+    _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
+    _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
+
+
+def _add_flags(
+    group: argparse._ArgumentGroup, config: type, flags: tuple[tuple[str, type, str], ...]
+) -> None:
+    for flag, kind, text in flags:
+        names = [flag, _ALIASES[flag]] if flag in _ALIASES else [flag]
+        field = _FIELDS.get(flag, flag.removeprefix("--").replace("-", "_"))
+        group.add_argument(
+            *names, dest=field, type=kind, metavar="N", help=f"{text} ({_default(config, field)})"
+        )
+
+
+def _default(config: type, field: str) -> str:
+    if field in _CHOSEN_BY_TEXT:
+        return "default: depends on the text"
+    defaults = {f.name: f.default for f in dataclasses.fields(config)}
+    return f"default {defaults[field]}"
+
+
+def check_arguments(options: argparse.Namespace) -> None:
+    """Raise TrainingError if a flag that is no setting of the run is out of its range."""
+    if options.minutes is not None and not 0 < options.minutes <= _MOST_MINUTES:
+        raise TrainingError(f"--minutes must be above 0 and at most a year, got {options.minutes}")
+    if options.min_count < 1:
+        raise TrainingError(f"--min-count must be at least 1, got {options.min_count}")
+
+
+def given(options: argparse.Namespace, config: type) -> dict[str, Any]:
+    """Return the fields of a config that the user has set."""
+    values = {
+        field.name: getattr(options, field.name, None) for field in dataclasses.fields(config)
+    }
+    return {name: value for name, value in values.items() if value is not None}

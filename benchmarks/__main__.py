@@ -1,4 +1,4 @@
-"""make bench: one table from one run on one machine."""
+"""Benchmarks: measure everything in one run and print one table. Run with `make bench`."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ _PRIME = (
     "He had not slept all night, and when at last the carriage drew up at the steps of the house, "
     "she saw"
 )  # 100 characters
-_TRIES = 40  # of the time to first character
+_TRIES = 40  # measurements of the time to the first character
 
 CPU = torch.device("cpu")
-Row = tuple[str, int]  # way, streams
+Row = tuple[str, int]  # name of what is measured, number of streams
 
 
 def main() -> None:
-    """Measures everything in turn, several rounds over, and prints the medians."""
+    """Measure everything in several rounds, and print the medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="per figure, about")
+    parser.add_argument("--seconds", type=float, default=2.0, help="per measurement, about")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
     training = _training_rates(checkpoint, options.rounds, 2 * options.seconds)
     rates: dict[Row, list[float]] = {}
     with running_service(options.checkpoint, max(_STREAMS)) as service:
-        for _ in range(options.rounds):  # in turn, so that a machine's drift hits all alike
+        for _ in range(options.rounds):  # so that slow changes of the machine affect all alike
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())
         medians = {row: statistics.median(values) for row, values in rates.items()}
@@ -70,7 +70,7 @@ def main() -> None:
         _print_latencies(console, service)
         console.print(
             f"ready {service.start_seconds:.1f} s after its start; "
-            f"{service.resident_megabytes():.0f} MB resident after all this",
+            f"{service.resident_megabytes():.0f} MB resident at the end",
             highlight=False,
         )
 
@@ -122,7 +122,7 @@ def _measurements(
 
 
 def _length(streams: int, seconds: float) -> int:
-    """Characters per stream that take about so long with the native kernel on two cores of 2023."""
+    """Return the characters per stream that the native kernel generates in about that time."""
     return round(seconds * min(40_000, 300_000 / streams))
 
 
@@ -145,7 +145,7 @@ def _print_rates(console: Console, rates: dict[Row, float]) -> None:
         ]
         table.add_row(way, *cells)
     engine = f"engine, {choose_precision('auto', CPU)}"
-    shares = {"kept over HTTP": ("service over HTTP", engine)}
+    shares = {"share of the engine's speed over HTTP": ("service over HTTP", engine)}
     if native_library.kernels():
         decoder = f"decoder, int8, {native_library.kernels()[0]}"
         shares["the decoder's share of the limit"] = (decoder, _LIMIT)

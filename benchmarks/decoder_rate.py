@@ -1,4 +1,4 @@
-"""The decoder alone: what a kernel gives without an engine or a network in between."""
+"""The decoder alone: the speed of a kernel, without the engine and without HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decoder_rate(
     streams: int,
     seconds: float,
 ) -> float:
-    """Characters per second, all streams together."""
+    """Return the characters per second of all streams together."""
     decoder = Decoder(checkpoint, streams, precision=precision, kernel=kernel, threads=threads)
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     for seed in range(streams):
@@ -35,9 +35,9 @@ def decoder_rate(
 def limit_rate(
     checkpoint: Checkpoint, kernel: str, threads: int, streams: int, seconds: float
 ) -> float:
-    """The same of the native kernel's int8 products alone: what the machine can do at most."""
-    batch = NativeBackend(checkpoint.config, checkpoint.weights, streams, kernel, threads)
-    return streams * _steps_per_second(lambda: batch.multiply(streams, _STEPS), seconds)
+    """Return the characters per second of the native kernel's products alone: the upper limit."""
+    backend = NativeBackend(checkpoint.config, checkpoint.weights, streams, kernel, threads)
+    return streams * _steps_per_second(lambda: backend.multiply(streams, _STEPS), seconds)
 
 
 def _steps_per_second(step: Callable[[], object], seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""The engine without HTTP: its thread makes texts, an event loop takes them."""
+"""The engine without HTTP: its thread generates, and an event loop reads the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model.sampling import SamplingParams
 def engine_rate(
     checkpoint: Checkpoint, precision: Precision, streams: int, characters: int, threads: int
 ) -> float:
-    """Characters per second, all streams together, as their readers have them."""
+    """Return the characters per second of all streams together, as their readers receive them."""
     return asyncio.run(_engine_rate(checkpoint, precision, streams, characters, threads))
 
 

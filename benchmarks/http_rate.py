@@ -1,4 +1,4 @@
-"""The service over HTTP: a server in one process, a client that reads every event in another."""
+"""The service over HTTP: a server process, and a client that reads every event."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-_TOKEN = b'data: {"token": "'  # once in every event: quotes inside of a token are escaped
+_TOKEN = b'data: {"token": "'  # once per event, because quotes inside a token are escaped
 _START_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class RunningService:
-    """A server of ours."""
+    """A running server of this project."""
 
     port: int
     pid: int
-    start_seconds: float  # from its start to ready
+    start_seconds: float  # from the start of the process until it is ready
 
     def resident_megabytes(self) -> float:
-        """Resident memory of the server's process; Linux only."""
+        """Return the resident memory of the server's process. Linux only."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
-        raise RuntimeError("the system does not tell a process's memory")
+        raise RuntimeError("the system does not report the memory of a process")
 
 
 @contextmanager
 def running_service(
     checkpoint: Path, streams: int, port: int | None = None, **settings: str
 ) -> Iterator[RunningService]:
-    """Starts the service with that many slots and waits until it is ready.
+    """Start the service and wait until it is ready.
 
     Args:
-        checkpoint: what it serves.
-        streams: its slots.
-        port: a free one by default.
-        settings: further ones, by their names without the prefix.
+        checkpoint: the model.
+        streams: number of slots.
+        port: the port; a free one by default.
+        settings: further settings, by their names in lower case without the prefix.
     """
     port = port or _free_port()
     environment = os.environ | {
@@ -68,12 +68,12 @@ def running_service(
 
 
 def http_rate(port: int, streams: int, characters: int) -> float:
-    """Characters per second, all streams together, counted as the client has them."""
+    """Return the characters per second of all streams together, as the client receives them."""
     return asyncio.run(_http_rate(port, streams, characters))
 
 
 def first_character_seconds(port: int, streams: int, prime: str, tries: int) -> list[float]:
-    """Sorted times from a request to its first character, beside streams that never pause."""
+    """Return sorted times from a request to its first character, while other streams run."""
     return asyncio.run(_first_character_seconds(port, streams, prime, tries))
 
 
@@ -82,7 +82,7 @@ async def _http_rate(port: int, streams: int, characters: int) -> float:
     counts = await asyncio.gather(*(_read_stream(port, characters, n) for n in range(streams)))
     seconds = time.perf_counter() - began
     if counts != [characters] * streams:
-        raise RuntimeError(f"streams of {characters} characters came as {counts}")
+        raise RuntimeError(f"expected {characters} characters per stream, received {counts}")
     return streams * characters / seconds
 
 
@@ -92,7 +92,7 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
     seconds = []
     for number in range(tries):
         began = time.perf_counter()
-        # Another beginning each time, so that nothing is found in the prefix cache.
+        # Each prime begins differently, so that the prefix cache has no entry for it.
         beginning = f"{streams:03}{number:03}"
         reader, writer = await _open(port, 1, number, beginning + prime[len(beginning) :])
         await reader.readuntil(_TOKEN)

@@ -1,4 +1,4 @@
-"""ONNX Runtime's int8 LSTM on the same network, without sampling: the best off the shelf."""
+"""ONNX Runtime's int8 LSTM with the same network, without sampling: a general-purpose runtime."""
 
 from __future__ import annotations
 
@@ -15,25 +15,46 @@ import numpy.typing as npt
 from model.checkpoint import Checkpoint
 
 Floats = npt.NDArray[np.float32]
+Shape = list[str | int | None]
+
+_WARMUP_STEPS = 10
 
 
 def onnx_rate(checkpoint: Checkpoint, streams: int, seconds: float) -> float:
-    """Characters per second, all streams together; the next character is a fixed one.
+    """Return the characters per second of all streams. Every step reads the same character.
 
     Raises:
-        ImportError: without the extra `bench`.
+        ImportError: if the extra `bench` is not installed.
     """
+    session, inputs = _session(checkpoint), _inputs(checkpoint, streams)
+    states = [name for name in inputs if name != "character"]
+    steps, began = -_WARMUP_STEPS, math.inf
+    while steps < 0 or time.perf_counter() - began < seconds:
+        if steps == 0:
+            began = time.perf_counter()
+        _, *state = session.run(None, inputs)
+        inputs.update(zip(states, state, strict=True))
+        steps += 1
+    return steps * streams / (time.perf_counter() - began)
+
+
+def _session(checkpoint: Checkpoint) -> Any:
+    """Return an inference session with weights in int8."""
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     onnxruntime.set_default_logger_severity(3)
     with tempfile.TemporaryDirectory() as folder:
         plain, int8 = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
-        plain.write_bytes(_graph(checkpoint).SerializeToString())
-        logging.disable(logging.WARNING)  # it advises on networks of another kind
+        plain.write_bytes(_model(checkpoint).SerializeToString())
+        logging.disable(logging.WARNING)  # its advice is for other kinds of networks
         quantize_dynamic(plain, int8, per_channel=True, weight_type=QuantType.QInt8)
         logging.disable(logging.NOTSET)
-        session = onnxruntime.InferenceSession(int8)
+        return onnxruntime.InferenceSession(int8)
+
+
+def _inputs(checkpoint: Checkpoint, streams: int) -> dict[str, Floats]:
+    """Return the inputs of the first step: a state of zeros and one-hot characters."""
     config = checkpoint.config
     inputs: dict[str, Floats] = {
         f"{kind}{layer}": np.zeros((1, streams, config.hidden_size), np.float32)
@@ -42,68 +63,78 @@ def onnx_rate(checkpoint: Checkpoint, streams: int, seconds: float) -> float:
     }
     inputs["character"] = np.zeros((1, streams, config.vocabulary_size), np.float32)
     inputs["character"][..., checkpoint.vocabulary.start_id] = 1
-    names = [name for name in inputs if name != "character"]
-    steps, began = -10, math.inf
-    while steps < 0 or time.perf_counter() - began < seconds:
-        if steps == 0:
-            began = time.perf_counter()
-        _, *state = session.run(None, inputs)
-        inputs.update(zip(names, state, strict=True))
-        steps += 1
-    return steps * streams / (time.perf_counter() - began)
+    return inputs
 
 
-def _graph(checkpoint: Checkpoint) -> Any:
-    """One step: a one-hot character and the state in, logits and the state out."""
+def _model(checkpoint: Checkpoint) -> Any:
+    """Return the ONNX model of one step: a one-hot character and a state in, logits and state out.
+
+    Raises:
+        ValueError: if the network has an embedding.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    config, weights = checkpoint.config, checkpoint.weights
+    config = checkpoint.config
     if config.embedding_size is not None:
-        raise ValueError("only for networks that read characters one-hot")
-    state_shape: list[str | int | None] = [1, "streams", config.hidden_size]
-    nodes, constants = [], {}
-    inputs: list[tuple[str, list[str | int | None]]]
-    inputs = [("character", [1, "streams", config.vocabulary_size])]
-    outputs: list[tuple[str, list[str | int | None]]] = [
-        ("logits", [1, "streams", config.vocabulary_size])
-    ]
-    below = "character"
+        raise ValueError("the ONNX benchmark needs a network without an embedding")
+    characters: Shape = [1, "streams", config.vocabulary_size]
+    state: Shape = [1, "streams", config.hidden_size]
+    inputs, outputs = {"character": characters}, {"logits": characters}
     for layer in range(config.layers):
-        constants[f"W{layer}"] = _reordered(weights[f"lstm.weight_ih_l{layer}"].numpy())[None]
-        constants[f"R{layer}"] = _reordered(weights[f"lstm.weight_hh_l{layer}"].numpy())[None]
-        constants[f"B{layer}"] = np.concatenate(
-            [_reordered(weights[f"lstm.bias_{kind}_l{layer}"].numpy()) for kind in ("ih", "hh")]
-        )[None]
+        inputs |= {f"hidden{layer}": state, f"cell{layer}": state}
+        outputs |= {f"new_hidden{layer}": state, f"new_cell{layer}": state}
+    graph = helper.make_graph(
+        _nodes(checkpoint),
+        "step",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in _constants(checkpoint).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _nodes(checkpoint: Checkpoint) -> list[Any]:
+    """Return the operators: an LSTM and a squeeze per layer, then the output layer."""
+    from onnx import helper
+
+    nodes, below = [], "character"
+    for layer in range(checkpoint.config.layers):
         state = [f"hidden{layer}", f"cell{layer}"]
-        inputs += [(name, state_shape) for name in state]
-        outputs += [(f"new_{name}", state_shape) for name in state]
         nodes.append(
             helper.make_node(
                 "LSTM",
                 [below, f"W{layer}", f"R{layer}", f"B{layer}", "", *state],
                 [f"sequence{layer}", *(f"new_{name}" for name in state)],
-                hidden_size=config.hidden_size,
+                hidden_size=checkpoint.config.hidden_size,
             )
         )
         nodes.append(helper.make_node("Squeeze", [f"sequence{layer}", "axis"], [f"out{layer}"]))
         below = f"out{layer}"
-    constants["axis"] = np.array([1], np.int64)
-    constants["V"] = weights["output.weight"].numpy().T.copy()
-    constants["b"] = weights["output.bias"].numpy()
     nodes.append(helper.make_node("MatMul", [below, "V"], ["product"]))
     nodes.append(helper.make_node("Add", ["product", "b"], ["logits"]))
-    graph = helper.make_graph(
-        nodes,
-        "step",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    opset = helper.make_opsetid("", 17)
-    return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    return nodes
+
+
+def _constants(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
+    """Return the weights by the names that the operators use."""
+    weights = {name: tensor.numpy() for name, tensor in checkpoint.weights.items()}
+    constants: dict[str, npt.NDArray[Any]] = {
+        "axis": np.array([1], np.int64),
+        "V": weights["output.weight"].T.copy(),
+        "b": weights["output.bias"],
+    }
+    for layer in range(checkpoint.config.layers):
+        constants[f"W{layer}"] = _reordered(weights[f"lstm.weight_ih_l{layer}"])[None]
+        constants[f"R{layer}"] = _reordered(weights[f"lstm.weight_hh_l{layer}"])[None]
+        biases = [_reordered(weights[f"lstm.bias_{kind}_l{layer}"]) for kind in ("ih", "hh")]
+        constants[f"B{layer}"] = np.concatenate(biases)[None]
+    return constants
 
 
 def _reordered(rows_GK: Floats) -> Floats:
-    """From torch's order of gates (input, forget, cell, output) to ONNX's (input, output, ...)."""
-    write, keep, candidate, show = np.split(rows_GK, 4)
-    return np.concatenate([write, show, keep, candidate])
+    """Reorder gate rows from torch's input, forget, cell, output to ONNX's.
+
+    ONNX's order is input, output, forget, cell.
+    """
+    input_gate, forget_gate, cell_gate, output_gate = np.split(rows_GK, 4)
+    return np.concatenate([input_gate, output_gate, forget_gate, cell_gate])

@@ -1,8 +1,8 @@
-"""Cost of a character against streams and against parameters, as a plot.
+"""Scaling: time per step by number of streams and by number of parameters, as a plot.
 
     python -m benchmarks.scaling --out docs/scaling.png
 
-Cores are full where a step's time grows in proportion: from a few streams on.
+Where the time grows in proportion to the streams, all cores are busy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECONDS = 0.5
 
 
 def main() -> None:
-    """Measures, prints the figures, and draws them."""
+    """Measure, print the results, and plot them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
     parser.add_argument("--out", type=Path, default=Path("docs/scaling.png"))
     out = parser.parse_args().out

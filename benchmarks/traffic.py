@@ -1,14 +1,17 @@
-"""Traffic: clients of a server, well-behaved and otherwise."""
+"""Traffic: raw HTTP clients that read streams, and counts of what they received."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+import time
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+TEXT_LENGTH = 1000  # characters of an ordinary request
 
 _EVENT = b'data: {"token"'
 _ID = re.compile(rb"^id: (\S+)$", re.MULTILINE)
@@ -16,8 +19,8 @@ _TOKEN = re.compile(rb"^data: (\{\"token\": .*\})$", re.MULTILINE)
 
 
 @dataclass
-class Answer:
-    """What came of a stream."""
+class Response:
+    """What a client received of one stream."""
 
     status: int = 0
     retry_after: int | None = None
@@ -25,12 +28,12 @@ class Answer:
 
     @property
     def done(self) -> bool:
-        """Whether its last event came."""
+        """Whether the final event arrived."""
         return b"\nevent: done\n" in self.body[-1000:]
 
     @property
     def last_id(self) -> str:
-        """Of the last event that came whole."""
+        """The id of the last complete event, or an empty string."""
         ids = _ID.findall(self.body.rpartition(b"\n\n")[0])
         return ids[-1].decode() if ids else ""
 
@@ -38,33 +41,38 @@ class Answer:
     def text(self) -> str:
         return "".join(json.loads(data)["token"] for data in _TOKEN.findall(self.body))
 
+    @property
+    def resumable_text(self) -> str:
+        """The characters up to the last complete event, after which a stream can be resumed."""
+        return self.text[: int(self.last_id.partition("-")[2] or 0)]
+
 
 @dataclass
-class Counted:
-    """Answers by their kind, and characters as they come."""
+class Counts:
+    """Counts of responses by status, and of received characters."""
 
     characters: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
     without_retry_after: int = 0
 
-    def add(self, answer: Answer) -> None:
-        self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
-        self.without_retry_after += answer.status == 503 and answer.retry_after is None
+    def add(self, response: Response) -> None:
+        self.statuses[response.status] = self.statuses.get(response.status, 0) + 1
+        self.without_retry_after += response.status == 503 and response.retry_after is None
 
 
 @asynccontextmanager
-async def asking(
+async def open_stream(
     port: int, length: int, seed: int, last_id: str = "", query: str = ""
-) -> AsyncIterator[tuple[Answer, asyncio.StreamReader]]:
-    """A stream whose head has come, and where its events do."""
+) -> AsyncIterator[tuple[Response, asyncio.StreamReader]]:
+    """Request a stream. Yield the response's status and a reader of its body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         head = f"GET /generate?length={length}&seed={seed}{query} HTTP/1.1\r\nHost: localhost\r\n"
         head += f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         writer.write(f"{head}Connection: close\r\n\r\n".encode())
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        after = [line.partition(":")[2] for line in lines if line.startswith("retry-after:")]
-        yield Answer(int(lines[0].split()[1]), int(after[0]) if after else None), reader
+        waits = [line.partition(":")[2] for line in lines if line.startswith("retry-after:")]
+        yield Response(int(lines[0].split()[1]), int(waits[0]) if waits else None), reader
     finally:
         writer.transport.abort()
 
@@ -73,30 +81,65 @@ async def read(
     port: int,
     length: int,
     seed: int,
-    counted: Counted | None = None,
+    counts: Counts | None = None,
     last_id: str = "",
     query: str = "",
-) -> Answer:
-    """Reads a stream to its end, or to where the connection breaks."""
+) -> Response:
+    """Read a stream to its end, or until the connection breaks."""
     chunks = []
-    async with asking(port, length, seed, last_id, query) as (answer, reader):
+    async with open_stream(port, length, seed, last_id, query) as (response, reader):
         try:
             while chunk := await reader.read(1 << 16):
                 chunks.append(chunk)
-                if counted is not None:  # to within one where a chunk ends inside of an event
-                    counted.characters += chunk.count(_EVENT)
+                if counts is not None:  # off by one where a chunk ends inside an event
+                    counts.characters += chunk.count(_EVENT)
         except ConnectionError:
             pass
-    answer.body = b"".join(chunks)
-    if counted is not None:
-        counted.add(answer)
-    return answer
+    response.body = b"".join(chunks)
+    if counts is not None:
+        counts.add(response)
+    return response
 
 
 def metric(port: int, name: str) -> float:
-    """A metric without labels."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        for line in answer.read().decode().splitlines():
+    """Return the value of a metric that has no labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        for line in response.read().decode().splitlines():
             if line.startswith(f"{name} "):
                 return float(line.split()[1])
-    raise RuntimeError(f"the service does not tell {name}")
+    raise RuntimeError(f"the service has no metric {name}")
+
+
+async def measure_rate(port: int, clients: int, seconds: float) -> tuple[float, Counts]:
+    """Return the characters per second of clients that send one request after another.
+
+    A client that gets a Retry-After waits that long. The time in which all clients connect at once
+    is included.
+    """
+    counts, began = Counts(), time.monotonic()
+    ended = began + seconds
+
+    async def client(number: int) -> None:
+        while time.monotonic() < ended:
+            response = await read(port, TEXT_LENGTH, number, counts)
+            if response.retry_after is not None:
+                await asyncio.sleep(min(response.retry_after, max(0, ended - time.monotonic())))
+
+    tasks = [asyncio.create_task(client(number)) for number in range(clients)]
+    await asyncio.sleep(seconds)
+    rate = counts.characters / (time.monotonic() - began)
+    await asyncio.gather(*tasks)
+    return rate, counts
+
+
+async def wait_until_idle(port: int) -> None:
+    """Wait until no stream is active, at most ten seconds."""
+    deadline = time.monotonic() + 10
+    while metric(port, "charstream_streams_active") and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+
+
+def common_prefix(whole: str, text: str) -> int:
+    """Return the number of characters before the first difference."""
+    pairs = zip(whole, text, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(whole), len(text)))

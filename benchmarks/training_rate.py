@@ -1,4 +1,4 @@
-"""Training: characters per second of ours, and of the tutorial's loop on the same sizes."""
+"""Training: characters per second of `training`, and of the tutorial's loop with the same sizes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WARMING_UPDATES = 2
 
 
 def training_rate(config: NetworkConfig, precision: TrainingPrecision, seconds: float) -> float:
-    """Characters per second of updates as `training` makes them."""
+    """Return the characters per second of this project's updates."""
     run = TrainingConfig(precision=precision)
     learner = new_learner(config, run, torch.device("cpu"), ProcessGroup())
     batches = Batches(_text(config), run.batch_size, run.sequence_length)
@@ -37,7 +37,10 @@ def training_rate(config: NetworkConfig, precision: TrainingPrecision, seconds: 
 
 
 def tutorial_training_rate(config: NetworkConfig, seconds: float) -> float:
-    """The same of the tutorial's loop: one-hot batches by numpy, Adam, clipping at 5."""
+    """Return the characters per second of the tutorial's training loop.
+
+    It makes one-hot batches with numpy, and uses Adam and gradient clipping at 5.
+    """
     network = _TutorialNetwork(config).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
     criterion = nn.CrossEntropyLoss()
@@ -56,8 +59,8 @@ def tutorial_training_rate(config: NetworkConfig, seconds: float) -> float:
             targets = torch.from_numpy(following.astype(np.int64))
             state = state[0].detach(), state[1].detach()
             network.zero_grad()
-            scores, state = network(inputs, state)
-            criterion(scores, targets.reshape(-1)).backward()
+            logits, state = network(inputs, state)
+            criterion(logits, targets.reshape(-1)).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 5)
             optimizer.step()
             yield chosen.size
@@ -66,7 +69,7 @@ def tutorial_training_rate(config: NetworkConfig, seconds: float) -> float:
 
 
 class _TutorialNetwork(nn.Module):
-    """Batch first, dropout of 0.5 between the layers and before the output."""
+    """The tutorial's network: batch first, dropout of 0.5 between layers and before the output."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -83,7 +86,7 @@ class _TutorialNetwork(nn.Module):
 
 
 def _text(config: NetworkConfig) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    """Random characters: what is read does not change how long it takes."""
+    """Return random characters. The time of an update does not depend on them."""
     return np.random.default_rng(0).integers(0, config.vocabulary_size, 500_000, dtype=np.int32)
 
 

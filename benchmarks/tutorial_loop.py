@@ -1,4 +1,4 @@
-"""The tutorial's way to write a text: the yardstick that the other figures are multiples of."""
+"""The tutorial's generation loop: the baseline of the other results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from model.checkpoint import Checkpoint
 
 
 def tutorial_rate(checkpoint: Checkpoint, characters: int, top_k: int = 5) -> float:
-    """Characters per second of one stream: one-hot, one `nn.LSTM` step, softmax, numpy's choice."""
+    """Return the characters per second of one stream.
+
+    A character is a one-hot input, one `nn.LSTM` step, a softmax, and `numpy.random.choice`.
+    """
     network = checkpoint.network()
     state = network.zero_state(1)
     chosen = checkpoint.vocabulary.start_id

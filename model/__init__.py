@@ -1,1 +1,1 @@
-"""What a character model is: shared by training and serving, importing neither."""
+"""The model: its network, checkpoint and decoder. Imports neither `training` nor `app`."""

@@ -1,4 +1,4 @@
-"""Atomic file writes: a reader sees the old content or the new, never a part."""
+"""Atomic file writes: a reader sees either the old content or the new, never a part of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` once the block has ended well.
+    """Open a temporary file that replaces `path` when the block ends without an error.
 
-    On any error, a full disk or a signal that raises included, `path` stays as it was and
-    nothing is left beside it.
+    After any exception (a full disk, or a signal handler that raises) `path` has its old content
+    and the temporary file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

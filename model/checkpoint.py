@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model.atomic_file import replacing
 from model.errors import CheckpointError, VocabularyError
 from model.network import CharLSTM, NetworkConfig
+from model.tensor_file import open_tensor_file
 from model.vocabulary import Vocabulary
 
 FORMAT_VERSION = "1"
 _REQUIRED_KEYS = ("format_version", "config", "vocabulary")
+_KNOWN_KEYS = (*_REQUIRED_KEYS, "training", "digest")
+_MAX_NESTING = 16  # lists and objects inside each other in a metadata value
+_MAX_LISTED = 8  # differences named in one message
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as it lies on disk.
+    """A model: the content of a checkpoint file.
 
     Attributes:
-        weights: torch's names to float32 tensors on the CPU, shaped as `config.shapes()`.
-        training: how the weights came about: corpus, split, losses, settings; plain JSON.
-        name: the file's name without its ending.
-        hash: the first 16 hex digits of a SHA-256 over all that the file holds; empty before it
-            is saved.
+        config: sizes of the network.
+        vocabulary: the characters, in the order of their ids.
+        weights: torch's names to float32 tensors on the CPU, with the shapes of `config.shapes()`.
+        training: the training record: corpus, split, losses, settings. Plain JSON values.
+        name: the file name without its extension, or the folder's name for `best.safetensors`.
+        hash: the first 16 hex digits of a SHA-256 digest of the content. Empty until it is saved.
     """
 
     config: NetworkConfig
@@ -43,17 +48,17 @@ class Checkpoint:
     hash: str = ""
 
     def network(self) -> CharLSTM:
-        """The network with these weights, in evaluation mode, on the CPU."""
+        """Return the network with these weights, in evaluation mode, on the CPU."""
         network = CharLSTM(self.config)
         network.load_state_dict(dict(self.weights))
         return network.eval()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Writes a checkpoint atomically.
+    """Write a checkpoint atomically.
 
     Raises:
-        CheckpointError: if the weights do not fit the config or are not finite, or the file
+        CheckpointError: if the weights do not fit the config or are not finite, or if the file
             cannot be written.
     """
     weights = {name: tensor.detach().cpu().float() for name, tensor in checkpoint.weights.items()}
@@ -74,36 +79,37 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Reads and checks a checkpoint. Nothing in it is executed or unpickled.
+    """Read and check a checkpoint. Nothing in it is executed or unpickled.
+
+    The content is copied into memory, so the file may be replaced or overwritten afterwards. A file
+    without a digest is accepted, because other programs may write one, but only with the metadata
+    keys of this version: an unknown key could be the damaged key of the digest.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, altered since it was written, or
-            differs from its own config; the message names what differs.
+        CheckpointError: if the file is missing, is not a regular file, is damaged, was altered
+            since it was written, changes while it is read, or differs from its own config.
     """
     path = Path(path)
     try:
-        path.open("rb").close()  # safetensors calls every failure to open a missing file
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            config, vocabulary, training = _read_metadata(metadata, path)
-            names = list(file.keys())
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        with open_tensor_file(path) as file:
+            config, vocabulary, training = _read_metadata(file.metadata, path)
+            found = {name: entry.shape for name, entry in file.entries.items()}
             _check_shapes(config, found, path)
-            weights = {name: file.get_tensor(name) for name in names}
+            weights = file.read()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise CheckpointError(f"{path}: cannot be read: {reason}") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a readable .safetensors file: {error}") from error
+    except ValueError as error:  # a null character in the path
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
     check_weights(config, weights, path)
-    digest = _digest(metadata, weights)
-    if metadata.get("digest", digest) != digest:
+    digest = _digest(file.metadata, weights)
+    if file.metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
     return Checkpoint(config, vocabulary, weights, training, _name_of(path), digest[:16])
 
 
 def _name_of(path: Path) -> str:
-    """The file's, but of a run's best checkpoint the folder's."""
+    """Return the file name's stem, or the folder's name for the best checkpoint of a run."""
     return path.stem if path.stem != "best" else path.absolute().parent.name or path.stem
 
 
@@ -113,10 +119,16 @@ def _read_metadata(
     missing = [key for key in _REQUIRED_KEYS if key not in metadata]
     if missing:
         raise CheckpointError(f"{path}: its metadata lacks {', '.join(missing)}")
+    unknown = [key for key in metadata if key not in _KNOWN_KEYS]
+    if unknown and "digest" not in metadata:
+        raise CheckpointError(
+            f"{path}: unknown metadata key {unknown[0]!r:.60}; without a digest, expected only "
+            f"{', '.join(_KNOWN_KEYS)}"
+        )
     version = metadata["format_version"]
     if version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: format_version is {version!r:.40}, this program reads {FORMAT_VERSION!r}"
+            f"{path}: format_version is {version!r:.40}, but this program reads {FORMAT_VERSION!r}"
         )
     vocabulary = _read_vocabulary(metadata["vocabulary"], path)
     config = _read_config(metadata["config"], path)
@@ -144,9 +156,9 @@ def _read_config(text: str, path: Path) -> NetworkConfig:
     known = {f.name for f in fields(NetworkConfig)}
     if "vocabulary_size" not in values or not set(values) <= known:
         raise CheckpointError(
-            f"{path}: the config must hold vocabulary_size and may hold "
+            f"{path}: the config must have vocabulary_size and may have "
             f"{', '.join(sorted(known - {'vocabulary_size'}))}; "
-            f"it holds {', '.join(sorted(values))[:200] or 'nothing'}"
+            f"it has {_escaped(', '.join(sorted(values)), 200) or 'nothing'}"
         )
     try:
         return NetworkConfig(**values)
@@ -157,42 +169,75 @@ def _read_config(text: str, path: Path) -> NetworkConfig:
 def _json(text: str, key: str, kind: type, path: Path) -> Any:
     try:
         value = json.loads(text)
-        # Fails for what Python reads and no answer can carry: NaN, infinity, lone surrogates.
+        # Raises an error for what Python accepts but a response cannot contain: NaN, infinity,
+        # lone surrogates.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: metadata key {key!r} is not JSON") from error
     if not isinstance(value, kind):
         raise CheckpointError(f"{path}: metadata key {key!r} is not a JSON {kind.__name__}")
+    _check_limits(value, key, path)
     return value
+
+
+def _check_limits(value: Any, key: str, path: Path) -> None:
+    """Check the nesting and the numbers of a JSON value, which clients must be able to parse."""
+    level = [value]
+    for _ in range(_MAX_NESTING):
+        level = [x for item in level if isinstance(item, list | dict) for x in _children(item)]
+        if any(isinstance(x, int) and abs(x) > sys.float_info.max for x in level):
+            raise CheckpointError(
+                f"{path}: metadata key {key!r} has a number beyond the range of a float"
+            )
+    if level:
+        raise CheckpointError(
+            f"{path}: metadata key {key!r} has more than {_MAX_NESTING} nested lists and objects"
+        )
+
+
+def _children(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _check_shapes(config: NetworkConfig, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
     expected = config.shapes()
     differences = [f"{name} is missing" for name in expected if name not in found]
-    differences += [f"{name} is not part of the network" for name in found if name not in expected]
+    extra = [name for name in found if name not in expected]
+    differences += [f"{_escaped(name)} is not part of the network" for name in extra]
     differences += [
-        f"{name} is {list(found[name])}, expected {list(shape)}"
+        f"{name} is {list(found[name])!s:.80}, expected {list(shape)}"
         for name, shape in expected.items()
         if name in found and found[name] != shape
     ]
     if differences:
-        raise CheckpointError(f"{path}: tensors differ from the config: {'; '.join(differences)}")
+        rest = len(differences) - _MAX_LISTED
+        listing = "; ".join(differences[:_MAX_LISTED]) + (f"; {rest} more" if rest > 0 else "")
+        raise CheckpointError(f"{path}: tensors differ from the config: {listing}")
+
+
+def _escaped(name: str, length: int = 60) -> str:
+    """Return the beginning of a name from a file, in ASCII, for a message."""
+    return name[:length].encode("unicode_escape").decode()
 
 
 def check_weights(config: NetworkConfig, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Raises CheckpointError, naming the file, unless the weights are those of such a network."""
+    """Check that weights have the shapes of a config, are float32 and are finite.
+
+    Raises:
+        CheckpointError: if they do not. The message names the file and the tensors.
+    """
     _check_shapes(config, {name: tuple(tensor.shape) for name, tensor in weights.items()}, path)
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32:
             raise CheckpointError(f"{path}: {name} is {tensor.dtype}, expected torch.float32")
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+            raise CheckpointError(f"{path}: {name} has values that are not finite")
 
 
 def _digest(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over every other metadata value, and every tensor, in order of their names.
+    """Return the SHA-256 of all metadata except the digest, and of all tensors, sorted by name.
 
-    Not over the file's bytes: safetensors writes metadata in an order that changes.
+    It does not cover the file's bytes, because safetensors writes the metadata in any order.
     """
     digest = hashlib.sha256()
     for key in sorted(metadata):

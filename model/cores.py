@@ -1,4 +1,4 @@
-"""Cores: how many threads this process can keep busy."""
+"""Cores: the number of threads that this process can keep busy."""
 
 from __future__ import annotations
 
@@ -9,33 +9,37 @@ from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Those that it may run on, or what the time is worth that its control groups grant.
+    """Return the number of usable cores: the affinity mask, capped by the cgroup CPU quota.
 
-    A container's limit (`docker run --cpus 3`) is such a grant: all cores are seen, but threads on
-    more of them than that use up a period's time early, and stop until the next. A part of a core
-    counts as one, and two are always better than one: each holds half of the weights in its cache.
+    A container's limit (`docker run --cpus 3`) is a quota. The container sees all cores, but if
+    more threads run than the quota allows, the kernel stops all of them for the rest of each
+    period. A fractional quota is rounded up. A quota below two counts as two, because two threads
+    are faster than one even then: each keeps half of the weights in its core's cache.
+
+    Args:
+        root: root of the file system; tests pass another.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return min([cores, *(max(2, math.ceil(grant)) for grant in _grants(root))])
+    return min([cores, *(max(2, math.ceil(quota)) for quota in _quotas(root))])
 
 
-def _grants(root: Path) -> Iterator[float]:
-    """In cores, of the process's control groups and those around them (Linux, man 7 cgroups)."""
-    for folder in _groups(root):
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the quotas, in cores, of the process's cgroups and their parents (man 7 cgroups)."""
+    for folder in _cgroup_folders(root):
         for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # versions 2, 1
             try:
                 words = " ".join((folder / name).read_text() for name in names).split()
                 quota, period = map(int, words)
-            except (OSError, ValueError):  # no such file, or no limit: the word "max"
+            except (OSError, ValueError):  # no such file, or "max", which means no limit
                 continue
-            if quota > 0 and period > 0:  # -1: no limit
+            if quota > 0 and period > 0:  # a quota of -1 means no limit
                 yield quota / period
 
 
-def _groups(root: Path) -> Iterator[Path]:
+def _cgroup_folders(root: Path) -> Iterator[Path]:
     try:
         lines = (root / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -44,7 +48,8 @@ def _groups(root: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        # A container may see its own group as the base, and a path that is not there.
+        # Inside a container, the base folder may be the container's own group, and the listed
+        # path may not exist.
         names = [name for name in path.split("/") if name]
         for base in {"cpu", controllers} if controllers else {""}:
             folder = root / "sys/fs/cgroup" / base

@@ -1,4 +1,4 @@
-"""Dropout: zeroes a random share of values, and scales the rest so that the mean stays."""
+"""Dropout: set a random share of the values to zero and scale the others to keep the mean."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ _LEVELS = 256  # one random byte decides each value
 
 
 def dropout(values: Tensor, share: float) -> Tensor:
-    """The values with about that share of them zero (Srivastava et al. 2014).
+    """Return the values with about `share` of them set to zero (Srivastava et al. 2014).
 
-    On a CPU the share is rounded to a 256th, and a random byte drawn for each value: torch's own
-    dropout draws a whole number for each there, which took a sixth of a training step.
+    On a CPU, `share` is rounded to a multiple of 1/256, and one random byte decides each value.
+    `F.dropout` draws a whole integer for each value, which took a sixth of a training step.
+
+    Args:
+        values: a tensor of any shape and floating-point type.
+        share: at least 0 and below 1.
     """
     if values.device.type != "cpu":
         return F.dropout(values, share)

@@ -1,13 +1,13 @@
-"""Every error that this project raises on purpose.
+"""Exceptions that `model` and `training` raise, and their base class.
 
 CharstreamError
-├── UnknownCharacterError   a text has characters that the vocabulary lacks
-├── VocabularyError         a vocabulary that cannot be one
-├── SamplingError           a sampling parameter out of its range
-├── CheckpointError         a checkpoint that is missing, damaged or of another shape
-├── CorpusError             a text that cannot be read or trained on
-├── TrainingError           a training run that cannot start or go on
-└── DeviceError             a device or precision that this machine does not have
+├── UnknownCharacterError   a text has characters that are not in the vocabulary
+├── VocabularyError         the given characters cannot form a vocabulary
+├── SamplingError           a sampling parameter is out of range
+├── CheckpointError         a checkpoint is missing, damaged or inconsistent
+├── CorpusError             a text cannot be read, or is too short to train on
+├── TrainingError           a training run cannot start or continue
+└── DeviceError             a device, precision or kernel is not available on this machine
 """
 
 from __future__ import annotations
@@ -15,52 +15,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def describe_character(character: str) -> str:
+    """Return a character for a message: itself where it can be printed, and its code point.
+
+    `é` gives "'é' (U+00E9)". Control characters and surrogates are escaped, as `repr` does.
+    """
+    return f"{character!r} (U+{ord(character):04X})"
+
+
 class CharstreamError(Exception):
-    """Base of all errors below; its text is fit to be shown to a user."""
+    """Base class. The message is meant for users and can be shown to them as it is."""
 
 
 class VocabularyError(CharstreamError):
-    """The characters given cannot form a vocabulary."""
+    """The given characters cannot form a vocabulary."""
 
 
 class UnknownCharacterError(CharstreamError):
-    """A text holds characters that are not in the vocabulary.
+    """A text has characters that are not in the vocabulary.
 
     Args:
         characters: the distinct unknown characters, in order of appearance.
-        positions: for each of them, where it first stands (counted from 0).
+        positions: index of the first occurrence of each, counted from 0.
     """
 
-    shown = 10
+    max_listed = 10  # further characters are counted in the message, but not listed
 
     def __init__(self, characters: Sequence[str], positions: Sequence[int]) -> None:
         self.characters = tuple(characters)
         self.positions = tuple(positions)
-        shown = zip(self.characters[: self.shown], self.positions, strict=False)
-        named = [
-            f"{character!a} (U+{ord(character):04X}) at position {position}"
-            for character, position in shown
+        pairs = zip(self.characters[: self.max_listed], self.positions, strict=False)
+        listed = [
+            f"{describe_character(character)} at position {position}"
+            for character, position in pairs
         ]
-        rest = len(self.characters) - len(named)
-        listing = ", ".join(named) + (f" and {rest} more" if rest > 0 else "")
-        super().__init__(f"characters that the model's vocabulary lacks: {listing}")
+        rest = len(self.characters) - len(listed)
+        listing = ", ".join(listed) + (f" and {rest} more" if rest > 0 else "")
+        super().__init__(f"characters that are not in the model's vocabulary: {listing}")
 
 
 class SamplingError(CharstreamError):
-    """A sampling parameter is out of its range; names the field, the value and the bound."""
+    """A sampling parameter is out of range. The message has the field, the value and the range."""
 
 
 class CheckpointError(CharstreamError):
-    """A checkpoint is missing, damaged, or not of the shape that it claims."""
+    """A checkpoint is missing or damaged, or its tensors do not fit its config."""
 
 
 class CorpusError(CharstreamError):
-    """A text cannot be read, or is too little to train on."""
+    """A text cannot be read, or is too short to train on."""
 
 
 class TrainingError(CharstreamError):
-    """A training run cannot start, or cannot go on."""
+    """A training run cannot start or continue."""
 
 
 class DeviceError(CharstreamError):
-    """The device or precision asked for is not to be had on this machine."""
+    """The requested device, precision or kernel is not available on this machine."""

@@ -1,8 +1,8 @@
-"""Linear layers whose weights are prepared once, for inputs of few rows.
+"""Linear layers whose weights are packed once, for inputs with few rows.
 
-`F.linear` and `nn.LSTM` read or re-pack plain weights at every call; preparing them once is
-what makes one-character steps cheap on a CPU. A row's result must not depend on how many other
-rows there are: that is what makes a stream's text independent of its neighbours.
+`F.linear` and `nn.LSTM` read or repack plain weights in every call. Packing them once makes
+one-character steps cheap on a CPU. The result of a row must not depend on the other rows, because
+a stream's text must not depend on the other streams.
 
 Shape letters: S rows, N outputs, K inputs.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -26,7 +27,7 @@ Precision = Literal["fp32", "int8"]
 
 
 class PlainLinear(nn.Module):
-    """x @ W.T + b as torch does it; for devices without a better way."""
+    """x @ W.T + b in fp32, by `F.linear`. For every device."""
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
         super().__init__()
@@ -37,9 +38,9 @@ class PlainLinear(nn.Module):
 
 
 class PackedLinear(nn.Module):
-    """The same in fp32 on a CPU, with oneDNN's own layout of the weights.
+    """x @ W.T + b in fp32 on a CPU, with the weights in oneDNN's own layout.
 
-    Packed for 64 rows, oneDNN takes one kernel for every number of rows.
+    The weights are packed for 64 rows. oneDNN then uses the same kernel for any number of rows.
     """
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
@@ -48,8 +49,8 @@ class PackedLinear(nn.Module):
         self.bias_N = bias_N
 
     def forward(self, x_SK: Tensor) -> Tensor:
-        # The last three arguments ask for no operation after the product. Their types are those
-        # of the operator's schema, which an empty list alone does not tell.
+        # The last three arguments request no operation after the product. TorchScript needs the
+        # list's type, because it cannot infer one from an empty list.
         none: list[int | float | complex | None] = []
         result: Tensor = torch.ops.mkldnn._linear_pointwise(
             x_SK, self.packed, self.bias_N, "none", none, ""
@@ -58,24 +59,24 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """Inputs in [-1, 1] at a fixed step, weights at a step per row, sums exact in int32.
+    """x @ W.T + b in int8 on a CPU, for inputs in [-1, 1]. The sums are exact, in int32.
 
-    An LSTM's hidden values are o * tanh(c), so they lie in (-1, 1) and need no calibration.
-    Inputs are u8 codes, 128 + round(127 x). Weights have 7 bits, so that a pair of products
-    never saturates 16 bits on processors without VNNI.
+    Inputs are u8 codes, 128 + round(127 x). An LSTM's hidden values are o * tanh(c), so they lie in
+    (-1, 1) and this scale needs no calibration. Weights have one scale per row and 7 bits, so that
+    the sum of two products fits into 16 bits on processors without VNNI.
     """
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
         super().__init__()
         codes_NK, scale_N = quantize_rows(weight_NK)
         with warnings.catch_warnings():
-            # Quantised tensors are deprecated as a programming model, but the operator has no
-            # other way in. `int8_is_available` finds out when it goes.
+            # torch deprecates quantized tensors, but this operator accepts nothing else. If torch
+            # removes them, `int8_is_available` returns False.
             warnings.simplefilter("ignore")
-            quantised = torch._make_per_channel_quantized_tensor(
+            quantized = torch._make_per_channel_quantized_tensor(
                 codes_NK, scale_N.double(), torch.zeros(len(codes_NK), dtype=torch.long), 0
             )
-        self.packed = torch.ops.quantized.linear_prepack(quantised, bias_N)
+        self.packed = torch.ops.quantized.linear_prepack(quantized, bias_N)
 
     def forward(self, x_SK: Tensor) -> Tensor:
         result: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
@@ -85,7 +86,10 @@ class Int8Linear(nn.Module):
 
 
 class PaddedLinear(nn.Module):
-    """A layer that always computes as many rows, so that how many are asked for changes nothing."""
+    """A layer that always computes the same number of rows, whatever the number of inputs.
+
+    For libraries whose kernels, and so their rounding, depend on the number of rows.
+    """
 
     def __init__(self, layer: nn.Module, rows: int) -> None:
         super().__init__()
@@ -98,58 +102,70 @@ class PaddedLinear(nn.Module):
 
 
 def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int = 1) -> nn.Module:
-    """A linear layer for the weight's device and the precision asked for.
+    """Return a linear layer that computes in a precision on the weight's device.
 
     Args:
-        weight_NK: on the device to compute on.
-        bias_N: likewise.
-        precision: what to compute in.
-        rows: most rows that it will be given; each one's result is the same among any others.
+        weight_NK: float32, on the device to compute on.
+        bias_N: float32, on the same device.
+        precision: precision of the product.
+        rows: maximum number of input rows. The result of a row does not depend on the others.
 
     Raises:
-        DeviceError: if int8 was asked for off the CPU.
+        DeviceError: if the precision is int8 and the device is not the CPU.
     """
     on_cpu = weight_NK.device.type == "cpu"
     if precision == "int8":
         if not on_cpu:
-            raise DeviceError(f"int8 is for the CPU, not for {weight_NK.device.type}")
+            raise DeviceError(
+                f"precision 'int8' needs the CPU, not {weight_NK.device.type}; use 'fp32'"
+            )
         return Int8Linear(weight_NK, bias_N)
     layer: nn.Module = PlainLinear(weight_NK, bias_N)
     if on_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         layer = PackedLinear(weight_NK, bias_N)
-    if rows_are_independent(layer, weight_NK, rows):
+    if rows_are_independent(layer, random_rows(rows, weight_NK.size(1), weight_NK.device)):
         return layer
-    logger.info("fp32 products depend on the number of rows here: always computing %d", rows)
+    logger.info(
+        "fp32 products depend on the number of rows on this machine: always computing %d", rows
+    )
     return PaddedLinear(layer, rows)
 
 
 @torch.inference_mode()
-def rows_are_independent(layer: nn.Module, weight_NK: Tensor, rows: int) -> bool:
-    """Whether a row's result is the same, bit for bit, alone and among up to `rows` others.
+def rows_are_independent(compute: Callable[[Tensor], Tensor], inputs_SK: Tensor) -> bool:
+    """Return whether each row of a result has the same bits alone and among the other rows.
 
-    Tried out with random inputs and every number of rows up to 16, where libraries change
-    their kernels most, and every eighth from there.
+    Compares the first and the last rows for every number of rows up to 16, where libraries change
+    their kernels most, and for every eighth number from there.
+
+    Args:
+        compute: a function from rows to as many rows.
+        inputs_SK: rows to compute with, as many as there can be.
     """
-    generator = torch.Generator().manual_seed(0)
-    inputs_SK = torch.rand(rows, weight_NK.size(1), generator=generator) * 2 - 1
-    inputs_SK = inputs_SK.to(weight_NK.device)
-    whole_SN = layer(inputs_SK)
+    rows = len(inputs_SK)
+    whole_SN = compute(inputs_SK)
     counts = [*range(1, min(rows, 16)), *range(16, rows, 8)]
     return all(
-        torch.equal(layer(inputs_SK[:count]), whole_SN[:count])
-        and torch.equal(layer(inputs_SK[rows - count :]), whole_SN[rows - count :])
+        torch.equal(compute(inputs_SK[:count]), whole_SN[:count])
+        and torch.equal(compute(inputs_SK[rows - count :]), whole_SN[rows - count :])
         for count in counts
     )
 
 
+def random_rows(rows: int, size: int, device: torch.device) -> Tensor:
+    """Return numbers in [-1, 1) of shape (rows, size), the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(rows, size, generator=generator) * 2 - 1).to(device)
+
+
 def int8_is_available(device: torch.device) -> bool:
-    """Whether `prepare` can make int8 layers for a device."""
+    """Return whether `prepare` can make int8 layers for a device."""
     try:
         layer = prepare(torch.ones(2, 4, device=device), torch.zeros(2, device=device), "int8")
         expected = torch.full((1, 2), 4.0)
         return bool(torch.allclose(layer(torch.ones(1, 4)), expected, atol=0.1))
     except (DeviceError, RuntimeError, AttributeError):
-        # Another device; a build or a processor whose operator refuses (torch's "not implemented"
-        # is a RuntimeError); a torch that has dropped it. Who asked for int8 by name is told so by
-        # `choose_precision`; "auto" takes fp32, and the line logged at the start says which it is.
+        # The device is not a CPU; the operator is not implemented in this build or for this
+        # processor (a RuntimeError); or this version of torch has removed it. `choose_precision`
+        # reports it: an error if the user asked for int8, a log line if the precision is "auto".
         return False

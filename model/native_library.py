@@ -1,7 +1,7 @@
-"""Native: the compiled kernels, as ctypes sees them. The C++ side is in model/native.
+"""Native library: ctypes bindings of the compiled kernels in model/native.
 
-Nothing here is needed: where they have not been compiled, or the processor is another, torch
-steps the streams.
+The library is optional. If it is not compiled, or no kernel runs on this processor, torch computes
+the steps.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import os
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_void_p, sizeof
 from typing import cast
 
-PLAIN = "plain"  # the last of the kernels, which runs anywhere
+PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
 
-_LAYOUT = 2  # kLayout of model/native/lstm.h
+_LAYOUT_VERSION = 2  # kLayoutVersion in model/native/lstm.h
 
 logger = logging.getLogger("charstream")
 
 
 class CProduct(Structure):
-    """Mirrors model/native/lstm.h."""
+    """A matrix product with int8 weights. Mirrors Product in model/native/lstm.h."""
 
     _fields_ = [
         ("weights", c_void_p),
@@ -34,59 +34,60 @@ class CProduct(Structure):
 
 
 class CNetwork(Structure):
-    """Mirrors model/native/lstm.h."""
+    """The packed weights of a network. Mirrors Network in model/native/lstm.h."""
 
     _fields_ = [
-        ("table", c_void_p),
+        ("input_table", c_void_p),
         ("layers", POINTER(CProduct)),
         ("output", POINTER(CProduct)),
         ("depth", c_int32),
         ("width", c_int32),
-        ("characters", c_int32),
+        ("vocabulary_size", c_int32),
     ]
 
 
 class CBatch(Structure):
-    """Mirrors model/native/lstm.h."""
+    """The inputs and outputs of some steps. Mirrors Batch in model/native/lstm.h."""
 
     _fields_ = [
         ("hidden", c_void_p),
         ("cell", c_void_p),
         ("last_ids", c_void_p),
-        ("forced", c_void_p),
+        ("forced_ids", c_void_p),
         ("uniforms", c_void_p),
-        ("first_steps", c_void_p),
-        ("scales", c_void_p),
+        ("prompt_steps", c_void_p),
+        ("inverse_temperatures", c_void_p),
         ("top_k", c_void_p),
         ("top_p", c_void_p),
         ("min_p", c_void_p),
         ("alternatives", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
-        ("rows", c_int32),
+        ("slot_rows", c_int32),
         ("streams", c_int32),
         ("steps", c_int32),
-        ("most_alternatives", c_int32),
+        ("max_alternatives", c_int32),
     ]
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None, said in one log line, where there are none to be had."""
+    """Return the compiled library. Log why and return None if it is not available."""
     spec = importlib.util.find_spec("model._native")
     if spec is None or spec.origin is None:
-        logger.info("the native kernel has not been compiled here: torch steps the streams")
+        logger.info("the native kernel is not compiled; torch computes the steps")
         return None
     try:
         found = _declared(ctypes.CDLL(spec.origin))
     except (OSError, AttributeError) as error:
-        logger.warning("the native kernel does not load, so torch steps the streams: %s", error)
+        logger.warning("the native kernel does not load; torch computes the steps: %s", error)
         return None
     layout = (c_int32 * 4)()
     found.charstream_layout(layout)
-    if list(layout) != [_LAYOUT, *(sizeof(kind) for kind in (CProduct, CNetwork, CBatch))]:
+    if list(layout) != [_LAYOUT_VERSION, *map(sizeof, (CProduct, CNetwork, CBatch))]:
         logger.warning(
-            "the native kernel is of another version, so torch steps the streams; install again"
+            "the native kernel was built from another version of the sources; torch computes the "
+            "steps; install the package again to rebuild it"
         )
         return None
     return found
@@ -94,50 +95,57 @@ def library() -> ctypes.CDLL | None:
 
 @functools.cache
 def kernels() -> tuple[str, ...]:
-    """Names of the kernels that run on this processor, the fastest first."""
+    """Return the names of the kernels that run on this processor, fastest first."""
     found = library()
     return () if found is None else tuple(name for name in _names(found) if _runs(found, name))
 
 
 class Team:
-    """Threads that step the streams of a network, the caller's one of them.
+    """A team of threads that computes the steps of a network. The caller's thread is one of them.
 
     Args:
         kernel: one of `kernels()`.
-        network: its memory has to outlive the team.
-        threads: at least 1.
+        network: packed weights. Their memory must outlive the team.
+        threads: number of threads, at least 1.
 
     Raises:
-        ValueError: if the kernel does not run on this processor, or there are no threads.
-        MemoryError: if there is no room for it, or no thread to be had.
+        ValueError: if the kernel does not run on this processor, or `threads` is below 1.
+        MemoryError: if the system has no memory or no threads left.
     """
 
     def __init__(self, kernel: str, network: CNetwork, threads: int) -> None:
-        if kernel not in kernels():  # which also asks the system for what a kernel needs
-            raise ValueError(f"kernel {kernel!r} does not run here, only {', '.join(kernels())}")
+        if kernel not in kernels():  # this call also requests what a kernel needs (AMX tiles)
+            raise ValueError(
+                f"kernel {kernel!r} does not run on this processor; expected {', '.join(kernels())}"
+            )
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self._library, self._pid = cast("ctypes.CDLL", library()), os.getpid()
         index = _names(self._library).index(kernel)
         self._team: int | None = self._library.charstream_open(index, byref(network), threads)
         if not self._team:
-            raise MemoryError(f"no memory or no threads for the native kernel ({threads} threads)")
+            raise MemoryError(
+                f"the native kernel could not start {threads} threads or allocate its memory"
+            )
 
     def run(self, batch: CBatch) -> None:
-        """All of the batch's steps, without the interpreter's lock."""
-        self._library.charstream_run(self._here(), byref(batch))
+        """Compute the steps of a batch. The interpreter's lock is released meanwhile."""
+        self._library.charstream_run(self._handle(), byref(batch))
 
     def multiply(self, batch: CBatch) -> None:
-        """The layers' products alone, of so many steps: the time that `run` needs at least."""
-        self._library.charstream_multiply(self._here(), byref(batch))
+        """Compute only the layers' matrix products: a lower bound for the time of `run`."""
+        self._library.charstream_multiply(self._handle(), byref(batch))
 
-    def _here(self) -> int | None:
+    def _handle(self) -> int | None:
         if os.getpid() != self._pid:
-            raise RuntimeError("a forked process has none of the native kernel's threads")
+            raise RuntimeError(
+                "a forked process does not have the native kernel's threads; "
+                "create the decoder after the fork"
+            )
         return self._team
 
     def close(self) -> None:
-        """Ends the threads."""
+        """End the threads. A second call does nothing."""
         team, self._team = self._team, None
         if team:
             self._library.charstream_close(team)

@@ -1,4 +1,4 @@
-"""Sampling: from scores and uniform numbers to the next ids, for many streams at once.
+"""Sampling: draw the next ids from logits and uniform random numbers, for many streams at once.
 
 Shape letters: S streams, V vocabulary.
 """
@@ -23,20 +23,23 @@ MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the next character is chosen from the network's scores.
+    """How the next character is chosen from the network's logits.
 
-    The scores are divided by `temperature`; then only the `top_k` most likely characters stay,
-    of those the fewest whose probabilities reach `top_p`, and of those the ones at least
-    `min_p` times as likely as the likeliest. What stays is renormalised and drawn from.
+    1. The logits are divided by `temperature`.
+    2. `top_k` keeps the k most likely characters.
+    3. `top_p` keeps the smallest set of the most likely ones whose probabilities sum to `top_p`.
+    4. `min_p` keeps those at least `min_p` times as likely as the most likely one.
+
+    The probabilities of the remaining characters are renormalised, and one of them is drawn.
 
     Raises:
-        SamplingError: if a value is out of its range.
+        SamplingError: if a value is out of range.
     """
 
-    temperature: float = 1.0  # 0..100; 0 always takes the most likely character
+    temperature: float = 1.0  # 0 to 100; 0 always takes the most likely character
     top_k: int | None = 5  # at least 1; None keeps all
     top_p: float | None = None  # above 0, at most 1 (Holtzman et al. 2020); None keeps all
-    min_p: float | None = None  # 0..1 (Nguyen et al. 2024); None keeps all
+    min_p: float | None = None  # 0 to 1 (Nguyen et al. 2024); None keeps all
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -50,16 +53,16 @@ class SamplingParams:
 
 
 class SamplingColumns(NamedTuple):
-    """The parameters of S streams, a list each; a filter that is not used keeps all."""
+    """The parameters of S streams, one list per parameter."""
 
-    scale: list[float]  # 1 / temperature
+    inverse_temperature: list[float]
     last_rank: list[int]  # top_k - 1, at most V - 1
-    top_p: list[float]
-    min_p: list[float]
+    top_p: list[float]  # 1.0 where the filter is not used
+    min_p: list[float]  # 0.0 where the filter is not used
 
 
 def sampling_columns(params: Sequence[SamplingParams], vocabulary_size: int) -> SamplingColumns:
-    """To take the most likely character always is to keep only the first."""
+    """Return the parameters as columns. Greedy decoding (temperature 0) is encoded as top_k = 1."""
     greedy = [p.temperature == 0 for p in params]
     finite = torch.finfo(torch.float32).max
     return SamplingColumns(
@@ -76,7 +79,7 @@ def sampling_columns(params: Sequence[SamplingParams], vocabulary_size: int) -> 
 class SamplingRows(NamedTuple):
     """The parameters of S streams as tensors that broadcast over (S, V)."""
 
-    scale: Tensor  # (S, 1) float32, 1 / temperature
+    inverse_temperature: Tensor  # (S, 1) float32
     last_rank: Tensor  # (S, 1) int64, top_k - 1, at most V - 1
     top_p: Tensor | None  # (S, 1) float32, None when no stream uses it
     min_p: Tensor | None  # (S, 1) float32, likewise
@@ -85,72 +88,84 @@ class SamplingRows(NamedTuple):
     def of(
         cls, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
     ) -> "SamplingRows":
+        """Return the rows of some parameters, on a device."""
         columns = sampling_columns(params, vocabulary_size)
-        scale, top_p, min_p = (
+        inverse_temperature, top_p, min_p = (
             torch.tensor(column, dtype=torch.float32, device=device).unsqueeze(1)
-            for column in (columns.scale, columns.top_p, columns.min_p)
+            for column in (columns.inverse_temperature, columns.top_p, columns.min_p)
         )
         return cls(
-            scale,
+            inverse_temperature,
             torch.tensor(columns.last_rank, dtype=torch.int64, device=device).unsqueeze(1),
             top_p if min(columns.top_p, default=1.0) < 1 else None,
             min_p if max(columns.min_p, default=0.0) > 0 else None,
         )
 
     def of_streams(self, streams: slice) -> "SamplingRows":
-        """The rows of some of the streams."""
+        """Return the rows of some of the streams."""
         top_p, min_p = (None if x is None else x[streams] for x in (self.top_p, self.min_p))
-        return SamplingRows(self.scale[streams], self.last_rank[streams], top_p, min_p)
+        inverse_temperature, last_rank = self.inverse_temperature[streams], self.last_rank[streams]
+        return SamplingRows(inverse_temperature, last_rank, top_p, min_p)
 
 
 def uniforms(seed: int) -> np.random.Generator:
-    """The source of a seed's random numbers: its n-th float32 depends on the seed and n alone.
+    """Return the random number generator of a seed.
 
-    Philox is counter-based (Salmon et al. 2011), and the same on every machine.
+    Its n-th float32 depends only on the seed and n. Philox is counter-based (Salmon et al. 2011)
+    and gives the same numbers on every machine.
     """
     return np.random.Generator(np.random.Philox(seed))
 
 
 def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tensor:
-    """Draws the next id of every stream; a stream's result depends on its own row alone.
+    """Draw the next id of every stream. A stream's result depends only on its own row.
 
-    The characters are sorted by score, ties by id. Each filter then keeps a first part of
-    that order, and the uniform number picks a place in the kept part's cumulative sum.
+    The characters are sorted by logit, and by id where logits are equal. Each filter then keeps a
+    prefix of that order. The uniform number, scaled by the probability of the prefix, selects a
+    character by the cumulative probabilities.
 
     Returns:
         ids, int64 (S,).
     """
-    order_SV, cumulative_SV, last_S1 = _kept(logits_SV, rows)
+    order_SV, cumulative_SV, last_S1 = _filter(logits_SV, rows)
     target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
-    picked_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
-    return order_SV.gather(1, picked_S1).squeeze(1)
+    drawn_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
+    return order_SV.gather(1, drawn_S1).squeeze(1)
 
 
 def sampling_probabilities(logits_SV: Tensor, ids_S: Tensor, rows: SamplingRows) -> Tensor:
-    """The probability that `next_ids` draws each stream's id with, float32 (S,)."""
-    order_SV, cumulative_SV, last_S1 = _kept(logits_SV, rows)
-    place_S1 = (order_SV == ids_S.unsqueeze(1)).int().argmax(dim=-1, keepdim=True)
-    before_S1 = cumulative_SV.gather(1, (place_S1 - 1).clamp_min(0)) * (place_S1 > 0)
-    width_S1 = cumulative_SV.gather(1, place_S1) - before_S1
-    kept_S1 = width_S1 / cumulative_SV.gather(1, last_S1)
-    return (kept_S1 * (place_S1 <= last_S1)).squeeze(1)
+    """Return the probability with which `next_ids` draws the given id of each stream.
+
+    Returns:
+        probabilities, float32 (S,).
+    """
+    order_SV, cumulative_SV, last_S1 = _filter(logits_SV, rows)
+    index_S1 = (order_SV == ids_S.unsqueeze(1)).int().argmax(dim=-1, keepdim=True)
+    before_S1 = cumulative_SV.gather(1, (index_S1 - 1).clamp_min(0)) * (index_S1 > 0)
+    share_S1 = cumulative_SV.gather(1, index_S1) - before_S1
+    probability_S1 = share_S1 / cumulative_SV.gather(1, last_S1)
+    return (probability_S1 * (index_S1 <= last_S1)).squeeze(1)
 
 
-def _kept(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tensor]:
-    """The characters' order, their cumulative probabilities in it, and the last place kept."""
+def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the ids by falling logit, their cumulative probabilities, and the last index kept."""
     sorted_SV, order_SV = logits_SV.sort(dim=-1, descending=True, stable=True)
-    relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.scale
+    relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.inverse_temperature
     probabilities_SV = relative_SV.softmax(dim=-1)
     cumulative_SV = probabilities_SV.cumsum(dim=-1)
     last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
+    # A filter at the value that keeps all must not change a row, although another row needs the
+    # filter: the comparisons alone would drop characters whose probability is lost in rounding.
     if top_p is not None:
         limit_S1 = top_p * cumulative_SV.gather(1, last_S1)
         before_SV = cumulative_SV - probabilities_SV
-        last_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
+        kept_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
+        last_S1 = torch.where(top_p < 1, kept_S1, last_S1)
     if min_p is not None:
         limit_S1 = min_p * probabilities_SV[:, :1]
-        last_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
-    # A tiny top_p rounds to 0, and absurd weights give no numbers.
+        kept_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
+        last_S1 = torch.where(min_p > 0, kept_S1, last_S1)
+    # At least one character stays: a tiny top_p may be rounded to 0, and extreme weights give NaN.
     return order_SV, cumulative_SV, last_S1.clamp_min(0)
 
 
@@ -159,7 +174,7 @@ def _count(mask_SV: Tensor) -> Tensor:
 
 
 def check_seed(seed: int) -> int:
-    """The seed, if it is one.
+    """Return the seed if it is valid.
 
     Raises:
         SamplingError: if it is not in 0..2^63-1.

@@ -1,11 +1,21 @@
-"""Stepper: a CharLSTM that reads one character at a time, for many streams at once.
+"""Stepper: reads one character per step, for many streams at once, with torch operators.
 
-The same function as `CharLSTM`, arranged for generation: the first layer's input product is a
-row of a table, each higher layer's two products are one, and weights are prepared once (see
-`model.linear`). tanh(x) is 2 sigmoid(2x) - 1, the 2 inside folded into the candidate's weights, so
-that one sigmoid covers all gates: torch's sigmoid takes a fifth of the time of its tanh on a CPU.
+It computes the same function as `CharLSTM`, arranged for generation:
 
-Shape letters: k steps, S streams, V vocabulary, H hidden, L layers, G = 4H gates, X = L * H.
+- The input product of the first layer is a row of a table.
+- The two products of each higher layer are one product with stacked weights.
+- Weights are packed once, see `model.linear`.
+- tanh(x) is 2 sigmoid(2x) - 1, and the inner 2 is folded into the weights of the cell gate, so that
+  one sigmoid covers all gates. On a CPU, torch's sigmoid takes a fifth of the time of its tanh.
+
+A stream's result has the same bits alone and among others. The matrix products are the concern of
+`model.linear`. Element-wise, torch computes whole vectors with vector instructions, and the values
+that are left at the end of a range with scalar ones, whose last bits may differ. Ranges end with a
+row, and where several threads share the work. So each row has whole vectors, and a call is small
+enough for one thread where the threads would not divide it into whole vectors.
+
+Shape letters: k steps, S streams, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
+G = 4W gate rows, X = L * W, D numbers of a score.
 """
 
 from __future__ import annotations
@@ -20,27 +30,35 @@ from torch import Tensor, nn
 
 from model.linear import Precision, prepare
 from model.network import NetworkConfig
-from model.packing import input_table, stacked_weight
+from model.packing import input_table, padded_weights, stacked_weight
 from model.sampling import SamplingRows, next_ids, sampling_probabilities
 from model.scores import score_rows
+
+_VECTOR_VALUES = 32  # the most that one iteration of torch's loops computes: two AVX-512 vectors
+_SERIAL_VALUES = 32_767  # the most that torch computes in one thread: at::internal::GRAIN_SIZE - 1
+_ALL_ROWS = 1 << 30
 
 logger = logging.getLogger("charstream")
 
 
 class Stepper(nn.Module):
-    """Steps S streams k characters on.
+    """Advances S streams by k characters.
 
-    State is two tensors (S, X), the layers' hidden and cell values side by side, which `forward`
-    changes in place.
+    The state is two tensors (S, X), which `forward` changes in place: the hidden values of all
+    layers side by side, and the cell values likewise.
+
+    Attributes:
+        width: W.
+        rows_per_call: result of the function of this name, for the thread that calls the stepper.
 
     Args:
-        config: the network's sizes.
-        weights: torch's names to float32 tensors on the device to run on.
-        precision: of the products.
-        streams: most streams at a time.
+        config: sizes of the network.
+        weights: torch's names to float32 tensors on the device to compute on.
+        precision: precision of the matrix products.
+        streams: maximum number of streams.
 
     Raises:
-        DeviceError: if the device does not have the precision.
+        DeviceError: if the precision is not available on the device.
     """
 
     def __init__(
@@ -51,7 +69,9 @@ class Stepper(nn.Module):
         streams: int = 1,
     ) -> None:
         super().__init__()
-        self.size = config.hidden_size
+        weights = padded_weights(weights, _VECTOR_VALUES)
+        self.width = weights["output.weight"].size(1)
+        self.rows_per_call = _ALL_ROWS
         self.table_VG = _reorder(input_table(weights).T).T.contiguous()
         no_bias = torch.zeros_like(weights["lstm.bias_hh_l0"])
         first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision, streams)
@@ -70,79 +90,117 @@ class Stepper(nn.Module):
         cell_SX: Tensor,
         forced_ids_kS: Tensor,
         uniforms_kS: Tensor,
-        visible_k: list[bool],
+        prompt_steps: int,
         rows: SamplingRows,
         alternatives: int = -1,
     ) -> tuple[Tensor, Tensor]:
-        """Reads `ids_S`, then what comes of it, k times.
+        """Read `ids_S`, then each step's result, for k steps.
 
         Args:
-            ids_S: each stream's next character to read, int64.
-            hidden_SX: changed in place.
-            cell_SX: changed in place.
-            forced_ids_kS: the character to take whatever the scores say, int64; -1 to draw one.
-            uniforms_kS: what to draw with.
-            visible_k: whether a step's result matters to any stream beside its being forced;
-                where it does to none, logits are not computed.
-            rows: how to draw.
-            alternatives: of `model.scores.score_rows`; below 0, no scores are made.
+            ids_S: the first character that each stream reads, int64.
+            hidden_SX: hidden values, changed in place.
+            cell_SX: cell values, changed in place.
+            forced_ids_kS: the result of a step, whatever the logits are, int64; -1 draws one.
+            uniforms_kS: the random numbers to draw with.
+            prompt_steps: number of first steps whose logits no stream needs. All are forced.
+            rows: sampling parameters.
+            alternatives: see `model.scores.score_rows`. Below 0, no scores are computed.
 
         Returns:
-            ids (k, S), int64, and scores (k, S, D), float64, zeros where a step is not visible;
-            without elements where none are made.
+            ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
+            tensor without elements if no scores are computed.
         """
-        steps: list[Tensor] = []
+        ids: list[Tensor] = []
         scores: list[Tensor] = []
-        for step, visible in enumerate(visible_k):
-            top_SH = self.recur(ids_S, hidden_SX, cell_SX)
-            forced_S = forced_ids_kS[step]
-            if visible:
-                logits_SV = self.output(top_SH)
-                drawn_S = next_ids(logits_SV, uniforms_kS[step], rows)
-                ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
-                if alternatives >= 0:
-                    drawn_with_S = sampling_probabilities(logits_SV, ids_S, rows)
-                    scores.append(score_rows(logits_SV, ids_S, drawn_with_S, alternatives))
-            else:
-                ids_S = forced_S
-                if alternatives >= 0:
-                    width = 4 + 2 * alternatives
-                    scores.append(top_SH.new_zeros([ids_S.size(0), width], dtype=torch.float64))
-            steps.append(ids_S)
-        made = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
-        return torch.stack(steps), made
+        for step, forced_S in enumerate(forced_ids_kS):
+            top_SW = self.recur(ids_S, hidden_SX, cell_SX)
+            ids_S = forced_S
+            if step >= prompt_steps:
+                ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores)
+            elif alternatives >= 0:
+                scores.append(_no_scores(ids_S, alternatives))
+            ids.append(ids_S)
+        return torch.stack(ids), torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+
+    @torch.jit.export
+    def choose(
+        self,
+        top_SW: Tensor,
+        forced_S: Tensor,
+        uniforms_S: Tensor,
+        rows: SamplingRows,
+        alternatives: int,
+        scores: list[Tensor],
+    ) -> Tensor:
+        """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
+        logits_SV = self.output(top_SW)
+        drawn_S = next_ids(logits_SV, uniforms_S, rows)
+        ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
+        if alternatives >= 0:
+            probabilities_S = sampling_probabilities(logits_SV, ids_S, rows)
+            scores.append(score_rows(logits_SV, ids_S, probabilities_S, alternatives))
+        return ids_S
 
     @torch.jit.export
     def recur(self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor) -> Tensor:
-        """Feeds one character to every stream; returns the top layer's hidden values (S, H)."""
-        size = self.size
+        """Read one character per stream. Return the hidden values of the top layer, (S, W)."""
+        width, streams = self.width, ids_S.size(0)
         for layer, product in enumerate(self.gates):
-            begin, end = layer * size, (layer + 1) * size
+            begin, end = layer * width, (layer + 1) * width
             if layer == 0:
-                gates_SG = product(hidden_SX[:, :size]).add_(self.table_VG.index_select(0, ids_S))
+                gates_SG = product(hidden_SX[:, :width]).add_(self.table_VG.index_select(0, ids_S))
             else:
-                gates_SG = product(hidden_SX[:, begin - size : end])
-            forget_SH, input_SH, output_SH, doubled_SH = gates_SG.sigmoid_().chunk(4, dim=1)
-            cell_SH = cell_SX[:, begin:end]
-            cell_SH.mul_(forget_SH).sub_(input_SH).addcmul_(input_SH, doubled_SH, value=2.0)
-            squashed_SH = (cell_SH * 2.0).sigmoid_()
-            hidden_SH = hidden_SX[:, begin:end]
-            torch.addcmul(-output_SH, output_SH, squashed_SH, value=2.0, out=hidden_SH)
-        return hidden_SX[:, -size:]
+                gates_SG = product(hidden_SX[:, begin - width : end])
+            hidden_SW, cell_SW = hidden_SX[:, begin:end], cell_SX[:, begin:end]
+            if streams <= self.rows_per_call:
+                _update(gates_SG, hidden_SW, cell_SW)
+            else:
+                for first in range(0, streams, self.rows_per_call):
+                    last = first + self.rows_per_call
+                    _update(gates_SG[first:last], hidden_SW[first:last], cell_SW[first:last])
+        return hidden_SX[:, -width:]
+
+
+def rows_per_call(width: int, device: torch.device, threads: int) -> int:
+    """Return the number of rows that one element-wise call may compute, see the module's docstring.
+
+    Args:
+        width: W.
+        device: device of the rows.
+        threads: number of threads that torch uses for a call of more than _SERIAL_VALUES values.
+    """
+    whole_vectors = threads == 1 or (threads == 2 and width % (2 * _VECTOR_VALUES) == 0)
+    if whole_vectors or device.type != "cpu":
+        return _ALL_ROWS
+    return max(1, _SERIAL_VALUES // (4 * width))
+
+
+def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor) -> None:
+    """Compute a layer's cell and hidden values in place from the products' results."""
+    forget_SW, input_SW, output_SW, doubled_SW = gates_SG.sigmoid_().chunk(4, dim=1)
+    cell_SW.mul_(forget_SW).sub_(input_SW).addcmul_(input_SW, doubled_SW, value=2.0)
+    squashed_SW = (cell_SW * 2.0).sigmoid_()
+    torch.addcmul(-output_SW, output_SW, squashed_SW, value=2.0, out=hidden_SW)
+
+
+def _no_scores(ids_S: Tensor, alternatives: int) -> Tensor:
+    return torch.zeros(
+        [ids_S.size(0), 4 + 2 * alternatives], dtype=torch.float64, device=ids_S.device
+    )
 
 
 def compiled(stepper: Stepper) -> Stepper:
-    """The stepper as TorchScript: the same operators without Python between them.
+    """Compile a stepper with TorchScript: the same operators, without Python between them.
 
-    It steps a lone stream about three times as fast, and runs without the interpreter's lock.
-    Where torch can no longer do that, the stepper itself is returned, and a warning logged.
+    It is about three times as fast for one stream, and it runs without the interpreter's lock.
+    If this version of torch cannot compile it, log a warning and return the stepper itself.
     """
     try:
         with warnings.catch_warnings():
-            # Deprecated in favour of compilers that need a C++ compiler where the model is served.
+            # Deprecated, but torch.compile needs a C++ compiler on the serving machine.
             warnings.simplefilter("ignore")
             return cast("Stepper", torch.jit.script(stepper.eval()))
-    except Exception as error:  # whatever a torch or a Python that has outgrown it may raise
+    except Exception as error:  # a later torch or Python may raise anything here
         reason = str(error).strip().partition("\n")[0]
         logger.warning("TorchScript is not available, so steps are slower: %s", reason)
         return stepper.eval()

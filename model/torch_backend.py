@@ -1,31 +1,38 @@
-"""TorchBackend: streams that torch's operators step, on a CPU or a GPU. The reference.
+"""TorchBackend: computes the steps with torch operators, on a CPU or a GPU. The reference backend.
 
-Shape letters: S slots, X = layers * hidden.
+Shape letters: k steps, S streams or slots, D numbers of a score, W = padded hidden size,
+X = layers * W, R = 1 + 2X.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from model.backend import DecoderState, StepInput, StepOutput
-from model.linear import Precision
+from model.linear import Precision, random_rows, rows_are_independent
 from model.network import NetworkConfig
 from model.sampling import SamplingParams, SamplingRows
-from model.step_graph import MOST_STEPS, step_graph
-from model.stepper import Stepper, compiled
+from model.step_graph import MAX_STEPS, step_graph
+from model.stepper import Stepper, compiled, rows_per_call
+
+logger = logging.getLogger("charstream")
 
 
 class TorchBackend:
-    """See `model.backend.Backend`.
+    """Implements `model.backend.Backend`.
 
     Args:
-        weights: torch's names to float32 tensors on the device to run on.
+        config: sizes of the network.
+        weights: torch's names to float32 tensors on the device to compute on.
+        slots: maximum number of streams.
+        precision: precision of the matrix products.
 
     Raises:
-        DeviceError: if the device does not have the precision.
+        DeviceError: if the precision is not available on the device.
     """
 
     def __init__(
@@ -36,14 +43,20 @@ class TorchBackend:
         precision: Precision,
     ) -> None:
         device = weights["output.bias"].device
-        self.hidden_SX = torch.zeros(slots, config.layers * config.hidden_size, device=device)
-        self.cell_SX = torch.zeros_like(self.hidden_SX)
-        self._device, self._characters = device, config.vocabulary_size
+        self._device, self._vocabulary_size = device, config.vocabulary_size
         stepper = Stepper(config, weights, precision, slots)
+        self.hidden_SX = torch.zeros(slots, config.layers * stepper.width, device=device)
+        self.cell_SX = torch.zeros_like(self.hidden_SX)
         self.graph = step_graph(stepper, self.hidden_SX, self.cell_SX)
         self.stepper = compiled(stepper)
+        self._threads = 0  # torch's number of threads in the last call
         self.kernel = "torch" if self.graph is None else "torch, CUDA graph"
         self.sample_with([SamplingParams()] * slots)
+        if not rows_are_independent(self._step_once, self._example_rows()):
+            logger.warning(
+                "on this machine, torch's results for a stream depend on the other streams, so a "
+                "seed may give different texts; use precision int8 with a native kernel"
+            )
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         for rows, name in ((self.hidden_SX, "hidden"), (self.cell_SX, "cell")):
@@ -60,31 +73,50 @@ class TorchBackend:
             rows[target].copy_(rows[source])
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
-        self._rows = SamplingRows.of(params, self._characters, self._device)
+        self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)
 
     @torch.inference_mode()
     def step(self, inputs: StepInput) -> StepOutput:
+        self._use_threads(torch.get_num_threads())
         steps, streams = inputs.forced_ids_kS.shape
-        last_S, forced_ids_kS, uniforms_kS = (
+        last_ids_S, forced_ids_kS, uniforms_kS = (
             torch.from_numpy(array).to(self._device)
             for array in (inputs.last_ids_S, inputs.forced_ids_kS, inputs.uniforms_kS)
         )
-        wanted = [count for count in inputs.alternatives if count is not None]
-        graph = self.graph if inputs.first == 0 and not wanted and steps <= MOST_STEPS else None
+        scored = [count for count in inputs.alternatives if count is not None]
+        graph = self.graph if inputs.first == 0 and not scored and steps <= MAX_STEPS else None
         if graph is not None:
-            return StepOutput(
-                graph(last_S, forced_ids_kS, uniforms_kS, self._rows).cpu().numpy(), None
-            )
+            ids_kS = graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
+            return StepOutput(ids_kS.cpu().numpy(), None)
         slots = slice(inputs.first, inputs.first + streams)
-        hidden = min(inputs.prompt_steps_S.tolist(), default=0)
         ids_kS, scores_kSD = self.stepper(
-            last_S,
+            last_ids_S,
             self.hidden_SX[slots],
             self.cell_SX[slots],
             forced_ids_kS,
             uniforms_kS,
-            [step >= hidden for step in range(steps)],
+            min(inputs.prompt_steps_S.tolist(), default=0),
             self._rows.of_streams(slots),
-            min(max(wanted), self._characters) if wanted else -1,
+            min(max(scored), self._vocabulary_size) if scored else -1,
         )
-        return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if wanted else None)
+        return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if scored else None)
+
+    def _step_once(self, rows_SR: Tensor) -> Tensor:
+        """Compute one step from rows of an id, hidden and cell values. Return them and logits."""
+        self._use_threads(torch.get_num_threads())
+        hidden_SX, cell_SX = (part.contiguous() for part in rows_SR[:, 1:].clone().chunk(2, dim=1))
+        top_SW = self.stepper.recur(rows_SR[:, 0].long(), hidden_SX, cell_SX)
+        return torch.cat([hidden_SX, cell_SX, self.stepper.output(top_SW)], dim=1)
+
+    def _example_rows(self) -> Tensor:
+        """Return a row for every slot, as `_step_once` reads them."""
+        slots, size = self.hidden_SX.shape
+        rows_SR = random_rows(slots, 1 + 2 * size, self._device)
+        rows_SR[:, 0] = torch.arange(slots) % self._vocabulary_size
+        return rows_SR
+
+    def _use_threads(self, threads: int) -> None:
+        """Adapt to the number of torch's threads, which each calling thread can set."""
+        if threads != self._threads:
+            self._threads = threads
+            self.stepper.rows_per_call = rows_per_call(self.stepper.width, self._device, threads)

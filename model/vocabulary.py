@@ -1,4 +1,4 @@
-"""Vocabulary: the characters a model knows, and their ids."""
+"""Vocabulary: the characters of a model and their ids."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.errors import UnknownCharacterError, VocabularyError
+from model.errors import UnknownCharacterError, VocabularyError, describe_character
 
 Ids = npt.NDArray[np.int32]
 CorpusIds = npt.NDArray[np.integer[Any]]
 
-# Unicode's own REPLACEMENT CHARACTER. In a vocabulary it stands for every character that the
-# vocabulary lacks; it may be read and evaluated, and is never generated.
+# Unicode's REPLACEMENT CHARACTER. A vocabulary that has it maps all characters that it does not
+# have to this one. The model reads and scores it but never generates it.
 UNKNOWN = "\ufffd"
 
-_ENCODED_AT_ONCE = 1 << 20  # characters, which bounds what a long text needs beside its ids
+_ENCODED_AT_ONCE = 1 << 20  # characters; bounds the temporary memory for a long text
 
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:
@@ -26,13 +26,14 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
 
 
 class Vocabulary:
-    """A fixed sequence of distinct characters; a character's id is its place in it.
+    """A fixed sequence of distinct characters. The id of a character is its index.
 
     Args:
-        characters: single Unicode characters (code points), in id order.
+        characters: single Unicode characters (code points), in the order of their ids.
 
     Raises:
-        VocabularyError: if there are fewer than two, one repeats, or one is not a character.
+        VocabularyError: if there are fewer than two characters, one is repeated, or one is not a
+            single character.
     """
 
     def __init__(self, characters: Sequence[str]) -> None:
@@ -45,27 +46,32 @@ class Vocabulary:
             if not isinstance(character, str) or len(character) != 1:
                 raise VocabularyError(f"{character!r:.40} in the vocabulary is not one character")
             if 0xD800 <= ord(character) <= 0xDFFF:
-                raise VocabularyError(f"{character!a} in the vocabulary is half a surrogate pair")
+                raise VocabularyError(
+                    f"{character!r} in the vocabulary is half of a surrogate pair, not a character"
+                )
         codes = np.array([ord(character) for character in self.characters], dtype=np.int64)
         self._id_of_code = np.full(codes.max() + 1, -1, dtype=np.int32)
         self._id_of_code[codes] = np.arange(len(codes), dtype=np.int32)
         self._code_of_id = codes.astype(np.uint32)
         if np.count_nonzero(self._id_of_code >= 0) != len(codes):
-            raise VocabularyError("a character stands twice in the vocabulary")
+            repeated = describe_character(Counter(self.characters).most_common(1)[0][0])
+            raise VocabularyError(
+                f"{repeated} is in the vocabulary twice; list each character once"
+            )
 
     @classmethod
     def from_text(cls, text: str, min_count: int = 1) -> Vocabulary:
-        """The distinct characters of a text, in code point order: the same on every run.
+        """Return the vocabulary of a text: its distinct characters in code point order.
 
         Args:
-            text: what to count characters in.
-            min_count: characters seen less often are left out, and UNKNOWN stands for them.
+            text: the text whose characters are counted.
+            min_count: minimum count of a character. UNKNOWN replaces rarer ones.
         """
         counts = Counter(text)
-        kept = {character for character, count in counts.items() if count >= min_count}
-        if len(kept) < len(counts):
-            kept.add(UNKNOWN)
-        return cls(sorted(kept))
+        frequent = {character for character, count in counts.items() if count >= min_count}
+        if len(frequent) < len(counts):
+            frequent.add(UNKNOWN)
+        return cls(sorted(frequent))
 
     def __len__(self) -> int:
         return len(self.characters)
@@ -81,19 +87,20 @@ class Vocabulary:
 
     @property
     def start_id(self) -> int:
-        """The id that an empty prime starts from: a new line where there is one, else id 0."""
+        """The id that stands in for an empty prime: the newline if there is one, otherwise id 0."""
         return self.characters.index("\n") if "\n" in self else 0
 
     @property
     def unknown_id(self) -> int | None:
-        """The id of UNKNOWN, where the vocabulary has it."""
+        """The id of UNKNOWN, or None if the vocabulary does not have it."""
         return self.characters.index(UNKNOWN) if UNKNOWN in self else None
 
     def encode(self, text: str) -> Ids:
-        """Ids of a text's characters, int32 of shape (len(text),).
+        """Return the ids of a text's characters, int32 of shape (len(text),).
 
         Raises:
-            UnknownCharacterError: naming each unknown character and where it first stands.
+            UnknownCharacterError: if the text has characters that are not in the vocabulary. It
+                has each of them and the index of its first occurrence.
         """
         ids = self._lookup(_code_points(text))
         unknown = np.flatnonzero(ids < 0)
@@ -105,10 +112,11 @@ class Vocabulary:
         return ids
 
     def encode_read(self, text: str) -> Ids:
-        """As `encode`, for a text that is only read: UNKNOWN stands for what the vocabulary lacks.
+        """Return the ids of a text that is only read, with UNKNOWN for unknown characters.
 
         Raises:
-            UnknownCharacterError: as `encode`, where the vocabulary has no UNKNOWN.
+            UnknownCharacterError: if the text has unknown characters and the vocabulary does not
+                have UNKNOWN.
         """
         if self.unknown_id is None:
             return self.encode(text)
@@ -116,43 +124,45 @@ class Vocabulary:
         return np.where(ids < 0, np.int32(self.unknown_id), ids)
 
     def encode_known(self, text: str) -> Ids:
-        """As `encode`, with the characters that are not in the vocabulary left out."""
+        """Return the ids of a text, without the characters that are not in the vocabulary."""
         ids = self._lookup(_code_points(text))
         return ids[ids >= 0]
 
     def encode_corpus(self, text: str) -> tuple[CorpusIds, Counter[str]]:
-        """Ids of a long text in the smallest type that holds them, and what it lacks.
+        """Return the ids of a long text in the smallest type that can hold them.
 
         Returns:
-            ids: unsigned; characters that the vocabulary lacks are UNKNOWN where it has that,
-                and else left out.
-            lacking: those characters and how often they stand in the text.
+            ids: unsigned integers. An unknown character becomes UNKNOWN, or is left out if the
+                vocabulary does not have UNKNOWN.
+            unknown: the unknown characters, with their counts.
         """
         kind = np.min_scalar_type(len(self) - 1)
-        parts, lacking = [], Counter[str]()
+        parts, unknown = [], Counter[str]()
         for first in range(0, len(text), _ENCODED_AT_ONCE):
             piece = text[first : first + _ENCODED_AT_ONCE]
             codes = _code_points(piece)
             ids = self._lookup(codes)
             missing = ids < 0
             if missing.any():
-                lacking.update(chr(code) for code in codes[missing].tolist())
+                unknown.update(chr(code) for code in codes[missing].tolist())
                 if self.unknown_id is None:
                     ids = ids[~missing]
                 else:
                     ids[missing] = self.unknown_id
             parts.append(ids.astype(kind))
-        return np.concatenate(parts or [np.zeros(0, kind)]), lacking
+        return np.concatenate(parts or [np.zeros(0, kind)]), unknown
 
     def decode(self, ids: Ids | Iterable[int]) -> str:
-        """The text that ids stand for.
+        """Return the text of some ids.
 
         Raises:
-            VocabularyError: if an id is outside of 0..len(self)-1.
+            VocabularyError: if an id is not in 0..len(self)-1.
         """
         array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
         if array.size and (array.min() < 0 or array.max() >= len(self)):
-            raise VocabularyError(f"ids must lie in 0..{len(self) - 1}")
+            raise VocabularyError(
+                f"ids must be in 0..{len(self) - 1}, got ids from {array.min()} to {array.max()}"
+            )
         return self._code_of_id[array].tobytes().decode("utf-32-le")
 
     def _lookup(self, codes: npt.NDArray[np.uint32]) -> Ids:

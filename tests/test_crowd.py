@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
-from benchmarks.traffic import Counted, read
+from benchmarks.traffic import Counts, read
 from tests.server import RunningServer
 
 
@@ -14,12 +14,12 @@ def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
 ) -> None:
     port = urlsplit(server.url).port
     assert port is not None
-    counted = Counted()
+    counts = Counts()
 
     async def client(seed: int) -> str:
         """Comes back as often as it is told to, only sooner."""
         while True:
-            answer = await read(port, 100, seed % 10, counted, query="&logprobs=10")
+            answer = await read(port, 100, seed % 10, counts, query="&logprobs=10")
             if answer.status == 200:
                 assert answer.done
                 return answer.text
@@ -31,6 +31,6 @@ def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
         return await asyncio.gather(*(client(seed) for seed in range(200)))
 
     texts = asyncio.run(crowd())
-    assert counted.statuses[200] == 200
-    assert counted.statuses[503] > 0
+    assert counts.statuses[200] == 200
+    assert counts.statuses[503] > 0
     assert all(len(text) == 100 and text == texts[n % 10] for n, text in enumerate(texts))

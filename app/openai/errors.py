@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 from fastapi import Request
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -17,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import openapi
 from app.api.errors import EXPECTED_ERRORS, allowed_methods, problem_for
+from app.api.json_response import AsciiJSONResponse
 from app.errors import INTERNAL, Problem
 from app.middleware.request_log import RequestRecord
 from app.openai.schemas import OpenAIError, OpenAIErrorBody
@@ -102,7 +102,8 @@ def error_responses(*statuses: int) -> openapi.Responses:
 
 
 def _response(problem: Problem) -> Response:
-    return JSONResponse(error_content(problem), _status(problem.status), dict(problem.headers))
+    status, headers = _status(problem.status), dict(problem.headers)
+    return AsciiJSONResponse(error_content(problem), status, headers)
 
 
 def _status(status: int) -> int:

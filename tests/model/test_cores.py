@@ -1,4 +1,4 @@
-"""The cores that a process may keep busy, as Linux tells them."""
+"""The number of usable cores, from the files that Linux provides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def system(root: Path, groups: str, files: dict[str, str]) -> Path:
-    """A tree that looks like a system's."""
+    """A folder with the files of a Linux system."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_bytes(groups.encode("latin-1"))
     for name, text in files.items():
@@ -46,7 +46,7 @@ def test_a_core_is_a_core(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         ("0::/a/b\n", {"cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
         ("0::/a\n", {"cpu.max": "500000 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
         (
-            "3:memory:/x\n1:cpu,cpuacct:/docker/1\n0::/\n",  # of another view than the container's
+            "3:memory:/x\n1:cpu,cpuacct:/docker/1\n0::/\n",  # a path outside the container's view
             {"cpu/cpu.cfs_quota_us": "350000\n", "cpu/cpu.cfs_period_us": "100000\n"},
             4,
         ),
@@ -60,7 +60,7 @@ def test_a_core_is_a_core(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         ),
     ],
 )
-def test_a_limit_of_time_is_one_of_cores(
+def test_a_quota_limits_the_cores(
     tmp_path: Path, groups: str, files: dict[str, str], cores: int
 ) -> None:
     assert available_cores(system(tmp_path, groups, files)) == cores
@@ -80,7 +80,7 @@ def test_a_limit_of_time_is_one_of_cores(
         ),
     ],
 )
-def test_no_limit_and_what_is_none_change_nothing(
+def test_without_a_valid_limit_all_cores_count(
     tmp_path: Path, groups: str, files: dict[str, str]
 ) -> None:
     assert available_cores(system(tmp_path, groups, files)) == CORES

@@ -22,7 +22,7 @@ from tests.conftest import make_checkpoint
 
 CPU = torch.device("cpu")
 PRECISIONS: list[Precision] = ["fp32", "int8"] if int8_is_available(CPU) else ["fp32"]
-# (precision, kernel, threads): each implementation, the native one in both of its ways.
+# (precision, kernel, threads) of each implementation; the native one with and without helpers.
 Way = tuple[Precision, str, int]
 WAYS: list[Way] = [(precision, "torch", 1) for precision in PRECISIONS]
 WAYS += [("int8", kernel, threads) for kernel in native_library.kernels()[:1] for threads in (1, 3)]
@@ -50,7 +50,7 @@ def texts(draw: st.DrawFn) -> Text:
 
 
 class Text(NamedTuple):
-    """What a stream is made of."""
+    """The arguments of a stream."""
 
     prime: Ids
     length: int
@@ -76,7 +76,7 @@ def run_alone(decoder: Decoder, text: Text) -> list[int]:
 
 
 def reference(model: Checkpoint, text: Text) -> list[int]:
-    """The text by torch's own nn.LSTM, reading everything again for every character."""
+    """The text by `CharLSTM`, which reads the whole text again for every character."""
     network = model.network()
     ids: list[int] = text.prime.tolist()
     for uniform in uniforms(text.seed).random(text.length, dtype=np.float32):
@@ -119,13 +119,13 @@ def test_it_predicts_what_the_network_predicts(way: Way, tiny: Checkpoint) -> No
 
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=40, deadline=None)
-@given(wanted=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
-def test_a_text_does_not_depend_on_its_neighbours(way: Way, wanted: list[Text], seed: int) -> None:
-    """Streams join and leave at random moments, pause, and at times only the last are stepped."""
+@given(batch=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
+def test_a_text_does_not_depend_on_its_neighbours(way: Way, batch: list[Text], seed: int) -> None:
+    """Streams join, leave and pause at random, and sometimes only the last ones advance."""
     random = Random(seed)
     decoder = make_decoder(checkpoint, 5, way)
-    expected = [run_alone(decoder, text) for text in wanted]
-    waiting = [text.stream() for text in wanted]
+    expected = [run_alone(decoder, text) for text in batch]
+    waiting = [text.stream() for text in batch]
     written: dict[DecoderStream, list[int]] = {stream: [] for stream in waiting}
     while waiting or decoder.streams:
         while waiting and len(decoder.streams) < decoder.slots and random.random() < 0.5:
@@ -142,7 +142,7 @@ def test_a_text_does_not_depend_on_its_neighbours(way: Way, wanted: list[Text], 
         for stream in list(decoder.streams):
             if stream.steps_left == 0:
                 decoder.leave(stream)
-            elif random.random() < 0.1:  # paused: its slot is free for another
+            elif random.random() < 0.1:  # pause: another stream may take the slot
                 decoder.leave(stream)
                 waiting.append(stream)
     assert list(written.values()) == expected
@@ -153,15 +153,15 @@ def test_a_text_is_the_same_alone_and_among_63_others_at_full_size(way: Way) -> 
     model = make_checkpoint(seed=5, hidden_size=512)
     decoder = make_decoder(model, 64, way)
     prime = np.array([1, 2, 3], dtype=np.int32)
-    wanted = [
+    batch = [
         Text(prime[: 1 + seed % 3], 40, SamplingParams(top_k=None), seed) for seed in range(64)
     ]
-    expected = [run_alone(decoder, text) for text in wanted[:8]]
-    for text in wanted:
+    expected = [run_alone(decoder, text) for text in batch[:8]]
+    for text in batch:
         decoder.join(text.stream())
     ids = decoder.advance(40).ids
     for row in range(8):
-        skip = len(wanted[row].prime) - 1
+        skip = len(batch[row].prime) - 1
         assert ids[skip:, row].tolist() == expected[row][: 40 - skip]
 
 
@@ -180,7 +180,7 @@ def test_without_torchscript_the_texts_are_the_same(
     def refuse(module: object) -> None:
         raise RuntimeError("not supported on this Python\nand more")
 
-    wanted = [
+    batch = [
         Text(np.array([1, 2], dtype=np.int32), 30, SamplingParams(), seed) for seed in range(3)
     ]
     compiled = make_decoder(checkpoint, 1, (precision, "torch", 1))
@@ -189,13 +189,13 @@ def test_without_torchscript_the_texts_are_the_same(
     assert caplog.messages == [
         "TorchScript is not available, so steps are slower: not supported on this Python"
     ]
-    for text in wanted:
+    for text in batch:
         assert run_alone(plain, text) == run_alone(compiled, text)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_unknown_character_is_read_and_never_written(way: Way) -> None:
-    """Even where it is by far the most likely one."""
+    """Even if it is by far the most likely one."""
     vocabulary = Vocabulary.from_text("ab" * 5 + "xyz", min_count=2)
     config = NetworkConfig(len(vocabulary), hidden_size=8)
     weights = CharLSTM(config).state_dict()
@@ -215,14 +215,14 @@ def test_a_full_decoder_takes_no_more() -> None:
         decoder.join(DecoderStream(prime, 1, SamplingParams(), 0))
 
 
-def test_a_prime_of_what_are_no_characters_is_refused() -> None:
+def test_a_prime_with_ids_outside_the_vocabulary_is_refused() -> None:
     decoder = Decoder(checkpoint, slots=1)
     for ids in ([-1], [0, VOCABULARY]):
         with pytest.raises(ValueError, match=f"0..{VOCABULARY - 1}"):
             decoder.join(DecoderStream(np.array(ids, np.int32), 1, SamplingParams(), 0))
 
 
-def test_a_kernel_that_is_not_there_is_refused_by_name() -> None:
+def test_an_unknown_kernel_is_refused_by_name() -> None:
     with pytest.raises(DeviceError, match="'abacus' is not available"):
         Decoder(checkpoint, slots=1, precision="int8", kernel="abacus")
 
@@ -232,7 +232,7 @@ def test_a_stream_needs_a_first_character() -> None:
         DecoderStream(np.array([], dtype=np.int32), 1, SamplingParams(), 0)
 
 
-def test_a_device_that_is_not_there_is_refused_by_name() -> None:
+def test_an_unknown_device_is_refused_by_name() -> None:
     assert choose_device("cpu") == CPU
     with pytest.raises(DeviceError, match="toaster"):
         choose_device("toaster")

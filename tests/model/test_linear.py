@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from model import linear
-from model.linear import PaddedLinear, PlainLinear, prepare, rows_are_independent
+from model.linear import PaddedLinear, PlainLinear, prepare, random_rows, rows_are_independent
 
+CPU = torch.device("cpu")
 weight = torch.randn(24, 16)
 bias = torch.randn(24)
 
 
 class Fickle(PlainLinear):
-    """Rounds otherwise for few rows, as some libraries' kernels do."""
+    """Rounds differently if there are few rows, as the kernels of some libraries do."""
 
     def forward(self, x_SK: Tensor) -> Tensor:
         result: Tensor = super().forward(x_SK)
@@ -26,7 +27,7 @@ def test_what_is_prepared_computes_each_row_by_itself(rows: int) -> None:
     layer = prepare(weight, bias, "fp32", rows)
     inputs = torch.rand(rows, 16) * 2 - 1
     torch.testing.assert_close(layer(inputs), inputs @ weight.T + bias)
-    assert rows_are_independent(layer, weight, rows)
+    assert rows_are_independent(layer, random_rows(rows, 16, CPU))
 
 
 def test_a_kernel_that_changes_with_the_rows_is_found_out_and_mended(
@@ -34,12 +35,12 @@ def test_a_kernel_that_changes_with_the_rows_is_found_out_and_mended(
 ) -> None:
     monkeypatch.setattr(linear, "PackedLinear", Fickle)
     monkeypatch.setattr(linear, "PlainLinear", Fickle)
-    assert not rows_are_independent(Fickle(weight, bias), weight, 8)
+    assert not rows_are_independent(Fickle(weight, bias), random_rows(8, 16, CPU))
     with caplog.at_level(logging.INFO, logger="charstream"):
         layer = prepare(weight, bias, "fp32", 8)
     assert isinstance(layer, PaddedLinear)
     assert "always computing 8" in caplog.text
-    assert rows_are_independent(layer, weight, 8)
+    assert rows_are_independent(layer, random_rows(8, 16, CPU))
     inputs = torch.rand(3, 16)
     torch.testing.assert_close(layer(inputs), inputs @ weight.T + bias)
 

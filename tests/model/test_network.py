@@ -9,13 +9,13 @@ from model.network import CharLSTM, NetworkConfig
 
 
 @pytest.mark.parametrize("embedding", [None, 6])
-def test_the_config_tells_every_tensor_and_shape(embedding: int | None) -> None:
+def test_the_config_gives_every_tensor_and_shape(embedding: int | None) -> None:
     config = NetworkConfig(11, hidden_size=8, layers=3, embedding_size=embedding)
     state = CharLSTM(config).state_dict()
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == config.shapes()
 
 
-def test_carrying_the_state_is_the_same_as_reading_on() -> None:
+def test_carrying_the_state_equals_reading_the_whole_text() -> None:
     network = CharLSTM(NetworkConfig(11, hidden_size=8)).eval()
     ids = torch.randint(0, 11, (20, 3))
     whole, _ = network(ids)

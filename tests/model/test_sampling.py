@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.errors import SamplingError
-from model.sampling import SamplingParams, SamplingRows, check_seed, next_ids, uniforms
+from model.sampling import (
+    SamplingParams,
+    SamplingRows,
+    check_seed,
+    next_ids,
+    sampling_probabilities,
+    uniforms,
+)
 
 CPU = torch.device("cpu")
 
@@ -28,12 +35,12 @@ def draw(logits: Tensor, params: list[SamplingParams], numbers: Tensor) -> list[
 
 
 def reference_distribution(logits: Tensor, params: SamplingParams) -> npt.NDArray[np.float64]:
-    """The same filters, written one after the other in float64 for one stream."""
-    scores: npt.NDArray[np.float64] = logits.double().numpy()
-    order = np.argsort(-scores, kind="stable")
+    """The same filters, one after the other, in float64 for one stream."""
+    values: npt.NDArray[np.float64] = logits.double().numpy()
+    order = np.argsort(-values, kind="stable")
     if params.temperature == 0:
-        return np.bincount(order[:1], minlength=len(scores)).astype(np.float64)
-    weights: npt.NDArray[np.float64] = np.exp((scores - scores.max()) / params.temperature)
+        return np.bincount(order[:1], minlength=len(values)).astype(np.float64)
+    weights: npt.NDArray[np.float64] = np.exp((values - values.max()) / params.temperature)
     for rank, index in enumerate(order):
         if params.top_k is not None and rank >= params.top_k:
             weights[index] = 0
@@ -84,19 +91,44 @@ def test_characters_come_as_often_as_they_are_likely(params: SamplingParams) -> 
     np.testing.assert_allclose(frequencies, reference_distribution(logits, params), atol=2e-4)
 
 
-@given(st.lists(params_strategy, min_size=1, max_size=8), st.integers(0, 2**32))
+@given(
+    params=st.lists(params_strategy, min_size=1, max_size=8),
+    seed=st.integers(0, 2**32),
+    spread=st.sampled_from([1, 4, 20]),
+    largest=st.booleans(),
+)
 def test_a_stream_does_not_depend_on_its_neighbours(
-    params: list[SamplingParams], seed: int
+    params: list[SamplingParams], seed: int, spread: float, largest: bool
 ) -> None:
+    """Bit for bit, and in the tail of the distribution as well, which the largest uniform draws."""
     random = torch.Generator().manual_seed(seed)
-    logits = torch.randn(len(params), 40, generator=random) * 4
+    logits = torch.randn(len(params), 83, generator=random) * spread
     numbers = torch.rand(len(params), generator=random)
+    if largest:
+        numbers.fill_(1 - 2**-24)
+    ids = torch.randint(83, (len(params),), generator=random)
     together = draw(logits, params, numbers)
-    alone = [draw(logits[i : i + 1], [p], numbers[i : i + 1])[0] for i, p in enumerate(params)]
-    assert together == alone
+    probabilities = sampling_probabilities(logits, ids, SamplingRows.of(params, 83, CPU))
+    for i, p in enumerate(params):
+        row = slice(i, i + 1)
+        assert draw(logits[row], [p], numbers[row]) == [together[i]]
+        alone = sampling_probabilities(logits[row], ids[row], SamplingRows.of([p], 83, CPU))
+        assert alone.item() == probabilities[i].item()
 
 
-def test_equal_scores_are_taken_in_order_of_id() -> None:
+@pytest.mark.parametrize("neighbour", [SamplingParams(top_p=0.9), SamplingParams(min_p=0.5)])
+def test_a_neighbours_filter_keeps_the_tail_of_the_others(neighbour: SamplingParams) -> None:
+    """In float32 the first probability rounds to 1, but the others can still be drawn."""
+    logits = torch.tensor([0.0, -17.0, -17.0]).expand(2, 3)
+    everything = SamplingParams(top_k=None)
+    ids = torch.tensor([2, 0])
+    rows = SamplingRows.of([everything, neighbour], 3, CPU)
+    alone = sampling_probabilities(logits[:1], ids[:1], SamplingRows.of([everything], 3, CPU))
+    assert alone.item() > 0
+    assert sampling_probabilities(logits, ids, rows)[0].item() == alone.item()
+
+
+def test_equal_logits_are_ordered_by_id() -> None:
     logits = torch.zeros(1, 5)
     greedy = SamplingParams(temperature=0)
     assert draw(logits, [greedy], torch.tensor([0.99])) == [0]
@@ -105,13 +137,13 @@ def test_equal_scores_are_taken_in_order_of_id() -> None:
 
 def test_the_largest_uniform_stays_inside_the_vocabulary() -> None:
     logits = torch.randn(64, 83)
-    ones = torch.ones(64)  # beyond what is ever drawn
+    ones = torch.ones(64)  # larger than any drawn number
     drawn = draw(logits, [SamplingParams(top_k=None)] * 64, ones)
     assert all(0 <= i < 83 for i in drawn)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 300), st.integers(0, 300))
-def test_a_uniform_depends_on_its_seed_and_place_alone(seed: int, some: int, more: int) -> None:
+def test_a_uniform_depends_only_on_its_seed_and_index(seed: int, some: int, more: int) -> None:
     source = uniforms(seed)
     pieces = [source.random(count, dtype=np.float32) for count in (some, more)]
     drawn = np.concatenate(pieces)

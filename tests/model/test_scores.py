@@ -19,13 +19,13 @@ CPU = torch.device("cpu")
 
 @given(st.integers(0, 1000), st.integers(0, 10), st.integers(1, 8))
 @settings(max_examples=20, deadline=None)
-def test_scores_are_those_of_the_networks_own_distribution(
+def test_scores_describe_the_networks_own_distribution(
     seed: int, alternatives: int, length: int
 ) -> None:
     prime = np.array([1, 2, 3], dtype=np.int32)
     params = SamplingParams(temperature=1.7, top_k=4)
     decoder = Decoder(checkpoint, slots=2)
-    beside = DecoderStream(prime[:1], 1000, SamplingParams(), 5)  # makes no scores
+    beside = DecoderStream(prime[:1], 1000, SamplingParams(), 5)  # without scores
     stream = DecoderStream(prime, length, params, seed, alternatives)
     decoder.join(beside)
     decoder.join(stream)
@@ -46,17 +46,17 @@ def test_scores_are_those_of_the_networks_own_distribution(
         if score.rank <= alternatives:
             assert score.top[score.rank - 1][1] == score.logprob
         kept = (likely.values[:4] / 1.7).softmax(0)
-        place = likely.indices[:4].tolist().index(chosen)
-        assert score.probability == pytest.approx(kept[place].item(), abs=1e-3)
+        index = likely.indices[:4].tolist().index(chosen)
+        assert score.probability == pytest.approx(kept[index].item(), abs=1e-3)
 
 
 def test_a_text_is_scored_as_it_was_generated() -> None:
     prime = np.array([4], dtype=np.int32)
     decoder = Decoder(checkpoint, slots=1)
-    made = DecoderStream(prime, 40, SamplingParams(), 3, alternatives=2)
-    decoder.join(made)
+    first = DecoderStream(prime, 40, SamplingParams(), 3, alternatives=2)
+    decoder.join(first)
     generated = decoder.advance(40)
-    decoder.leave(made)
+    decoder.leave(first)
     whole = np.concatenate([prime, generated.ids[:, 0]]).astype(np.int32)
     scored = DecoderStream(whole, 0, SamplingParams(), 0, alternatives=2, prompt_length=1)
     assert scored.steps_left == 40

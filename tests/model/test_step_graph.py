@@ -22,9 +22,9 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA 
 
 
 def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:
-    """Each text's ids, all of them stepped together in pieces of 7 until the last has ended."""
+    """The ids of each text. All streams advance together, 7 steps at a time."""
     streams = [text.stream() for text in batch]
-    made: list[list[int]] = [[] for _ in batch]
+    generated: list[list[int]] = [[] for _ in batch]
     for stream in streams:
         decoder.join(stream)
     while decoder.streams:
@@ -32,16 +32,16 @@ def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:
         running, forced = list(decoder.streams), [s.prompt_steps_left for s in decoder.streams]
         ids_kS = decoder.advance(steps).ids
         for row, stream in enumerate(running):
-            made[streams.index(stream)] += ids_kS[forced[row] :, row].tolist()
+            generated[streams.index(stream)] += ids_kS[forced[row] :, row].tolist()
             if stream.steps_left == 0:
                 decoder.leave(stream)
-    return made
+    return generated
 
 
 @given(st.lists(texts(), min_size=1, max_size=5))
 @settings(max_examples=20, deadline=None)
 def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text]) -> None:
-    """Uncaptured, as it runs on any device."""
+    """Without capture, so that it runs on any device."""
     plain = Decoder(checkpoint, slots=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch_backend_module, "step_graph", StepGraph)
@@ -52,7 +52,7 @@ def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text]) -> No
     assert [run_alone(graphed, text) for text in batch] == expected
 
 
-def test_more_steps_than_the_graph_holds_are_stepped_without_it(
+def test_calls_with_more_steps_than_the_graph_has_run_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = Text(checkpoint.vocabulary.encode("a"), 300, SamplingParams(), 5)
@@ -67,7 +67,7 @@ def test_a_device_without_graphs_has_none() -> None:
     assert step_graph(stepper, state, state.clone()) is None
 
 
-def test_a_graph_that_cannot_be_captured_is_done_without(
+def test_without_a_graph_the_stepper_is_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> StepGraph:
@@ -75,7 +75,7 @@ def test_a_graph_that_cannot_be_captured_is_done_without(
 
     monkeypatch.setattr(step_graph_module, "StepGraph", refuse)
     stepper = Stepper(checkpoint.config, checkpoint.weights, "fp32")
-    state = SimpleNamespace(device=torch.device("cuda"))  # as much of a GPU as is looked at
+    state = SimpleNamespace(device=torch.device("cuda"))  # the only attribute that is read
     with caplog.at_level(logging.WARNING, logger="charstream"):
         assert step_graph(stepper, cast("Tensor", state), cast("Tensor", state)) is None
     assert "no CUDA graph, so steps are slower: operation not permitted" in caplog.text

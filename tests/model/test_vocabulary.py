@@ -51,12 +51,35 @@ def test_encoding_only_the_known_skips_the_rest(text: str, other: str) -> None:
 
 
 @given(texts, st.text())
-def test_what_is_only_read_may_hold_characters_that_one_stands_for(text: str, other: str) -> None:
+def test_in_a_text_that_is_only_read_unknown_characters_become_one(text: str, other: str) -> None:
     vocabulary = Vocabulary.from_text(text + UNKNOWN)
     expected = "".join(c if c in vocabulary else UNKNOWN for c in other)
     assert vocabulary.decode(vocabulary.encode_read(other)) == expected
     with pytest.raises(UnknownCharacterError):
         Vocabulary("ab").encode_read("abc")
+
+
+@pytest.mark.parametrize(
+    ("character", "expected"),
+    [
+        ("é", "'é' (U+00E9)"),
+        ("\u2014", "'\u2014' (U+2014)"),
+        ("漢", "'漢' (U+6F22)"),
+        ("😀", "'😀' (U+1F600)"),
+        ("'", '"\'" (U+0027)'),
+        ("\x07", "'\\x07' (U+0007)"),
+        ("\xa0", "'\\xa0' (U+00A0)"),
+        ("\u202e", "'\\u202e' (U+202E)"),
+        ("\ud800", "'\\ud800' (U+D800)"),
+    ],
+)
+def test_a_message_shows_a_character_itself_if_it_can_be_printed(
+    character: str, expected: str
+) -> None:
+    with pytest.raises(UnknownCharacterError) as caught:
+        Vocabulary("ab").encode(f"a{character}")
+    assert f"vocabulary: {expected} at position 1" in str(caught.value)
+    str(caught.value).encode()
 
 
 def test_half_a_surrogate_pair_is_an_unknown_character() -> None:

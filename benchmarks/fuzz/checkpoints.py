@@ -1,0 +1,245 @@
+"""Fuzzer of the checkpoint reader: damaged and forged files, made from one good checkpoint.
+
+A damaged file must be refused with a CheckpointError, or load as exactly the original checkpoint.
+A forged file is one whose author left the digest out. It must be refused, or load as a valid model.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hypothesis import Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.errors import CheckpointError
+from model.network import CharLSTM, NetworkConfig
+from model.vocabulary import Vocabulary
+
+_EXAMPLES = 500  # per round; hypothesis remembers the examples of a round
+_MAX_SECONDS = 5.0  # of processor time for one file of a few kilobytes
+_MAX_MEMORY_GROWTH = 100_000  # kB, over a whole run
+_SIZES = [-1, 0, 1, 2, 3, 7, 2**16, 2**31, 2**32, 2**53, 2**63, 2**64 + 1, 10**400]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+_nested = st.integers(1, 3000).map(lambda depth: "[" * depth + "]" * depth)
+_sizes = st.sampled_from(_SIZES) | st.integers(0, 200)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file to load.
+
+    Attributes:
+        content: the bytes of the file.
+        forged: whether its digest was left out on purpose.
+    """
+
+    content: bytes
+    forged: bool = False
+
+
+class _GoodFile:
+    """The file that the bad ones are made from."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.header_end = 8 + int.from_bytes(content[:8], "little")
+
+    def header(self) -> dict[str, Any]:
+        header: dict[str, Any] = json.loads(self.content[8 : self.header_end])
+        return header
+
+    def with_header(self, text: str, length: int | None = None) -> bytes:
+        """Return the file with another header, and a wrong length of it if given."""
+        header = text.encode()
+        prefix = (len(header) if length is None else length).to_bytes(8, "little")
+        return prefix + header + self.content[self.header_end :]
+
+
+class CheckpointFuzzer:
+    """Makes bad files from a small checkpoint and checks that they load as they must.
+
+    Args:
+        folder: a folder for the files.
+
+    Attributes:
+        counts: number of files by their result.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "fuzzed.safetensors"
+        save_checkpoint(_small_checkpoint(), self._path)
+        self._good = _GoodFile(self._path.read_bytes())
+        self._original = load_checkpoint(self._path)
+        self._memory = _peak_memory()
+        self.counts = Counter[str]()
+
+    def check(self, case: Case) -> None:
+        """Load a file.
+
+        Raises:
+            AssertionError: if it loads although it must not, or takes too much time or memory.
+        """
+        self._path.write_bytes(case.content)
+        began = time.process_time()
+        try:
+            loaded = load_checkpoint(self._path)
+        except CheckpointError as error:
+            self.counts["refused"] += 1
+            _require(len(str(error)) < 5000, "the message is too long")
+            str(error).encode()
+        else:
+            self.counts["valid" if case.forged else "equal"] += 1
+            self._check_loaded(loaded, case.forged)
+        _require(time.process_time() - began < _MAX_SECONDS, "loading took too long")
+        _require(_peak_memory() - self._memory < _MAX_MEMORY_GROWTH, "loading took too much memory")
+
+    def _check_loaded(self, loaded: Checkpoint, forged: bool) -> None:
+        loaded.network()
+        json.dumps([loaded.training, loaded.vocabulary.characters], allow_nan=False).encode()
+        if not forged:
+            original = self._original
+            _require(loaded.hash == original.hash, "another hash")
+            _require(loaded.config == original.config, "another config")
+            _require(loaded.vocabulary == original.vocabulary, "another vocabulary")
+            _require(loaded.training == original.training, "another training record")
+            for name, tensor in original.weights.items():
+                _require(torch.equal(loaded.weights[name], tensor), f"another {name}")
+
+    def cases(self) -> st.SearchStrategy[Case]:
+        """Return a strategy of bad files."""
+        damaged = _damaged(self._good) | st.binary(max_size=300)
+        return damaged.map(Case) | _forged(self._good) | _rewritten(self._good)
+
+
+def fuzz_checkpoints(seconds: float) -> Counter[str]:
+    """Fuzz the checkpoint reader for some time.
+
+    Returns:
+        The number of files by result: "refused", "equal" (the damage changed nothing) or "valid"
+        (forged, but a correct checkpoint).
+
+    Raises:
+        AssertionError: if a file loads although it must not, or takes too much time or memory.
+    """
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as folder:
+        fuzzer = CheckpointFuzzer(Path(folder))
+
+        @given(fuzzer.cases())
+        @settings(max_examples=_EXAMPLES, deadline=None, database=None, phases=[Phase.generate])
+        def check(case: Case) -> None:
+            fuzzer.check(case)
+
+        first = round_number = time.time_ns()
+        while time.monotonic() < end or round_number == first:
+            seed(round_number)(check)()
+            round_number += 1
+    return fuzzer.counts
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, good: _GoodFile) -> bytes:
+    """The file with bits flipped, or with bytes cut, inserted, overwritten or moved."""
+    damaged = bytearray(good.content)
+    position = st.integers(0, good.header_end - 1) | st.integers(0, len(damaged) - 1)
+    begin, end = sorted((draw(position), draw(position)))
+    kind = draw(st.sampled_from(["flip", "truncate", "insert", "delete", "overwrite", "repeat"]))
+    if kind == "flip":
+        for place in draw(st.lists(position, min_size=1, max_size=4)):
+            damaged[place] ^= 1 << draw(st.integers(0, 7))
+    elif kind == "truncate":
+        del damaged[begin:]
+    elif kind == "insert":
+        damaged[begin:begin] = draw(st.binary(min_size=1, max_size=64))
+    elif kind == "delete":
+        del damaged[begin:end]
+    elif kind == "overwrite":
+        new = draw(st.binary(min_size=1, max_size=16))
+        damaged[begin : begin + len(new)] = new
+    else:
+        damaged[begin:begin] = damaged[begin:end]
+    return bytes(damaged)
+
+
+@st.composite
+def _rewritten(draw: st.DrawFn, good: _GoodFile) -> Case:
+    """The file with a header that lies about its tensors, or says the same in other words."""
+    header = good.header()
+    names = [name for name in header if name != "__metadata__"]
+    for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=3)):
+        header[name] = header[name] | draw(_claims())
+    text = json.dumps(header)
+    if draw(st.booleans()):  # a key twice
+        name = draw(st.sampled_from([*names, "__metadata__"]))
+        text = f"{text[:-1]}, {json.dumps(name)}: {json.dumps(header[name])}}}"
+    length = draw(st.none() | st.sampled_from([0, 1, 2**31, 2**63, 2**64 - 1]))
+    return Case(good.with_header(text, length))
+
+
+def _claims() -> st.SearchStrategy[dict[str, Any]]:
+    """Wrong values of a tensor's entry in the header, or none."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "dtype": st.sampled_from(["F32", "F16", "BF16", "U8", "F64", "X9", ""]) | json_values,
+            "shape": st.lists(_sizes, max_size=4) | json_values,
+            "data_offsets": st.lists(_sizes, min_size=2, max_size=2) | json_values,
+            "extra": json_values,
+        },
+    )
+
+
+@st.composite
+def _forged(draw: st.DrawFn, good: _GoodFile) -> Case:
+    """The file with other metadata and without a digest."""
+    header = good.header()
+    metadata = header["__metadata__"]
+    del metadata["digest"]
+    for key in draw(st.lists(st.sampled_from([*metadata, "other"]), max_size=2, unique=True)):
+        metadata[key] = draw(_values(metadata.get(key, "null")))
+    if draw(st.booleans()):
+        header["__metadata__"] = draw(st.just(metadata) | json_values)
+    return Case(good.with_header(json.dumps(header)), forged=True)
+
+
+def _values(text: str) -> st.SearchStrategy[Any]:
+    """Values of a metadata key: JSON of any kind, changed numbers, nesting, and no JSON at all."""
+    names = ["vocabulary_size", "hidden_size", "layers", "embedding_size", "dropout"]
+    names += ["validation_loss"]
+    change = st.dictionaries(st.sampled_from(names), _sizes | json_values, max_size=3)
+    value = json.loads(text)
+    changed = change.map(lambda new: json.dumps(value | new if isinstance(value, dict) else new))
+    return changed | json_values.map(json.dumps) | _nested | st.text(max_size=30) | json_values
+
+
+def _small_checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    vocabulary = Vocabulary('\n aé漢😀\x85"\\')
+    config = NetworkConfig(len(vocabulary), hidden_size=4, layers=2, embedding_size=3)
+    record = {"validation_loss": 3.5, "corpus": {"name": "a", "split": [0.9, 0.1]}}
+    return Checkpoint(config, vocabulary, CharLSTM(config).state_dict(), record)
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)

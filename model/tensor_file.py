@@ -1,0 +1,164 @@
+"""TensorFile: reads a .safetensors file into memory, and checks every claim of its header first.
+
+A file is 8 bytes with the length of the header, the header in JSON, and the tensors' data. Nothing
+is memory-mapped: if a mapped file is overwritten in place, its tensors change, or the process is
+killed with SIGBUS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.errors import CheckpointError
+
+_MAX_HEADER_BYTES = 1 << 25  # a vocabulary with all of Unicode takes 24 MB
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class TensorEntry(NamedTuple):
+    """What the header says about one tensor."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int  # of its bytes in the data
+    end: int
+
+
+class TensorFile:
+    """An open .safetensors file. Make one with `open_tensor_file`.
+
+    Attributes:
+        metadata: the strings of the header's `__metadata__`.
+        entries: the tensors by name.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self._before = os.fstat(file.fileno())
+        header, self._data_bytes = self._read_header()
+        metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
+            raise self._damaged("its metadata does not consist of strings")
+        self.metadata: Mapping[str, str] = metadata
+        self.entries = {name: self._entry(name, value) for name, value in header.items()}
+
+    def read(self) -> dict[str, Tensor]:
+        """Return the tensors, float32 on the CPU.
+
+        Compare the shapes of `entries` with the expected ones first. Memory is allocated only if
+        the file has exactly the size that the shapes need.
+
+        Raises:
+            CheckpointError: if a tensor is not float32, the entries do not fit the file's size, or
+                the file changes while it is read.
+            OSError: if the file cannot be read.
+        """
+        self._check_sizes()
+        weights = {name: self._read_tensor(entry) for name, entry in self._in_file_order()}
+        after = os.fstat(self._file.fileno())
+        if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
+            raise self._changed()
+        return weights
+
+    def _read_header(self) -> tuple[dict[str, Any], int]:
+        """Return the header and the number of bytes after it."""
+        size = self._before.st_size
+        length = int.from_bytes(self._file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise self._damaged("it ends before its header does")
+        if length > _MAX_HEADER_BYTES:
+            raise self._damaged(f"its header has {length} bytes, more than {_MAX_HEADER_BYTES}")
+        try:
+            text = self._file.read(length).decode()
+            header = json.loads(text, object_pairs_hook=_without_duplicates)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged("its header is not valid JSON") from error
+        if not isinstance(header, dict):
+            raise self._damaged("its header is not a JSON object")
+        return header, size - 8 - length
+
+    def _entry(self, name: str, value: Any) -> TensorEntry:
+        if isinstance(value, dict) and value.keys() == {"dtype", "shape", "data_offsets"}:
+            dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+            if isinstance(dtype, str) and _are_sizes(shape) and _are_sizes(offsets, count=2):
+                return TensorEntry(dtype, tuple(shape), *offsets)
+        raise self._damaged(f"the header's entry of tensor {name!r:.60} is not valid")
+
+    def _in_file_order(self) -> list[tuple[str, TensorEntry]]:
+        return sorted(self.entries.items(), key=lambda item: item[1].begin)
+
+    def _check_sizes(self) -> None:
+        """Check that the entries are float32 and cover the data without gaps and overlaps."""
+        position = 0
+        for name, entry in self._in_file_order():
+            if entry.dtype != "F32":
+                found = _DTYPES.get(entry.dtype, repr(entry.dtype)[:40])
+                raise CheckpointError(f"{self._path}: {name} is {found}, expected torch.float32")
+            expected_end = position + 4 * int(np.prod(entry.shape, dtype=object))
+            if (entry.begin, entry.end) != (position, expected_end):
+                raise self._damaged(f"the data of {name} is not where its shape requires it")
+            position = expected_end
+        if position != self._data_bytes:
+            raise self._damaged(
+                f"it has {self._data_bytes} bytes of data, but its tensors need {position}"
+            )
+
+    def _read_tensor(self, entry: TensorEntry) -> Tensor:
+        array = np.empty(entry.shape, "<f4")
+        if cast("Any", self._file).readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:
+            raise self._changed()
+        return torch.from_numpy(array.astype(np.float32, copy=False))
+
+    def _damaged(self, reason: str) -> CheckpointError:
+        return CheckpointError(f"{self._path}: not a readable .safetensors file: {reason}")
+
+    def _changed(self) -> CheckpointError:
+        return CheckpointError(
+            f"{self._path}: the file changed while it was read; write a new file and rename it to "
+            "this name"
+        )
+
+
+@contextmanager
+def open_tensor_file(path: Path) -> Iterator[TensorFile]:
+    """Open a .safetensors file and read its header.
+
+    Raises:
+        CheckpointError: if it is not a regular file, or its header is not valid.
+        OSError: if it cannot be opened or read.
+    """
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise CheckpointError(f"{path}: not a regular file")
+        yield TensorFile(file, path)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file. A FIFO without a writer does not block."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a JSON object has a key twice")
+    return values
+
+
+def _are_sizes(value: Any, count: int | None = None) -> bool:
+    """Return whether a JSON value is a list of integers of at least 0, `count` of them if given."""
+    return (
+        isinstance(value, list)
+        and count in (None, len(value))
+        and all(type(x) is int and x >= 0 for x in value)
+    )

@@ -1,0 +1,31 @@
+"""A short run of the fuzzer. CHARSTREAM_FUZZ_EXAMPLES sets the number of files."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from benchmarks.fuzz.checkpoints import Case, CheckpointFuzzer, fuzz_checkpoints
+
+EXAMPLES = int(os.environ.get("CHARSTREAM_FUZZ_EXAMPLES", "500"))
+
+
+@pytest.fixture(scope="module")
+def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> CheckpointFuzzer:
+    return CheckpointFuzzer(tmp_path_factory.mktemp("fuzz"))
+
+
+def test_a_bad_file_is_refused_or_loads_as_the_original(fuzzer: CheckpointFuzzer) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(fuzzer.cases())
+    def check(case: Case) -> None:
+        fuzzer.check(case)
+
+    check()
+    assert fuzzer.counts["refused"] > EXAMPLES / 2
+
+
+def test_the_command_counts_results() -> None:
+    assert fuzz_checkpoints(0).total() >= 100

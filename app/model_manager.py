@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
+
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
 from app.engine.prefix_cache import PrefixCache
@@ -148,6 +150,7 @@ class ModelManager:
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device)
         threads = settings.threads or default_threads(precision, device)
+        torch.set_num_threads(threads)  # of this thread, in which the decoder tests its kernels
         decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads)
         cache = PrefixCache(round(settings.cache_mb * 2**20))
         engine = Engine(

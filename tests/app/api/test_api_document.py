@@ -71,7 +71,7 @@ def _examples(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def test_every_status_that_can_come_is_listed(shipped: RunningServer) -> None:
     with shipped.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
-    always = {"200", "401", "429", "500"}
+    always = {"200", "401", "403", "429", "500"}
     makes_text = always | {"409", "413", "422", "503", "504"}
     expected = {
         ("/generate", "post"): makes_text | {"204", "400"},

@@ -15,10 +15,11 @@ from types import FrameType
 import uvicorn
 
 from app import log_format
-from app.connection import Bounds, Connection, bounded
+from app.connection import Connection, ConnectionLimits, bounded
 from app.errors import ReloadError
 from app.main import create_app
 from app.reloader import Reloader
+from app.request_budget import HeadLimits
 from app.settings import PREFIX, Settings, SettingsError
 from model.errors import CharstreamError
 
@@ -98,7 +99,7 @@ def serve() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=bounded(_bounds(settings), app.state.metrics),
+        http=bounded(_limits(settings), app.state.metrics),
         ws="none",
         access_log=False,
         server_header=False,
@@ -128,10 +129,10 @@ def _check_address(host: str, port: int) -> None:
         raise SettingsError(message) from error
 
 
-def _bounds(settings: Settings) -> Bounds:
-    return Bounds(
+def _limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
         connections=settings.max_connections,
-        head_bytes=settings.max_request_bytes,
+        head=HeadLimits(settings.max_request_bytes),
         receive_seconds=settings.receive_seconds,
         stall_seconds=settings.stall_seconds,
     )

@@ -152,6 +152,6 @@ class RequestParser:
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        # Several requests may arrive at once, although one of them closes the connection.
+        # What follows a request that closes the connection is ignored; it is no error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser

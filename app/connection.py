@@ -29,6 +29,12 @@ _RECEIVE_BUFFER_BYTES = 1 << 16
 
 _PIECE_BYTES = 1 << 14  # parsed in one turn of the event loop
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
+
+# After a refusal the server reads on for a while: if it closed the connection at once, the system
+# would discard the response of a client that is still sending.
+_LINGER_SECONDS = 1
+_LINGER_BYTES = 1 << 18
+
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -97,6 +103,8 @@ class Connection(HttpToolsProtocol):
         self._turn: asyncio.Handle | None = None  # the next call of _parse
         self._unparsed = bytearray()
         self._reading = True
+        self._lingering: asyncio.TimerHandle | None = None
+        self._dropped = 0  # bytes received while the connection lingers
         self._responding: RequestResponseCycle | None = None  # the one that began last
         self._refusal: RefusedError | None = None  # nothing is parsed after it
         if (connection := transport.get_extra_info("socket")) is not None:
@@ -109,7 +117,7 @@ class Connection(HttpToolsProtocol):
             self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._receiving, self._stalled, self._turn):
+        for timer in (self._receiving, self._stalled, self._lingering, self._turn):
             if timer is not None:
                 timer.cancel()
         self._parser_flow.close()
@@ -120,10 +128,11 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_ending():
-            return
-        self._unparsed += data
-        if self._turn is None:
-            self._parse()
+            self._drop(data)
+        else:
+            self._unparsed += data
+            if self._turn is None:
+                self._parse()
 
     def on_headers_complete(self) -> None:
         keep_addresses(self.headers)
@@ -240,6 +249,7 @@ class Connection(HttpToolsProtocol):
         self.metrics.refusals.labels(refusal.code).inc()
         self._refusal = refusal
         self._unparsed.clear()
+        self._read_if_there_is_room()
         self._stop_expecting()
         if self._requests.phase is Phase.BODY:
             self._abandon(self.cycle)
@@ -267,7 +277,17 @@ class Connection(HttpToolsProtocol):
             f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+        if refusal.status == 503 or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+            self._dropped = 0
+            self._lingering = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped += len(data)
+        if self._lingering is not None and self._dropped > _LINGER_BYTES:
+            self.transport.close()
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import ClassVar
 
 from uvicorn._types import ASGI3Application
@@ -17,10 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.close_delimited import close_delimited
 from app.forwarded_for import keep_addresses
 from app.metrics import Metrics
-from app.request_budget import HeadLimits, RefusedError
+from app.refusal import RefusedError
+from app.request_budget import HeadLimits
 from app.request_parser import Phase, RequestParser
-
-_RETRY_SECONDS = 1
 
 # Of one connection, in the system. Left alone, the buffer for sending grows to megabytes for a
 # slow reader, who then reads old text; the one for receiving does for a client that floods.
@@ -133,6 +130,10 @@ class Connection(HttpToolsProtocol):
             self._unparsed += data
             if self._turn is None:
                 self._parse()
+
+    def on_message_begin(self) -> None:
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         keep_addresses(self.headers)
@@ -269,14 +270,7 @@ class Connection(HttpToolsProtocol):
             self._responding = None
 
     def _send(self, refusal: RefusedError) -> None:
-        body = json.dumps({"detail": refusal.detail, "code": refusal.code}).encode("ascii")
-        phrase = HTTPStatus(refusal.status).phrase
-        retry = f"Retry-After: {_RETRY_SECONDS}\r\n" if refusal.status == 503 else ""
-        head = (
-            f"HTTP/1.1 {refusal.status} {phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode("ascii") + body)
+        self.transport.write(refusal.response())
         if refusal.status == 503 or not self.transport.can_write_eof():
             self.transport.close()
         else:
@@ -293,4 +287,5 @@ class Connection(HttpToolsProtocol):
 def _disconnect(cycle: RequestResponseCycle) -> None:
     """Let the application see its client as gone, and send nothing more to it."""
     cycle.disconnected = True
+    cycle.waiting_for_100_continue = False
     cycle.message_event.set()

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.refusal import RefusedError, malformed
+
 _PATH_BYTES = 8192  # percent-decoding a longer path would hold up other connections
 _CONTENT_LENGTH_DIGITS = 20  # of the largest 64-bit number
-
-
-class RefusedError(Exception):
-    """A request that the connection itself refuses.
-
-    Attributes:
-        status: of the response.
-        code: of the response, and the reason in the metrics.
-        detail: what is wrong and what was expected, for the client.
-    """
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
 
 
 @dataclass(frozen=True)
@@ -82,11 +70,6 @@ class RequestBudget:
 
     def _headers_too_large(self) -> RefusedError:
         return _too_large(f"the headers are larger than {self._limits.header_bytes} bytes")
-
-
-def malformed(detail: str) -> RefusedError:
-    """The refusal of what is not valid HTTP."""
-    return RefusedError(400, "malformed", detail)
 
 
 def _too_large(detail: str) -> RefusedError:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import httptools
 
-from app.request_budget import HeadLimits, RefusedError, RequestBudget, malformed
+from app.refusal import RefusedError, malformed
+from app.request_budget import HeadLimits, RequestBudget
 
 _FRAMING = (b"content-length", b"transfer-encoding")  # the headers that say where a body ends
 

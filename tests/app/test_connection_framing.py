@@ -22,6 +22,7 @@ LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+ENDLESS_STREAM = b"GET /generate?length=1000000&seed=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 MEGABYTE = 1 << 20
 
 
@@ -163,6 +164,28 @@ def test_leading_zeros_are_no_length(running: RunningServer) -> None:
     assert json.loads(response.body)["code"] == "malformed"
 
 
+def test_a_second_request_has_its_time_to_be_answered(running: RunningServer) -> None:
+    """The time that a connection may stay idle ends when a request comes."""
+    with connected(running, LIVE) as client:
+        received = client.recv(10_000)
+        time.sleep(2)
+        client.sendall(ENDLESS_STREAM)
+        began = time.monotonic()
+        while time.monotonic() < began + 5:
+            data = client.recv(100_000)
+            assert data, "the connection was closed"
+            received += data
+    first, stream = read_responses(received, [], closed=False)
+    assert first.complete
+    assert (stream.status, stream.complete) == (200, False)
+
+
+def test_a_body_that_breaks_before_it_was_asked_for_is_refused(running: RunningServer) -> None:
+    head = post(CHUNKED + b"Expect: 100-continue\r\n", b"")
+    (response,) = answered(running, head + b"zz\r\n")
+    assert statuses([response]) == [400]
+
+
 def test_trailers_are_not_headers(running: RunningServer) -> None:
     body = b"2\r\n{}\r\n0\r\nX-Request-ID: trailer\r\n\r\n"
     first, last = answered(running, post(CHUNKED, body) + LAST)
@@ -177,9 +200,6 @@ def test_what_a_client_invents_is_not_its_address(running: RunningServer) -> Non
     clients = [running.log(f"client-{number}")[0] for number in range(3)]
     assert ["203.0.113.9" in line for line in clients] == [True, False, True]
     assert not any("xxx" in line or "invented" in line for line in running.lines)
-
-
-ENDLESS_STREAM = b"GET /generate?length=1000000&seed=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.mark.parametrize(

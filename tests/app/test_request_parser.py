@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.request_budget import HeadLimits, RefusedError
+from app.refusal import RefusedError
+from app.request_budget import HeadLimits
 from app.request_parser import RequestParser
 
 LIMITS = HeadLimits(url_bytes=20_000, header_bytes=1000, headers=10)

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.close_delimited import close_delimited
 from app.forwarded_for import keep_addresses
+from app.lingering import LingeringTransport
 from app.metrics import Metrics
 from app.refusal import RefusedError
 from app.request_budget import HeadLimits
@@ -26,11 +27,6 @@ _RECEIVE_BUFFER_BYTES = 1 << 16
 
 _PIECE_BYTES = 1 << 14  # parsed in one turn of the event loop
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
-
-# After a refusal the server reads on for a while: if it closed the connection at once, the system
-# would discard the response of a client that is still sending.
-_LINGER_SECONDS = 1
-_LINGER_BYTES = 1 << 18
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -91,7 +87,8 @@ class Connection(HttpToolsProtocol):
     metrics: ClassVar[Metrics]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop, self.limits.stall_seconds)
+        super().connection_made(self._lingering)
         self.flow = self._parser_flow = _ParserFlow(transport, self._parse_soon)
         self._requests = RequestParser(self, self.limits.head)
         self.parser = self._requests  # type: ignore[assignment]
@@ -99,9 +96,6 @@ class Connection(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None  # the next call of _parse
         self._unparsed = bytearray()
-        self._reading = True
-        self._lingering: asyncio.TimerHandle | None = None
-        self._dropped = 0  # bytes received while the connection lingers
         self._responding: RequestResponseCycle | None = None  # the one that began last
         self._refusal: RefusedError | None = None  # nothing is parsed after it
         if (connection := transport.get_extra_info("socket")) is not None:
@@ -114,9 +108,10 @@ class Connection(HttpToolsProtocol):
             self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._receiving, self._stalled, self._lingering, self._turn):
+        for timer in (self._receiving, self._stalled, self._turn):
             if timer is not None:
                 timer.cancel()
+        self._lingering.release()
         self._parser_flow.close()
         self._requests.close()
         if self._responding is not None:
@@ -124,9 +119,9 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_ending():
-            self._drop(data)
-        else:
+        if self.transport.is_closing():
+            self._lingering.drop(data)
+        elif self._refusal is None:
             self._unparsed += data
             if self._turn is None:
                 self._parse()
@@ -217,10 +212,10 @@ class Connection(HttpToolsProtocol):
         return len(piece)
 
     def _read_if_there_is_room(self) -> None:
-        has_room = len(self._unparsed) < _UNPARSED_BYTES
-        if has_room != self._reading and not self.transport.is_closing():
-            self._reading = has_room
-            (self.transport.resume_reading if has_room else self.transport.pause_reading)()
+        if len(self._unparsed) < _UNPARSED_BYTES:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def _is_ending(self) -> bool:
         return self._refusal is not None or self.transport.is_closing()
@@ -271,16 +266,9 @@ class Connection(HttpToolsProtocol):
 
     def _send(self, refusal: RefusedError) -> None:
         self.transport.write(refusal.response())
-        if refusal.status == 503 or not self.transport.can_write_eof():
-            self.transport.close()
+        if refusal.status == 503:  # one connection too many must not stay
+            self._lingering.close_at_once()
         else:
-            self.transport.write_eof()
-            self._dropped = 0
-            self._lingering = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
-
-    def _drop(self, data: bytes) -> None:
-        self._dropped += len(data)
-        if self._lingering is not None and self._dropped > _LINGER_BYTES:
             self.transport.close()
 
 

@@ -25,7 +25,8 @@ from app.request_parser import Phase, RequestParser
 _SEND_BUFFER_BYTES = 1 << 17
 _RECEIVE_BUFFER_BYTES = 1 << 16
 
-_PIECE_BYTES = 1 << 14  # parsed in one turn of the event loop
+_TURN_BYTES = 1 << 14  # parsed in one turn of the event loop
+_PIECE_COST_BYTES = 64  # of parsing one piece, however small it is
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
 
 _HEAD_END = b"\r\n\r\n"
@@ -172,9 +173,9 @@ class Connection(HttpToolsProtocol):
     def _parse(self) -> None:
         """Parse for one turn of the event loop, or until a response has to come first."""
         self._turn = None
-        left = _PIECE_BYTES
+        left = _TURN_BYTES
         while left > 0 and self._may_parse():
-            left -= self._parse_piece()
+            left -= self._parse_piece() + _PIECE_COST_BYTES
         if self._may_parse():
             self._parse_soon()
         if self._request_is_arriving():
@@ -197,13 +198,16 @@ class Connection(HttpToolsProtocol):
         return self._responding is not None and not self._responding.response_complete
 
     def _parse_piece(self) -> int:
-        """Parse at most up to the end of a head, so that hardly a piece holds two requests.
+        """Parse up to the end of a head or a body, so that hardly a piece holds two requests.
 
         Returns:
             the size of the piece, in bytes.
         """
-        end = self._unparsed.find(_HEAD_END, 0, _PIECE_BYTES)
-        piece = bytes(self._unparsed[: _PIECE_BYTES if end < 0 else end + len(_HEAD_END)])
+        size = min(self._requests.body_left, _TURN_BYTES)
+        if size <= 0:
+            end = self._unparsed.find(_HEAD_END, 0, _TURN_BYTES)
+            size = _TURN_BYTES if end < 0 else end + len(_HEAD_END)
+        piece = bytes(self._unparsed[:size])
         del self._unparsed[: len(piece)]
         try:
             self._requests.feed_data(piece)

@@ -10,7 +10,8 @@ import httptools
 from app.refusal import RefusedError, malformed
 from app.request_budget import HeadLimits, RequestBudget
 
-_FRAMING = (b"content-length", b"transfer-encoding")  # the headers that say where a body ends
+_LENGTH = b"content-length"
+_FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that say where a body ends
 
 
 class Phase(Enum):
@@ -52,6 +53,7 @@ class RequestParser:
         self._replaying = False  # a head that has been reported
         self._reported = False  # whether httptools called back while it read the present piece
         self.phase = Phase.BETWEEN
+        self.body_left = 0  # bytes that Content-Length still announces
 
     def feed_data(self, piece: bytes) -> None:
         """Parse what has arrived.
@@ -123,15 +125,18 @@ class RequestParser:
         self._handler.on_url(bytes(self._url))
         self._handler.on_headers_complete()
         self.phase = Phase.BODY
+        self.body_left = next((int(v) for n, v in self._framing if n.lower() == _LENGTH), 0)
 
     def on_body(self, body: bytes) -> None:
         self._reported = True
+        self.body_left -= len(body)
         self._handler.on_body(body)
 
     def on_message_complete(self) -> None:
         self._reported = True
         if not self._parser.should_upgrade():  # else the body is still to come
             self.phase = Phase.BETWEEN
+            self.body_left = 0
             self._handler.on_message_complete()
 
     def _feed(self, data: bytes) -> int | None:

@@ -6,6 +6,7 @@ python -m benchmarks.fuzz connection --minutes 120
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -41,14 +42,14 @@ def _fuzz_connections(options: argparse.Namespace) -> None:
 
 
 def _described(seen: connection_model.Seen) -> str:
-    seconds = sorted(seen.seconds)
+    seconds = sorted(seen.seconds) or [math.nan]
     middle, late = (seconds[int(len(seconds) * part)] for part in (0.5, 0.99))
     requests = ", ".join(f"{name} {count:,}" for name, count in seen.requests.most_common())
     statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(seen.statuses.items()))
     return (
         f"{seen.examples:,} examples, {seen.requests.total():,} requests: {requests}\n"
         f"responses by status: {statuses}\n"
-        f"another client's request, {len(seconds):,} times: median {1000 * middle:.1f} ms, "
+        f"another client's request, {len(seen.seconds):,} times: median {1000 * middle:.1f} ms, "
         f"99th percentile {1000 * late:.1f} ms, longest {1000 * seconds[-1]:.1f} ms\n"
         f"resident: {seen.before_megabytes:.0f} MB before, {seen.peak_megabytes:.0f} MB at most"
     )

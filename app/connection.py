@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from uvicorn._types import ASGI3Application
@@ -38,15 +38,15 @@ class ConnectionLimits:
 
     Attributes:
         connections: at a time.
-        head: of one request.
         receive_seconds: for a request to arrive whole.
         stall_seconds: for a reader whose buffers are full to read again.
+        head: of one request.
     """
 
     connections: int
-    head: HeadLimits
     receive_seconds: float
     stall_seconds: float
+    head: HeadLimits = field(default_factory=HeadLimits)
 
 
 class _ParserFlow(FlowControl):

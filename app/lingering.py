@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 _LINGER_SECONDS = 1
-_LINGER_BYTES = 1 << 18
+_LINGER_BYTES = 1 << 20
 
 
 class LingeringTransport(asyncio.Transport):

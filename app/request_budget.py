@@ -15,12 +15,12 @@ class HeadLimits:
     """Limits on one request, apart from its body.
 
     Attributes:
-        url_bytes: of the request target. It may hold a prime.
+        url_bytes: of the request target, which may hold a prime. httptools reads no longer one.
         header_bytes: of all headers and trailers together.
         headers: number of headers and trailers together.
     """
 
-    url_bytes: int
+    url_bytes: int = (1 << 16) - 1
     header_bytes: int = 1 << 16
     headers: int = 100
 
@@ -39,7 +39,9 @@ class RequestBudget:
     def add_url(self, part: bytes) -> None:
         self._url_bytes += len(part)
         if self._url_bytes > self._limits.url_bytes:
-            raise _too_large(f"the URL is larger than {self._limits.url_bytes} bytes")
+            raise _too_large(
+                f"the URL is longer than {self._limits.url_bytes} bytes; use POST for long primes"
+            )
 
     def add_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1

@@ -19,7 +19,6 @@ from app.connection import Connection, ConnectionLimits, bounded
 from app.errors import ReloadError
 from app.main import create_app
 from app.reloader import Reloader
-from app.request_budget import HeadLimits
 from app.settings import PREFIX, Settings, SettingsError
 from model.errors import CharstreamError
 
@@ -132,7 +131,6 @@ def _check_address(host: str, port: int) -> None:
 def _limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         connections=settings.max_connections,
-        head=HeadLimits(settings.max_request_bytes),
         receive_seconds=settings.receive_seconds,
         stall_seconds=settings.stall_seconds,
     )

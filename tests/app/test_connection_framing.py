@@ -158,6 +158,13 @@ def test_http_1_0_gets_bodies_without_chunks(running: RunningServer, expected: s
     assert statuses([head]) == [200]
 
 
+def test_a_long_prime_may_come_in_a_url(running: RunningServer) -> None:
+    for size, status in ((65_535, 200), (65_536, 431)):
+        target = b"/generate?length=1&prime=%41%41#ignored".ljust(size, b"x")
+        request = b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target
+        assert statuses(answered(running, request)) == [status]
+
+
 def test_leading_zeros_are_no_length(running: RunningServer) -> None:
     (response,) = answered(running, post(b"Content-Length: %b2\r\n" % (b"0" * 4300), b"{}"))
     assert statuses([response]) == [400]
@@ -185,6 +192,16 @@ def test_a_body_that_breaks_before_it_was_asked_for_is_refused(running: RunningS
     head = post(CHUNKED + b"Expect: 100-continue\r\n", b"")
     (response,) = answered(running, head + b"zz\r\n")
     assert statuses([response]) == [400]
+
+
+def test_a_client_that_still_sends_receives_the_response(running: RunningServer) -> None:
+    body = b"x" * MEGABYTE
+    head = post(b"Content-Length: %d\r\n" % len(body), b"")
+    with connected(running, head) as client:
+        for start in range(0, len(body), 10_000):
+            client.sendall(body[start : start + 10_000])
+        (response,) = read_responses(all_received(client), [], closed=True)
+    assert statuses([response]) == [413]
 
 
 def test_trailers_are_not_headers(running: RunningServer) -> None:

@@ -1,105 +1,160 @@
-"""Connection: uvicorn's, with bounds on what a client may keep the server waiting for."""
+"""Connection: uvicorn's HTTP connection, with limits on what a client may take from the server."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.sse import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
+from app.server.close_delimited import close_delimited
+from app.server.forwarded_for import keep_addresses
+from app.server.lingering import LingeringTransport
+from app.server.refusal import RefusedError
+from app.server.request_budget import HeadLimits
+from app.server.request_parser import Phase, RequestParser
 
-_RETRY_SECONDS = 1
-
-# Of one connection, in the system. Left to itself it grows to megabytes for a reader that lags
-# behind, who would then read what was written long ago.
+# Of one connection, in the system. Left alone, the buffer for sending grows to megabytes for a
+# slow reader, who then reads old text; the one for receiving does for a client that floods.
 _SEND_BUFFER_BYTES = 1 << 17
+_RECEIVE_BUFFER_BYTES = 1 << 16
+
+_TURN_BYTES = 1 << 14  # parsed in one turn of the event loop
+_PIECE_COST_BYTES = 64  # of parsing one piece, however small it is
+_UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
+
+_HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ConnectionLimits:
     """What one client, and all of them, may take.
 
     Attributes:
         connections: at a time.
-        head_bytes: of a request's first line and headers.
         receive_seconds: for a request to arrive whole.
-        stall_seconds: for a reader whose buffers are full to go on reading.
+        stall_seconds: for a reader whose buffers are full to read again.
+        head: of one request.
     """
 
     connections: int
-    head_bytes: int
     receive_seconds: float
     stall_seconds: float
+    head: HeadLimits = field(default_factory=HeadLimits)
 
 
-def bounded(bounds: Bounds, metrics: Metrics) -> type[Connection]:
-    """The class of connections within such bounds, for uvicorn."""
-    return type("BoundedConnection", (Connection,), {"bounds": bounds, "metrics": metrics})
+class _ParserFlow(FlowControl):
+    """Flow control that pauses the parser; the connection itself decides when to read."""
+
+    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._resumed = resumed
+
+    def pause_reading(self) -> None:
+        self.read_paused = True
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self._resumed()
+
+    def close(self) -> None:
+        self._resumed = lambda: None  # or the connection would wait for the garbage collector
+
+
+def bounded(limits: ConnectionLimits, metrics: Metrics) -> type[Connection]:
+    """The class of connections with these limits, for uvicorn."""
+    return type("BoundedConnection", (Connection,), {"limits": limits, "metrics": metrics})
 
 
 class Connection(HttpToolsProtocol):
-    """Says 408 to a request that does not arrive, 431 to an endless one, 503 to one too many.
+    """An HTTP/1.1 connection that holds a bounded amount for its client.
 
-    A client that stops reading is cut off after a while: nothing more can be told to it.
+    It parses one request at a time. What a client sends after a request stays unparsed until the
+    response is complete, and once `_UNPARSED_BYTES` are waiting, the connection stops reading.
+
+    It answers 408 to a request that does not arrive, 431 to a head that is too large, 400 to what
+    is not HTTP and 503 to one connection too many, and then closes. A client that stops reading
+    is cut off after a while, since nothing can be sent to it.
     """
 
-    bounds: ClassVar[Bounds]
+    limits: ClassVar[ConnectionLimits]
     metrics: ClassVar[Metrics]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop, self.limits.stall_seconds)
+        super().connection_made(self._lingering)
+        self.flow = self._parser_flow = _ParserFlow(transport, self._parse_soon)
+        self._requests = RequestParser(self, self.limits.head)
+        self.parser = self._requests  # type: ignore[assignment]
         self._receiving: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self._head_bytes = 0  # of the request that is arriving
-        self._in_head = True
+        self._turn: asyncio.Handle | None = None  # the next call of _parse
+        self._unparsed = bytearray()
+        self._responding: RequestResponseCycle | None = None  # the one that began last
+        self._refusal: RefusedError | None = None  # nothing is parsed after it
         if (connection := transport.get_extra_info("socket")) is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        if len(self.connections) > self.bounds.connections:
-            detail = f"the server has its most connections, {self.bounds.connections}"
-            self._refuse(503, "too_many_connections", detail)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        if len(self.connections) > self.limits.connections:
+            detail = f"the server has its most connections, {self.limits.connections}"
+            self._refuse(RefusedError(503, "too_many_connections", detail))
         else:
             self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._receiving, self._stalled):
+        for timer in (self._receiving, self._stalled, self._turn):
             if timer is not None:
                 timer.cancel()
+        self._lingering.release()
+        self._parser_flow.close()
+        self._requests.close()
+        if self._responding is not None:
+            _disconnect(self._responding)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
-            return
-        if self._receiving is None and self._between_requests():
-            self._expect_request()
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.bounds.head_bytes:
-                detail = f"URL and headers are larger than {self.bounds.head_bytes} bytes"
-                self._refuse(431, "head_too_large", detail)
+            self._lingering.drop(data)
+        elif self._refusal is None:
+            self._unparsed += data
+            if self._turn is None:
+                self._parse()
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._unset_keepalive_if_required()
         super().on_message_begin()
+        self.scope["extensions"] = {CLOSE_EXTENSION: self.transport.close}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        keep_addresses(self.headers)
         super().on_headers_complete()
+        if self.scope["http_version"] != "1.1":
+            self.cycle.keep_alive = self.cycle.waiting_for_100_continue = False
 
     def on_message_complete(self) -> None:
-        if self._receiving is not None:
-            self._receiving.cancel()
-            self._receiving = None
+        self._stop_expecting()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._refusal is None:
+            self._parse_soon()
+        elif not self._response_is_pending():
+            self._send(self._refusal)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(self.bounds.stall_seconds, self._cut_off)
+        self._stalled = self.loop.call_later(self.limits.stall_seconds, self._cut_off)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -107,36 +162,124 @@ class Connection(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed", "this is not a valid HTTP request")
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._responding = cycle
+        if cycle.scope["http_version"] != "1.1":
+            app = close_delimited(app, cycle)
+        super()._start_asgi_task(cycle, app)
 
-    def _between_requests(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+    def _parse_soon(self) -> None:
+        if self._turn is None:
+            self._turn = self.loop.call_soon(self._parse)
+
+    def _parse(self) -> None:
+        """Parse for one turn of the event loop, or until a response has to come first."""
+        self._turn = None
+        left = _TURN_BYTES
+        while left > 0 and self._may_parse():
+            left -= self._parse_piece() + _PIECE_COST_BYTES
+        if self._may_parse():
+            self._parse_soon()
+        if self._request_is_arriving():
+            self._unset_keepalive_if_required()
+            self._expect_request()
+        self._read_if_there_is_room()
+
+    def _may_parse(self) -> bool:
+        if not self._unparsed or self._is_ending() or self.flow.read_paused:
+            return False
+        return not self._response_is_pending() or self._request_is_arriving()
+
+    def _request_is_arriving(self) -> bool:
+        """Whether the request whose turn it is has begun to arrive, and has not ended."""
+        if self._response_is_pending():
+            return self._requests.phase is Phase.BODY and self.cycle is self._responding
+        return self._requests.phase is not Phase.BETWEEN
+
+    def _response_is_pending(self) -> bool:
+        return self._responding is not None and not self._responding.response_complete
+
+    def _parse_piece(self) -> int:
+        """Parse up to the end of a head or a body, so that hardly a piece holds two requests.
+
+        Returns:
+            the size of the piece, in bytes.
+        """
+        size = min(self._requests.body_left, _TURN_BYTES)
+        if size <= 0:
+            end = self._unparsed.find(_HEAD_END, 0, _TURN_BYTES)
+            size = _TURN_BYTES if end < 0 else end + len(_HEAD_END)
+        piece = bytes(self._unparsed[:size])
+        del self._unparsed[: len(piece)]
+        try:
+            self._requests.feed_data(piece)
+        except RefusedError as refusal:
+            self._refuse(refusal)
+        return len(piece)
+
+    def _read_if_there_is_room(self) -> None:
+        if len(self._unparsed) < _UNPARSED_BYTES:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def _is_ending(self) -> bool:
+        return self._refusal is not None or self.transport.is_closing()
 
     def _expect_request(self) -> None:
-        self._receiving = self.loop.call_later(self.bounds.receive_seconds, self._give_up)
+        if self._receiving is None and not self._is_ending():
+            self._receiving = self.loop.call_later(self.limits.receive_seconds, self._give_up)
+
+    def _stop_expecting(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+            self._receiving = None
 
     def _cut_off(self) -> None:
         self.metrics.refusals.labels("stalled").inc()
         self.transport.abort()
 
     def _give_up(self) -> None:
-        answered = not self._between_requests() and self.cycle.response_started
-        if answered or (self._head_bytes == 0 and self._in_head):
+        if self._requests.phase is Phase.BETWEEN:
             self.transport.close()  # there is nothing to answer
         else:
-            detail = f"the request did not arrive within {self.bounds.receive_seconds:g} s"
-            self._refuse(408, "request_timeout", detail)
+            detail = f"the request did not arrive within {self.limits.receive_seconds:g} s"
+            self._refuse(RefusedError(408, "request_timeout", detail))
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        if self.transport.is_closing():
-            return
-        self.metrics.refusals.labels(code).inc()
-        body = json.dumps({"detail": detail, "code": code}).encode("ascii")
-        retry = f"Retry-After: {_RETRY_SECONDS}\r\n" if status == 503 else ""
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+    def _refuse(self, refusal: RefusedError) -> None:
+        """Refuse the request that arrives; it may come after others that have to be answered."""
+        self.metrics.refusals.labels(refusal.code).inc()
+        self._refusal = refusal
+        self._unparsed.clear()
+        self._read_if_there_is_room()
+        self._stop_expecting()
+        if self._requests.phase is Phase.BODY:
+            self._abandon(self.cycle)
+        if not (self._response_is_pending() or self.transport.is_closing()):
+            self._send(refusal)
+
+    def _abandon(self, cycle: RequestResponseCycle) -> None:
+        """Stop the work for a request of which the body is refused."""
+        if cycle is not self._responding:
+            self.pipeline.clear()
+        elif cycle.response_complete:
+            self.transport.close()
+        elif cycle.response_started:  # another status would be taken for a part of the body
+            self.transport.abort()
+        else:
+            _disconnect(cycle)
+            self._responding = None
+
+    def _send(self, refusal: RefusedError) -> None:
+        self.transport.write(refusal.response())
+        if refusal.status == 503:  # one connection too many must not stay
+            self._lingering.close_at_once()
+        else:
+            self.transport.close()
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    """Let the application see its client as gone, and send nothing more to it."""
+    cycle.disconnected = True
+    cycle.waiting_for_100_continue = False
+    cycle.message_event.set()

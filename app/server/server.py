@@ -18,7 +18,7 @@ from app.errors import ReloadError, SettingsError
 from app.main import create_app
 from app.model_manager import ModelManager
 from app.server import log_format
-from app.server.connection import Bounds, Connection, bounded
+from app.server.connection import Connection, ConnectionLimits, bounded
 from app.settings import PREFIX, Settings
 from model.errors import CharstreamError
 
@@ -98,7 +98,7 @@ def serve() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=bounded(_bounds(settings), app.state.metrics),
+        http=bounded(_limits(settings), app.state.metrics),
         ws="none",
         access_log=False,
         server_header=False,
@@ -128,10 +128,9 @@ def _check_address(host: str, port: int) -> None:
         raise SettingsError(message) from error
 
 
-def _bounds(settings: Settings) -> Bounds:
-    return Bounds(
+def _limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
         connections=settings.max_connections,
-        head_bytes=settings.max_request_bytes,
         receive_seconds=settings.receive_seconds,
         stall_seconds=settings.stall_seconds,
     )

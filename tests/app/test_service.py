@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app import __version__
@@ -137,15 +139,32 @@ def test_told_to_stop_it_lets_streams_end_and_exits_with_0(tiny_path: Path) -> N
         assert ending.process.wait(20) == 0
 
 
-def test_streams_left_at_the_end_of_the_drain_time_get_an_error(tiny_path: Path) -> None:
+def test_streams_left_at_the_end_of_the_drain_time_are_closed_to_be_resumed(
+    tiny_path: Path,
+) -> None:
     settings = {"drain_seconds": "0.3", "max_length": "5000000"}
     with running_server(tiny_path, **settings) as ending, ending.client() as client:
-        with client.stream("GET", "/generate", params={"length": 5_000_000}) as answer:
-            lines = answer.iter_lines()
-            first = next(lines)
+        with client.stream("GET", "/generate", params={"length": 5_000_000}) as response:
+            lines = response.iter_lines()
+            received = [next(lines)]
             ending.process.terminate()
-            events = list(parse_events([first, *lines]))
-        assert events[-1].name == "error"
-        assert events[-1].data == {"detail": "the service is shutting down", "code": "draining"}
-        assert all(event.name == "message" for event in events[:-1])
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
+                received.extend(lines)
+        events = list(parse_events(received))
+        assert len(events) > 100
+        assert {event.name for event in events} == {"message"}, "neither error nor done"
+        assert ending.process.wait(20) == 0
+        assert not [line for line in ending.lines if " ERROR " in line]
+
+
+def test_completions_left_at_the_end_of_the_drain_time_get_an_error(tiny_path: Path) -> None:
+    settings = {"drain_seconds": "0.3", "max_length": "5000000"}
+    ask = {"max_tokens": 5_000_000, "stream": True}
+    with running_server(tiny_path, **settings) as ending, ending.client() as client:
+        with client.stream("POST", "/v1/completions", json=ask) as response:
+            lines = response.iter_lines()
+            next(lines)
+            ending.process.terminate()
+            data = [line.removeprefix("data: ") for line in lines if line]
+        assert json.loads(data[-1])["error"]["code"] == "draining"
         assert ending.process.wait(20) == 0

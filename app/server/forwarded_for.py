@@ -1,0 +1,59 @@
+"""X-Forwarded-For, reduced to IP addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+_NAME = b"x-forwarded-for"
+_MOST_HOPS = 32
+
+
+def keep_addresses(headers: list[tuple[bytes, bytes]]) -> None:
+    """Reduce X-Forwarded-For to the IP addresses at its end, in place.
+
+    A trusted proxy appends the address of its own client. So the header is read from the right,
+    up to the first entry that is not an address: a client has made up that entry and everything
+    before it. Addresses become canonical and lose their ports, so that one client has one name.
+
+    Args:
+        headers: of a request, names in lower case. Several X-Forwarded-For become one.
+    """
+    values = [value for name, value in headers if name == _NAME]
+    if not values:
+        return
+    headers[:] = [(name, value) for name, value in headers if name != _NAME]
+    addresses = list(_last_addresses(b",".join(values).decode("latin-1")))
+    if addresses:
+        headers.append((_NAME, ", ".join(reversed(addresses)).encode("ascii")))
+
+
+def _last_addresses(value: str) -> Iterator[str]:
+    """The addresses at the end of a comma-separated list, last one first."""
+    hops = value.rsplit(",", _MOST_HOPS)
+    for hop in reversed(hops[-_MOST_HOPS:]):
+        address = _address(hop.strip(" \t"))
+        if address is None:
+            return
+        yield address
+
+
+def _address(hop: str) -> str | None:
+    """The canonical address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`."""
+    if hop.startswith("["):
+        host, bracket, port = hop[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            return None
+        port = port[1:]
+    elif hop.count(":") == 1:
+        host, _, port = hop.partition(":")
+    else:
+        host, port = hop, ""
+    if len(port) > 5 or not (port == "" or (port.isascii() and port.isdigit())):
+        return None
+    if "%" in host:  # a zone, which is of any length and means nothing to another machine
+        return None
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None

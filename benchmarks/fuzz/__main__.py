@@ -1,40 +1,65 @@
-"""Fuzzers that run for as long as they are asked to.
+"""Fuzzers that run for as long as you want.
 
-python -m benchmarks.fuzz connection --minutes 120
+    python -m benchmarks.fuzz connection --minutes 120    raw HTTP connections to a server
+    python -m benchmarks.fuzz checkpoints --minutes 120   damaged and forged checkpoints
+    python -m benchmarks.fuzz states --minutes 120        damaged states of training runs
+    python -m benchmarks.fuzz resumes --count 100000      resumed streams and event ids
+
+Each one ends with an error as soon as it finds something, and prints what it tried.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
 import math
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from benchmarks.fuzz import connection_model
+from benchmarks.fuzz.checkpoints import fuzz_checkpoints
+from benchmarks.fuzz.resumes import described, fuzz_resumes
 from benchmarks.http_rate import running_service
 
-_EXAMPLES = 50  # of one run; each run has new random choices
+_EXAMPLES = 50  # connections of one round; each round makes new random choices
+_STATES = 20_000  # states of one round
+_SHIPPED = Path("checkpoints/anna.safetensors")
 
 
 def main() -> None:
-    """Ends with an error as soon as a fuzzer finds something."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz")
+    """Run one fuzzer."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fuzz",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     kinds = parser.add_subparsers(required=True)
-    connection = kinds.add_parser("connection", help="raw HTTP connections to a server")
-    connection.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
-    connection.add_argument("--minutes", type=float, default=120)
-    connection.set_defaults(run=_fuzz_connections)
+    for name, run in (
+        ("connection", _fuzz_connections),
+        ("checkpoints", _fuzz_checkpoints),
+        ("states", _fuzz_states),
+    ):
+        kind = kinds.add_parser(name)
+        kind.add_argument("--minutes", type=float, default=120)
+        kind.set_defaults(run=run)
+    resumes = kinds.add_parser("resumes")
+    resumes.add_argument("--count", type=int, default=100_000)
+    resumes.set_defaults(run=_fuzz_resumes)
     options = parser.parse_args()
     options.run(options)
 
 
 def _fuzz_connections(options: argparse.Namespace) -> None:
-    ended = time.monotonic() + 60 * options.minutes
+    end = time.monotonic() + 60 * options.minutes
     settings = {k: v for k, v in connection_model.SETTINGS.items() if k != "max_streams"}
-    with running_service(options.checkpoint, 8, None, **settings) as service:
+    with running_service(_SHIPPED, 8, None, **settings) as service:
         machine = connection_model.machine(service.port, service.pid)
         try:
-            while time.monotonic() < ended:
+            while time.monotonic() < end:
                 connection_model.run(machine, _EXAMPLES)
         finally:
             print(_described(machine.seen))
@@ -47,12 +72,36 @@ def _described(seen: connection_model.Seen) -> str:
     requests = ", ".join(f"{name} {count:,}" for name, count in seen.requests.most_common())
     statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(seen.statuses.items()))
     return (
-        f"{seen.examples:,} examples, {seen.requests.total():,} requests: {requests}\n"
+        f"{seen.examples:,} connections, {seen.requests.total():,} requests: {requests}\n"
         f"responses by status: {statuses}\n"
         f"another client's request, {len(seen.seconds):,} times: median {1000 * middle:.1f} ms, "
         f"99th percentile {1000 * late:.1f} ms, longest {1000 * seconds[-1]:.1f} ms\n"
         f"resident: {seen.before_megabytes:.0f} MB before, {seen.peak_megabytes:.0f} MB at most"
     )
+
+
+def _fuzz_checkpoints(options: argparse.Namespace) -> None:
+    counts = fuzz_checkpoints(60 * options.minutes)
+    print(", ".join(f"{name}: {count:,}" for name, count in counts.most_common()))
+
+
+def _fuzz_states(options: argparse.Namespace) -> None:
+    end, states = time.monotonic() + 60 * options.minutes, 0
+    tests = "tests/training/test_state_file.py"
+    command = [sys.executable, "-m", "pytest", "-q", tests, "-k", "damage"]
+    environment = {**os.environ, "CHARSTREAM_FUZZ_EXAMPLES": str(_STATES)}
+    while time.monotonic() < end:
+        subprocess.run(command, env=environment, check=True)
+        states += _STATES
+    print(f"states: {states:,} with a digest and as many without")
+
+
+def _fuzz_resumes(options: argparse.Namespace) -> None:
+    logging.disable(logging.INFO)
+    counts = asyncio.run(fuzz_resumes(_SHIPPED, options.count))
+    print(described(counts))
+    if counts.wrong:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from tests.events import Event, parse_events
 
 _PING_SECONDS = (0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 15.0)
 _CLIENTS = 24
+_ODD = "0123456789abcdefg-+_ .ABC\u00e9\u0663"  # characters that ids are changed with
 _REQUESTS: tuple[dict[str, Any], ...] = (
     {"length": 120, "seed": 1},
     {"length": 60, "seed": 2, "logprobs": 2},
@@ -40,6 +41,7 @@ class ResumeCounts:
     """What was tried, and what was wrong."""
 
     resumes: int = 0
+    odd_ids: int = 0
     pings: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
@@ -59,6 +61,8 @@ async def fuzz_resumes(checkpoint: Path, resumes: int, seed: int = 0) -> ResumeC
                 counts.resumes += 1
                 index = chance.randrange(len(_REQUESTS))
                 await _check(client, _REQUESTS[index], whole[index], chance, counts)
+                if counts.resumes % 10 == 0:
+                    await _check_odd_id(client, chance, counts)
 
         await asyncio.gather(*(resume() for _ in range(_CLIENTS)))
         changing.cancel()
@@ -80,6 +84,22 @@ async def _check(
     ended = rest[-1].name == "done" if rest else not expected
     if received != expected or not ended:
         counts.wrong.append(f"{request} after {whole[offset].id}: {len(received)} characters")
+
+
+async def _check_odd_id(
+    client: httpx.AsyncClient, chance: random.Random, counts: ResumeCounts
+) -> None:
+    """Send an id with random changes: it must be refused, or be one that an event can have."""
+    last_id = list("1-50")
+    for _ in range(chance.randrange(1, 4)):
+        last_id.insert(chance.randrange(len(last_id) + 1), chance.choice(_ODD))
+    counts.odd_ids += 1
+    value = "".join(last_id).strip().encode()  # the client refuses to send spaces around a value
+    headers = [(b"last-event-id", value)]
+    response = await client.get("/generate", params={"length": 60}, headers=headers)
+    counts.statuses[response.status_code] += 1
+    if response.status_code not in (200, 204, 422):
+        counts.wrong.append(f"id {headers}: {response.status_code}")
 
 
 async def _stream(
@@ -119,6 +139,7 @@ def described(counts: ResumeCounts) -> str:
     statuses = ", ".join(f"{status}: {n:,}" for status, n in sorted(counts.statuses.items()))
     wrong = "\n".join(counts.wrong[:10])
     return (
-        f"{counts.resumes:,} resumes, {counts.pings:,} comments, responses by status: {statuses}\n"
+        f"{counts.resumes:,} resumes, {counts.odd_ids:,} odd ids, {counts.pings:,} comments\n"
+        f"responses by status: {statuses}\n"
         f"wrong: {len(counts.wrong):,}\n{wrong}"
     ).rstrip()

@@ -77,9 +77,7 @@ class NativeBackend:
             (2, config.layers, rows, width), _ZERO_CODE, dtype=torch.uint8
         )
         self._cell_SLW = torch.zeros(slots, config.layers, width)
-        self._inverse_temperature_S, self._top_p_S, self._min_p_S = np.ones((3, slots), np.float32)
-        self._top_k_S = np.ones(slots, np.int32)
-        self.sample_with([SamplingParams()] * slots)
+        self._sampling_S = sampling_columns([SamplingParams()] * slots, self._vocabulary_size)
         self._team = native_library.Team(kernel, self._network.struct, threads)
         # Not at the interpreter's exit, when a daemon thread may still be inside a step. The
         # threads end with the process anyway.
@@ -101,11 +99,7 @@ class NativeBackend:
         self._cell_SLW[target].copy_(self._cell_SLW[source])
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
-        columns, rows = sampling_columns(params, self._vocabulary_size), len(params)
-        self._inverse_temperature_S[:rows] = columns.inverse_temperature
-        self._top_k_S[:rows] = np.array(columns.last_rank, np.int32) + 1
-        self._top_p_S[:rows] = columns.top_p
-        self._min_p_S[:rows] = columns.min_p
+        self._sampling_S = sampling_columns(params, self._vocabulary_size)
 
     def step(self, inputs: StepInput) -> StepOutput:
         steps, streams = inputs.forced_ids_kS.shape
@@ -133,10 +127,7 @@ class NativeBackend:
             "forced_ids": inputs.forced_ids_kS,
             "uniforms": inputs.uniforms_kS,
             "prompt_steps": inputs.prompt_steps_S.astype(np.int32),
-            "inverse_temperatures": self._inverse_temperature_S[slots],
-            "top_k": self._top_k_S[slots],
-            "top_p": self._top_p_S[slots],
-            "min_p": self._min_p_S[slots],
+            **{name: column[slots] for name, column in self._sampling_S._asdict().items()},
             "alternatives": alternatives_S,
             "ids": result.ids,
             "scores": result.scores,

@@ -53,26 +53,30 @@ class SamplingParams:
 
 
 class SamplingColumns(NamedTuple):
-    """The parameters of S streams, one list per parameter."""
+    """The parameters of S streams, one array per parameter, named as the native kernel's fields."""
 
-    inverse_temperature: list[float]
-    last_rank: list[int]  # top_k - 1, at most V - 1
-    top_p: list[float]  # 1.0 where the filter is not used
-    min_p: list[float]  # 0.0 where the filter is not used
+    inverse_temperatures: npt.NDArray[np.float32]
+    top_k: npt.NDArray[np.int32]  # 1..V
+    top_p: npt.NDArray[np.float32]  # 1 where the filter is not used
+    min_p: npt.NDArray[np.float32]  # 0 where the filter is not used
 
 
 def sampling_columns(params: Sequence[SamplingParams], vocabulary_size: int) -> SamplingColumns:
     """Return the parameters as columns. Greedy decoding (temperature 0) is encoded as top_k = 1."""
+    finite = float(np.finfo(np.float32).max)
     greedy = [p.temperature == 0 for p in params]
-    finite = torch.finfo(torch.float32).max
+    inverse = [
+        1.0 if g else min(1 / p.temperature, finite) for p, g in zip(params, greedy, strict=True)
+    ]
+    top_k = [
+        1 if g else min(p.top_k or vocabulary_size, vocabulary_size)
+        for p, g in zip(params, greedy, strict=True)
+    ]
     return SamplingColumns(
-        [1.0 if g else min(1 / p.temperature, finite) for p, g in zip(params, greedy, strict=True)],
-        [
-            0 if g else min(p.top_k or vocabulary_size, vocabulary_size) - 1
-            for p, g in zip(params, greedy, strict=True)
-        ],
-        [1.0 if p.top_p is None else p.top_p for p in params],
-        [0.0 if p.min_p is None else p.min_p for p in params],
+        np.array(inverse, np.float32),
+        np.array(top_k, np.int32),
+        np.array([1.0 if p.top_p is None else p.top_p for p in params], np.float32),
+        np.array([0.0 if p.min_p is None else p.min_p for p in params], np.float32),
     )
 
 
@@ -80,7 +84,7 @@ class SamplingRows(NamedTuple):
     """The parameters of S streams as tensors that broadcast over (S, V)."""
 
     inverse_temperature: Tensor  # (S, 1) float32
-    last_rank: Tensor  # (S, 1) int64, top_k - 1, at most V - 1
+    last_rank: Tensor  # (S, 1) int64, top_k - 1
     top_p: Tensor | None  # (S, 1) float32, None when no stream uses it
     min_p: Tensor | None  # (S, 1) float32, likewise
 
@@ -88,17 +92,28 @@ class SamplingRows(NamedTuple):
     def of(
         cls, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
     ) -> "SamplingRows":
-        """Return the rows of some parameters, on a device."""
+        """Return the rows of some parameters, on a device. A filter that none uses is None."""
         columns = sampling_columns(params, vocabulary_size)
-        inverse_temperature, top_p, min_p = (
-            torch.tensor(column, dtype=torch.float32, device=device).unsqueeze(1)
-            for column in (columns.inverse_temperature, columns.top_p, columns.min_p)
+        inverse, top_k, top_p, min_p = (
+            torch.from_numpy(column).to(device).unsqueeze(1) for column in columns
         )
+        uses_top_p, uses_min_p = bool((columns.top_p < 1).any()), bool((columns.min_p > 0).any())
         return cls(
-            inverse_temperature,
-            torch.tensor(columns.last_rank, dtype=torch.int64, device=device).unsqueeze(1),
-            top_p if min(columns.top_p, default=1.0) < 1 else None,
-            min_p if max(columns.min_p, default=0.0) > 0 else None,
+            inverse,
+            top_k.long() - 1,
+            top_p if uses_top_p else None,
+            min_p if uses_min_p else None,
+        )
+
+    @classmethod
+    def unfiltered(cls, slots: int, device: torch.device) -> "SamplingRows":
+        """Return rows in which top_p and min_p are present and keep everything, and top_k keeps one.
+
+        A CUDA graph always applies every filter, on tensors of these shapes.
+        """
+        ones = torch.ones(slots, 1, device=device)
+        return cls(
+            ones.clone(), torch.zeros_like(ones).long(), ones.clone(), torch.zeros_like(ones)
         )
 
     def of_streams(self, streams: slice) -> "SamplingRows":

@@ -46,10 +46,8 @@ class StepGraph:
         self._uniforms_KS = torch.zeros(MAX_STEPS, slots, device=device)
         self._ids_KS = torch.zeros_like(self._forced_ids_KS)
         self._step_1 = torch.zeros(1, dtype=torch.int64, device=device)
-        column_S1 = torch.zeros(slots, 1, device=device)
-        self._rows = SamplingRows(
-            column_S1.clone(), column_S1.long(), column_S1.clone(), column_S1.clone()
-        )
+        self._rows = SamplingRows.unfiltered(slots, device)
+        self._unfiltered = SamplingRows.unfiltered(slots, device)
         self._graph: torch.cuda.CUDAGraph | None = None
         if device.type == "cuda":
             self._graph = self._capture()
@@ -79,8 +77,10 @@ class StepGraph:
 
     def _copy_params(self, rows: SamplingRows, streams: int) -> None:
         """Copy sampling parameters. A filter that no stream uses gets the value that keeps all."""
-        for fixed, given, keeps_all in zip(self._rows, rows, (1.0, 0, 1.0, 0.0), strict=True):
-            cast("Tensor", fixed)[:streams] = keeps_all if given is None else given
+        for fixed, given, neutral in zip(self._rows, rows, self._unfiltered, strict=True):
+            cast("Tensor", fixed)[:streams] = (
+                cast("Tensor", neutral)[:streams] if given is None else given
+            )
 
     def _step(self) -> None:
         top_SW = self._stepper.recur(self._ids_S, self._hidden_SX, self._cell_SX)

@@ -17,7 +17,7 @@ from app.engine.sequence import FinishReason
 from app.middleware.request_log import RequestRecord
 from app.openai.logprobs import LogprobLists, joined, logprobs_of, usage_of
 from app.openai.prompts import Prompt, prompts_of, scores_echo
-from app.openai.schemas import CompletionRequest
+from app.openai.request import CompletionRequest
 from app.service import Service
 
 

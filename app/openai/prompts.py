@@ -8,7 +8,7 @@ from typing import Any
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
-from app.openai.schemas import CompletionRequest
+from app.openai.request import CompletionRequest
 from app.service import Service
 from model.errors import UnknownCharacterError, VocabularyError
 from model.sampling import MAX_SEED, SamplingParams

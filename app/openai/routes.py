@@ -16,8 +16,8 @@ from app.middleware.body_limit import Body
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
 from app.openai.prompts import most_generations
+from app.openai.request import CompletionRequest
 from app.openai.schemas import (
-    CompletionRequest,
     CompletionResponse,
     ModelCard,
     ModelList,

@@ -1,0 +1,216 @@
+"""CompletionRequest: the body of POST /v1/completions, as OpenAI's clients send it.
+
+One token is one character. The id of a token is the index of the character in the vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from app.api.schemas import DEFAULT_PRIME, Stops
+from app.settings import Unknown
+from model.sampling import MAX_SEED, MAX_TEMPERATURE
+from model.scores import MOST_ALTERNATIVES
+
+DEFAULT_MAX_TOKENS = 16  # as with OpenAI
+MOST_CHOICES = 128  # of a prompt, as with OpenAI
+
+_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_PROMPT = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        _IDS,
+        {"type": "array", "items": _IDS, "minItems": 1},
+    ]
+}
+
+
+def _prompts(value: Any) -> Any:
+    """Return prompts in any of OpenAI's forms as a list of texts, or a list of lists of ids."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value:
+        if _are_ids(value):
+            return [value]
+        if all(isinstance(prompt, str) for prompt in value) or all(map(_are_ids, value)):
+            return value
+    raise PydanticCustomError(
+        "prompt", "must be a string, a list of strings, a list of token ids or a list of such lists"
+    )
+
+
+def _are_ids(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(type(part) is int and part >= 0 for part in value)
+    )
+
+
+def _only(neutral: Any) -> Any:
+    """Accept a field only with its neutral value: any other value would change the text."""
+
+    def check(value: Any) -> Any:
+        if value == neutral:
+            return value
+        raise PydanticCustomError(
+            "unsupported",
+            "is not supported: omit it or send {neutral}",
+            {"neutral": json.dumps(neutral)},
+        )
+
+    return AfterValidator(check)
+
+
+_Zero = Annotated[float, _only(0), Field(json_schema_extra={"enum": [0]})]
+_One = Annotated[float, _only(1), Field(json_schema_extra={"enum": [1]})]
+_No = Annotated[bool, _only(False), Field(json_schema_extra={"enum": [False]})]
+_NoList = Annotated[list[Any], _only([]), Field(json_schema_extra={"maxItems": 0})]
+_Ignored = Annotated[Any, Field(description="Accepted and ignored.")]
+
+
+def _without_nulls(data: Any) -> Any:
+    """Treat null as an absent field, as OpenAI does."""
+    if not isinstance(data, dict):
+        return data
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def _allow_nulls(schema: dict[str, Any]) -> None:
+    """Describe the effect of `_without_nulls` in a schema."""
+    null = {"type": "null"}
+    schema["additionalProperties"] = null
+    for name, field in schema["properties"].items():
+        kept = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+        if field and null not in field.get("anyOf", []):
+            field = {"anyOf": [field, null]}
+        schema["properties"][name] = {**field, **kept}
+
+
+class StreamOptions(BaseModel):
+    """What a stream reports beside the text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_nulls)
+
+    include_usage: bool = Field(
+        False, description="Send the token counts in a last chunk without choices."
+    )
+    continuous_usage_stats: bool = Field(
+        False, description="Send the token counts of the choice so far in every chunk."
+    )
+    include_obfuscation: _Ignored = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        return _without_nulls(data)
+
+
+class CompletionRequest(BaseModel):
+    """Parameters of a completion, as OpenAI names them."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=_allow_nulls
+    )
+
+    model: str | None = Field(
+        None,
+        max_length=200,
+        description="Name or hash of the model to use. Omit it to use the loaded model.",
+    )
+    prompt: Annotated[
+        list[str] | list[list[int]], BeforeValidator(_prompts), WithJsonSchema(_PROMPT)
+    ] = Field([DEFAULT_PRIME], description="One or several texts to continue, or their token ids.")
+    max_tokens: int = Field(
+        DEFAULT_MAX_TOKENS, ge=0, description="Number of characters to generate."
+    )
+    n: int = Field(
+        1,
+        ge=1,
+        le=MOST_CHOICES,
+        description="Number of texts per prompt. Text i has the seed `seed` + i, counted from 0.",
+    )
+    best_of: int | None = Field(None, ge=1, description="Must be 1 or n. Texts are not ranked.")
+    echo: bool = Field(False, description="Begin each text with the prompt.")
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_ALTERNATIVES,
+        description="Number of top alternatives to return per character. Omit it to disable "
+        "scores.",
+    )
+    stop: Stops = Field([], description="Strings before which the text ends.")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="The same seed gives the same text. The server chooses one if absent.",
+    )
+    temperature: float = Field(1.0, ge=0, le=MAX_TEMPERATURE)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(
+        -1,
+        ge=-1,
+        description="Draw only from this many of the most likely characters. -1 and 0 draw from "
+        "all.",
+    )
+    min_p: float = Field(0.0, ge=0, le=1)
+    min_tokens: int = Field(
+        0,
+        ge=0,
+        description="Without `stop`, every text has `max_tokens` characters. Not supported with "
+        "`stop`.",
+    )
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    unknown: Unknown | None = Field(
+        None,
+        description="What to do with characters of the prompt that the vocabulary lacks: reject "
+        "the request, skip the characters, or fold them into equivalents. Omit it to use the "
+        "server's default.",
+    )
+
+    presence_penalty: _Zero = 0
+    frequency_penalty: _Zero = 0
+    repetition_penalty: _One = 1
+    length_penalty: _One = 1
+    typical_p: _One = 1
+    suffix: Annotated[str, _only(""), Field(json_schema_extra={"maxLength": 0})] = ""
+    logit_bias: Annotated[
+        dict[str, Any], _only({}), Field(json_schema_extra={"maxProperties": 0})
+    ] = {}
+    bad_words: _NoList = []
+    stop_token_ids: _NoList = []
+    use_beam_search: _No = False
+    include_stop_str_in_output: _No = False
+
+    user: _Ignored = None
+    metadata: _Ignored = None
+    store: _Ignored = None
+    service_tier: _Ignored = None
+    safety_identifier: _Ignored = None
+    prompt_cache_key: _Ignored = None
+    ignore_eos: _Ignored = None
+    request_id: _Ignored = None
+    priority: _Ignored = None
+    add_special_tokens: _Ignored = None
+    skip_special_tokens: _Ignored = None
+    spaces_between_special_tokens: _Ignored = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        return _without_nulls(data)

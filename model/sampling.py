@@ -107,7 +107,7 @@ class SamplingRows(NamedTuple):
 
     @classmethod
     def unfiltered(cls, slots: int, device: torch.device) -> "SamplingRows":
-        """Return rows in which top_p and min_p are present and keep everything, and top_k keeps one.
+        """Return rows in which top_p and min_p are present and keep all, and top_k keeps one.
 
         A CUDA graph always applies every filter, on tensors of these shapes.
         """

@@ -1,4 +1,4 @@
-"""Real parts, small: a checkpoint with random weights, and servers on ports."""
+"""Fixtures: a tiny checkpoint with random weights, and servers that run on ports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.network import CharLSTM, NetworkConfig
 from model.vocabulary import Vocabulary
 from tests.server import RunningServer, running_server
 
-torch.set_num_threads(1)  # the networks here are small, and other processes want the cores too
+torch.set_num_threads(1)  # the networks here are small, and other processes need the cores too
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "checkpoints" / "anna.safetensors"
@@ -21,7 +21,7 @@ CHARACTERS = sorted("\n !'()abcdefghijklmnopqrstuvwxyzABCDEFGH\u2028é漢😀\x8
 
 
 def make_checkpoint(seed: int = 0, **sizes: int) -> Checkpoint:
-    """Random weights, large enough that the next character is far from evenly distributed."""
+    """Make a checkpoint whose random weights give clearly uneven distributions."""
     torch.manual_seed(seed)
     vocabulary = Vocabulary(CHARACTERS)
     config = NetworkConfig(len(vocabulary), **{"hidden_size": 32, "layers": 2, **sizes})
@@ -43,7 +43,7 @@ def tiny(tiny_path: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def server(tiny_path: Path) -> Iterator[RunningServer]:
-    """The service with the tiny checkpoint, in a process of its own."""
+    """A server with the tiny checkpoint and low limits."""
     settings = {"max_length": "5000", "max_prime": "2000", "max_streams": "8", "max_queue": "8"}
     with running_server(tiny_path, **settings) as running:
         yield running
@@ -51,6 +51,6 @@ def server(tiny_path: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def shipped() -> Iterator[RunningServer]:
-    """The service as it comes: with the model that ships, and no setting."""
+    """A server with the shipped model and the default settings."""
     with running_server(SHIPPED) as running:
         yield running

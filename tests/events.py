@@ -1,4 +1,4 @@
-"""Server-sent events as a client reads them."""
+"""Server-sent events, parsed as a client parses them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Event:
 
 
 def parse_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Events of a stream's lines; comments are passed over."""
+    """Parse the lines of a stream into events. Ignore comments."""
     fields: dict[str, str] = {}
     for line in lines:
         if line.startswith(":"):
@@ -30,8 +30,9 @@ def parse_events(lines: Iterable[str]) -> Iterator[Event]:
                 fields.get("event", "message"), json.loads(fields["data"]), fields.get("id")
             )
             fields = {}
-    assert not fields, "the stream broke inside an event"
+    assert not fields, "the stream ended inside an event"
 
 
-def spelled(events: Iterable[Event]) -> str:
+def text_of(events: Iterable[Event]) -> str:
+    """The text of a stream of /generate."""
     return "".join(event.data["token"] for event in events if event.name == "message")

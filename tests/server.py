@@ -1,4 +1,4 @@
-"""A server in a process of its own, as a user starts it."""
+"""A server in its own process, started as a user starts it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from prometheus_client.parser import text_string_to_metric_families
 class RunningServer:
     process: subprocess.Popen[str]
     url: str
-    lines: list[str] = field(default_factory=list)  # of its log
+    lines: list[str] = field(default_factory=list)  # log lines so far
 
-    def log(self, holding: str, seconds: float = 10) -> list[str]:
-        """Lines of its log with such a part; waits for the first one."""
+    def log(self, part: str, seconds: float = 10) -> list[str]:
+        """Return the log lines that contain a string. Wait for the first one."""
         deadline = time.monotonic() + seconds
-        while not (found := [line for line in self.lines if holding in line]):
-            assert time.monotonic() < deadline, f"nothing of {holding!r} in {self.lines}"
+        while not (found := [line for line in self.lines if part in line]):
+            assert time.monotonic() < deadline, f"{part!r} is not in {self.lines}"
             time.sleep(0.01)
         return found
 
     def follow(self) -> None:
-        """Reads its log, which would block it once the pipe is full."""
+        """Read the log. A full pipe would block the server."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
 
     def gauge(self, name: str, **labels: str) -> float:
-        """A metric's value; 0 where there is none."""
+        """Return the value of a metric, or 0 if it has none."""
         with self.client() as client:
             text = client.get("/metrics").text
         samples = (s for family in text_string_to_metric_families(text) for s in family.samples)
@@ -49,12 +49,13 @@ class RunningServer:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
 
     def stop(self, timeout: float = 20) -> int:
-        """SIGTERM, then the exit status."""
+        """Send SIGTERM; return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
 
 def start_process(checkpoint: Path, **settings: str) -> subprocess.Popen[str]:
+    """Start a server with these settings, and with one thread unless they say otherwise."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CHARSTREAM_")}
     environment["CHARSTREAM_CHECKPOINT"] = str(checkpoint)
     environment["CHARSTREAM_THREADS"] = "1"
@@ -69,6 +70,7 @@ def start_process(checkpoint: Path, **settings: str) -> subprocess.Popen[str]:
 
 
 def free_port() -> int:
+    """Return a port that no process uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -77,6 +79,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_server(checkpoint: Path, **settings: str) -> Iterator[RunningServer]:
+    """Run a server until the end of the block. Enter the block when it is ready."""
     settings = {"port": str(free_port()), **settings}
     process = start_process(checkpoint, **settings)
     server = RunningServer(process, f"http://127.0.0.1:{settings['port']}")

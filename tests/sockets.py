@@ -1,4 +1,4 @@
-"""Clients that do not behave: raw sockets to a server."""
+"""Raw sockets to a server, for clients that misbehave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENDLESS = b"GET /generate?length=1000000&seed=1 HTTP/1.1\r\nHost: charstream\r\n
 def connected(
     server: RunningServer, sent: bytes = b"", receive_buffer: int | None = None
 ) -> Iterator[socket.socket]:
-    """A connection on which something has been sent."""
+    """Connect to a server and send something."""
     address = urlsplit(server.url)
     with socket.socket() as client:
         if receive_buffer is not None:
@@ -28,7 +28,7 @@ def connected(
 
 
 def all_received(client: socket.socket) -> bytes:
-    """What comes until the server ends the connection, in whichever way."""
+    """Receive until the server closes or resets the connection."""
     received = b""
     try:
         while data := client.recv(1 << 16):

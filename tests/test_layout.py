@@ -50,7 +50,7 @@ def layer_of(part: str) -> int:
 
 
 def part_of(path: Path) -> str:
-    """The module or sub-package of `app` that a file belongs to."""
+    """Return the module or sub-package of `app` that a file belongs to."""
     return path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
 
 
@@ -86,7 +86,7 @@ def test_the_engine_runs_without_a_web_framework() -> None:
 
 
 @pytest.mark.parametrize("module", ["app.main", "training.trainer", "model.decoder"])
-def test_importing_a_module_prints_and_loads_nothing(module: str) -> None:
+def test_importing_a_module_prints_nothing(module: str) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import {module}"],
         capture_output=True,

@@ -64,11 +64,8 @@ class Worker:
             torch.set_num_threads(self._threads)  # applies to the calling thread only
             self._warm_up()
             warmed()
-            while (changes := self._scheduler.next_changes()) is not None:
-                self._apply(changes)
-                if self._scheduler.active:
-                    self._read_primes(changes.joined)
-                    self._step_all()
+            while self._advance():
+                pass
             self._fail_all(DrainingError())
         except Exception as error:
             logger.exception("the engine failed")
@@ -77,6 +74,20 @@ class Worker:
             self._fail_all(failure)
         finally:
             warmed()
+
+    def _advance(self) -> bool:
+        """Wait for work and do a part of it; return whether there may be more.
+
+        The changes are local to this call, so that an idle worker keeps no ended sequence alive.
+        """
+        changes = self._scheduler.next_changes()
+        if changes is None:
+            return False
+        self._apply(changes)
+        if self._scheduler.active:
+            self._read_primes(changes.joined)
+            self._step_all()
+        return True
 
     def _warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that no request waits for the set-up."""

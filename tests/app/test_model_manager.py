@@ -1,10 +1,13 @@
-"""A new checkpoint goes to work beside the old one."""
+"""Reload the checkpoint while requests run."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import shutil
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +16,18 @@ from typing import Any
 import httpx
 import pytest
 
+from app.errors import ReloadError
+from app.main import create_app
+from app.model_manager import ModelManager
+from app.settings import Settings
 from model.checkpoint import load_checkpoint, save_checkpoint
+from tests.app.engine.tiny_engine import until
 from tests.conftest import make_checkpoint
-from tests.events import parse_events, spelled
+from tests.events import parse_events, text_of
 from tests.server import RunningServer, running_server
 
 OPERATOR = {"Authorization": "Bearer operator"}
-ASK: dict[str, Any] = {"prime": "abc", "length": 200, "seed": 5}
+PARAMS: dict[str, Any] = {"prime": "abc", "length": 200, "seed": 5}
 
 
 @pytest.fixture(scope="module")
@@ -44,60 +52,64 @@ def running(served_path: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def client(running: RunningServer, tiny_path: Path, served_path: Path) -> Iterator[httpx.Client]:
-    """Of a server that serves the tiny checkpoint."""
+    """A client of a server with the tiny checkpoint."""
     with running.client() as client:
         assert reload(client, served_path, tiny_path).status_code == 200
         yield client
 
 
-def reload(client: httpx.Client, served: Path, new: Path, patience: float = 10) -> httpx.Response:
-    """Puts a checkpoint in place and reloads, when former models make room for it."""
+def reload(
+    client: httpx.Client, served: Path, new: Path, retry_seconds: float = 10
+) -> httpx.Response:
+    """Replace the served checkpoint and reload. Retry while too many replaced models run."""
     shutil.copy(new, served.with_suffix(".new"))
     served.with_suffix(".new").replace(served)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + retry_seconds
     while True:
-        answer = client.post("/reload", headers=OPERATOR)
-        if "replaced models" not in answer.text or time.monotonic() > deadline:
-            return answer
+        response = client.post("/reload", headers=OPERATOR)
+        if "replaced models" not in response.text or time.monotonic() > deadline:
+            return response
         time.sleep(0.05)
 
 
-def test_after_a_reload_everything_speaks_of_the_new_model(
+def test_after_a_reload_every_endpoint_uses_the_new_model(
     client: httpx.Client, running: RunningServer, served_path: Path, other_path: Path
 ) -> None:
-    old = client.post("/generate", json=ASK).json()
+    old = client.post("/generate", json=PARAMS).json()
     new_hash = load_checkpoint(other_path).hash
-    answer = reload(client, served_path, other_path)
-    assert answer.json() == {"changed": True, "model": {"name": "model", "hash": new_hash}}
+    response = reload(client, served_path, other_path)
+    assert response.json() == {"changed": True, "model": {"name": "model", "hash": new_hash}}
     info = client.get("/info").json()
     assert (info["hash"], info["hidden_size"]) == (new_hash, 24)
     assert f'hash="{new_hash}"' in client.get("/metrics").text
     assert old["model"]["hash"] not in client.get("/metrics").text
-    new = client.post("/generate", json=ASK).json()
+    new = client.post("/generate", json=PARAMS).json()
     assert new["model"]["hash"] == new_hash
     assert new["text"] != old["text"]
-    assert new["usage"]["cached_characters"] == 0, "what the old one remembers is not the new's"
-    assert client.post("/generate", json=ASK | {"model": old["model"]["hash"]}).status_code == 409
+    assert new["usage"]["cached_characters"] == 0, "the new model has its own cache"
+    assert (
+        client.post("/generate", json=PARAMS | {"model": old["model"]["hash"]}).status_code == 409
+    )
     reloaded_again = client.post("/reload", headers=OPERATOR).json()
     assert reloaded_again["changed"] is False
 
 
-def test_streams_end_on_the_weights_on_which_they_began(
+def test_a_stream_finishes_on_the_model_on_which_it_began(
     client: httpx.Client, running: RunningServer, served_path: Path, other_path: Path
 ) -> None:
-    ask = ASK | {"length": 20_000}
-    whole = client.post("/generate", json=ask).json()["text"]
-    with client.stream("GET", "/generate", params=ask) as stream, running.client() as second:
+    params = PARAMS | {"length": 20_000}
+    whole = client.post("/generate", json=params).json()["text"]
+    with client.stream("GET", "/generate", params=params) as stream, running.client() as second:
         lines = stream.iter_lines()
         first = next(lines)
         assert reload(second, served_path, other_path).json()["changed"] is True
         events = list(parse_events([first, *lines]))
-    assert spelled(events) == whole
+    assert text_of(events) == whole
     assert events[-1].name == "done"
     running.log("the replaced model has finished its generations")
 
 
-def test_no_request_is_lost_while_models_change(
+def test_no_request_fails_during_reloads(
     client: httpx.Client,
     running: RunningServer,
     served_path: Path,
@@ -107,48 +119,48 @@ def test_no_request_is_lost_while_models_change(
     texts = {}
     for path in (other_path, tiny_path):
         reload(client, served_path, path)
-        answer = client.post("/generate", json=ASK).json()
-        texts[answer["model"]["hash"]] = answer["text"]
+        response = client.post("/generate", json=PARAMS).json()
+        texts[response["model"]["hash"]] = response["text"]
     stop = False
 
-    def ask() -> int:
+    def send_requests() -> int:
         count = 0
-        with running.client() as one:
+        with running.client() as other:
             while not stop:
-                answer = one.post("/generate", json=ASK)
-                assert answer.status_code == 200
-                body = answer.json()
-                assert body["text"] == texts[body["model"]["hash"]], "of one model, not of two"
+                response = other.post("/generate", json=PARAMS)
+                assert response.status_code == 200
+                body = response.json()
+                assert body["text"] == texts[body["model"]["hash"]], "all of it from one model"
                 count += 1
         return count
 
     with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(ask) for _ in range(4)]
+        counts = [pool.submit(send_requests) for _ in range(4)]
         try:
             for path in (other_path, tiny_path, other_path):
                 assert reload(client, served_path, path).json()["changed"] is True
         finally:
             stop = True
-        assert all(future.result() > 0 for future in asking)
+        assert all(count.result() > 0 for count in counts)
 
 
-def test_a_bad_file_changes_nothing_and_says_why(
+def test_a_damaged_checkpoint_is_not_loaded_and_the_response_says_why(
     client: httpx.Client, running: RunningServer, served_path: Path
 ) -> None:
     before = client.get("/info").json()
     served_path.write_bytes(served_path.read_bytes()[:-10])
-    answer = client.post("/reload", headers=OPERATOR)
-    assert answer.status_code == 409
-    assert answer.json()["code"] == "not_reloaded"
-    assert f"{served_path}: not a readable .safetensors file" in answer.json()["detail"]
+    response = client.post("/reload", headers=OPERATOR)
+    assert response.status_code == 409
+    assert response.json()["code"] == "not_reloaded"
+    assert f"{served_path}: not a readable .safetensors file" in response.json()["detail"]
     assert client.get("/info").json() == before
-    assert client.post("/generate", json=ASK).status_code == 200
+    assert client.post("/generate", json=PARAMS).status_code == 200
     served_path.unlink()
     assert "no such file" in client.post("/reload", headers=OPERATOR).json()["detail"]
     assert client.get("/health/ready").status_code == 200
 
 
-def test_a_hangup_signal_reloads_too(
+def test_sighup_reloads_too(
     client: httpx.Client, running: RunningServer, served_path: Path, other_path: Path
 ) -> None:
     failed = len([line for line in running.lines if "reload failed" in line])
@@ -159,14 +171,16 @@ def test_a_hangup_signal_reloads_too(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     shutil.copy(other_path, served_path)
-    wanted = load_checkpoint(other_path).hash
-    while client.get("/info").json()["hash"] != wanted:  # and former models make room for it
+    new_hash = load_checkpoint(other_path).hash
+    while (
+        client.get("/info").json()["hash"] != new_hash
+    ):  # refused while too many replaced models run
         assert time.monotonic() < deadline
         running.process.send_signal(signal.SIGHUP)
         time.sleep(0.2)
 
 
-def test_former_models_do_not_pile_up(
+def test_the_number_of_replaced_models_is_limited(
     client: httpx.Client,
     running: RunningServer,
     served_path: Path,
@@ -175,16 +189,74 @@ def test_former_models_do_not_pile_up(
 ) -> None:
     endless = {"length": "10000000"}
     with running.client() as reader:
-        texts = []  # an iterator that is let go of closes its connection
-        answers = []
-        for path, patience in ((other_path, 10), (tiny_path, 10), (other_path, 10), (tiny_path, 0)):
-            ask = reader.build_request("GET", "/generate", params=endless)
-            texts.append(reader.send(ask, stream=True).iter_raw())
-            next(texts[-1])
-            answers.append(reload(client, served_path, path, patience))
-            time.sleep(0.7)  # longer than a former model without texts stays
-        texts.clear()
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 409]
-    assert "replaced models" in answers[-1].json()["detail"]
-    assert client.post("/generate", json=ASK).status_code == 200
-    assert reload(client, served_path, other_path).status_code == 200, "once the streams are gone"
+        streams = []  # an iterator closes its connection when it is deleted
+        responses = []
+        for path, retry_seconds in (
+            (other_path, 10),
+            (tiny_path, 10),
+            (other_path, 10),
+            (tiny_path, 0),
+        ):
+            request = reader.build_request("GET", "/generate", params=endless)
+            streams.append(reader.send(request, stream=True).iter_raw())
+            next(streams[-1])
+            responses.append(reload(client, served_path, path, retry_seconds))
+            time.sleep(0.7)  # longer than a replaced model without generations stays
+        streams.clear()
+    assert [response.status_code for response in responses] == [200, 200, 200, 409]
+    assert "replaced models" in responses[-1].json()["detail"]
+    assert client.post("/generate", json=PARAMS).status_code == 200
+    assert reload(client, served_path, other_path).status_code == 200, "after the streams ended"
+
+
+def test_a_draining_service_does_not_reload(tiny_path: Path) -> None:
+    async def scenario() -> None:
+        app = create_app(Settings(checkpoint=tiny_path, threads=1))
+        async with app.router.lifespan_context(app):
+            app.state.model_manager.drain(60)
+            with pytest.raises(ReloadError, match="shutting down"):
+                await app.state.model_manager.reload()
+
+    asyncio.run(scenario())
+
+
+def test_a_replaced_model_is_freed_without_a_garbage_collection(
+    tiny_path: Path, other_path: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(tiny_path, tmp_path / "model.safetensors"))
+    app = create_app(Settings(checkpoint=path, threads=1, receive_seconds=0.1))
+    manager: ModelManager = app.state.model_manager
+
+    async def send_requests() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            for path, body in (
+                ("/generate", {"length": 20}),
+                ("/generate", {"length": 20, "stream": True}),
+                ("/generate", {"length": 10**9}),
+                ("/generate", {"prime": "Ж"}),
+                ("/score", {"text": "abc"}),
+                ("/v1/completions", {"prompt": "abc", "stream": True}),
+                ("/v1/completions", {"prompt": "abc", "max_tokens": 10**9}),
+            ):
+                response = await client.post(path, json=body)
+                assert response.status_code in (200, 400, 422)
+
+    async def replace() -> list[weakref.ref[object]]:
+        service = manager.service
+        await send_requests()
+        shutil.copy(other_path, path)
+        assert await manager.reload()
+        return [weakref.ref(part) for part in (service.engine, service.decoder, service.checkpoint)]
+
+    async def scenario() -> None:
+        async with app.router.lifespan_context(app):
+            refs = await replace()
+            await until(lambda: all(ref() is None for ref in refs))
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()

@@ -1,4 +1,4 @@
-"""The application on Ray Serve; only where Ray is installed: pip install '.[ray]'."""
+"""The application on Ray Serve. Needs Ray: pip install '.[ray]'."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ serve.shutdown()
 
 @pytest.fixture
 def deployed() -> Iterator[tuple[str, int]]:
-    """Address of two replicas, and the process that all of Ray descends from."""
+    """The address of two replicas, and the process id of the ancestor of all of Ray's processes."""
     port = free_port()
     environment = os.environ | {
         "CHARSTREAM_CHECKPOINT": str(SHIPPED),
-        "CHARSTREAM_PRECISION": "fp32",  # so that a text is not made in a blink
+        "CHARSTREAM_PRECISION": "fp32",  # slow enough to be interrupted
         "CHARSTREAM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
@@ -55,13 +55,13 @@ def deployed() -> Iterator[tuple[str, int]]:
         text=True,
     )
     assert process.stdout is not None
-    said = []
+    lines = []
     for line in process.stdout:
-        said.append(line)
+        lines.append(line)
         if line == "ready\n":
             break
     else:
-        raise AssertionError("".join(said))
+        raise AssertionError("".join(lines))
     try:
         yield f"http://127.0.0.1:{port}", process.pid
     finally:
@@ -69,7 +69,7 @@ def deployed() -> Iterator[tuple[str, int]]:
 
 
 def replicas(ancestor: int) -> list[int]:
-    """Processes of replicas below a process; Linux only."""
+    """The process ids of the replicas among the descendants of a process. Linux only."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -87,7 +87,7 @@ def ancestors(pid: int) -> Iterator[int]:
         yield pid
 
 
-def test_a_stream_outlives_its_replica(deployed: tuple[str, int]) -> None:
+def test_a_stream_continues_when_its_replica_dies(deployed: tuple[str, int]) -> None:
     url, ancestor = deployed
     fields: list[GenerateParams] = [
         {"prime": "abc", "length": 1_500, "seed": seed} for seed in range(4)
@@ -107,14 +107,14 @@ def test_a_stream_outlives_its_replica(deployed: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("active", "waiting", "queued", "wanted"),
+    ("active", "waiting", "queued", "expected"),
     [(0, 0, 0, 0), (48, 0, 0, 1), (49, 0, 0, 2), (64, 64, 0, 3), (64, 64, 20, 4)],
 )
-def test_streams_that_wait_ask_for_replicas(
-    active: int, waiting: int, queued: int, wanted: int
+def test_waiting_streams_request_replicas(
+    active: int, waiting: int, queued: int, expected: int
 ) -> None:
     from app.ray_serve import StreamsPolicy
 
     recorded = {"active": {"a": active}, "waiting": {"a": waiting}, "running": {"a": 1000}}
     context = SimpleNamespace(aggregated_metrics=recorded, total_queued_requests=queued)
-    assert StreamsPolicy(slots=64)(context) == (wanted, {})
+    assert StreamsPolicy(slots=64)(context) == (expected, {})

@@ -30,7 +30,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert {name: getattr(settings, name) for name in CONTRACT} == CONTRACT
 
 
-def test_a_variable_that_is_no_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARSTREAM_PROT", "80")
     monkeypatch.setenv("CHARSTREAM_PORT", "80")
     assert Settings.unknown_variables() == ["CHARSTREAM_PROT"]
@@ -44,7 +44,7 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cors_origins == ("https://a.example", "https://b.example")
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"CHARSTREAM_{name.upper()}", "")
     with pytest.raises(SettingsError, match=r"API_KEYS_FILE is empty"):  # it would open the service
@@ -57,7 +57,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     "origin",
     ["*", "null", "http://localhost:3000", "http://[::1]:8000", "chrome-extension://abcdef"],
 )
-def test_an_origin_may_be_of_any_kind(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_kind_of_origin_is_accepted(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARSTREAM_CORS_ORIGINS", origin)
     assert Settings.from_environment().cors_origins == (origin,)
 
@@ -76,7 +76,7 @@ def test_an_origin_may_be_of_any_kind(origin: str, monkeypatch: pytest.MonkeyPat
         ("CORS_ORIGINS", "https://A.example", "such as https://example.org"),
     ],
 )
-def test_a_bad_value_is_named_with_its_variable(
+def test_an_invalid_value_is_named_with_its_variable(
     name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"CHARSTREAM_{name}", value)

@@ -1,4 +1,4 @@
-"""Bad input: every answer says what is wrong, none is a 500, and the service goes on."""
+"""Invalid requests: every response names the problem, and none has the status 500."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def client(server: RunningServer) -> Iterator[httpx.Client]:
         yield client
 
 
-def strict_json(answer: httpx.Response) -> Any:
-    """The body, if it is JSON that every parser takes: no NaN, no lone surrogate."""
+def strict_json(response: httpx.Response) -> Any:
+    """The body, which must be JSON that every parser accepts: no NaN, no lone surrogate."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
-    body = json.loads(answer.content.decode("utf-8"), parse_constant=refuse)
+    body = json.loads(response.content.decode("utf-8"), parse_constant=refuse)
     json.dumps(body, ensure_ascii=False).encode()
     return body
 
 
-def check_error(answer: httpx.Response, status: int, code: str) -> str:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    body = strict_json(answer)
+def check_error(response: httpx.Response, status: int, code: str) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = strict_json(response)
     assert body["code"] == code
     detail: str = body["detail"]
     return detail
@@ -73,17 +73,17 @@ def check_error(answer: httpx.Response, status: int, code: str) -> str:
         ("prime", "a" * 2001, "at most 2000 characters"),
     ],
 )
-def test_a_field_out_of_range_is_named_with_value_and_bound(
+def test_a_field_out_of_range_is_named_with_value_and_limit(
     client: httpx.Client, field: str, value: Any, bound: str
 ) -> None:
-    answer = client.post("/generate", json={field: value})
-    detail = check_error(answer, 422, "invalid_field")
+    response = client.post("/generate", json={field: value})
+    detail = check_error(response, 422, "invalid_field")
     assert detail.startswith(field)
     assert bound in detail
     if field != "prime":
         shown = value[0] if isinstance(value, list) and len(value) == 1 else value
         assert ascii(shown)[:70] in detail
-    (error,) = answer.json()["errors"]
+    (error,) = response.json()["errors"]
     assert error["field"].startswith(field)
 
 
@@ -101,34 +101,34 @@ def test_a_field_out_of_range_is_named_with_value_and_bound(
         ("unknown=maybe", "unknown"),
     ],
 )
-def test_a_query_is_checked_likewise(client: httpx.Client, query: str, field: str) -> None:
+def test_query_parameters_are_checked_too(client: httpx.Client, query: str, field: str) -> None:
     detail = check_error(client.get(f"/generate?{query}"), 422, "invalid_field")
     assert detail.startswith(f"{field}: ")
 
 
-def test_very_many_fields_at_fault_are_answered_shortly(client: httpx.Client) -> None:
-    answer = client.post("/generate", json={f"x{n}": 1 for n in range(5000)})
-    assert "and 4990 more" in check_error(answer, 422, "invalid_field")
-    assert len(answer.content) < 5000
+def test_a_response_about_thousands_of_invalid_fields_is_short(client: httpx.Client) -> None:
+    response = client.post("/generate", json={f"x{n}": 1 for n in range(5000)})
+    assert "and 4990 more" in check_error(response, 422, "invalid_field")
+    assert len(response.content) < 5000
 
 
-def test_several_fields_at_fault_are_all_named(client: httpx.Client) -> None:
-    answer = client.post("/generate", json={"length": 0, "top_k": 0})
-    detail = check_error(answer, 422, "invalid_field")
+def test_all_invalid_fields_are_named(client: httpx.Client) -> None:
+    response = client.post("/generate", json={"length": 0, "top_k": 0})
+    detail = check_error(response, 422, "invalid_field")
     assert "length: " in detail
     assert "top_k: " in detail
 
 
-def test_an_unknown_field_is_named_with_those_that_are_known(client: httpx.Client) -> None:
+def test_an_unknown_field_is_named_with_the_known_fields(client: httpx.Client) -> None:
     detail = check_error(client.post("/generate", json={"lenght": 5}), 422, "invalid_field")
     assert detail.startswith("lenght: unknown field; expected one of prime, length, top_k")
     detail = check_error(client.get("/generate?lenght=5"), 422, "invalid_field")
     assert detail.startswith("lenght: unknown field; expected one of prime, length, top_k")
 
 
-def test_unknown_characters_are_named_with_their_places(client: httpx.Client) -> None:
-    answer = client.post("/generate", json={"prime": "abЖaЖ\U0001f600☃"})
-    detail = check_error(answer, 422, "unknown_character")
+def test_unknown_characters_are_named_with_their_positions(client: httpx.Client) -> None:
+    response = client.post("/generate", json={"prime": "abЖaЖ\U0001f600☃"})
+    detail = check_error(response, 422, "unknown_character")
     assert "U+0416) at position 2" in detail
     assert "U+2603) at position 6" in detail
     assert "1F600" not in detail
@@ -146,35 +146,35 @@ def test_unknown_characters_are_named_with_their_places(client: httpx.Client) ->
         b'{"length": 3} 4',
     ],
 )
-def test_what_is_not_json_is_malformed(client: httpx.Client, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_malformed(client: httpx.Client, body: bytes) -> None:
     check_error(client.post("/generate", content=body), 400, "malformed")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b'"text"', b"null", b"NaN", b"true"])
-def test_json_that_is_no_object_is_refused(client: httpx.Client, body: bytes) -> None:
+def test_json_that_is_not_an_object_is_refused(client: httpx.Client, body: bytes) -> None:
     detail = check_error(client.post("/generate", content=body), 422, "invalid_field")
     assert "a JSON object was expected" in detail
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
-def test_numbers_that_are_none_are_refused(client: httpx.Client, number: bytes) -> None:
-    answer = client.post("/generate", content=b'{"temperature": ' + number + b"}")
-    assert answer.status_code in (400, 422)
-    strict_json(answer)
+def test_nan_and_infinity_are_refused(client: httpx.Client, number: bytes) -> None:
+    response = client.post("/generate", content=b'{"temperature": ' + number + b"}")
+    assert response.status_code in (400, 422)
+    strict_json(response)
 
 
-def test_a_body_too_large_is_refused_whether_announced_or_not(client: httpx.Client) -> None:
+def test_a_body_over_the_limit_is_refused_announced_or_not(client: httpx.Client) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(1000):
             yield b" " * 1000
 
     for content in (b" " * 1_000_000, pieces()):
-        answer = client.post("/generate", content=content)
-        detail = check_error(answer, 413, "body_too_large")
+        response = client.post("/generate", content=content)
+        detail = check_error(response, 413, "body_too_large")
         assert "limit of 89536 bytes" in detail
 
 
-def test_the_frameworks_own_errors_have_the_same_shape(client: httpx.Client) -> None:
+def test_the_errors_of_the_framework_have_the_same_shape(client: httpx.Client) -> None:
     assert "/absent" in check_error(client.get("/absent"), 404, "not_found")
     assert "DELETE" in check_error(client.delete("/generate"), 405, "method_not_allowed")
     assert "/info" in check_error(client.post("/info"), 405, "method_not_allowed")
@@ -208,23 +208,35 @@ fields = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(fields, json_values, max_size=4) | json_values)
-def test_no_body_is_answered_with_a_server_error(client: httpx.Client, body: Any) -> None:
+def test_no_json_body_causes_a_server_error(client: httpx.Client, body: Any) -> None:
     content = json.dumps(body).encode()
-    answer = client.post("/generate", content=content)
-    assert answer.status_code in (200, 400, 422), answer.text
-    if answer.status_code != 200:
-        assert strict_json(answer)["detail"]
+    response = client.post("/generate", content=content)
+    assert response.status_code in (200, 400, 422), response.text
+    if response.status_code != 200:
+        assert strict_json(response)["detail"]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=100))
-def test_no_noise_is_answered_with_a_server_error(client: httpx.Client, noise: bytes) -> None:
+def test_no_random_bytes_cause_a_server_error(client: httpx.Client, noise: bytes) -> None:
     assert client.post("/generate", content=noise).status_code in (200, 400, 422)
-    answer = client.get("/generate", params={"prime": noise, "length": 1})
-    assert answer.status_code in (200, 422)
+    response = client.get("/generate", params={"prime": noise, "length": 1})
+    assert response.status_code in (200, 422)
 
 
-def test_the_service_goes_on(client: httpx.Client) -> None:
+def test_the_service_still_works_afterwards(client: httpx.Client) -> None:
     assert client.get("/health/ready").json() == {"status": "ready"}
     assert client.get("/health/live").json() == {"status": "live"}
     assert len(client.post("/generate", json={"length": 7}).json()["text"]) == 7
+
+
+def test_a_wrong_method_gets_all_methods_of_the_path(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        for path, methods in (
+            ("/generate", "GET, POST"),
+            ("/v1/completions", "POST"),
+            ("/health/ready", "GET, HEAD"),
+        ):
+            response = client.delete(path)
+            assert response.status_code == 405
+            assert response.headers["Allow"] == methods

@@ -1,4 +1,4 @@
-"""A model whose rare characters were folded into U+FFFD, and the texts that are sent to it."""
+"""A model that reads rare characters as U+FFFD."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 def post(client: httpx.Client, path: str, **body: Any) -> dict[str, Any]:
-    answer = client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    content: dict[str, Any] = answer.json()
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    content: dict[str, Any] = response.json()
     return content
 
 
 def text(client: httpx.Client, **body: Any) -> str:
-    made: str = post(client, "/generate", length=50, seed=7, **body)["text"]
-    return made
+    generated: str = post(client, "/generate", length=50, seed=7, **body)["text"]
+    return generated
 
 
-def test_a_prime_s_rare_characters_are_read_as_the_one(client: httpx.Client) -> None:
+def test_rare_characters_of_a_prime_are_read_as_u_fffd(client: httpx.Client) -> None:
     rare = text(client, prime="abЖc漢")
     assert rare == text(client, prime=f"ab{UNKNOWN}c{UNKNOWN}")
     assert UNKNOWN not in rare
@@ -49,16 +49,16 @@ def test_a_prime_s_rare_characters_are_read_as_the_one(client: httpx.Client) -> 
     assert before["nats"] == post(client, "/score", prime=UNKNOWN, text="abc")["nats"]
 
 
-def test_an_echo_is_the_prompt_as_it_was_sent(client: httpx.Client) -> None:
-    ask = {"prompt": "abЖc", "max_tokens": 5, "seed": 7, "echo": True}
-    choice = post(client, "/v1/completions", **ask)["choices"][0]
+def test_an_echo_repeats_the_prompt_as_it_was_sent(client: httpx.Client) -> None:
+    params = {"prompt": "abЖc", "max_tokens": 5, "seed": 7, "echo": True}
+    choice = post(client, "/v1/completions", **params)["choices"][0]
     assert choice["text"].startswith("abЖc")
 
 
-def test_what_has_no_score_of_its_own_is_named(client: httpx.Client) -> None:
-    answer = client.post("/score", json={"text": "abЖ"})
-    assert answer.status_code == 422
-    assert "U+0416" in answer.json()["detail"]
-    answer = client.post("/v1/completions", json={"prompt": "abЖ", "echo": True, "logprobs": 1})
-    assert answer.status_code == 400
-    assert "U+0416) at position 2" in answer.json()["error"]["message"]
+def test_a_rare_character_cannot_be_scored_and_is_named(client: httpx.Client) -> None:
+    response = client.post("/score", json={"text": "abЖ"})
+    assert response.status_code == 422
+    assert "U+0416" in response.json()["detail"]
+    response = client.post("/v1/completions", json={"prompt": "abЖ", "echo": True, "logprobs": 1})
+    assert response.status_code == 400
+    assert "U+0416) at position 2" in response.json()["error"]["message"]

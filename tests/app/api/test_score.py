@@ -1,4 +1,4 @@
-"""Scores and replays: logprobs of /generate, POST /score and the field `model`."""
+"""POST /score, the field `logprobs` of /generate, and the field `model`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.api.test_generate import ASK, post, stream
+from tests.app.api.generate_requests import PARAMS, post, stream
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
 
 
 def score(server: RunningServer, **fields: Any) -> dict[str, Any]:
     with server.client() as client:
-        answer = client.post("/score", json=fields)
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
+        response = client.post("/score", json=fields)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
     return body
 
 
@@ -31,11 +31,11 @@ def score(server: RunningServer, **fields: Any) -> dict[str, Any]:
     temperature=st.floats(0, 5),
 )
 def test_scores_agree_with_generation(server: RunningServer, **fields: Any) -> None:
-    made = post(server, **fields, logprobs=3)
-    scored = score(server, prime=fields["prime"], text=made["text"], logprobs=3)
-    assert [c["token"] for c in made["logprobs"]] == list(made["text"])
-    assert len(scored["characters"]) == len(made["text"])
-    for drawn, read in zip(made["logprobs"], scored["characters"], strict=True):
+    generated = post(server, **fields, logprobs=3)
+    scored = score(server, prime=fields["prime"], text=generated["text"], logprobs=3)
+    assert [c["token"] for c in generated["logprobs"]] == list(generated["text"])
+    assert len(scored["characters"]) == len(generated["text"])
+    for drawn, read in zip(generated["logprobs"], scored["characters"], strict=True):
         assert drawn["logprob"] == pytest.approx(read["logprob"], abs=1e-4)
         assert drawn["entropy"] == pytest.approx(read["entropy"], abs=1e-4)
         assert drawn["rank"] == read["rank"]
@@ -45,23 +45,17 @@ def test_scores_agree_with_generation(server: RunningServer, **fields: Any) -> N
     nats = -sum(c["logprob"] for c in scored["characters"])
     assert scored["nats"] == pytest.approx(nats)
     assert scored["bits"] == pytest.approx(nats / math.log(2))
-    assert scored["bits_per_character"] == pytest.approx(scored["bits"] / len(made["text"]))
+    assert scored["bits_per_character"] == pytest.approx(scored["bits"] / len(generated["text"]))
 
 
-def test_logprobs_stream_along_with_their_characters(server: RunningServer) -> None:
-    made = post(server, logprobs=2, stop=["b"], length=400)
+def test_each_event_of_a_stream_has_the_scores_of_its_character(server: RunningServer) -> None:
+    generated = post(server, logprobs=2, stop=["b"], length=400)
     events = [event.data for event in stream(server, logprobs=2, stop=["b"], length=400)[:-1]]
-    assert events == made["logprobs"]
-    assert "".join(event["token"] for event in events) == made["text"]
+    assert events == generated["logprobs"]
+    assert "".join(event["token"] for event in events) == generated["text"]
 
 
-def test_a_resumed_stream_goes_on_with_the_scores_of_what_follows(server: RunningServer) -> None:
-    whole = stream(server, logprobs=1)
-    rest = stream(server, whole[49].id, logprobs=1)
-    assert [event.data for event in rest[:-1]] == [event.data for event in whole[50:-1]]
-
-
-def test_without_filters_a_character_is_drawn_with_its_own_probability(
+def test_without_filters_characters_are_drawn_with_their_own_probability(
     server: RunningServer,
 ) -> None:
     for character in post(server, logprobs=0, top_k=None)["logprobs"]:
@@ -73,13 +67,13 @@ def test_without_filters_a_character_is_drawn_with_its_own_probability(
         assert character["top"] == [[character["token"], character["logprob"]]]
 
 
-def test_scores_change_no_text(server: RunningServer) -> None:
+def test_scores_do_not_change_the_text(server: RunningServer) -> None:
     plain = post(server)
     assert "logprobs" not in plain
     assert post(server, logprobs=10)["text"] == plain["text"]
 
 
-def test_an_empty_prime_scores_as_after_a_new_line(server: RunningServer) -> None:
+def test_a_text_after_an_empty_prime_scores_as_after_a_newline(server: RunningServer) -> None:
     expected = score(server, text="abc")
     assert score(server, text="abc", prime="")["characters"] == expected["characters"]
     assert score(server, text="abc", prime="\n")["characters"] == expected["characters"]
@@ -98,40 +92,40 @@ def test_an_empty_prime_scores_as_after_a_new_line(server: RunningServer) -> Non
         ({"text": "a", "length": 3}, "length"),
     ],
 )
-def test_a_text_that_cannot_be_scored_is_named(
+def test_an_invalid_score_request_names_the_field(
     server: RunningServer, fields: dict[str, Any], named: str
 ) -> None:
     with server.client() as client:
-        answer = client.post("/score", json=fields)
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["field"] == named
+        response = client.post("/score", json=fields)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == named
 
 
-def test_another_model_than_the_loaded_one_is_refused(server: RunningServer) -> None:
+def test_a_request_for_a_model_that_is_not_loaded_is_refused(server: RunningServer) -> None:
     with server.client() as client:
         info = client.get("/info").json()
         for right in (info["hash"], info["name"]):
-            assert client.post("/generate", json={**ASK, "model": right}).status_code == 200
+            assert client.post("/generate", json={**PARAMS, "model": right}).status_code == 200
             assert client.post("/score", json={"text": "a", "model": right}).status_code == 200
         wrong = "0123456789abcdef"
-        for answer in (
-            client.post("/generate", json={**ASK, "model": wrong}),
-            client.post("/generate", json={**ASK, "model": wrong, "stream": True}),
-            client.get("/generate", params={**ASK, "model": wrong}),
+        for response in (
+            client.post("/generate", json={**PARAMS, "model": wrong}),
+            client.post("/generate", json={**PARAMS, "model": wrong, "stream": True}),
+            client.get("/generate", params={**PARAMS, "model": wrong}),
             client.post("/score", json={"text": "a", "model": wrong}),
         ):
-            assert answer.status_code == 409
-            assert answer.json()["code"] == "other_model"
-            assert info["hash"] in answer.json()["detail"]
-            assert wrong in answer.json()["detail"]
+            assert response.status_code == 409
+            assert response.json()["code"] == "other_model"
+            assert info["hash"] in response.json()["detail"]
+            assert wrong in response.json()["detail"]
 
 
-def test_an_answer_with_too_many_scores_is_refused_before_any_work(tiny_path: Path) -> None:
+def test_a_request_for_too_many_scores_is_refused(tiny_path: Path) -> None:
     with running_server(tiny_path) as large, large.client() as client:
         for path, fields in (
             ("/generate", {"length": 100_000}),
             ("/score", {"text": "a" * 50_000}),
         ):
-            answer = client.post(path, json={**fields, "logprobs": 10})
-            assert answer.status_code == 422
-            assert "stream the text, or request less" in answer.json()["detail"]
+            response = client.post(path, json={**fields, "logprobs": 10})
+            assert response.status_code == 422
+            assert "stream the text, or request less" in response.json()["detail"]

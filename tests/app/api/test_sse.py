@@ -1,4 +1,4 @@
-"""Streams of /generate: events, pings, and what a resumed stream leaves out."""
+"""Server-sent events of /generate: characters, pings, and streams that are resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.engine.generation import Generation
 from app.service import Service
 from app.settings import Settings
 from model.checkpoint import Checkpoint
-from tests.app.engine.test_engine import job, read, running, until
+from tests.app.engine.tiny_engine import job, read, running, until
 from tests.events import Event, parse_events
 
 
@@ -29,7 +29,7 @@ async def events_of(frames: sse.GenerateFrames) -> list[Event]:
     return list(parse_events(content.split("\n")))
 
 
-def test_a_text_that_was_done_before_anyone_looked_is_sent_whole(tiny: Checkpoint) -> None:
+def test_a_generation_that_ended_before_the_first_read_is_sent_whole(tiny: Checkpoint) -> None:
     async def scenario() -> None:
         async with running(tiny) as engine:
             expected = await read(engine.submit(job(length=30)))
@@ -37,15 +37,13 @@ def test_a_text_that_was_done_before_anyone_looked_is_sent_whole(tiny: Checkpoin
             await until(lambda: generation.finished is not None)
             events = await events_of(source(engine, tiny, generation))
             assert [event.name for event in events] == ["message"] * 30 + ["done"]
-            spelt = [event.data["token"] for event in events[:-1]]
-            assert spelt == [tiny.vocabulary.characters[i] for i in expected]
+            text = [event.data["token"] for event in events[:-1]]
+            assert text == [tiny.vocabulary.characters[i] for i in expected]
 
     asyncio.run(scenario())
 
 
-def test_a_silent_stream_says_that_it_is_alive(
-    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_idle_stream_sends_pings(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.02)
 
     async def scenario() -> None:
@@ -61,7 +59,7 @@ def test_a_silent_stream_says_that_it_is_alive(
     asyncio.run(scenario())
 
 
-def test_what_is_made_again_is_not_sent_again_and_the_client_hears_of_it(
+def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.0)
@@ -75,8 +73,8 @@ def test_what_is_made_again_is_not_sent_again_and_the_client_hears_of_it(
             assert b": ping\n\n" in parts
             content = b"".join(parts).decode("ascii")
             events = list(parse_events(content.split("\n")))
-            spelt = [event.data["token"] for event in events[:-1]]
-            assert spelt == [tiny.vocabulary.characters[i] for i in expected[290:]]
+            text = [event.data["token"] for event in events[:-1]]
+            assert text == [tiny.vocabulary.characters[i] for i in expected[290:]]
             assert events[0].id is not None
             assert events[0].id.endswith("-291")
 

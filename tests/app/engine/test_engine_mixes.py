@@ -1,4 +1,4 @@
-"""The engine under any mix of what its users may do."""
+"""The engine under any mix of submissions, reads and cancellations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.engine.job import Job
 from model.backend import StepOutput
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
-from tests.app.engine.test_engine import LONG, alone, job, read, running, take, until
+from tests.app.engine.tiny_engine import LONG, alone, job, read, running, take, until
 
-Deed = Job | tuple[str, int]
+Action = Job | tuple[str, int]
 
 ids = st.integers(1, 40)
 jobs = st.builds(
@@ -28,54 +28,53 @@ jobs = st.builds(
     prime=st.lists(ids, min_size=1, max_size=30).map(tuple),
     stops=st.lists(st.tuples(ids), max_size=1).map(tuple),
 )
-others = st.tuples(st.sampled_from(["take", "cancel", "wait"]), st.integers(0, 1000))
+other_actions = st.tuples(st.sampled_from(["take", "cancel", "wait"]), st.integers(0, 1000))
 
 
 @dataclass
-class Asked:
-    """A generation, what was taken of it, and whether it was cancelled."""
+class Submitted:
+    """A generation, the characters taken so far, and whether it was cancelled."""
 
     generation: Generation
     text: list[int] = field(default_factory=list)
     cancelled: bool = False
 
 
-async def do(engine: Engine, deeds: Sequence[Deed]) -> list[Asked]:
-    """Do the deeds; return all generations that they asked for."""
-    asked: list[Asked] = []
-    for deed in deeds:
-        if isinstance(deed, Job):
-            wanted = replace(deed, seed=len(asked))
-            asked.append(Asked(engine.submit(wanted)))
+async def perform(engine: Engine, actions: Sequence[Action]) -> list[Submitted]:
+    """Perform the actions; return all generations that they submitted."""
+    submitted: list[Submitted] = []
+    for action in actions:
+        if isinstance(action, Job):
+            submitted.append(Submitted(engine.submit(replace(action, seed=len(submitted)))))
             continue
-        name, number = deed
-        if name == "wait" or not asked:
+        name, number = action
+        if name == "wait" or not submitted:
             await asyncio.sleep(number / 1e6)
             continue
-        one = asked[number % len(asked)]
+        one = submitted[number % len(submitted)]
         if name == "cancel":
             one.generation.cancel()
             one.cancelled = True
         elif not one.cancelled:
             one.text += await take(one.generation)
-    return asked
+    return submitted
 
 
-def expected(tiny: Checkpoint, wanted: Job) -> list[int]:
-    whole = alone(tiny, wanted)
-    cuts = [whole.index(stop) for (stop,) in wanted.stops if stop in whole]
+def expected(tiny: Checkpoint, job: Job) -> list[int]:
+    whole = alone(tiny, job)
+    cuts = [whole.index(stop) for (stop,) in job.stops if stop in whole]
     return whole[: min(cuts, default=len(whole))]
 
 
 @settings(max_examples=30, deadline=None)
-@given(deeds=st.lists(st.one_of(jobs, others), max_size=40))
-def test_whatever_is_asked_taken_and_cancelled_texts_are_right_and_slots_come_free(
-    tiny: Checkpoint, deeds: list[Deed]
+@given(actions=st.lists(st.one_of(jobs, other_actions), max_size=40))
+def test_any_mix_of_actions_gives_exact_texts_and_frees_all_slots(
+    tiny: Checkpoint, actions: list[Action]
 ) -> None:
     async def scenario() -> None:
         async with running(tiny, slots=3) as engine:
-            asked = await do(engine, deeds)
-            for one in asked:
+            submitted = await perform(engine, actions)
+            for one in submitted:
                 whole = expected(tiny, one.generation.job)
                 if one.cancelled:
                     assert one.text == whole[: len(one.text)]
@@ -88,13 +87,15 @@ def test_whatever_is_asked_taken_and_cancelled_texts_are_right_and_slots_come_fr
         asyncio.run(scenario())
 
 
-def test_32_texts_dropped_at_once_free_their_slots_within_two_steps(tiny: Checkpoint) -> None:
-    """A step that has begun is ended; the next one finds all slots free."""
+def test_32_generations_cancelled_at_once_free_their_slots_within_two_steps(
+    tiny: Checkpoint,
+) -> None:
+    """A step that has begun is completed. Before the next one, all slots are free."""
 
     async def scenario() -> None:
         async with running(tiny, slots=32) as engine:
-            texts = [engine.submit(job(length=LONG, seed=seed)) for seed in range(32)]
-            await asyncio.gather(*(take(text) for text in texts))
+            generations = [engine.submit(job(length=LONG, seed=seed)) for seed in range(32)]
+            await asyncio.gather(*(take(each) for each in generations))
             begun = 0
             advance = Decoder.advance
 
@@ -104,8 +105,8 @@ def test_32_texts_dropped_at_once_free_their_slots_within_two_steps(tiny: Checkp
                 return advance(decoder, steps, first)
 
             with patch.object(Decoder, "advance", counting):
-                for text in texts:
-                    text.cancel()
+                for generation in generations:
+                    generation.cancel()
                 cancelled_at = begun
                 await until(lambda: engine.active == 0)
                 assert begun - cancelled_at <= 2

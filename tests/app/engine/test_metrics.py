@@ -1,24 +1,21 @@
-"""What is counted, and the dashboard that shows it."""
+"""The metrics, and the dashboard that shows them."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.engine.metrics import Metrics
-from app.main import create_app
-from app.settings import Settings
 from tests.conftest import ROOT
 from tests.server import RunningServer
 
 DASHBOARD = ROOT / "docs" / "grafana.json"
 
 
-def test_texts_requests_and_steps_are_counted(server: RunningServer) -> None:
+def test_generations_requests_and_steps_are_counted(server: RunningServer) -> None:
     requests = {"endpoint": "/generate", "method": "POST", "status": "200"}
     counters: dict[str, tuple[dict[str, str], float]] = {
         "charstream_requests_total": (requests, 2),
@@ -34,19 +31,19 @@ def test_texts_requests_and_steps_are_counted(server: RunningServer) -> None:
     def values() -> list[float]:
         return [server.gauge(name, **labels) for name, (labels, _) in counters.items()]
 
-    ask = {"prime": "metrics are counted !", "length": 50, "top_k": 5, "unknown": "skip"}
+    params = {"prime": "metrics are counted !", "length": 50, "top_k": 5, "unknown": "skip"}
     with server.client() as client:
-        client.post("/generate", json=ask)  # the others go on from what it read
+        client.post("/generate", json=params)  # the next ones find its prime in the cache
         before = values()
         for seed in range(2):
-            assert client.post("/generate", json={**ask, "seed": seed}).status_code == 200
-    risen = [after - once for after, once in zip(values(), before, strict=True)]
-    assert risen == [rise for _, rise in counters.values()]
+            assert client.post("/generate", json={**params, "seed": seed}).status_code == 200
+    increases = [after - once for after, once in zip(values(), before, strict=True)]
+    assert increases == [increase for _, increase in counters.values()]
     assert server.gauge("charstream_step_seconds_count") > 0
     assert server.gauge("charstream_cache_bytes") > 0
 
 
-def test_what_is_not_served_is_counted_under_few_names(server: RunningServer) -> None:
+def test_unknown_paths_and_methods_share_few_label_values(server: RunningServer) -> None:
     with server.client() as client:
         for number in range(5):
             client.request("BREW" if number else "GET", f"/never/heard/of/{number}")
@@ -62,7 +59,7 @@ def test_what_is_not_served_is_counted_under_few_names(server: RunningServer) ->
     assert {s.labels["method"] for s in samples} <= {"GET", "HEAD", "POST", "OPTIONS", "other"}
 
 
-def test_the_model_is_named_with_what_computes_it(server: RunningServer) -> None:
+def test_the_model_metric_names_the_model_and_the_backend(server: RunningServer) -> None:
     with server.client() as client:
         info = client.get("/info").json()
         text = client.get("/metrics").text
@@ -73,25 +70,17 @@ def test_the_model_is_named_with_what_computes_it(server: RunningServer) -> None
     assert line.endswith(" 1.0")
 
 
-def test_two_apps_in_one_process_count_apart(tiny_path: Path) -> None:
-    first, second = (create_app(Settings(checkpoint=tiny_path)) for _ in range(2))
-    first.state.metrics.characters.inc(5)
-    assert second.state.metrics.registry is not first.state.metrics.registry
-    value = "charstream_generated_characters_total"
-    assert second.state.metrics.registry.get_sample_value(value) == 0
-
-
 def test_every_metric_of_the_dashboard_exists() -> None:
     dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
-    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    shown = set(re.findall(r"\b(?:charstream|process)_\w+", " ".join(asked)))
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    displayed = set(re.findall(r"\b(?:charstream|process)_\w+", " ".join(queries)))
     known = set()
     for family in Metrics().registry.collect():
         endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
         known |= {family.name + ending for ending in endings.get(family.type, ("",))}
-    assert shown <= known
+    assert displayed <= known
     ours = {name for name in known if name.startswith("charstream_")}
     bases = {re.sub(r"_(bucket|sum|count)$", "", name) for name in ours}
-    assert bases == {re.sub(r"_(bucket|sum|count)$", "", n) for n in shown if n in ours}, (
+    assert bases == {re.sub(r"_(bucket|sum|count)$", "", n) for n in displayed if n in ours}, (
         "the dashboard shows every metric of ours"
     )

@@ -1,4 +1,8 @@
+"""The prefix cache: which states it finds, keeps and evicts, and how the engine uses it."""
+
 from __future__ import annotations
+
+import asyncio
 
 import numpy as np
 import torch
@@ -7,7 +11,9 @@ from hypothesis import strategies as st
 
 from app.engine.prefix_cache import PrefixCache
 from model.backend import DecoderState
+from model.checkpoint import Checkpoint
 from model.vocabulary import Ids
+from tests.app.engine.tiny_engine import alone, job, read, running
 
 
 def state(number: int) -> DecoderState:
@@ -22,33 +28,33 @@ texts = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 
 
 @given(st.lists(texts, max_size=20), texts)
-def test_the_longest_beginning_is_found_and_the_last_character_left(
-    kept: list[list[int]], wanted: list[int]
+def test_the_longest_cached_prefix_without_the_last_character_is_found(
+    cached: list[list[int]], text: list[int]
 ) -> None:
     cache = PrefixCache(1 << 20)
-    for number, text in enumerate(kept):
-        cache.put(ids(text), state(number))
-    read, found = cache.longest(ids(wanted))
-    fitting = [text for text in kept if len(text) < len(wanted) and wanted[: len(text)] == text]
-    assert read == max(map(len, fitting), default=0)
-    if fitting:
+    for number, known in enumerate(cached):
+        cache.put(ids(known), state(number))
+    read, found = cache.longest(ids(text))
+    prefixes = [known for known in cached if len(known) < len(text) and text[: len(known)] == known]
+    assert read == max(map(len, prefixes), default=0)
+    if prefixes:
         assert found is not None
-        assert found.hidden[0] == kept.index(wanted[:read])
+        assert found.hidden[0] == cached.index(text[:read])
     else:
         assert found is None
 
 
 @given(st.lists(texts, max_size=40))
-def test_it_never_takes_more_than_its_limit(kept: list[list[int]]) -> None:
+def test_the_cache_never_exceeds_its_limit(cached: list[list[int]]) -> None:
     cache = PrefixCache(1500)
-    for number, text in enumerate(kept):
+    for number, text in enumerate(cached):
         cache.put(ids(text), state(number))
         assert cache.bytes <= 1500
     assert (cache.bytes == 0) == (len(cache) == 0)
     assert cache._lengths == sorted(cache._count_by_length)
 
 
-def test_the_least_recently_used_goes_first() -> None:
+def test_the_least_recently_used_entry_is_evicted_first() -> None:
     cache = PrefixCache(1000)  # room for two
     cache.put(ids([1]), state(1))
     cache.put(ids([2]), state(2))
@@ -57,7 +63,29 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [cache.longest(ids([n, 0]))[0] for n in (1, 2, 3)] == [1, 0, 1]
 
 
-def test_a_limit_of_nothing_keeps_nothing() -> None:
+def test_a_limit_of_zero_disables_the_cache() -> None:
     cache = PrefixCache(0)
     cache.put(ids([1]), state(1))
     assert len(cache) == 0
+
+
+def test_characters_read_before_come_from_the_cache(tiny: Checkpoint) -> None:
+    prime = tuple(range(1, 41))
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+
+            async def generate(prime: tuple[int, ...], seed: int) -> tuple[list[int], int]:
+                generation = engine.submit(job(length=30, seed=seed, prime=prime))
+                return await read(generation), generation.cached
+
+            first, cached = await generate(prime, 1)
+            assert cached == 0
+            assert await generate(prime, 1) == (first, 39), "the last one is read again"
+            longer = (*prime, 5, 6)
+            assert await generate(longer, 2) == (alone(tiny, job(30, 2, longer)), 39)
+            whole = (*prime, *first)
+            assert await generate(whole, 3) == (alone(tiny, job(30, 3, whole)), 69)
+            assert (await generate(prime[:20], 4))[1] == 0
+
+    asyncio.run(scenario())

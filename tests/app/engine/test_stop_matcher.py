@@ -1,3 +1,5 @@
+"""The stop matcher against a plain search."""
+
 from __future__ import annotations
 
 from hypothesis import given
@@ -11,14 +13,14 @@ stop_lists = st.lists(st.lists(ids, min_size=1, max_size=5).map(tuple), min_size
 
 def naive(text: list[int], stops: list[tuple[int, ...]]) -> tuple[list[int], bool]:
     for end in range(1, len(text) + 1):
-        met = [stop for stop in stops if tuple(text[max(0, end - len(stop)) : end]) == stop]
-        if met:
-            return text[: end - max(map(len, met))], True
+        found = [stop for stop in stops if tuple(text[max(0, end - len(stop)) : end]) == stop]
+        if found:
+            return text[: end - max(map(len, found))], True
     return text, False
 
 
 @given(st.lists(ids, max_size=40), stop_lists, st.data())
-def test_it_finds_what_a_plain_search_finds(
+def test_the_matcher_finds_the_same_stop_as_a_plain_search(
     text: list[int], stops: list[tuple[int, ...]], data: st.DataObject
 ) -> None:
     matcher = StopMatcher(stops)
@@ -36,7 +38,7 @@ def test_it_finds_what_a_plain_search_finds(
 
 
 @given(st.lists(ids, min_size=1, max_size=40), stop_lists)
-def test_nothing_is_held_back_that_cannot_begin_a_stop(
+def test_only_the_beginning_of_a_stop_string_is_held_back(
     text: list[int], stops: list[tuple[int, ...]]
 ) -> None:
     matcher = StopMatcher(stops)

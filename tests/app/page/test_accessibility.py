@@ -13,13 +13,13 @@ from tests.server import RunningServer
 pytestmark = needs_browser
 
 
-def test_colours_are_kept_in_print_and_where_the_system_sets_them(page: Page) -> None:
+def test_colours_are_kept_in_print_and_in_forced_colours_mode(page: Page) -> None:
     generate(page, length=300, seed=7)
     warm = page.locator("#text .c:is(.s2, .s3, .s4, .s5, .s6)").first
     colour = "element => getComputedStyle(element).backgroundColor"
-    as_ever = warm.evaluate(colour)
+    before = warm.evaluate(colour)
     page.emulate_media(forced_colors="active")
-    assert warm.evaluate(colour) == as_ever
+    assert warm.evaluate(colour) == before
     page.emulate_media(forced_colors="none", media="print")
     assert page.locator("#controls").is_hidden()
     assert page.locator("#alternatives").is_hidden()
@@ -27,19 +27,19 @@ def test_colours_are_kept_in_print_and_where_the_system_sets_them(page: Page) ->
     assert page.locator(".sheet").first.evaluate(height) <= 0
 
 
-def test_a_screen_reader_hears_of_states_and_not_of_characters(page: Page) -> None:
+def test_a_screen_reader_announces_states_and_not_characters(page: Page) -> None:
     page.evaluate(
         """() => {
-            window.said = 0;
+            window.announcements = 0;
             for (const region of document.querySelectorAll("[role=status], [aria-live]")) {
-                new MutationObserver(() => (window.said += 1)).observe(
+                new MutationObserver(() => (window.announcements += 1)).observe(
                     region, { childList: true, characterData: true, subtree: true },
                 );
             }
         }"""
     )
     generate(page, length=500)
-    assert page.evaluate("window.said") <= 4
+    assert page.evaluate("window.announcements") <= 4
     assert page.locator("#text").evaluate("text => !text.closest('[aria-live], [role=status]')")
 
 

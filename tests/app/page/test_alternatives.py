@@ -23,15 +23,15 @@ from tests.server import RunningServer
 pytestmark = needs_browser
 
 
-def test_pointing_at_a_character_shows_what_it_might_have_been_and_forks(
+def test_pointing_at_a_character_shows_alternatives_that_fork_the_text(
     page: Page, server: RunningServer
 ) -> None:
     text = generate(page, length=30, seed=5)
     character(page, 9).hover()
     panel = page.locator("#alternatives")
     with server.client() as client:
-        ask = {"prime": "abc" + text[:9], "text": text[9:], "logprobs": 8}
-        scored = client.post("/score", json=ask).json()["characters"][0]
+        params = {"prime": "abc" + text[:9], "text": text[9:], "logprobs": 8}
+        scored = client.post("/score", json=params).json()["characters"][0]
     assert panel.get_by_role("button").count() == 8
     other = next(token for token, _ in scored["top"] if token not in (text[9], " ", "\n"))
     panel.get_by_role("button", name=f"{other}, ").first.click()
@@ -44,7 +44,7 @@ def test_pointing_at_a_character_shows_what_it_might_have_been_and_forks(
     assert text_of(page) == text, "back leads to the text before"
 
 
-def test_the_alternatives_tell_what_top_k_left_out(page: Page) -> None:
+def test_the_panel_marks_alternatives_excluded_by_top_k(page: Page) -> None:
     generate(page, length=30, seed=5, top_k=3)
     fill(page, top_k=50)  # must not affect the text that is already there
     character(page, 9).hover()
@@ -57,7 +57,7 @@ def test_the_alternatives_tell_what_top_k_left_out(page: Page) -> None:
     assert panel.get_by_role("button", name="excluded by top-k").count() == 5
 
 
-def test_a_pointer_at_rest_opens_nothing_and_escape_stops(
+def test_a_resting_pointer_does_not_open_the_panel_and_escape_stops(
     browser: Browser, shipped: RunningServer
 ) -> None:
     with opened(browser, shipped.url, viewport={"width": 1366, "height": 650}) as page:
@@ -74,7 +74,7 @@ def test_a_pointer_at_rest_opens_nothing_and_escape_stops(
         assert panel.is_hidden()
 
 
-def test_the_alternatives_can_be_scrolled_where_there_is_little_room(page: Page) -> None:
+def test_the_panel_can_be_scrolled_in_a_small_window(page: Page) -> None:
     generate(page, length=300, seed=7)
     page.set_viewport_size({"width": 568, "height": 320})
     character(page, 100).scroll_into_view_if_needed()
@@ -83,13 +83,13 @@ def test_the_alternatives_can_be_scrolled_where_there_is_little_room(page: Page)
     panel.wait_for()
     last.focus()
     page.wait_for_timeout(100)
-    box, shown = last.bounding_box(), panel.bounding_box()
+    box, area = last.bounding_box(), panel.bounding_box()
     assert box is not None
-    assert shown is not None
-    assert shown["y"] <= box["y"] <= shown["y"] + shown["height"] - box["height"]
+    assert area is not None
+    assert area["y"] <= box["y"] <= area["y"] + area["height"] - box["height"]
 
 
-def test_a_new_text_beneath_the_pointer_is_pointed_at(page: Page) -> None:
+def test_the_panel_opens_for_a_new_text_under_the_pointer(page: Page) -> None:
     generate(page, length=300, seed=7)
     character(page, 40).hover()
     page.locator("#alternatives").wait_for()
@@ -105,27 +105,27 @@ def test_a_new_text_beneath_the_pointer_is_pointed_at(page: Page) -> None:
 
 
 @pytest.mark.parametrize("size", [(1366, 650), (568, 320), (390, 600)])
-def test_the_alternatives_stand_beside_their_character(page: Page, size: tuple[int, int]) -> None:
+def test_the_panel_is_above_or_below_its_character(page: Page, size: tuple[int, int]) -> None:
     generate(page, length=700, seed=7)
     width, height = size
     page.set_viewport_size({"width": width, "height": height})
     panel = page.locator("#alternatives")
-    for place in range(0, 700, 90):
+    for index in range(0, 700, 90):
         page.mouse.move(1, 1)
-        character(page, place).scroll_into_view_if_needed()
-        character(page, place).hover()
+        character(page, index).scroll_into_view_if_needed()
+        character(page, index).hover()
         panel.wait_for()
-        box, shown = character(page, place).bounding_box(), panel.bounding_box()
+        box, area = character(page, index).bounding_box(), panel.bounding_box()
         assert box is not None
-        assert shown is not None
-        beneath, above = shown["y"] >= box["y"], shown["y"] + shown["height"] <= box["y"] + 1
+        assert area is not None
+        beneath, above = area["y"] >= box["y"], area["y"] + area["height"] <= box["y"] + 1
         assert beneath or above
-        assert shown["y"] >= 0
-        if shown["height"] > 96:
-            assert shown["y"] + shown["height"] <= height
+        assert area["y"] >= 0
+        if area["height"] > 96:
+            assert area["y"] + area["height"] <= height
 
 
-def test_what_was_chosen_stays_in_sight(page: Page) -> None:
+def test_a_chosen_character_stays_visible(page: Page) -> None:
     page.set_viewport_size({"width": 1366, "height": 650})
     generate(page, length=2000, seed=7)
     character(page, 20).scroll_into_view_if_needed()
@@ -141,7 +141,7 @@ def test_what_was_chosen_stays_in_sight(page: Page) -> None:
     assert sheet["y"] <= chosen["y"] <= sheet["y"] + sheet["height"]
 
 
-def test_the_alternatives_close_when_the_focus_goes_elsewhere(page: Page) -> None:
+def test_the_panel_closes_when_it_loses_the_focus(page: Page) -> None:
     generate(page, length=30, seed=5)
     page.get_by_role("group", name="Generated text").focus()
     page.keyboard.press("ArrowRight")
@@ -152,7 +152,7 @@ def test_the_alternatives_close_when_the_focus_goes_elsewhere(page: Page) -> Non
     assert page.locator("a[href=docs]").evaluate("link => link === document.activeElement")
 
 
-def test_the_keyboard_reaches_the_alternatives(page: Page) -> None:
+def test_the_panel_can_be_used_with_the_keyboard(page: Page) -> None:
     text = generate(page, length=30, seed=5)
     sheet = page.get_by_role("group", name="Generated text")
     sheet.focus()
@@ -177,7 +177,7 @@ def test_the_keyboard_reaches_the_alternatives(page: Page) -> None:
     assert text_of(page)[:2] == text[:2]
 
 
-def test_a_tap_shows_the_alternatives(browser: Browser, server: RunningServer) -> None:
+def test_a_tap_opens_the_panel(browser: Browser, server: RunningServer) -> None:
     phone: dict[str, Any] = {"has_touch": True, "viewport": {"width": 390, "height": 844}}
     with opened(browser, server.url, **phone) as page:
         generate(page, prime="abc", length=30)

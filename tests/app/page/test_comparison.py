@@ -22,9 +22,7 @@ from tests.server import RunningServer
 pytestmark = needs_browser
 
 
-def test_a_text_that_is_taken_away_leaves_the_others_to_end(
-    browser: Browser, shipped: RunningServer
-) -> None:
+def test_removing_a_text_does_not_stop_the_others(browser: Browser, shipped: RunningServer) -> None:
     with opened(browser, shipped.url) as page:
         press(page, "Compare")
         fill(page, length=40_000)
@@ -34,7 +32,7 @@ def test_a_text_that_is_taken_away_leaves_the_others_to_end(
         page.locator("#status").get_by_text("40,000 characters").wait_for(timeout=120_000)
 
 
-def test_what_all_compared_texts_share_is_nobody_s_own_problem(
+def test_an_error_shared_by_all_compared_texts_is_shown_once(
     browser: Browser, server: RunningServer
 ) -> None:
     with opened(browser, server.url, expect_failures=True) as page:
@@ -56,7 +54,7 @@ def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServe
     assert texts == [api_text(server, prime="abc", length=60, seed=seed, **kind) for kind in kinds]
 
 
-def test_the_text_that_is_there_is_what_others_are_compared_with(page: Page) -> None:
+def test_an_existing_text_is_kept_for_comparison(page: Page) -> None:
     text = generate(page, length=60)
     press(page, "Compare")
     press(page, "Generate")
@@ -66,7 +64,7 @@ def test_the_text_that_is_there_is_what_others_are_compared_with(page: Page) -> 
     assert page.get_by_label("Seed").input_value() == "", "it was not typed"
 
 
-def test_a_compared_text_that_is_forked_tells_its_own_seed(page: Page) -> None:
+def test_a_forked_text_shows_its_own_seed(page: Page) -> None:
     fill(page, length=60)
     press(page, "Compare")
     press(page, "Generate")

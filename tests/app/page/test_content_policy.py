@@ -12,18 +12,18 @@ from tests.server import RunningServer
 pytestmark = needs_browser
 
 
-def test_the_page_may_do_nothing_but_what_it_does(server: RunningServer) -> None:
-    answers = [httpx.get(server.url + path, trust_env=False) for path in ("/", "/static/main.js")]
-    for each in answers:
+def test_the_content_policy_allows_only_what_the_page_needs(server: RunningServer) -> None:
+    responses = [httpx.get(server.url + path, trust_env=False) for path in ("/", "/static/main.js")]
+    for each in responses:
         policy = each.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert each.headers["x-content-type-options"] == "nosniff"
     for inline in ("<style", " style=", " onclick=", "<script>"):
-        assert inline not in answers[0].text
+        assert inline not in responses[0].text
 
 
-def test_the_documentation_asks_no_other_host(browser: Browser, server: RunningServer) -> None:
+def test_the_api_reference_contacts_no_other_host(browser: Browser, server: RunningServer) -> None:
     with opened(browser, f"{server.url}/docs") as page:
         page.get_by_text("Generate text", exact=True).wait_for()
         page.get_by_text("/v1/completions", exact=True).wait_for()

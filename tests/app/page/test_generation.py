@@ -51,7 +51,7 @@ def test_the_text_grows_on_the_page_and_no_frame_takes_long(
     assert longest < 1500  # about 100 on an idle machine
 
 
-def test_stop_keeps_what_is_there_and_generate_starts_anew(
+def test_stop_keeps_the_text_and_generate_starts_a_new_one(
     browser: Browser, one_slot: RunningServer
 ) -> None:
     with opened(browser, one_slot.url) as page:
@@ -63,17 +63,17 @@ def test_stop_keeps_what_is_there_and_generate_starts_anew(
         page.wait_for_timeout(200)
         assert len(text_of(page)) == size
         page.get_by_text(f"Stopped after {size:,} characters.").wait_for()
-        assert f"length={size}&" in page.url, "the link leads to what is there"
+        assert f"length={size}&" in page.url, "the link leads to the current text"
         assert len(generate(page, length=20)) == 20
 
 
-def test_every_control_counts(page: Page, server: RunningServer) -> None:
+def test_every_control_changes_the_text(page: Page, server: RunningServer) -> None:
     wild: dict[str, Any] = {"length": 40, "temperature": 1.5, "seed": 2**63 - 1}
     text = generate(page, top_k="", top_p="0.9", **wild)
     assert text == api_text(server, prime="abc", top_k=None, top_p=0.9, **wild)
 
 
-def test_an_empty_seed_is_another_each_time_and_the_dice_fill_it_in(page: Page) -> None:
+def test_an_empty_seed_differs_each_time_and_the_dice_fill_it_in(page: Page) -> None:
     assert generate(page, length=40, seed="") != generate(page, length=40, seed="")
     press(page, "Roll the dice")
     seed = page.get_by_label("Seed").input_value()
@@ -83,13 +83,13 @@ def test_an_empty_seed_is_another_each_time_and_the_dice_fill_it_in(page: Page) 
     page.get_by_text(f"seed {seed}").wait_for()
 
 
-def test_going_on_reads_nothing_twice(page: Page, server: RunningServer) -> None:
+def test_continuing_a_text_uses_the_cache(page: Page, server: RunningServer) -> None:
     first = generate(page, length=40, seed=3)
     press(page, "Continue")
     wait_for_text(page, length=80)
     page.get_by_text("42 of 43").wait_for()  # characters of the prime came from the cache
     assert text_of(page) == first + api_text(server, prime="abc" + first, length=40, seed=3)
-    assert page.locator("#text .c").count() == 80, "all have their colour"
+    assert page.locator("#text .c").count() == 80, "all are coloured"
 
 
 def test_the_status_of_a_continued_text_gives_its_whole_length(page: Page) -> None:
@@ -98,7 +98,7 @@ def test_the_status_of_a_continued_text_gives_its_whole_length(page: Page) -> No
     page.locator("#status").get_by_text("40 characters added, 80 in total, ").wait_for()
 
 
-def test_the_text_is_text_and_never_html(page: Page) -> None:
+def test_generated_text_is_never_parsed_as_html(page: Page) -> None:
     generate(page, prime="<b>&amp<script>", length=400, top_k="", temperature=3)
     assert "<" in text_of(page)
     assert page.locator(".content :not(span)").count() == 0

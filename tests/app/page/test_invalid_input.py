@@ -13,7 +13,9 @@ from tests.server import RunningServer, running_server
 pytestmark = needs_browser
 
 
-def test_a_text_as_long_as_the_server_reads_says_so(browser: Browser, tiny_path: Path) -> None:
+def test_a_prime_at_the_length_limit_of_the_server_shows_a_note(
+    browser: Browser, tiny_path: Path
+) -> None:
     with (
         running_server(tiny_path, max_prime="50") as server,
         opened(browser, server.url, expect_failures=True) as page,

@@ -15,7 +15,7 @@ pytestmark = needs_browser
 SECRET = "a-secret-key"
 
 
-def test_a_server_that_wants_a_key_gets_it(browser: Browser, tiny_path: Path) -> None:
+def test_the_page_asks_for_a_key_and_sends_it(browser: Browser, tiny_path: Path) -> None:
     with (
         running_server(tiny_path, api_keys=SECRET) as locked,
         opened(browser, locked.url, expect_failures=True) as page,
@@ -58,7 +58,7 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         assert page.url.endswith("/info")
 
 
-def test_the_card_tells_what_computes(page: Page, server: RunningServer) -> None:
+def test_the_model_card_names_the_backend(page: Page, server: RunningServer) -> None:
     with server.client() as client:
         info = client.get("/info").json()
     page.get_by_text(f"{info['device']}, {info['precision']}, {info['kernel']}").wait_for()

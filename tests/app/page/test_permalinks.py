@@ -26,7 +26,7 @@ from tests.server import RunningServer, running_server
 pytestmark = needs_browser
 
 
-def test_a_link_brings_back_the_same_texts(
+def test_a_link_reproduces_the_same_texts(
     browser: Browser, page: Page, server: RunningServer
 ) -> None:
     fill(page, length=50, seed="", temperature="1.1")
@@ -48,7 +48,7 @@ def test_a_link_brings_back_the_same_texts(
         assert other.get_by_label("Prime").input_value() == "abc"
 
 
-def test_a_link_may_leave_fields_as_they_are(browser: Browser, server: RunningServer) -> None:
+def test_a_link_may_omit_fields(browser: Browser, server: RunningServer) -> None:
     with opened(browser, f"{server.url}/#prime=hello&2.top_k=1&texts=2") as page:
         page.get_by_text("2 texts").wait_for()
         seed = int(page.locator("#status").inner_text().split()[-1].rstrip("."))
@@ -59,7 +59,7 @@ def test_a_link_may_leave_fields_as_they_are(browser: Browser, server: RunningSe
         assert page.get_by_label("Seed").input_value() == ""
 
 
-def test_the_link_that_is_copied_leads_to_what_is_there(browser: Browser, tiny_path: Path) -> None:
+def test_a_copied_link_leads_to_the_current_text(browser: Browser, tiny_path: Path) -> None:
     clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
     with (
         running_server(tiny_path, max_prime="100000") as wide,
@@ -81,7 +81,7 @@ def test_the_link_that_is_copied_leads_to_what_is_there(browser: Browser, tiny_p
         assert page.evaluate("navigator.clipboard.readText()") == address
 
 
-def test_a_link_of_another_model_says_so(browser: Browser, page: Page) -> None:
+def test_a_link_of_another_model_shows_a_note(browser: Browser, page: Page) -> None:
     text = generate(page, length=50, seed=3)
     other_model = page.url.split("model=")[0] + "model=0123456789abcdef&texts=1"
     with opened(browser, other_model, expect_failures=True) as other:
@@ -92,7 +92,7 @@ def test_a_link_of_another_model_says_so(browser: Browser, page: Page) -> None:
         assert text_of(other) == text
 
 
-def test_what_a_link_holds_comes_out_of_it_again(page: Page) -> None:
+def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:
     words = st.text(st.characters(codec="utf-8"), max_size=20)
     fields = ("prime", "kept", "length", "top_k", "temperature", "top_p", "seed", "model")
     texts = st.lists(st.fixed_dictionaries(dict.fromkeys(fields, words)), min_size=1, max_size=3)

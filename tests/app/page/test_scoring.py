@@ -11,7 +11,7 @@ from tests.server import RunningServer
 pytestmark = needs_browser
 
 
-def test_without_colours_nothing_is_scored_until_they_are_wanted(page: Page) -> None:
+def test_a_text_is_scored_only_when_surprisal_is_shown(page: Page) -> None:
     switch = page.get_by_role("switch", name="Show surprisal")
     switch.uncheck()
     text = generate(page, length=50, seed=2)
@@ -23,7 +23,7 @@ def test_without_colours_nothing_is_scored_until_they_are_wanted(page: Page) -> 
     assert page.locator("#columns canvas").is_visible()
 
 
-def test_scores_that_come_late_bring_no_former_text_back(page: Page) -> None:
+def test_late_scores_do_not_restore_an_earlier_text(page: Page) -> None:
     held: list[Route] = []
     page.route("**/score", lambda route: held.append(route))
     switch = page.get_by_role("switch", name="Show surprisal")
@@ -38,7 +38,7 @@ def test_scores_that_come_late_bring_no_former_text_back(page: Page) -> None:
     assert text_of(page) == text
 
 
-def test_a_scoring_that_takes_long_can_be_stopped(page: Page) -> None:
+def test_scoring_can_be_stopped(page: Page) -> None:
     page.get_by_role("tab", name="Score").click()
     page.get_by_label("Passage").fill("abc")
     page.route("**/score", lambda _: None)  # no response
@@ -49,7 +49,7 @@ def test_a_scoring_that_takes_long_can_be_stopped(page: Page) -> None:
     assert page.locator("#score-stop").is_disabled()
 
 
-def test_a_passage_is_scored_and_gone_on_with(page: Page, server: RunningServer) -> None:
+def test_a_passage_is_scored_and_continued(page: Page, server: RunningServer) -> None:
     page.get_by_role("tab", name="Score").click()
     passage = "a cab (feed) bad\ncafe"
     page.get_by_label("Passage").fill(passage)

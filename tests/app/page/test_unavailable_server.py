@@ -17,7 +17,7 @@ from tests.server import RunningServer, free_port, running_server
 pytestmark = needs_browser
 
 
-def test_a_server_that_is_gone_from_the_start_lost_no_connection(browser: Browser) -> None:
+def test_an_unreachable_server_is_not_reported_as_a_lost_connection(browser: Browser) -> None:
     with running_server(SHIPPED) as server:
         context = browser.new_context()
         page = context.new_page()
@@ -30,7 +30,7 @@ def test_a_server_that_is_gone_from_the_start_lost_no_connection(browser: Browse
     context.close()
 
 
-def test_a_stream_that_broke_goes_on_when_the_server_is_back(browser: Browser) -> None:
+def test_a_broken_stream_continues_when_the_server_is_back(browser: Browser) -> None:
     port = str(free_port())
     with (
         running_server(SHIPPED, port=port) as first,
@@ -75,9 +75,7 @@ def occupied(server: RunningServer, others: int) -> Iterator[None]:
         reader.join()
 
 
-def test_a_full_server_is_asked_again_when_it_says(
-    browser: Browser, one_slot: RunningServer
-) -> None:
+def test_a_request_to_a_full_server_is_retried(browser: Browser, one_slot: RunningServer) -> None:
     with opened(browser, one_slot.url, expect_failures=True) as page:
         fill(page, prime="abc", length=30)
         with occupied(one_slot, others=2):
@@ -87,7 +85,9 @@ def test_a_full_server_is_asked_again_when_it_says(
             page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
 
 
-def test_who_waits_is_told_how_many_are_ahead(browser: Browser, one_slot: RunningServer) -> None:
+def test_a_waiting_request_shows_how_many_are_ahead(
+    browser: Browser, one_slot: RunningServer
+) -> None:
     with opened(browser, one_slot.url) as page:
         fill(page, prime="abc", length=30)
         with occupied(one_slot, others=1):
@@ -96,7 +96,7 @@ def test_who_waits_is_told_how_many_are_ahead(browser: Browser, one_slot: Runnin
             page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
 
 
-def test_a_server_that_shuts_down_is_waited_for(browser: Browser, server: RunningServer) -> None:
+def test_a_request_to_a_draining_server_is_retried(browser: Browser, server: RunningServer) -> None:
     draining = {"detail": "the service is shutting down", "code": "draining"}
     cut = 'event: error\ndata: {"detail": "it is shutting down", "code": "draining"}\n\n'
 

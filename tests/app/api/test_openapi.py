@@ -1,4 +1,4 @@
-"""What /openapi.json says is what the service does."""
+"""The OpenAPI document describes what the service does."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CHECKS = [
 ]
 
 
-def test_every_answer_is_documented_and_none_is_a_failure(tiny_path: Path, tmp_path: Path) -> None:
-    """Schemathesis sends what fits the document and what does not, and checks the answers.
+def test_every_response_matches_the_document(tiny_path: Path, tmp_path: Path) -> None:
+    """Schemathesis sends valid and invalid requests, and checks the responses.
 
-    What fits may be refused all the same: no document tells which characters a model knows.
+    A valid request may be refused: the document cannot say which characters a model knows.
     """
     limits = {"max_length": "60", "max_prime": "200", "max_streams": "8", "max_queue": "8"}
     with running_server(tiny_path, api_keys="right", **limits) as server:
@@ -44,20 +44,20 @@ def test_every_answer_is_documented_and_none_is_a_failure(tiny_path: Path, tmp_p
             assert client.get("/health/ready").status_code == 200
 
 
-def test_every_example_of_a_request_is_answered(shipped: RunningServer) -> None:
+def test_every_example_request_succeeds(shipped: RunningServer) -> None:
     with shipped.client() as client:
         document = client.get("/openapi.json").json()
         examples = list(_examples(document))
         assert {path for path, _ in examples} == {"/generate", "/score", "/v1/completions"}
         for path, example in examples:
-            answer = client.post(path, json=example)
-            assert answer.status_code == 200, answer.text
+            response = client.post(path, json=example)
+            assert response.status_code == 200, response.text
             kind = "text/event-stream" if example.get("stream") else "application/json"
-            assert answer.headers["content-type"].startswith(kind)
+            assert response.headers["content-type"].startswith(kind)
         for parameter in document["paths"]["/generate"]["get"]["parameters"]:
             for example in parameter["schema"].get("examples", ()):
-                answer = client.get("/generate", params={parameter["name"]: example})
-                assert answer.status_code == 200, answer.text
+                response = client.get("/generate", params={parameter["name"]: example})
+                assert response.status_code == 200, response.text
 
 
 def _examples(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -68,7 +68,7 @@ def _examples(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield path, example["value"]
 
 
-def test_every_status_that_can_come_is_listed(shipped: RunningServer) -> None:
+def test_every_possible_status_is_listed(shipped: RunningServer) -> None:
     with shipped.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
     always = {"200", "401", "403", "429", "500"}
@@ -90,17 +90,5 @@ def test_every_status_that_can_come_is_listed(shipped: RunningServer) -> None:
         assert set(paths[path][method]["responses"]) == statuses, path
     for operations in paths.values():
         for operation in operations.values():
-            for status, answer in operation["responses"].items():
-                assert ("Retry-After" in answer.get("headers", {})) == (status in ("429", "503"))
-
-
-def test_a_refused_method_is_told_all_methods_of_the_path(shipped: RunningServer) -> None:
-    with shipped.client() as client:
-        for path, methods in (
-            ("/generate", "GET, POST"),
-            ("/v1/completions", "POST"),
-            ("/health/ready", "GET, HEAD"),
-        ):
-            answer = client.delete(path)
-            assert answer.status_code == 405
-            assert answer.headers["Allow"] == methods
+            for status, response in operation["responses"].items():
+                assert ("Retry-After" in response.get("headers", {})) == (status in ("429", "503"))

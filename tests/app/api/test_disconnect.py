@@ -1,0 +1,55 @@
+"""Clients that disconnect free the slots of their generations."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.api.generate_requests import PARAMS
+from tests.server import RunningServer, running_server
+
+
+def test_clients_that_disconnect_free_their_slots(tiny_path: Path) -> None:
+    endless = {"length": 1_000_000}
+    with (
+        running_server(tiny_path, max_streams="2", max_queue="0", max_length="1000000") as small,
+        small.client() as client,
+        ThreadPoolExecutor(2) as readers,
+    ):
+        for _ in range(3):
+            leave = Event()
+            reading = [Event(), Event()]
+            for begun in reading:
+                readers.submit(_read_until, small, endless, begun, leave)
+            assert all(begun.wait(10) for begun in reading)
+            full = client.post("/generate", json=PARAMS)
+            assert full.status_code == 503
+            assert full.json()["code"] == "queue_full"
+            assert int(full.headers["Retry-After"]) >= 1
+            leave.set()
+            _wait_for_success(client)
+        for _ in range(3):  # a reader of JSON that gives up
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/generate", json=endless, timeout=0.3)
+        _wait_for_success(client)
+
+
+def _read_until(server: RunningServer, fields: dict[str, Any], begun: Event, leave: Event) -> None:
+    with server.client() as client, client.stream("GET", "/generate", params=fields) as response:
+        for _ in response.iter_raw():
+            begun.set()
+            if leave.is_set():
+                return
+
+
+def _wait_for_success(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 10
+    while client.post("/generate", json=PARAMS).status_code != 200:
+        assert time.monotonic() < deadline, "the slots were not freed"
+        time.sleep(0.05)

@@ -1,0 +1,29 @@
+"""The model card, and reloads without keys."""
+
+from __future__ import annotations
+
+from app import __version__
+from model.checkpoint import Checkpoint
+from tests.server import RunningServer
+
+
+def test_the_model_card_describes_the_loaded_model(server: RunningServer, tiny: Checkpoint) -> None:
+    with server.client() as client:
+        info = client.get("/info").json()
+    assert info["name"] == "tiny"
+    assert info["hash"] == tiny.hash
+    assert info["vocabulary"] == list(tiny.vocabulary.characters)
+    assert (info["layers"], info["hidden_size"]) == (2, 32)
+    assert info["parameters"] == sum(tensor.numel() for tensor in tiny.weights.values())
+    assert info["validation_loss"] == 3.5
+    assert info["device"] == "cpu"
+    assert info["precision"] in ("fp32", "int8")
+    assert info["limits"] == {"length": 5000, "prime": 2000, "streams": 8, "queue": 8}
+    assert info["version"] == __version__
+
+
+def test_without_keys_nobody_can_reload_over_http(server: RunningServer) -> None:
+    with server.client() as client:
+        response = client.post("/reload")
+    assert response.status_code == 403
+    assert "CHARSTREAM_ADMIN_KEYS" in response.json()["detail"]

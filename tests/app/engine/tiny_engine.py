@@ -1,0 +1,70 @@
+"""Jobs for an engine with the tiny checkpoint, and how a test reads their generations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from app.engine.engine import Engine
+from app.engine.generation import Generation
+from app.engine.job import Job
+from app.engine.prefix_cache import PrefixCache
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from model.sampling import SamplingParams
+
+PARAMS = SamplingParams(top_k=None)
+LONG = 1_000_000  # characters that no test waits for
+
+
+def job(
+    length: int = 50, seed: int = 1, prime: tuple[int, ...] = (1, 2, 3), **other: object
+) -> Job:
+    """A job with all of the vocabulary as candidates."""
+    return Job(np.array(prime, dtype=np.int32), length, PARAMS, seed, **other)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def running(
+    tiny: Checkpoint, slots: int = 4, queue: int = 100, cache: int = 1 << 20
+) -> AsyncIterator[Engine]:
+    """An engine that runs until the end of the block."""
+    engine = Engine(Decoder(tiny, slots), queue, PrefixCache(cache), threads=1)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+async def read(generation: Generation) -> list[int]:
+    """Read a generation to its end; return its ids."""
+    return (await generation.read()).ids
+
+
+async def take(generation: Generation) -> list[int]:
+    """Wait for characters and take them."""
+    await generation.wait()
+    return generation.take().ids
+
+
+def steps_left(generation: Generation) -> int:
+    """Number of steps that a generation in a slot or in the queue still needs."""
+    assert generation._sequence is not None
+    return generation._sequence.stream.steps_left
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until a condition is true. Raise TimeoutError if it does not become true in time."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def alone(tiny: Checkpoint, job: Job) -> list[int]:
+    """The ids that the decoder generates for a job with no other sequence in its batch."""
+    ids = Decoder(tiny, 1).generate(job.prime, job.length, job.params, job.seed)
+    return [int(i) for i in ids]

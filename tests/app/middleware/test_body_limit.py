@@ -1,0 +1,99 @@
+"""The size limit of request bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from app.errors import BodyTooLargeError
+from app.middleware.body_limit import read_body
+from tests.server import RunningServer
+from tests.sockets import all_received, connected
+
+LIMIT = 1000
+
+
+class Body:
+    """The parts of a body, as an ASGI server passes them on. Counts how many were received."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts, self.received = parts, 0
+
+    async def receive(self) -> Message:
+        part = next(self._parts, None)
+        if part is None:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        self.received += 1
+        return {"type": "http.request", "body": part, "more_body": True}
+
+
+def read(body: Body, *lengths: str) -> bytes:
+    """Read a body whose request has these Content-Length headers."""
+    settings = SimpleNamespace(max_request_bytes=LIMIT)
+    app = SimpleNamespace(state=SimpleNamespace(settings=settings))
+    headers = [(b"content-length", length.encode()) for length in lengths]
+    scope = {"type": "http", "headers": headers, "app": app}
+    return asyncio.run(read_body(Request(scope, body.receive)))
+
+
+def endless(size: int) -> Iterator[bytes]:
+    while True:
+        yield b"a" * size
+
+
+@given(st.lists(st.binary(max_size=400), max_size=8))
+def test_a_body_is_read_whole_up_to_the_limit(parts: list[bytes]) -> None:
+    body = Body(iter(parts))
+    whole = b"".join(parts)
+    if len(whole) <= LIMIT:
+        assert read(body) == whole
+    else:
+        with pytest.raises(BodyTooLargeError, match="limit of 1000 bytes"):
+            read(body)
+
+
+@pytest.mark.parametrize("length", ["1001", "9" * 30, "9" * 5000, "0" * 4300 + "1001"])
+def test_a_body_announced_as_too_large_is_refused_before_it_is_read(length: str) -> None:
+    body = Body(endless(10))
+    with pytest.raises(BodyTooLargeError):
+        read(body, length)
+    assert body.received == 0
+
+
+@pytest.mark.parametrize("size", [1, 10, 999, 1000, 1001, 10**6])
+def test_an_endless_body_is_refused_as_soon_as_it_exceeds_the_limit(size: int) -> None:
+    body = Body(endless(size))
+    with pytest.raises(BodyTooLargeError):
+        read(body)
+    assert body.received == LIMIT // size + 1
+
+
+@pytest.mark.parametrize("length", ["0" * 4300 + "2", "2", "1000", "", "two", "-5", "1e9"])
+def test_the_announced_length_does_not_change_a_small_body(length: str) -> None:
+    assert read(Body(iter([b"{", b"}"])), length) == b"{}"
+
+
+def test_a_client_that_disconnects_ends_the_read() -> None:
+    async def disconnect() -> Message:
+        return {"type": "http.disconnect"}
+
+    body = Body(endless(1))
+    body.receive = disconnect  # type: ignore[method-assign]
+    with pytest.raises(ClientDisconnect):
+        read(body)
+
+
+def test_a_server_refuses_a_chunked_body_that_does_not_end(server: RunningServer) -> None:
+    head = b"POST /generate HTTP/1.1\r\nHost: charstream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"1000\r\n" + b" " * 4096 + b"\r\n"
+    with connected(server, head + chunk * 22) as client:  # the limit is between 21 and 22 chunks
+        response = all_received(client)
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"body_too_large"' in response

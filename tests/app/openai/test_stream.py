@@ -1,0 +1,104 @@
+"""Streams of /v1/completions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx_sse
+import openai
+import pytest
+
+from tests.app.api.generate_requests import post
+from tests.app.openai.completion_requests import (
+    PARAMS,
+    generated_text,
+    openai_client,
+    wait_until_free,
+)
+from tests.server import RunningServer, running_server
+
+
+def test_the_openai_client_streams_one_character_per_chunk(
+    client: openai.OpenAI, server: RunningServer
+) -> None:
+    stream = client.completions.create(
+        **PARAMS, stream=True, stream_options={"include_usage": True}
+    )
+    *received, last = list(stream)
+    assert [len(chunk.choices[0].text) for chunk in received] == [1] * 40
+    assert "".join(chunk.choices[0].text for chunk in received) == generated_text(server, seed=7)
+    reasons = [chunk.choices[0].finish_reason for chunk in received]
+    assert reasons == [None] * 39 + ["length"]
+    assert {chunk.usage for chunk in received} == {None}
+    assert {chunk.id for chunk in received} == {last.id}
+    assert last.choices == []
+    assert last.usage is not None
+    assert last.usage.completion_tokens == 40
+
+
+def test_a_client_that_disconnects_frees_the_slots_of_all_its_texts(tiny_path: Path) -> None:
+    endless = {**PARAMS, "max_tokens": 1_000_000, "n": 3}
+    limits = {"max_streams": "3", "max_queue": "0", "max_length": "1000000"}
+    with running_server(tiny_path, **limits) as small, small.client() as http:
+        for _ in range(3):
+            with openai_client(small) as client:
+                stream = client.completions.create(**endless, stream=True)
+                next(iter(stream))
+                with pytest.raises(openai.InternalServerError) as caught:
+                    client.completions.create(**PARAMS)
+                assert caught.value.status_code == 503
+                assert caught.value.code == "queue_full"
+                assert int(caught.value.response.headers["Retry-After"]) >= 1
+                stream.close()
+            wait_until_free(http, n=3)
+        with pytest.raises(httpx.ReadTimeout):  # a reader of JSON that gives up
+            http.post("/v1/completions", json=endless, timeout=0.3)
+        wait_until_free(http, n=3)
+        full = http.post("/v1/completions", json={**PARAMS, "n": 4})  # never fits
+        assert full.status_code == 400
+        wait_until_free(http, n=3)
+
+
+def test_a_failed_stream_ends_with_an_error_instead_of_done(tiny_path: Path) -> None:
+    limits = {"drain_seconds": "0.2", "max_length": "5000000"}
+    endless = {**PARAMS, "max_tokens": 5_000_000, "n": 2, "stream": True}
+    with running_server(tiny_path, **limits) as ending, ending.client() as client:
+        with client.stream("POST", "/v1/completions", json=endless) as response:
+            pieces = response.iter_raw()
+            content = next(pieces)
+            ending.process.terminate()
+            content = (content + b"".join(pieces))[-1000:]
+        assert ending.process.wait(20) == 0
+    last = json.loads(content.rstrip().rpartition(b"data: ")[2])
+    assert last["error"]["message"] == "the service is shutting down"
+    assert last["error"]["code"] == "draining"
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v1/completions"])
+def test_an_sse_library_reads_the_streams(server: RunningServer, path: str) -> None:
+    fields: dict[str, Any] = {"seed": 7, "stream": True}
+    fields |= {"prime": "abc", "length": 40} if path == "/generate" else PARAMS
+    with (
+        server.client() as client,
+        httpx_sse.connect_sse(client, "POST", path, json=fields) as source,
+    ):
+        events = list(source.iter_sse())
+    assert len(events) == 41
+    if path == "/generate":
+        text = "".join(event.json()["token"] for event in events[:-1])
+        assert [event.id for event in events[:-1]] == [f"7-{n}" for n in range(1, 41)]
+        assert text == post(server, length=40)["text"]
+        assert events[-1].event == "done"
+    else:
+        assert "".join(e.json()["choices"][0]["text"] for e in events[:-1]) == generated_text(
+            server, seed=7
+        )
+
+
+def test_chunks_are_plain_ascii(server: RunningServer) -> None:
+    with server.client() as client:
+        params = {**PARAMS, "max_tokens": 2000, "stream": True, "echo": True, "prompt": "漢\u2028"}
+        assert client.post("/v1/completions", json=params).content.isascii()

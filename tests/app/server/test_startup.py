@@ -1,0 +1,98 @@
+"""The start of the server, and the errors that prevent it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.server import running_server, start_process
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+def _truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _tampered(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_missing, _truncated, _tampered])
+def test_a_damaged_checkpoint_prevents_the_start_with_one_line(
+    damage: Callable[[Path], None], tiny_path: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(tiny_path.read_bytes())
+    damage(path)
+    process = start_process(path, port="0")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert output.startswith(f"charstream: {path}: ")
+    assert output.count("\n") == 1
+
+
+def test_an_invalid_setting_prevents_the_start_with_one_line(tiny_path: Path) -> None:
+    process = start_process(tiny_path, port="99999", max_streams="none")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert output.startswith("charstream: CHARSTREAM_PORT: ")
+    assert "CHARSTREAM_MAX_STREAMS" in output
+    assert output.count("\n") == 1
+
+
+def test_a_port_in_use_is_reported_in_one_line_before_the_model_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"CHARSTREAM_PORT": str(port), "CHARSTREAM_CHECKPOINT": "not-read"}
+        run = subprocess.run(
+            [sys.executable, "-m", "app"], env=os.environ | settings, capture_output=True, text=True
+        )
+    assert run.returncode == 1
+    (line,) = run.stderr.splitlines()
+    assert line.startswith(
+        f"charstream: CHARSTREAM_HOST, CHARSTREAM_PORT: cannot listen on 127.0.0.1:{port}: "
+    )
+
+
+def test_arguments_are_refused_and_help_names_the_settings() -> None:
+    def run(argument: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app", argument], capture_output=True, text=True, timeout=60
+        )
+
+    assert "CHARSTREAM_PORT" in run("--help").stdout
+    refused = run("--port=1")
+    assert refused.returncode == 2
+    assert "unrecognized arguments: --port=1" in refused.stderr
+
+
+def test_sigterm_during_the_start_ends_the_server_at_once(tiny_path: Path) -> None:
+    process = start_process(tiny_path, port="0")
+    time.sleep(0.3)
+    process.terminate()
+    assert "Traceback" not in process.communicate(timeout=20)[0]
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_the_log_of_the_start_describes_the_model_and_the_backend(tiny_path: Path) -> None:
+    with running_server(tiny_path, log_format="json") as server:
+        (line,) = server.log("loaded")
+        with server.client() as client:
+            info = client.get("/info").json()
+    message = json.loads(line)["message"]
+    for part in ("tiny.safetensors", info["hash"], "2 x 32", "on cpu", f"in {info['precision']}"):
+        assert part in message

@@ -1,0 +1,104 @@
+"""The table of errors: every error has its status, and a copy is the same error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.errors import (
+    BodyTooLargeError,
+    CrossSiteError,
+    DeadlineError,
+    DrainingError,
+    EngineError,
+    ForbiddenError,
+    InvalidFieldError,
+    OtherModelError,
+    QueueFullError,
+    RateLimitError,
+    ReloadError,
+    SettingsError,
+    UnauthorizedError,
+    UnknownInFieldError,
+    problem_of,
+    show,
+)
+from model.errors import CharstreamError, CheckpointError, UnknownCharacterError
+
+UNKNOWN = UnknownCharacterError(["Ж"], [2])
+EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
+    (InvalidFieldError("length", 0, "must be at least 1"), 422, "invalid_field", {}),
+    (UnknownInFieldError("prime", UNKNOWN), 422, "unknown_character", {}),
+    (UNKNOWN, 422, "unknown_character", {}),
+    (OtherModelError("model: another one is loaded"), 409, "other_model", {}),
+    (UnauthorizedError(), 401, "unauthorized", {"WWW-Authenticate": "Bearer"}),
+    (ForbiddenError(), 403, "forbidden", {}),
+    (CrossSiteError(), 403, "cross_site", {}),
+    (RateLimitError(1.2), 429, "rate_limited", {"Retry-After": "2"}),
+    (BodyTooLargeError(10), 413, "body_too_large", {"Connection": "close"}),
+    (ReloadError("reload failed"), 409, "not_reloaded", {}),
+    (QueueFullError(3, 7.0), 503, "queue_full", {"Retry-After": "7"}),
+    (DeadlineError(5), 504, "deadline_exceeded", {}),
+    (DrainingError(), 503, "draining", {"Retry-After": "5"}),
+    (EngineError("the engine failed"), 503, "engine_failed", {"Retry-After": "5"}),
+    (SettingsError("CHARSTREAM_PORT: bad"), 500, "internal", {}),
+    (CheckpointError("damaged"), 500, "internal", {}),
+]
+
+
+def subclasses(kind: type[CharstreamError]) -> Iterator[type[CharstreamError]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "headers"),
+    EXPECTED,
+    ids=[type(error).__name__ for error, *_ in EXPECTED],
+)
+def test_an_error_has_its_status_code_and_headers(
+    error: CharstreamError, status: int, code: str, headers: dict[str, str]
+) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.code, problem.headers) == (status, code, headers)
+    assert str(error) in problem.detail
+
+
+def test_every_error_of_the_service_is_checked_above() -> None:
+    ours = {kind for kind in subclasses(CharstreamError) if kind.__module__ == "app.errors"}
+    assert ours == {type(error) for error, *_ in EXPECTED if type(error) in ours}
+
+
+def test_an_error_about_a_field_names_it() -> None:
+    (field,) = problem_of(InvalidFieldError("length", 0, "must be at least 1")).fields
+    assert (field.field, field.value, field.message) == ("length", "0", "must be at least 1")
+    problem = problem_of(UnknownInFieldError("prime", UNKNOWN))
+    assert problem.fields[0].field == "prime"
+    assert problem.detail.startswith("prime: ")
+
+
+@pytest.mark.parametrize(
+    "error", [error for error, *_ in EXPECTED if isinstance(error, EngineError)], ids=repr
+)
+def test_a_copy_keeps_type_arguments_and_attributes_and_not_the_traceback(
+    error: EngineError,
+) -> None:
+    try:
+        raise error
+    except EngineError as caught:
+        copied = caught.copy()
+    assert copied is not error
+    assert type(copied) is type(error)
+    assert copied.args == error.args
+    assert str(copied) == str(error)
+    assert vars(copied) == vars(error)
+    assert copied.__traceback__ is None
+    assert problem_of(copied) == problem_of(error)
+
+
+def test_a_long_value_is_shortened() -> None:
+    assert show("a" * 200) == "'" + "a" * 76 + "..."
+    assert show([1, 2]) == "[1, 2]"
+    assert show([1] * 21) == "a list of 21 items"

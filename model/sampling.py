@@ -1,5 +1,7 @@
 """Sampling: draw the next ids from logits and uniform random numbers, for many streams at once.
 
+The native kernel implements the same filters in C++, in `model/native/sampler.cpp`.
+
 Shape letters: S streams, V vocabulary.
 """
 

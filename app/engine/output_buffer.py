@@ -1,4 +1,7 @@
-"""OutputBuffer: the characters of one generation that its reader has not taken yet."""
+"""OutputBuffer: characters that a reader has not taken yet, and when a slow reader pauses.
+
+The scheduler does the pausing, see `Scheduler.settle`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Retry-After: estimate when a full engine has room again."""
+"""Retry-After: estimate when a full engine has room again.
+
+Other responses have other sources: `middleware/rate_limit.py` for 429, and constants in
+`app/errors.py` for a shutdown and in `server/refusal.py` for too many connections.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scheduler: decide which sequences hold the decoder's slots, and in which order others wait."""
+"""Scheduler: decide which sequences hold the decoder's slots, which wait, and which pause."""
 
 from __future__ import annotations
 

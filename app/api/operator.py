@@ -20,6 +20,7 @@ info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 5
 operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
 
 
+@public.head("/metrics", include_in_schema=False)  # benchmark tools check it
 @public.get(
     "/metrics",
     summary="Metrics for Prometheus",

@@ -6,7 +6,7 @@ PY := .venv/bin/python
 TEXT ?= data/anna.txt
 OUT ?= runs/anna
 
-.PHONY: setup serve test check audit format train bench sanitize clean
+.PHONY: setup serve test check audit format train bench gpu-check sanitize clean
 
 setup: .venv/ready
 
@@ -55,6 +55,14 @@ train: setup
 bench: setup
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[bench]"
 	$(PY) -m benchmarks
+
+# Every CUDA test and the speed on an NVIDIA GPU, in one table. The first line only spares machines
+# that have no GPU the installation; the program asks torch.
+gpu-check:
+	@ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null | grep -q . || command -v nvidia-smi >/dev/null || \
+	{ echo "gpu-check: this machine has no NVIDIA GPU: no device /dev/nvidia0, no nvidia-smi" >&2; exit 1; }
+	@$(MAKE) --no-print-directory setup
+	@$(PY) -m benchmarks.gpu_check
 
 # The native kernel's tests under the sanitizers, which find reads past an end, undefined behaviour
 # and races: GCC on Linux.

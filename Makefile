@@ -11,7 +11,7 @@ OUT ?= runs/anna
 setup: .venv/ready
 
 # Sources of the native kernel are compiled at installation.
-SOURCES := pyproject.toml $(wildcard model/native/*)
+SOURCES := pyproject.toml $(wildcard model/native/*.cpp model/native/*.h)
 
 # All of it, for development and tests; what serves is a part of that.
 .venv/ready: $(SOURCES)
@@ -71,7 +71,7 @@ sanitize: setup
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
-	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
+	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
 	$(SANITIZED)/compare_kernels
 	cp -r app model training tests checkpoints pyproject.toml README.md $(SANITIZED)
 	rm -f $(SANITIZED)/model/*.so

@@ -6,12 +6,12 @@ PY := .venv/bin/python
 TEXT ?= data/anna.txt
 OUT ?= runs/anna
 
-.PHONY: setup serve test check audit format train bench sanitize clean
+.PHONY: setup serve test check audit format train bench gpu-check sanitize clean
 
 setup: .venv/ready
 
 # Sources of the native kernel are compiled at installation.
-SOURCES := pyproject.toml $(wildcard model/native/*)
+SOURCES := pyproject.toml $(wildcard model/native/*.cpp model/native/*.h)
 
 # All of it, for development and tests; what serves is a part of that.
 .venv/ready: $(SOURCES)
@@ -56,6 +56,14 @@ bench: setup
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[bench]"
 	$(PY) -m benchmarks
 
+# Every CUDA test and the speed on an NVIDIA GPU, in one table. The first line only spares machines
+# that have no GPU the installation; the program asks torch.
+gpu-check:
+	@ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null | grep -q . || command -v nvidia-smi >/dev/null || \
+	{ echo "gpu-check: this machine has no NVIDIA GPU: no device /dev/nvidia0, no nvidia-smi" >&2; exit 1; }
+	@$(MAKE) --no-print-directory setup
+	@$(PY) -m benchmarks.gpu_check
+
 # The native kernel's tests under the sanitizers, which find reads past an end, undefined behaviour
 # and races: GCC on Linux.
 SANITIZED := build/sanitized
@@ -63,7 +71,7 @@ sanitize: setup
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
-	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
+	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
 	$(SANITIZED)/compare_kernels
 	cp -r app model training tests checkpoints pyproject.toml README.md $(SANITIZED)
 	rm -f $(SANITIZED)/model/*.so

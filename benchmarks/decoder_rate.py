@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
@@ -23,9 +24,10 @@ def decoder_rate(
     threads: int,
     streams: int,
     seconds: float,
+    device: torch.device | None = None,
 ) -> float:
     """Return the characters per second of all streams together."""
-    decoder = Decoder(checkpoint, streams, precision=precision, kernel=kernel, threads=threads)
+    decoder = Decoder(checkpoint, streams, device, precision, threads, kernel)
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     for seed in range(streams):
         decoder.join(DecoderStream(prime, 100_000_000, SamplingParams(), seed))

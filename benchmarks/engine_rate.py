@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import numpy as np
+import torch
 
 from app.engine.engine import Engine
 from app.engine.generation import Generation
@@ -18,16 +19,22 @@ from model.sampling import SamplingParams
 
 
 def engine_rate(
-    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int, threads: int
+    checkpoint: Checkpoint,
+    precision: Precision,
+    streams: int,
+    characters: int,
+    threads: int,
+    device: torch.device | None = None,
 ) -> float:
     """Return the characters per second of all streams together, as their readers receive them."""
-    return asyncio.run(_engine_rate(checkpoint, precision, streams, characters, threads))
+    decoder = Decoder(checkpoint, streams, device, precision, threads)
+    return asyncio.run(_engine_rate(checkpoint, decoder, characters, threads))
 
 
 async def _engine_rate(
-    checkpoint: Checkpoint, precision: Precision, streams: int, characters: int, threads: int
+    checkpoint: Checkpoint, decoder: Decoder, characters: int, threads: int
 ) -> float:
-    decoder = Decoder(checkpoint, streams, precision=precision, threads=threads)
+    streams = decoder.slots
     engine = Engine(decoder, 0, PrefixCache(0), threads)
     engine.start()
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)

@@ -21,16 +21,22 @@ _SEQUENCES, _LENGTH = 128, 100  # the tutorial's batch
 _WARMING_UPDATES = 2
 
 
-def training_rate(config: NetworkConfig, precision: TrainingPrecision, seconds: float) -> float:
-    """Return the characters per second of this project's updates."""
-    run = TrainingConfig(precision=precision)
-    learner = new_learner(config, run, torch.device("cpu"), ProcessGroup())
+def training_rate(
+    config: NetworkConfig,
+    precision: TrainingPrecision,
+    seconds: float,
+    device: torch.device | None = None,
+    batch_size: int = TrainingConfig.batch_size,
+) -> float:
+    """Return the characters per second of this project's updates, by default on the CPU."""
+    run = TrainingConfig(precision=precision, batch_size=batch_size)
+    learner = new_learner(config, run, device or torch.device("cpu"), ProcessGroup())
     batches = Batches(_text(config), run.batch_size, run.sequence_length)
 
     def updates() -> Iterator[int]:
         for step in itertools.count():
             inputs, targets = batches.batch(step % batches.per_epoch, 0)
-            learner.update(inputs, targets, step, run.learning_rate)
+            learner.update(inputs, targets, step, run.learning_rate)  # waits for the loss
             yield inputs.numel()
 
     return _rate(updates(), seconds)

@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.dropout import dropout
-
-State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
+from model.lstm_layer import State, lstm_layer
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,8 @@ class CharLSTM(nn.Module):
             weight_ih, weight_hh, *biases = weights
             part_hh = dropout(weight_hh, config.weight_dropout)
             before = (hidden_LBH[layer : layer + 1], cell_LBH[layer : layer + 1])
-            values_TBI, *end = torch.lstm(
-                values_TBI, before, (weight_ih, part_hh, *biases), True, 1, 0.0, True, False, False
-            )
-            ends.append((end[0], end[1]))
+            values_TBI, end = lstm_layer(values_TBI, before, (weight_ih, part_hh, *biases))
+            ends.append(end)
             values_TBI = dropout(values_TBI, config.dropout)
         return values_TBI, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
 

@@ -165,11 +165,13 @@ def sampling_probabilities(logits_SV: Tensor, ids_S: Tensor, rows: SamplingRows)
 
 
 def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the ids by falling logit, their cumulative probabilities, and the last index kept."""
+    """Return the ids by falling logit, their cumulative probabilities, and the last index kept.
+
+    Cumulative probabilities have a scale of their own on a GPU, so only their ratios count.
+    """
     sorted_SV, order_SV = logits_SV.sort(dim=-1, descending=True, stable=True)
     relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.inverse_temperature
-    probabilities_SV = relative_SV.softmax(dim=-1)
-    cumulative_SV = probabilities_SV.cumsum(dim=-1)
+    probabilities_SV, cumulative_SV = _cumulate(relative_SV)
     last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
     # A filter at the value that keeps all must not change a row, although another row needs the
     # filter: the comparisons alone would drop characters whose probability is lost in rounding.
@@ -184,6 +186,26 @@ def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tens
         last_S1 = torch.where(min_p > 0, kept_S1, last_S1)
     # At least one character stays: a tiny top_p may be rounded to 0, and extreme weights give NaN.
     return order_SV, cumulative_SV, last_S1.clamp_min(0)
+
+
+def _cumulate(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
+    """Return probabilities from logits relative to the largest, and their cumulative sums."""
+    if relative_SV.is_cuda:
+        return cumulate_exactly(relative_SV)
+    probabilities_SV = relative_SV.softmax(dim=-1)
+    return probabilities_SV, probabilities_SV.cumsum(dim=-1)
+
+
+def cumulate_exactly(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
+    """Return numbers in proportion to the probabilities, and their cumulative sums.
+
+    On a GPU, the order in which torch adds floats depends on the number of rows, and so does the
+    rounding. Sums of integers are exact in any order. The largest number is 1, so the sums have
+    40 binary places and fit into int64 for every vocabulary.
+    """
+    weights_SV = relative_SV.exp()
+    fixed_SV = (weights_SV.double() * 1099511627776.0).round().long()  # 2**40
+    return weights_SV, (fixed_SV.cumsum(dim=-1).double() / 1099511627776.0).float()
 
 
 def _count(mask_SV: Tensor) -> Tensor:

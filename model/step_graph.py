@@ -50,7 +50,8 @@ class StepGraph:
         self._unfiltered = SamplingRows.unfiltered(slots, device)
         self._graph: torch.cuda.CUDAGraph | None = None
         if device.type == "cuda":
-            self._graph = self._capture()
+            with torch.cuda.device(device):  # streams belong to the current device
+                self._graph = self._capture()
 
     def __call__(
         self, ids_S: Tensor, forced_ids_kS: Tensor, uniforms_kS: Tensor, rows: SamplingRows
@@ -101,7 +102,9 @@ class StepGraph:
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         self._clear()
-        with torch.cuda.graph(graph):
+        # By default a capture breaks the calls of other threads, and with them the generations of
+        # the model that a reload is about to replace.
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             self._step()
         if not all(map(torch.equal, self._test_steps(graph.replay), expected)):
             raise RuntimeError("the captured step gives other results than the step itself")

@@ -48,7 +48,8 @@ class TorchBackend:
         self.hidden_SX = torch.zeros(slots, config.layers * stepper.width, device=device)
         self.cell_SX = torch.zeros_like(self.hidden_SX)
         self.graph = step_graph(stepper, self.hidden_SX, self.cell_SX)
-        self.stepper = compiled(stepper)
+        # For GPUs, TorchScript fuses operators after a few calls, and fused ones round differently.
+        self.stepper = compiled(stepper) if device.type == "cpu" else stepper.eval()
         self._threads = 0  # torch's number of threads in the last call
         self.kernel = "torch" if self.graph is None else "torch, CUDA graph"
         self.sample_with([SamplingParams()] * slots)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,3 +107,26 @@ def _wait_until_ready(server: RunningServer, seconds: float = 60) -> None:
         except httpx.TransportError:
             time.sleep(0.05)
     raise AssertionError("the server did not become ready")
+
+
+class RestartingServer:
+    """A server whose process ends and is followed by another on the same port."""
+
+    def __init__(self, checkpoint: Path, **settings: str) -> None:
+        self._checkpoint, self._settings = checkpoint, {"port": str(free_port()), **settings}
+        self._stack = ExitStack()
+        self.current = self._start()
+
+    def restart(self, number: signal.Signals) -> int:
+        """Send a signal, wait for the end, start the next process. Returns the exit status."""
+        self.current.process.send_signal(number)
+        status = self.current.process.wait(20)
+        self._stack.close()
+        self.current = self._start()
+        return status
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _start(self) -> RunningServer:
+        return self._stack.enter_context(running_server(self._checkpoint, **self._settings))

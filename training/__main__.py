@@ -1,4 +1,4 @@
-"""The command line: python -m training train|evaluate|sample|corpus|import."""
+"""The command line: python -m training train|evaluate|sample|corpus|import|tokenizer."""
 
 from __future__ import annotations
 

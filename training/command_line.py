@@ -1,4 +1,4 @@
-"""The commands train, evaluate, sample, corpus and import: their flags, and what they print."""
+"""The commands, except for train: their flags, and what they print."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.errors import CharstreamError, TrainingError
 from model.sampling import SamplingParams, check_seed
 from model.selection import choose_device, choose_precision
+from model.tokenizer_file import save_tokenizer
 from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import CorpusIds, Vocabulary
 from training import train_arguments
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
     _add_corpus(commands.add_parser("corpus", help="download a published text"))
     _add_import(commands.add_parser("import", help="convert a checkpoint of the tutorial"))
+    _add_tokenizer(commands.add_parser("tokenizer", help="write a tokenizer for other tools"))
     return parser
 
 
@@ -172,4 +174,22 @@ def _import(options: argparse.Namespace) -> int:
         f"{options.out}: {config.layers} x {config.hidden_size}, "
         f"{config.vocabulary_size} characters"
     )
+    return 0
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_tokenizer)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to write, in the format of Hugging Face"
+    )
+
+
+def _tokenizer(options: argparse.Namespace) -> int:
+    vocabulary = load_checkpoint(options.checkpoint).vocabulary
+    try:
+        save_tokenizer(vocabulary, options.out)
+    except OSError as error:
+        raise TrainingError(f"{options.out}: cannot be written: {error.strerror}") from error
+    print(f"{options.out}: a tokenizer of {len(vocabulary)} characters")
     return 0

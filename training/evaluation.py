@@ -15,7 +15,8 @@ from torch import Tensor
 from model.backend import StepInput
 from model.checkpoint import Checkpoint
 from model.linear import Precision
-from model.network import CharLSTM, State
+from model.lstm_layer import State
+from model.network import CharLSTM
 from model.sampling import SamplingParams
 from model.selection import make_backend
 from model.vocabulary import CorpusIds
@@ -127,7 +128,9 @@ def evaluate_full_text(
     """
     if device.type == "cpu":
         return evaluate_as_served(checkpoint, ids, "fp32", report)
-    return evaluate(checkpoint.network().to(device), ids)
+    # By default cuDNN rounds the factors of float32 products to TF32, with 10 bits.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        return evaluate(checkpoint.network().to(device), ids)
 
 
 def evaluate_as_served(

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from model.checkpoint import Checkpoint
 from model.errors import TrainingError
-from model.network import CharLSTM, NetworkConfig, State
+from model.lstm_layer import State
+from model.network import CharLSTM, NetworkConfig
 from training.config import TrainingConfig
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
@@ -98,6 +99,7 @@ class Learner:
         """Return a network with the averaged weights, in evaluation mode."""
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.average)
+        network.lstm.flatten_parameters()  # cuDNN wants them in one block; a copy has them apart
         return network.eval()
 
     def state_dict(self) -> dict[str, Any]:

@@ -28,21 +28,26 @@ NO_FLAGS = Flags()
 class ProcessGroup:
     """One process, or the several processes that `torchrun` started.
 
-    Attributes:
+    Args:
         rank: number of this process. Process 0 writes the files and prints.
         size: number of processes.
+        joined: whether this process has joined a group of `torch.distributed`.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank, self.size = rank, size
+    def __init__(self, rank: int = 0, size: int = 1, joined: bool = False) -> None:
+        self.rank, self.size, self._joined = rank, size, joined
 
     @classmethod
     def from_environment(cls, device: torch.device) -> ProcessGroup:
-        """Join the group that `torchrun` describes in the environment, or make one of size 1."""
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        """Join the group that `torchrun` describes in the environment.
+
+        Without `torchrun`, return a group of one process that does not communicate.
+        """
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if not several and "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        return cls(dist.get_rank(), dist.get_world_size())
+        return cls(dist.get_rank(), dist.get_world_size(), joined=True)
 
     @property
     def is_main(self) -> bool:
@@ -55,7 +60,7 @@ class ProcessGroup:
 
     def all_gather(self, shard_LBH: Tensor) -> Tensor:
         """Join the columns of all processes. The inverse of `shard`."""
-        if self.size == 1:
+        if not self._joined:
             return shard_LBH
         shards = [torch.empty_like(shard_LBH) for _ in range(self.size)]
         dist.all_gather(shards, shard_LBH.contiguous())
@@ -69,7 +74,7 @@ class ProcessGroup:
         Returns:
             the mean loss, and the flags that at least one process has set.
         """
-        if self.size == 1:
+        if not self._joined:
             return loss, flags
         gradients = [p.grad for p in parameters if p.grad is not None]
         extras = gradients[0].new_tensor([loss, flags.stop, flags.save])
@@ -84,7 +89,7 @@ class ProcessGroup:
 
     def mean(self, value: float, device: torch.device) -> float:
         """Return the mean of a number over all processes: the same in each of them."""
-        if self.size == 1:
+        if not self._joined:
             return value
         total = torch.tensor([value], dtype=torch.float32, device=device)
         dist.all_reduce(total)
@@ -92,5 +97,5 @@ class ProcessGroup:
 
     def close(self) -> None:
         """Leave the group."""
-        if self.size > 1:
+        if self._joined:
             dist.destroy_process_group()

@@ -8,13 +8,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Mount
 
-from app.api.json_response import AsciiJSONResponse
 from app.api.schemas import ErrorBody, GenerateRequest
 from app.errors import FieldError, Problem, problem_of, show
 from model.errors import CharstreamError
@@ -53,7 +53,7 @@ async def _respond(request: Request, error: Exception) -> Response:
     problem = problem_for(request, error)
     body = ErrorBody(detail=problem.detail, code=problem.code, errors=list(problem.fields) or None)
     content = body.model_dump(exclude_none=True)
-    return AsciiJSONResponse(content, problem.status, dict(problem.headers))
+    return JSONResponse(content, problem.status, dict(problem.headers))
 
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api import openapi, sse
 from app.api.character_scores import all_score_fields
+from app.api.closing import ClosedConnection, closer_of
 from app.api.dependencies import CurrentRecord, CurrentService, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
 from app.api.json_response import json_response
@@ -26,6 +27,7 @@ from app.api.schemas import (
 )
 from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.job import Job
+from app.errors import DrainingError
 from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.service import Service
@@ -106,8 +108,17 @@ async def get_generate(
     params: Annotated[GenerateRequest, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Takes the same parameters in the query and always returns server-sent events."""
-    return await _stream(request, service, record, params, last_event_id)
+    """Takes the same parameters in the query and always returns server-sent events.
+
+    During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
+    """
+    try:
+        return await _stream(request, service, record, params, last_event_id)
+    except DrainingError:  # EventSource always uses GET, and would not try again after a 503
+        close = closer_of(request.scope)
+        if last_event_id and close is not None:
+            return ClosedConnection(close)
+        raise
 
 
 async def _whole(

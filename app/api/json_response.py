@@ -7,16 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 SLICE = 250  # items per piece: about a millisecond of work
-
-
-class AsciiJSONResponse(JSONResponse):
-    """A JSON response in ASCII, with all other characters escaped, for any client to print."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 async def json_response(content: dict[str, Any]) -> Response:

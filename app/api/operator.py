@@ -1,6 +1,8 @@
-"""The endpoints for operators: health checks, metrics, the model card, and the reload."""
+"""The endpoints for operators: health checks, metrics, model card, tokenizer and reload."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,12 +13,14 @@ from app.api.dependencies import CurrentManager, CurrentService
 from app.api.schemas import Health, Info, Limits, ModelName, Reloaded
 from app.engine.metrics import Metrics
 from app.service import Service
+from model.tokenizer_file import tokenizer_json
 
 public = APIRouter(tags=["Operation"])
 info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
 
 
+@public.head("/metrics", include_in_schema=False)  # benchmark tools check it
 @public.get(
     "/metrics",
     summary="Metrics for Prometheus",
@@ -55,6 +59,12 @@ async def ready(service: CurrentService) -> Health:
 async def info(service: CurrentService) -> Info:
     """The loaded model, the device that computes, and the limits of a request."""
     return _info(service)
+
+
+@info_router.get("/tokenizer.json", summary="The vocabulary as a tokenizer for other tools")
+async def tokenizer(service: CurrentService) -> dict[str, Any]:
+    """A tokenizer file of Hugging Face's libraries. One token is one character."""
+    return tokenizer_json(service.vocabulary)
 
 
 @operator.post("/reload", summary="Load the checkpoint again")

@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.character_scores import score_fields
+from app.api.closing import close_connection, closer_of
 from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
 from app.engine.chunk import Chunk
@@ -28,7 +29,6 @@ PING_SECONDS = 15.0  # an idle stream sends a comment this often, so that proxie
 PING = b": ping\n\n"
 
 MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
-CLOSE_EXTENSION = "charstream.close"  # ASGI extension: a function that closes the connection
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
 _UVLOOP_CLOSED = "the handler is closed"  # in the error of a write to a closed connection
@@ -102,13 +102,14 @@ class EventStreamResponse(StreamingResponse):
                     raise
                 raise ClientDisconnect from error
 
-        self._close = scope.get("extensions", {}).get(CLOSE_EXTENSION)
+        self._close = closer_of(scope)
         try:
             await super().__call__(scope, receive, send_or_disconnect)
         except (OSError, ClientDisconnect):
             logger.debug("a client disconnected from a stream", exc_info=True)
         except DrainingError:
-            await self._close_connection(receive)
+            assert self._close is not None
+            await close_connection(self._close, receive)
         finally:
             for generation in self._generations:
                 generation.cancel()
@@ -121,12 +122,6 @@ class EventStreamResponse(StreamingResponse):
             if isinstance(error, DrainingError) and self._source.resumable and self._close:
                 raise
             yield self._source.failed(error)
-
-    async def _close_connection(self, receive: Receive) -> None:
-        assert self._close is not None
-        self._close()
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 class EventFrames:

@@ -14,6 +14,7 @@ from app.errors import ForbiddenError, RateLimitError, UnauthorizedError
 from app.middleware.rate_limit import RateLimit
 
 _bearer = HTTPBearer(auto_error=False, description="Required if CHARSTREAM_API_KEYS is set.")
+# Describes the header in the OpenAPI document.
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
@@ -38,20 +39,20 @@ class Auth:
         """Replace the users' keys."""
         self._keys = _digests(keys)
 
-    async def check_user(self, request: Request, credentials: Credentials) -> None:
+    async def check_user(self, request: Request, _: Credentials) -> None:
         """Raise UnauthorizedError without a valid key, RateLimitError over the rate."""
         client: object = request.client.host if request.client else None
         if self._keys:
-            client = _check_key(self._keys, credentials)
+            client = _check_key(self._keys, request)
         if wait := self._rate.take(client):
             raise RateLimitError(wait)
 
-    async def check_operator(self, credentials: Credentials) -> None:
+    async def check_operator(self, request: Request, _: Credentials) -> None:
         """Raise UnauthorizedError without an operator's key, ForbiddenError if there are none."""
         keys = self._operator_keys or self._keys
         if not keys:
             raise ForbiddenError
-        _check_key(keys, credentials)
+        _check_key(keys, request)
 
 
 def _digests(keys: Iterable[str]) -> tuple[bytes, ...]:
@@ -62,13 +63,20 @@ def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
-def _check_key(keys: tuple[bytes, ...], credentials: HTTPAuthorizationCredentials | None) -> bytes:
+def _check_key(keys: tuple[bytes, ...], request: Request) -> bytes:
     """Return the digest of a valid key. Every key is compared, so that the time reveals nothing."""
-    # Headers arrive as latin-1 text. Only ASCII spaces surround a key: others may be a part of its
-    # UTF-8 bytes.
-    text = credentials.credentials.strip(" \t") if credentials else ""
-    given = _digest(text.encode("latin-1", "replace"))
+    given = _digest(_key(request))
     matches = [secrets.compare_digest(given, key) for key in keys]
     if not any(matches):
         raise UnauthorizedError
     return given
+
+
+def _key(request: Request) -> bytes:
+    """Return the key of a request, empty if there is none.
+
+    FastAPI's own parsing strips what is a space in latin-1, which the UTF-8 bytes of a key may be.
+    """
+    header = next((v for name, v in request.scope["headers"] if name == b"authorization"), b"")
+    scheme, _, key = bytes(header).partition(b" ")
+    return key.strip(b" \t") if scheme.lower() == b"bearer" else b""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 from fastapi import Request
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -16,7 +17,6 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import openapi
 from app.api.errors import EXPECTED_ERRORS, allowed_methods, problem_for
-from app.api.json_response import AsciiJSONResponse
 from app.errors import INTERNAL, Problem
 from app.middleware.request_log import RequestRecord
 from app.openai.schemas import OpenAIError, OpenAIErrorBody
@@ -103,7 +103,7 @@ def error_responses(*statuses: int) -> openapi.Responses:
 
 def _response(problem: Problem) -> Response:
     status, headers = _status(problem.status), dict(problem.headers)
-    return AsciiJSONResponse(error_content(problem), status, headers)
+    return JSONResponse(error_content(problem), status, headers)
 
 
 def _status(status: int) -> int:

@@ -12,7 +12,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.sse import CLOSE_EXTENSION
+from app.api.closing import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
 from app.server.close_delimited import close_delimited
 from app.server.forwarded_for import keep_addresses

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -22,6 +21,7 @@ from app.server.connection import Connection, ConnectionLimits, bounded
 from app.settings import PREFIX, Settings
 from model.errors import CharstreamError
 
+_REFUSING_SECONDS = 0.1  # before the streams are cut: those who reconnect must not get a 503
 _LAST_FRAMES_SECONDS = 1.5  # after the drain time, for the last frames to be sent
 _POLL_SECONDS = 0.02  # between two checks whether all generations have ended
 _GIVE_UP_SECONDS = 2  # after the drain time; what is left is cancelled
@@ -34,6 +34,9 @@ class Server(uvicorn.Server):
 
     After the first SIGTERM or SIGINT, running streams may finish, new requests get 503, and the
     exit status is 0. The second signal ends all streams at once.
+
+    The server stops listening before it cuts the streams that are left. A client that reconnects is
+    then refused by the system, and tries again until the next process listens.
     """
 
     def __init__(self, config: uvicorn.Config, manager: ModelManager, drain_seconds: float) -> None:
@@ -43,27 +46,39 @@ class Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._manager.drain(0 if self.should_exit else self._drain_seconds)
-        if self.should_exit and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.call_later, *self._cut_after(0))
+        drain_seconds = 0 if self.should_exit else self._drain_seconds
+        if self._loop is not None:  # first, so that it runs before the streams are cut
+            self._loop.call_soon_threadsafe(self._end_after, drain_seconds)
+        self._manager.drain(drain_seconds)
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):
             self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        cut = asyncio.get_running_loop().call_later(*self._cut_after(self._drain_seconds))
         logger.info("shutting down; running streams have %g s to finish", self._drain_seconds)
         while not self._manager.idle:  # uvicorn would first close connections that are idle
             await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)
-        cut.cancel()
 
-    def _cut_after(self, drain_seconds: float) -> tuple[float, Callable[[], None]]:
-        return drain_seconds + _LAST_FRAMES_SECONDS, self._cut
+    def _end_after(self, drain_seconds: float) -> None:
+        assert self._loop is not None
+        if drain_seconds > _REFUSING_SECONDS:
+            self._loop.call_later(drain_seconds - _REFUSING_SECONDS, self._stop_listening)
+        else:
+            self._stop_listening()
+        self._loop.call_later(drain_seconds + _LAST_FRAMES_SECONDS, self._cut)
+
+    def _stop_listening(self) -> None:
+        """Refuse connections, and close each one when it has no request to answer."""
+        if self.started:
+            for server in self.servers:
+                server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     def _cut(self) -> None:
         """Close the connections that are left: slow readers, and requests that did not arrive."""

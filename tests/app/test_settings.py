@@ -74,6 +74,9 @@ def test_every_kind_of_origin_is_accepted(origin: str, monkeypatch: pytest.Monke
         ("CORS_ORIGINS", "a.example", "such as https://example.org"),
         ("CORS_ORIGINS", "https://a.example/", "such as https://example.org"),
         ("CORS_ORIGINS", "https://A.example", "such as https://example.org"),
+        ("API_KEYS", ",", "values separated by commas"),
+        ("ADMIN_KEYS", " , ", "values separated by commas"),
+        ("UNKNOWN", "ignore", "'reject', 'skip' or 'fold'"),
     ],
 )
 def test_an_invalid_value_is_named_with_its_variable(

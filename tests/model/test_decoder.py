@@ -57,8 +57,8 @@ class Text(NamedTuple):
     params: SamplingParams
     seed: int
 
-    def stream(self) -> DecoderStream:
-        return DecoderStream(*self)
+    def stream(self, alternatives: int | None = None) -> DecoderStream:
+        return DecoderStream(*self, alternatives)
 
 
 def make_decoder(model: Checkpoint, slots: int, way: Way) -> Decoder:
@@ -73,6 +73,33 @@ def run_alone(decoder: Decoder, text: Text) -> list[int]:
     ids: list[int] = decoder.advance(stream.steps_left).ids[skip:, 0].tolist()
     decoder.leave(stream)
     return ids
+
+
+def run_at_random(
+    decoder: Decoder, waiting: list[DecoderStream], random: Random
+) -> list[list[int]]:
+    """Streams join, leave and pause at random, and sometimes only the last ones advance."""
+    waiting = list(waiting)
+    written: dict[DecoderStream, list[int]] = {stream: [] for stream in waiting}
+    while waiting or decoder.streams:
+        while waiting and len(decoder.streams) < decoder.slots and random.random() < 0.5:
+            decoder.join(waiting.pop(0))
+        if not decoder.streams:
+            continue
+        first = random.choice([0, random.randrange(len(decoder.streams))])
+        stepped = decoder.streams[first:]
+        limit = min(stream.steps_left for stream in stepped)
+        skips = [stream.prompt_steps_left for stream in stepped]
+        ids = decoder.advance(random.randint(1, limit), first).ids
+        for row, (stream, skip) in enumerate(zip(stepped, skips, strict=True)):
+            written[stream] += ids[skip:, row].tolist()
+        for stream in list(decoder.streams):
+            if stream.steps_left == 0:
+                decoder.leave(stream)
+            elif random.random() < 0.1:  # pause: another stream may take the slot
+                decoder.leave(stream)
+                waiting.append(stream)
+    return list(written.values())
 
 
 def reference(model: Checkpoint, text: Text) -> list[int]:
@@ -121,31 +148,9 @@ def test_it_predicts_what_the_network_predicts(way: Way, tiny: Checkpoint) -> No
 @settings(max_examples=40, deadline=None)
 @given(batch=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
 def test_a_text_does_not_depend_on_its_neighbours(way: Way, batch: list[Text], seed: int) -> None:
-    """Streams join, leave and pause at random, and sometimes only the last ones advance."""
-    random = Random(seed)
     decoder = make_decoder(checkpoint, 5, way)
     expected = [run_alone(decoder, text) for text in batch]
-    waiting = [text.stream() for text in batch]
-    written: dict[DecoderStream, list[int]] = {stream: [] for stream in waiting}
-    while waiting or decoder.streams:
-        while waiting and len(decoder.streams) < decoder.slots and random.random() < 0.5:
-            decoder.join(waiting.pop(0))
-        if not decoder.streams:
-            continue
-        first = random.choice([0, random.randrange(len(decoder.streams))])
-        stepped = decoder.streams[first:]
-        limit = min(stream.steps_left for stream in stepped)
-        skips = [stream.prompt_steps_left for stream in stepped]
-        ids = decoder.advance(random.randint(1, limit), first).ids
-        for row, (stream, skip) in enumerate(zip(stepped, skips, strict=True)):
-            written[stream] += ids[skip:, row].tolist()
-        for stream in list(decoder.streams):
-            if stream.steps_left == 0:
-                decoder.leave(stream)
-            elif random.random() < 0.1:  # pause: another stream may take the slot
-                decoder.leave(stream)
-                waiting.append(stream)
-    assert list(written.values()) == expected
+    assert run_at_random(decoder, [text.stream() for text in batch], Random(seed)) == expected
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -242,11 +247,3 @@ def test_int8_off_the_cpu_is_refused() -> None:
     with pytest.raises(DeviceError, match="int8"):
         choose_precision("int8", torch.device("meta"))
     assert choose_precision("auto", torch.device("meta")) == "fp32"
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
-def test_a_gpu_writes_what_the_network_computes(tiny: Checkpoint) -> None:
-    decoder = Decoder(tiny, slots=4, device=torch.device("cuda"))
-    text = Text(np.array([1, 2], dtype=np.int32), 20, SamplingParams(), 1)
-    assert run_alone(decoder, text) == reference(tiny, text)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from model import sampling
 from model.errors import SamplingError
 from model.sampling import (
     SamplingParams,
@@ -19,6 +22,16 @@ from model.sampling import (
 )
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module", params=["sums of a CPU", "sums of a GPU"])
+def _sums(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run every test with both ways to add probabilities."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "sums of a GPU":
+            patch.setattr(sampling, "_cumulate", sampling.cumulate_exactly)
+        yield
+
 
 params_strategy = st.builds(
     SamplingParams,

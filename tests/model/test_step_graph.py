@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import cast
 
@@ -16,9 +18,7 @@ from model.decoder import Decoder
 from model.sampling import SamplingParams
 from model.step_graph import StepGraph, step_graph
 from model.stepper import Stepper
-from tests.model.test_decoder import Text, checkpoint, reference, run_alone, texts
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+from tests.model.test_decoder import Text, checkpoint, run_alone, texts
 
 
 def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:
@@ -81,20 +81,42 @@ def test_without_a_graph_the_stepper_is_used(
     assert "no CUDA graph, so steps are slower: operation not permitted" in caplog.text
 
 
-@pytest.mark.gpu
-@needs_gpu
-@given(st.lists(texts(), min_size=1, max_size=8))
-@settings(max_examples=20, deadline=None)
-def test_on_a_gpu_texts_do_not_depend_on_their_neighbours(batch: list[Text]) -> None:
-    decoder = Decoder(checkpoint, slots=8, device=torch.device("cuda"))
-    assert decoder.kernel == "torch, CUDA graph"
-    alone = [run_alone(decoder, text) for text in batch]
-    assert run_together(decoder, batch) == alone
+class FakeCuda:
+    """Stands in for torch.cuda where there is no GPU: what is captured runs at once."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, replay: Callable[[], None]) -> None:
+        self.options: dict[str, object] = {}
+        self.stream = SimpleNamespace(wait_stream=lambda other: None)
+        patch.setattr(torch.cuda, "Stream", lambda: self.stream)
+        patch.setattr(torch.cuda, "current_stream", lambda: self.stream)
+        patch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        patch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=replay))
+        patch.setattr(torch.cuda, "graph", self.graph)
+
+    @contextmanager
+    def graph(self, graph: object, **options: object) -> Iterator[None]:
+        self.options = options
+        yield
 
 
-@pytest.mark.gpu
-@needs_gpu
-def test_on_a_gpu_the_graph_writes_what_the_network_computes() -> None:
-    decoder = Decoder(checkpoint, slots=4, device=torch.device("cuda"))
-    text = Text(checkpoint.vocabulary.encode("ab"), 20, SamplingParams(), 5)
-    assert run_alone(decoder, text) == reference(checkpoint, text)
+def uncaptured() -> StepGraph:
+    stepper = Stepper(checkpoint.config, checkpoint.weights, "fp32", 3)
+    state = torch.zeros(3, 2 * stepper.width)
+    return StepGraph(stepper, state, state.clone())
+
+
+def test_a_capture_spares_other_threads_and_leaves_a_state_of_zeros(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = uncaptured()
+    cuda = FakeCuda(monkeypatch, graph._step)
+    graph._capture()
+    assert cuda.options == {"stream": cuda.stream, "capture_error_mode": "thread_local"}
+    assert graph._hidden_SX.count_nonzero() == graph._cell_SX.count_nonzero() == 0
+
+
+def test_a_graph_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = uncaptured()
+    FakeCuda(monkeypatch, lambda: None)
+    with pytest.raises(RuntimeError, match="other results"):
+        graph._capture()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from model.checkpoint import load_checkpoint
 from tests.model.test_tutorial import tutorial_file
@@ -73,6 +74,17 @@ def test_the_tutorials_checkpoint_is_imported(
     assert load_checkpoint(tmp_path / "ours.safetensors").config.hidden_size == 16
 
 
+def test_a_tokenizer_is_written(
+    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new" / "tokenizer"
+    vocabulary = load_checkpoint(tiny_path).vocabulary
+    assert main(["tokenizer", str(tiny_path), "--out", str(folder)]) == 0
+    assert f"{len(vocabulary)} characters" in capsys.readouterr().out
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert tokenizer.get_vocab() == {c: n for n, c in enumerate(vocabulary.characters)}
+
+
 def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "data" / "anna.txt"
     assert main(["corpus", "anna", "--from", str(text), "--out", str(out)]) == 0
@@ -104,6 +116,7 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
             ["train", "--text", "BOOK", "--out", "run", "--hidden-size", "65536", "--layers", "64"],
             "a network of 64 x 65536 needs at least .* GB of memory",
         ),
+        (["tokenizer", "TINY", "--out", "BOOK"], "book.txt: cannot be written: "),
         (["import", "BOOK", "--out", "x.safetensors"], "nothing in it was executed"),
         (["corpus", "anna", "--from", "absent.txt"], "absent.txt: cannot be read"),
     ],

@@ -78,6 +78,7 @@ def test_every_possible_status_is_listed(shipped: RunningServer) -> None:
         ("/generate", "get"): makes_text | {"204"},
         ("/score", "post"): makes_text | {"400"},
         ("/info", "get"): always,
+        ("/tokenizer.json", "get"): always,
         ("/v1/completions", "post"): always | {"400", "404", "413", "503", "504"},
         ("/v1/models", "get"): always,
         ("/v1/models/{model}", "get"): always | {"404"},

@@ -1,6 +1,8 @@
-"""The model card, and reloads without keys."""
+"""The model card, the tokenizer, and reloads without keys."""
 
 from __future__ import annotations
+
+from tokenizers import Tokenizer
 
 from app import __version__
 from model.checkpoint import Checkpoint
@@ -20,6 +22,21 @@ def test_the_model_card_describes_the_loaded_model(server: RunningServer, tiny: 
     assert info["precision"] in ("fp32", "int8")
     assert info["limits"] == {"length": 5000, "prime": 2000, "streams": 8, "queue": 8}
     assert info["version"] == __version__
+
+
+def test_the_tokenizer_gives_the_ids_that_a_prompt_may_have(
+    server: RunningServer, tiny: Checkpoint
+) -> None:
+    prompt = "Ha! 'é😀\u2028'\n  a"
+    with server.client() as client:
+        tokenizer = Tokenizer.from_str(client.get("/tokenizer.json").text)
+        ids = tokenizer.encode(prompt).ids
+        assert ids == tiny.vocabulary.encode(prompt).tolist()
+        of_text, of_ids = (
+            client.post("/v1/completions", json={"prompt": sent, "seed": 7}).json()["choices"]
+            for sent in (prompt, ids)
+        )
+    assert of_text == of_ids
 
 
 def test_without_keys_nobody_can_reload_over_http(server: RunningServer) -> None:

@@ -1,0 +1,52 @@
+"""Parsing: what a body may hold, and what it costs to refuse one."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.errors import InvalidBodyError
+from app.api.parsing import Counts, parse_body
+from app.api.schemas import GenerateRequest
+from app.openai.request import CompletionRequest
+
+LARGE = {
+    "unknown keys": {f"k{n}": 1 for n in range(100_000)},
+    "prompts": {"prompt": [[1]] * 250_000},
+    "stop strings": {"stop": ["a"] * 250_000},
+    "biases": {"logit_bias": {str(n): 1 for n in range(100_000)}},
+    "a nested list": {"metadata": {"x": [[1]] * 250_000}},
+    "a nested object": {"length": [{"a": 1}] * 200_000},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_body_with_very_many_parts_is_refused_quickly(name: str) -> None:
+    body = json.dumps(LARGE[name]).encode()
+    began = time.process_time()
+    with pytest.raises(InvalidBodyError):
+        parse_body(CompletionRequest, body, Counts(items=100_000))
+    assert time.process_time() - began < 1, "about 0.03 s on an idle machine"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_brackets_commas_and_colons_in_a_prime_are_not_counted(prime: str) -> None:
+    prime = prime + '[{",:\\"]' * 5000
+    body = json.dumps({"prime": prime}).encode()
+    assert parse_body(GenerateRequest, body).prime == prime
+
+
+def test_brackets_that_do_not_match_are_malformed() -> None:
+    with pytest.raises(InvalidBodyError) as caught:
+        parse_body(GenerateRequest, b"[" * 80_000)
+    assert caught.value.errors()[0]["type"] == "json_invalid"
+
+
+def test_of_many_unknown_fields_the_rest_is_counted() -> None:
+    with pytest.raises(InvalidBodyError) as caught:
+        parse_body(GenerateRequest, json.dumps({f"x{n}": 1 for n in range(5000)}).encode())
+    assert len(caught.value.errors()) + caught.value.left_out == 5000

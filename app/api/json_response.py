@@ -13,7 +13,7 @@ SLICE = 250  # items per piece: about a millisecond of work
 
 
 class AsciiJSONResponse(JSONResponse):
-    """A JSON response in ASCII, with all other characters escaped, for any client to print."""
+    """A JSON response in ASCII. Other characters are escaped, so that any client can print it."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")

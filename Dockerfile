@@ -1,20 +1,20 @@
-# The service in an image without compiler, root or write access.
+# The service, in an image without a compiler. It runs without root and without write access.
 #
 #   docker build -t charstream .                                         the CPU
 #   docker build -t charstream:cuda --build-arg TORCH_BACKEND=cu126 .    an NVIDIA GPU
 #
-# TORCH_BACKEND is "cpu" or a CUDA release ("cu126", "cu130", ...): uv knows where PyTorch keeps
-# each. "pip" takes the build that pip is set up to find instead, as a mirror may want.
+# TORCH_BACKEND is "cpu" or a CUDA release ("cu126", "cu130", ...). uv installs that build from
+# PyTorch's own index. "pip" installs the build from pip's default index instead, such as a mirror.
 ARG PYTHON_VERSION=3.11
 
 FROM python:${PYTHON_VERSION}-slim AS packages
 ARG TORCH_BACKEND=cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1
 RUN pip install --quiet uv && python -m venv --without-pip /opt/charstream
-# uv and pip stay outside; this is where they install to.
+# uv and pip install into this environment, which does not contain them.
 ENV PIP_PYTHON=/opt/charstream/bin/python UV_PYTHON=/opt/charstream/bin/python
-# Torch first, in a layer of its own: it is nearly all that there is to download.
-# What goes again serves compilers of extensions, and the tests of torch's own requirements.
+# Torch gets its own layer, because it is by far the largest download. The removed files are needed
+# only to compile extensions of torch, and to test torch's requirements.
 RUN set -e; \
     torch="torch>=2.6"; \
     if [ "$TORCH_BACKEND" = pip ]; then \
@@ -22,11 +22,11 @@ RUN set -e; \
     elif uv pip install --torch-backend "$TORCH_BACKEND" "$torch"; then \
       :; \
     elif [ "$TORCH_BACKEND" = cpu ]; then \
-      echo "WARNING: PyTorch's own index is out of reach. Taking the build that pip finds," >&2; \
-      echo "WARNING: which works as well but may be one for GPUs, larger by gigabytes." >&2; \
+      echo "WARNING: PyTorch's own index cannot be reached. Installing the build from pip's index," >&2; \
+      echo "WARNING: which also works, but may be a build for GPUs, gigabytes larger." >&2; \
       pip install --quiet --no-compile "$torch"; \
     else \
-      echo "ERROR: no torch for $TORCH_BACKEND" >&2; \
+      echo "ERROR: torch for $TORCH_BACKEND cannot be installed; check TORCH_BACKEND" >&2; \
       exit 1; \
     fi; \
     cd /opt/charstream/lib/python3*/site-packages; \
@@ -39,9 +39,9 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
     && pip install --quiet --no-compile -r requirements.txt
 
 FROM packages AS build
-# A compiler for the native decoder, which is optional; it stays in this stage.
+# The compiler for the optional native kernels. It is not copied into the final image.
 RUN { apt-get update -qq && apt-get install -qq --no-install-recommends g++ >/dev/null; } \
-    || echo "WARNING: no C++ compiler to be had; the decoder will run on torch alone, slower." >&2
+    || echo "WARNING: no C++ compiler can be installed. Torch will compute the steps, slower." >&2
 COPY README.md .
 COPY app app
 COPY model model
@@ -55,9 +55,10 @@ LABEL org.opencontainers.image.title="charstream" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=packages /opt/charstream /opt/charstream
 ENV PATH=/opt/charstream/bin:$PATH
-# The bytecode of what is imported, and only that: without it a start takes four times as long.
+# Write the bytecode of the imported modules only. Without it, startup takes four times as long.
 RUN python -c "import fastapi, httpx, rich.progress, torch, urllib.request, uvicorn"
-# `docker stop` kills after 10 seconds: streams get 7, clients that lag behind 2 more.
+# `docker stop` kills the process after 10 seconds. Streams get 7 seconds to finish, and slow clients
+# 2 more.
 ENV PYTHONPATH=/srv/charstream \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

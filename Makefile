@@ -1,4 +1,4 @@
-# Each target does all its own set-up; a machine needs only Python >= 3.11 and make.
+# Each target does all of its set-up. The machine needs only Python >= 3.11 and make.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
@@ -10,10 +10,10 @@ OUT ?= runs/anna
 
 setup: .venv/ready
 
-# Sources of the native kernel are compiled at installation.
+# The native kernels are compiled at installation, so a change of their sources reinstalls.
 SOURCES := pyproject.toml $(wildcard model/native/*.cpp model/native/*.h)
 
-# All of it, for development and tests; what serves is a part of that.
+# All packages, for development and tests. They include the packages that serving needs.
 .venv/ready: $(SOURCES)
 	$(call install,.[dev])
 	@touch $@ .venv/serving
@@ -23,7 +23,7 @@ SOURCES := pyproject.toml $(wildcard model/native/*.cpp model/native/*.h)
 	@touch $@
 
 define install
-	@test -n "$(PYTHON)" || { echo "charstream needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "charstream needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade "setuptools>=77"
 	$(PY) -m pip install --quiet --no-build-isolation --editable "$(1)"
@@ -32,7 +32,8 @@ endef
 serve: .venv/serving
 	$(PY) -m app
 
-# Two at a time, each with one thread of torch's: its threads spin while they wait, beside others.
+# Two test processes, each with one torch thread: torch's threads spin while they wait, and would
+# slow the other process down.
 test: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
@@ -64,8 +65,8 @@ gpu-check:
 	@$(MAKE) --no-print-directory setup
 	@$(PY) -m benchmarks.gpu_check
 
-# The native kernel's tests under the sanitizers, which find reads past an end, undefined behaviour
-# and races: GCC on Linux.
+# Tests of the native kernels under GCC's sanitizers, on Linux. They find out-of-bounds accesses,
+# undefined behavior and data races.
 SANITIZED := build/sanitized
 sanitize: setup
 	rm -rf $(SANITIZED)

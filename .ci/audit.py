@@ -1,7 +1,7 @@
-"""Looks up the installed packages' known vulnerabilities: python .ci/audit.py.
+"""Look up known vulnerabilities of the installed packages: python .ci/audit.py.
 
-Exits with 1 if there are some. Where no vulnerability service can be reached it says that nothing
-was audited, and exits with 0: a machine without the net is no fault of the packages.
+The exit status is 1 if there are any. If no vulnerability service can be reached, the program says
+so and exits with 0, because a machine without internet access is not a fault of the packages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SECONDS = 300
 
 
 def main() -> None:
-    """Asks one service after the other, until one knows the packages."""
+    """Ask one service after the other, until one knows the packages."""
     for service in _SERVICES:
         packages = _ask(service)
         audited = [package for package in packages if "vulns" in package]
@@ -26,7 +26,7 @@ def main() -> None:
             sys.exit(_report(service, audited, len(packages)))
     print(
         "audit SKIPPED: no vulnerability service could be reached "
-        f"({', '.join(_SERVICES)}), so nothing is known of the installed packages"
+        f"({', '.join(_SERVICES)}), so the installed packages were not checked"
     )
 
 

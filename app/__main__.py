@@ -1,4 +1,4 @@
-"""The server: python -m app."""
+"""The program that starts the server: python -m app."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import signal
 
 
 def main() -> None:
-    """Serve until a signal arrives. A signal during the start ends the process at once."""
+    """Serve until a signal arrives. During startup, SIGTERM ends the process at once."""
     argparse.ArgumentParser(
         prog="python -m app",
         description="Serve a checkpoint over HTTP.",
-        epilog="There are no options: CHARSTREAM_* environment variables set everything, such as "
-        "CHARSTREAM_PORT and CHARSTREAM_CHECKPOINT. docs/configuration.md lists them.",
+        epilog="There are no options. Set environment variables such as CHARSTREAM_PORT and "
+        "CHARSTREAM_CHECKPOINT instead. docs/configuration.md lists them.",
     ).parse_args()
     # Set before the slow imports: process 1 of a container has no default action for SIGTERM.
     # Do not raise an exception here: an import in progress might catch it.

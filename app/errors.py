@@ -1,4 +1,4 @@
-"""Errors of the service, and the table that turns every error into an HTTP status and a code.
+"""Errors of the service, and the table that maps every error to an HTTP status and a code.
 
 CharstreamError (model.errors)
 ├── SettingsError           an environment variable has an unusable value
@@ -47,7 +47,10 @@ class FieldError(BaseModel):
 
 
 class SettingsError(CharstreamError):
-    """An environment variable has an unusable value. Names it, the value and what is expected."""
+    """An environment variable has an unusable value.
+
+    The message names the variable, its value and what is expected.
+    """
 
 
 class EngineError(CharstreamError):
@@ -96,7 +99,13 @@ class DrainingError(EngineError):
 
 
 class InvalidFieldError(CharstreamError):
-    """A field of a request has a value that this server does not accept."""
+    """A field of a request has a value that this server does not accept.
+
+    Args:
+        field: name of the field.
+        value: the value received.
+        message: what was expected.
+    """
 
     def __init__(self, field: str, value: object, message: str) -> None:
         self.error = FieldError(field=field, value=show(value), message=message)
@@ -104,7 +113,12 @@ class InvalidFieldError(CharstreamError):
 
 
 class UnknownInFieldError(UnknownCharacterError):
-    """A field of a request holds characters that the vocabulary lacks."""
+    """A field of a request holds characters that the vocabulary lacks.
+
+    Args:
+        field: name of the field.
+        error: the error that lists the characters.
+    """
 
     def __init__(self, field: str, error: UnknownCharacterError) -> None:
         super().__init__(error.characters, error.positions)
@@ -144,7 +158,7 @@ class CrossSiteError(CharstreamError):
 
 
 class RateLimitError(CharstreamError):
-    """A client sends more requests than it may.
+    """A client sends more requests than the rate limit allows.
 
     Args:
         retry_after: seconds until the client may send the next request.
@@ -170,7 +184,7 @@ class ReloadError(CharstreamError):
     """A checkpoint cannot be reloaded. The loaded model stays in use."""
 
 
-# Exception, status, code. The first that matches counts.
+# Exception, status, code. The first match applies.
 _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (InvalidFieldError, 422, "invalid_field"),
     (UnknownCharacterError, 422, "unknown_character"),
@@ -191,7 +205,7 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
 
 @dataclass(frozen=True)
 class Problem:
-    """What a client needs to know about an error. `api.errors` and `openai.errors` format it."""
+    """The content of an error response. `api.errors` and `openai.errors` format it."""
 
     status: int
     code: str

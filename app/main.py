@@ -23,10 +23,10 @@ from app.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Load the checkpoint and return the application. The engine starts with its lifespan.
+    """Load the checkpoint and return the application. Its lifespan starts the engine.
 
     Args:
-        settings: read from the environment if None.
+        settings: settings of the service. None reads them from the environment.
 
     Raises:
         CharstreamError: if a setting, the checkpoint or the device cannot be used.

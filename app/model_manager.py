@@ -1,4 +1,4 @@
-"""ModelManager: load the model, and replace it while requests run."""
+"""ModelManager: loads the model, and replaces it while requests are served."""
 
 from __future__ import annotations
 
@@ -27,14 +27,19 @@ _Result = TypeVar("_Result")
 
 logger = logging.getLogger("charstream")
 
-_MOST_RETIRED = 3  # replaced models that still finish generations; each one takes memory
+_MOST_RETIRED = 3  # replaced models that still have generations; each one takes memory
 _POLL_SECONDS = 0.1
 
 
 class ModelManager:
     """Holds the current service, and the replaced ones until their generations have ended.
 
-    Belongs to one event loop, except for `drain`.
+    Use it from one event loop. Only `drain` may be called from elsewhere.
+
+    Args:
+        settings: settings of the service.
+        auth: the object that checks keys. A reload replaces its keys.
+        metrics: metrics shared by all engines.
 
     Raises:
         CharstreamError: if a setting, the checkpoint or the device cannot be used.
@@ -65,10 +70,10 @@ class ModelManager:
         self.service.engine.start()
 
     async def reload(self) -> bool:
-        """Load the checkpoint and the keys again; return whether the checkpoint changed.
+        """Load the checkpoint and the keys again, and return whether the checkpoint changed.
 
-        New requests use the new model as soon as it is warm. After any failure everything stays
-        as it was.
+        New requests use the new model as soon as it is warmed up. If the reload fails, the old
+        model and the old keys stay in use.
 
         Raises:
             ReloadError: with the reason, if the reload fails.
@@ -86,7 +91,7 @@ class ModelManager:
         return changed
 
     def drain(self, seconds: float) -> None:
-        """Accept no new generations, and end those left after this time.
+        """Accept no new generations, and end those that still run after `seconds` seconds.
 
         Safe in signal handlers.
         """
@@ -121,7 +126,7 @@ class ModelManager:
         return True
 
     def _load_beside(self, loop: asyncio.AbstractEventLoop) -> Service | None:
-        """Return a started service while the old one still works; None if nothing changed."""
+        """Return a started service for the new checkpoint, or None if nothing changed."""
         checkpoint = load_checkpoint(self._settings.checkpoint)
         if checkpoint.hash == self.service.model.hash and not self.service.engine.failed:
             return None
@@ -134,9 +139,9 @@ class ModelManager:
         return new
 
     async def _retire(self, service: Service) -> None:
-        """Stop a replaced service when it has no generation left and can get none.
+        """Stop a replaced service when it has no generations and can get no more.
 
-        A request that was arriving when the service was replaced may still submit one.
+        A request that was arriving when the service was replaced may still submit a generation.
         """
         await asyncio.sleep(self._settings.receive_seconds)
         while not service.engine.idle:
@@ -150,7 +155,7 @@ class ModelManager:
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device)
         threads = settings.threads or default_threads(precision, device)
-        torch.set_num_threads(threads)  # of this thread, in which the decoder tests its kernels
+        torch.set_num_threads(threads)  # for this thread, in which the decoder tests its kernels
         decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads)
         cache = PrefixCache(round(settings.cache_mb * 2**20))
         engine = Engine(
@@ -191,7 +196,7 @@ async def _in_daemon_thread(function: Callable[[], _Result]) -> _Result:
     future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
 
     def run() -> None:
-        future.set_running_or_notify_cancel()  # from here on it cannot be cancelled
+        future.set_running_or_notify_cancel()  # afterwards it cannot be cancelled
         try:
             future.set_result(function())
         except BaseException as error:

@@ -1,10 +1,10 @@
-"""Ray Serve: run the application on as many replicas and machines as its streams need.
+"""Ray Serve: runs the application on as many replicas and machines as its streams need.
 
     pip install '.[ray]'
     serve run app.ray_serve:application min_replicas=2 max_replicas=8
 
 Each replica creates the application with its own engine, from the settings of the process that
-deploys. Ray sets the address: `serve start --http-host --http-port`.
+deploys it. Ray sets the address: `serve start --http-host --http-port`.
 """
 
 import math
@@ -48,7 +48,7 @@ class StreamsPolicy:
 
 @serve.ingress(create_app)
 class _Replica:
-    """What Ray calls beside forwarding requests."""
+    """Methods that Ray calls in addition to forwarding requests."""
 
     app: Any  # the result of create_app, set by the ingress
 
@@ -61,7 +61,7 @@ class _Replica:
         }
 
     async def check_health(self) -> None:
-        """Raise EngineError if only a restart helps."""
+        """Raise EngineError if the engine has failed. Ray then restarts the replica."""
         self._manager.service.engine.check_alive()
 
     @property
@@ -78,7 +78,7 @@ def application(replicas: Replicas) -> serve.Application:
     """
     settings = Settings.from_environment()
     variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    # Replicas start in a directory of Ray.
+    # Ray starts replicas in a directory of its own.
     variables[f"{PREFIX}CHECKPOINT"] = str(settings.checkpoint.resolve())
     threads = settings.threads or 1  # for more, add replicas
     variables[f"{PREFIX}THREADS"] = str(threads)
@@ -89,7 +89,7 @@ def application(replicas: Replicas) -> serve.Application:
             "num_gpus": 1 if settings.device.startswith("cuda") else 0,
             "runtime_env": {"env_vars": variables},
         },
-        # More than a replica accepts: it refuses the rest itself, with Retry-After.
+        # More than a replica accepts, so that the replica itself refuses the rest with Retry-After.
         max_ongoing_requests=2 * (settings.max_streams + settings.max_queue),
         graceful_shutdown_timeout_s=settings.drain_seconds + _AFTER_DRAIN_SECONDS,
         autoscaling_config=AutoscalingConfig(

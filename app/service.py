@@ -1,4 +1,4 @@
-"""Service: a loaded model and its engine. Checks limits and turns texts into jobs."""
+"""Service: a loaded model and its engine. It checks limits and turns texts into jobs."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class ModelId(NamedTuple):
 
 @dataclass(frozen=True)
 class Service:
-    """One loaded model with its engine. `ModelManager` makes one at the start and per reload.
+    """One loaded model with its engine. `ModelManager` creates one at startup and at each reload.
 
-    Works with ids and parameters. The endpoints translate their requests into these calls.
+    The methods take ids and parameters. The endpoints translate their requests into these calls.
     """
 
     settings: Settings
@@ -79,13 +79,13 @@ class Service:
         """Return a job that generates text.
 
         Args:
-            prime: may be empty. The network must read something, so an empty prime is replaced
-                with a newline, or with the first character of the vocabulary.
-            length: number of characters.
+            prime: ids to read first. The network must read something, so an empty prime is replaced
+                with a newline, or with the first character of the vocabulary if it has no newline.
+            length: number of characters to generate.
             params: sampling parameters.
-            seed: chosen at random if None.
-            stops: the text ends before the first of these.
-            alternatives: number of top alternatives per character; None disables scores.
+            seed: seed of the random numbers, 0..2^63-1. None chooses one at random.
+            stops: stop strings. The text ends before the first of them.
+            alternatives: number of top alternatives per character. None disables scores.
         """
         return Job(
             prime=prime if len(prime) else self._start(),
@@ -114,10 +114,10 @@ class Service:
         """Return the ids of a text to read.
 
         Args:
-            field: the name of the request's field, for errors.
-            text: what the user sent.
-            unknown: what to do with characters that the vocabulary lacks; the server's default if
-                None. If the vocabulary has UNKNOWN, it replaces those that are left.
+            field: name of the request's field, for error messages.
+            text: the text that the user sent.
+            unknown: what to do with characters that the vocabulary lacks. None uses the server's
+                default. If the vocabulary has UNKNOWN, it replaces the characters that are left.
 
         Raises:
             InvalidFieldError: if the text is longer than this server accepts.
@@ -185,7 +185,7 @@ class Service:
         return self.vocabulary.encode(self.vocabulary.characters[self.vocabulary.start_id])
 
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-        """Return ids of the stop strings. One with an unknown character cannot occur."""
+        """Return the ids of the stop strings that can occur, those without unknown characters."""
         ids = []
         for text in stops:
             try:

@@ -1,4 +1,4 @@
-"""Settings: what an operator can set with CHARSTREAM_* environment variables."""
+"""Settings: the configuration of the service, read from CHARSTREAM_* environment variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Unknown = Literal["reject", "skip", "fold"]
 
 
 class Settings(BaseSettings):
-    """Each field is read from the variable of its name, such as CHARSTREAM_PORT for `port`."""
+    """Settings of the service. The variable CHARSTREAM_PORT sets the field `port`, and so on."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)  # 0: any free port
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     precision: Literal["auto", "fp32", "int8"] = "auto"
-    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None chooses by the machine
+    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None: by the cores
     max_streams: int = Field(64, ge=1, le=4096)  # generations that run at the same time
     max_queue: int = Field(256, ge=0, le=100_000)  # generations that may wait for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters per generation
@@ -53,14 +53,14 @@ class Settings(BaseSettings):
 
     @property
     def max_request_bytes(self) -> int:
-        """Maximum size of a body, and of a URL with its headers: room for the longest prime."""
+        """Maximum size of a request body in bytes, with room for the longest prime."""
         return self.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
 
     def all_api_keys(self) -> frozenset[str]:
         """Return the keys of the variable and of the file.
 
         Raises:
-            SettingsError: if the file cannot be read, or holds no key: the service would be open.
+            SettingsError: if the file cannot be read, or has no keys, which would open the service.
         """
         if self.api_keys_file is None:
             return self.api_keys
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def unknown_variables(cls) -> list[str]:
-        """Return variables that look like settings and are not: probably typing errors."""
+        """Return the names of CHARSTREAM_* variables that are not settings: probably typos."""
         known = {PREFIX + name.upper() for name in cls.model_fields}
         return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
@@ -108,11 +108,12 @@ class Settings(BaseSettings):
         """Read the settings from the environment of this process.
 
         Raises:
-            SettingsError: names each invalid variable, its value and what was expected.
+            SettingsError: if a value is invalid. The message names each such variable, its value
+                and what was expected.
         """
         for name, value in os.environ.items():
             if name.upper() == f"{PREFIX}API_KEYS_FILE" and not value:
-                # Other empty variables count as absent. An absent file would open the service.
+                # Other empty variables count as absent. Without this file the service may be open.
                 raise SettingsError(f"{name} is empty; expected the path of a file with keys")
         try:
             return cls()

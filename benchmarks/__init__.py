@@ -1,1 +1,1 @@
-"""What the performance figures in the README come from."""
+"""Benchmarks: the programs that measure the performance figures in the README."""

@@ -51,15 +51,27 @@ Row = tuple[str, int]  # name of what is measured, number of streams
 def main() -> None:
     """Measure everything in several rounds, and print the medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="per measurement, about")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=Path("checkpoints/anna.safetensors"),
+        help="model to measure (default %(default)s)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="number of rounds (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=2.0,
+        help="approximate duration of a measurement (default %(default)s)",
+    )
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.checkpoint)
     training = _training_rates(checkpoint, options.rounds, 2 * options.seconds)
     rates: dict[Row, list[float]] = {}
     with running_service(options.checkpoint, max(_STREAMS)) as service:
-        for _ in range(options.rounds):  # so that slow changes of the machine affect all alike
+        for _ in range(options.rounds):  # so that slow changes of the machine affect all rows
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())
         medians = {row: statistics.median(values) for row, values in rates.items()}
@@ -69,8 +81,8 @@ def main() -> None:
         _print_rates(console, medians)
         _print_latencies(console, service)
         console.print(
-            f"ready {service.start_seconds:.1f} s after its start; "
-            f"{service.resident_megabytes():.0f} MB resident at the end",
+            f"the server was ready {service.start_seconds:.1f} s after its start; "
+            f"{service.resident_megabytes():.0f} MB resident memory at the end",
             highlight=False,
         )
 
@@ -122,7 +134,7 @@ def _measurements(
 
 
 def _length(streams: int, seconds: float) -> int:
-    """Return the characters per stream that the native kernel generates in about that time."""
+    """Return the number of characters per stream that the native kernel generates in the time."""
     return round(seconds * min(40_000, 300_000 / streams))
 
 
@@ -156,11 +168,13 @@ def _print_rates(console: Console, rates: dict[Row, float]) -> None:
 
 def _print_latencies(console: Console, service: RunningService) -> None:
     title = f"ms to the first character, prime of {len(_PRIME)} characters"
-    table = Table("among", "p50", "p99", title=title, title_justify="left")
+    table = Table("running", "p50", "p99", title=title, title_justify="left")
     for streams in _STREAMS:
         seconds = first_character_seconds(service.port, streams, _PRIME, _TRIES)
         quantiles = (seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)])
-        table.add_row(f"{streams - 1} others", *(f"{value * 1000:.1f}" for value in quantiles))
+        table.add_row(
+            f"{streams - 1} other streams", *(f"{value * 1000:.1f}" for value in quantiles)
+        )
     console.print(table)
 
 

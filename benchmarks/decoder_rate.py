@@ -1,4 +1,4 @@
-"""The decoder alone: the speed of a kernel, without the engine and without HTTP."""
+"""Rate of the decoder alone: the speed of a kernel, without the engine and without HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def decoder_rate(
 def limit_rate(
     checkpoint: Checkpoint, kernel: str, threads: int, streams: int, seconds: float
 ) -> float:
-    """Return the characters per second of the native kernel's products alone: the upper limit."""
+    """Return the characters per second if the native kernel computes only its matrix products.
+
+    This is an upper limit for `decoder_rate`.
+    """
     backend = NativeBackend(checkpoint.config, checkpoint.weights, streams, kernel, threads)
     return streams * _steps_per_second(lambda: backend.multiply(streams, _STEPS), seconds)
 

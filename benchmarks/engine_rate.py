@@ -1,4 +1,4 @@
-"""The engine without HTTP: its thread generates, and an event loop reads the results."""
+"""Rate of the engine without HTTP: its thread generates, and an event loop reads the results."""
 
 from __future__ import annotations
 

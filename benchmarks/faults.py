@@ -1,4 +1,4 @@
-"""Fault injection: what the service loses when clients misbehave or its process is killed.
+"""Fault injection: measures what is lost when clients misbehave or the server is killed.
 
 python -m benchmarks.faults
 """
@@ -50,7 +50,8 @@ class Outcome:
 def main() -> None:
     """Print a table. Exit with 1 if a character was lost or a fault was not survived."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
+    shipped = Path("checkpoints/anna.safetensors")
+    parser.add_argument("--checkpoint", type=Path, default=shipped, help="model to serve")
     parser.add_argument("--seconds", type=float, default=8.0, help="duration of each measured rate")
     parser.add_argument("--rounds", type=int, default=10_000, help="rounds of connect and drop")
     parser.add_argument("--only", default="", help="run only the faults whose name contains this")
@@ -80,15 +81,15 @@ def main() -> None:
 
 
 async def crowd(checkpoint: Path, seconds: float) -> Outcome:
-    """Many more clients than slots and queue places. They retry after Retry-After."""
+    """Many more clients than slots and positions in the queue. They retry after Retry-After."""
     with running_service(checkpoint, 8, max_queue="32") as service:
         best, _ = await measure_rate(service.port, 8, seconds)
         rate, counts = await measure_rate(service.port, 200, seconds)
     odd = {status: n for status, n in counts.statuses.items() if status not in (200, 503)}
     return Outcome(
-        "200 clients, 8 slots, 32 places in the queue",
-        f"{counts.statuses.get(200, 0)} times 200, {counts.statuses.get(503, 0)} times 503, "
-        f"{counts.without_retry_after} of them without Retry-After, others: {odd or 'none'}; "
+        "200 clients, 8 slots, 32 positions in the queue",
+        f"{counts.statuses.get(200, 0)} responses 200, {counts.statuses.get(503, 0)} responses "
+        f"503, {counts.without_retry_after} of them without Retry-After, others: {odd or 'none'}; "
         f"{rate:,.0f} characters/s, {rate / best:.0%} of {best:,.0f} with 8 clients",
         not odd and not counts.without_retry_after and rate > 0.9 * best,
     )
@@ -108,15 +109,15 @@ async def never_reads(checkpoint: Path, seconds: float) -> Outcome:
             beside, _ = await measure_rate(service.port, 8, seconds)
         after = service.resident_megabytes()
     return Outcome(
-        "a client that never reads, beside 8 that do",
-        f"the others received {beside:,.0f} characters/s beside it, {beside / alone:.0%} of "
-        f"{alone:,.0f}; resident {before:.0f} to {after:.0f} MB",
+        "1 client that never reads and 8 that do",
+        f"the others received {beside:,.0f} characters/s, {beside / alone:.0%} of {alone:,.0f} "
+        f"without it; resident memory {before:.0f} to {after:.0f} MB",
         beside > 0.9 * alone and after < before + 30,
     )
 
 
 async def dropped_at_once(checkpoint: Path) -> Outcome:
-    """32 streams of the maximum length, whose clients all disconnect at once."""
+    """Clients of 32 streams of the maximum length that all disconnect at the same time."""
     with running_service(checkpoint, 32) as service:
         async with AsyncExitStack() as streams:
             for seed in range(32):
@@ -132,7 +133,7 @@ async def dropped_at_once(checkpoint: Path) -> Outcome:
             await asyncio.sleep(0)  # lets asyncio close the connections
         freed = time.monotonic() - began
     return Outcome(
-        "32 streams of 100,000 characters dropped at once",
+        "32 streams of 100,000 characters dropped at the same time",
         f"{active:.0f} slots taken, all free {freed * 1000:.0f} ms later",
         active == 32,
     )
@@ -149,7 +150,7 @@ async def connect_and_drop(checkpoint: Path, rounds: int) -> Outcome:
         response = await read(service.port, TEXT_LENGTH, 1)
     return Outcome(
         f"{rounds:,} rounds of connect, request and drop",
-        f"resident {before:.1f} to {after:.1f} MB, open files {files:.0f} to {left:.0f}",
+        f"resident memory {before:.1f} to {after:.1f} MB, open files {files:.0f} to {left:.0f}",
         after < before + 20 and left <= files + 2,
         TEXT_LENGTH - len(response.text),
     )
@@ -169,8 +170,9 @@ async def flood(checkpoint: Path) -> Outcome:
             after = await read(service.port, TEXT_LENGTH, 1)
     lost = sum(len(whole) - common_prefix(whole, text) for text in texts)
     return Outcome(
-        "2,000 idle connections, of which 500 are accepted, beside 8 streams",
-        f"the streams were complete; after the idle timeout a new request gets {after.status}",
+        "2,000 idle connections, of which 500 are accepted, while 8 streams run",
+        f"the streams ended; after the idle timeout, the response to a new request is "
+        f"{after.status}",
         after.text == whole[:TEXT_LENGTH],
         lost,
     )
@@ -229,7 +231,7 @@ async def killed(checkpoint: Path) -> Outcome:
 
 
 async def reloads(checkpoint: Path) -> Outcome:
-    """Reload two models in turn while 8 clients send requests."""
+    """Reload two models alternately while 8 clients send requests."""
     with tempfile.TemporaryDirectory() as folder:
         served = Path(folder) / "served.safetensors"
         other = Path(folder) / "other.safetensors"
@@ -252,7 +254,7 @@ async def reloads(checkpoint: Path) -> Outcome:
             stop.set()
             await asyncio.gather(*clients)
     return Outcome(
-        "10 reloads of two models in turn, beside 8 clients",
+        "10 reloads of two alternating models, while 8 clients send requests",
         f"{done} models loaded, responses by status: {counts.statuses}",
         done == 10 and set(counts.statuses) == {200},
         counts.without_retry_after,

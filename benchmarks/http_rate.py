@@ -1,4 +1,4 @@
-"""The service over HTTP: a server process, and a client that reads every event."""
+"""Rate of the service over HTTP: a server process, and a client that reads every event."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ def running_service(
     Args:
         checkpoint: the model.
         streams: number of slots.
-        port: the port; a free one by default.
-        settings: further settings, by their names in lower case without the prefix.
+        port: port to listen on. By default, a free one is chosen.
+        settings: further settings by name, in lower case and without the prefix.
+
+    Raises:
+        RuntimeError: if the service is not ready within a minute.
     """
     port = port or _free_port()
     environment = os.environ | {

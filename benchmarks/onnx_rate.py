@@ -1,4 +1,4 @@
-"""ONNX Runtime's int8 LSTM with the same network, without sampling: a general-purpose runtime."""
+"""Rate of ONNX Runtime, a general-purpose runtime, with the same network in int8."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _WARMUP_STEPS = 10
 
 
 def onnx_rate(checkpoint: Checkpoint, streams: int, seconds: float) -> float:
-    """Return the characters per second of all streams. Every step reads the same character.
+    """Return the characters per second of all streams together, without sampling.
+
+    Every step reads the same character.
 
     Raises:
         ImportError: if the extra `bench` is not installed.

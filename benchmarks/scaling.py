@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling --out docs/scaling.png
 
-Where the time grows in proportion to the streams, all cores are busy.
+If the time grows in proportion to the number of streams, all cores are busy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ _SECONDS = 0.5
 def main() -> None:
     """Measure, print the results, and plot them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling")
-    parser.add_argument("--out", type=Path, default=Path("docs/scaling.png"))
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("docs/scaling.png"),
+        help="picture to write (default %(default)s)",
+    )
     out = parser.parse_args().out
     kernel = kernels_for("int8", _CPU)[0]
     by_streams = {streams: _step_seconds(kernel, 2, 512, streams) for streams in _STREAMS}

@@ -1,4 +1,4 @@
-"""Soak test: a long run under mixed traffic, with the server's memory after each minute.
+"""Soak test: a long run under mixed traffic that reports the server's memory each minute.
 
 python -m benchmarks.soak --minutes 30
 """
@@ -23,18 +23,31 @@ _PAUSE_SECONDS = 0.2  # mean pause of a client between two requests
 def main() -> None:
     """Exit with 1 if memory grew, or if a text differed from the first one with its seed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
-    parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=Path("checkpoints/anna.safetensors"),
+        help="model to serve (default %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes", type=int, default=30, help="duration of the run (default %(default)s)"
+    )
+    parser.add_argument(
+        "--clients", type=int, default=6, help="number of clients (default %(default)s)"
+    )
     options = parser.parse_args()
     with running_service(options.checkpoint, 16, stall_seconds="5", cache_mb="16") as service:
         traffic = _Traffic(service)
         sizes = asyncio.run(_soak(service, traffic, options.minutes, options.clients))
     counts, wrong = traffic.counts, traffic.wrong
-    print(f"{counts.characters:,} characters, responses by status {counts.statuses}, {wrong} wrong")
+    print(
+        f"{counts.characters:,} characters, responses by status {counts.statuses}, {wrong} wrong "
+        "texts"
+    )
     warm = sizes[min(_WARM_MINUTES, len(sizes)) - 1]
     grown = sizes[-1] / warm
-    print(f"resident at the end {grown:.3f} times that of minute {min(_WARM_MINUTES, len(sizes))}")
+    minute = min(_WARM_MINUTES, len(sizes))
+    print(f"resident memory at the end: {grown:.3f} times that after minute {minute}")
     if grown > _TOLERANCE or wrong:
         sys.exit(1)
 
@@ -62,7 +75,7 @@ class _Traffic:
             await asyncio.sleep(random.random() * 2 * _PAUSE_SECONDS)
 
     async def _read(self, length: int, seed: int) -> None:
-        """Read a text and compare it with earlier ones with the same seed."""
+        """Read a text and compare it with earlier texts of the same seed."""
         text = (await read(self._port, length, seed, self.counts)).text
         known = self._texts.setdefault(seed, text)
         shared = min(len(known), len(text))

@@ -20,7 +20,7 @@ _TOKEN = re.compile(rb"^data: (\{\"token\": .*\})$", re.MULTILINE)
 
 @dataclass
 class Response:
-    """What a client received of one stream."""
+    """The part of a stream that a client received."""
 
     status: int = 0
     retry_after: int | None = None
@@ -33,7 +33,7 @@ class Response:
 
     @property
     def last_id(self) -> str:
-        """The id of the last complete event, or an empty string."""
+        """Id of the last complete event, or an empty string."""
         ids = _ID.findall(self.body.rpartition(b"\n\n")[0])
         return ids[-1].decode() if ids else ""
 
@@ -113,8 +113,8 @@ def metric(port: int, name: str) -> float:
 async def measure_rate(port: int, clients: int, seconds: float) -> tuple[float, Counts]:
     """Return the characters per second of clients that send one request after another.
 
-    A client that gets a Retry-After waits that long. The time in which all clients connect at once
-    is included.
+    A client waits for the seconds of a Retry-After. The time in which all clients connect is
+    included.
     """
     counts, began = Counts(), time.monotonic()
     ended = began + seconds
@@ -140,6 +140,6 @@ async def wait_until_idle(port: int) -> None:
 
 
 def common_prefix(whole: str, text: str) -> int:
-    """Return the number of characters before the first difference."""
+    """Return the number of characters before the first difference of two texts."""
     pairs = zip(whole, text, strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(whole), len(text)))

@@ -1,4 +1,4 @@
-"""Training: characters per second of `training`, and of the tutorial's loop with the same sizes."""
+"""Rate of training: this project's updates, and the tutorial's loop with the same sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tutorial's generation loop: the baseline of the other results."""
+"""The generation loop of the tutorial (see `model.tutorial`): the baseline of other results."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from typing import BinaryIO
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` when the block ends without an error.
 
-    After any exception (a full disk, or a signal handler that raises) `path` has its old content
-    and the temporary file is gone.
+    If an exception is raised (a full disk, or a signal handler that raises), `path` keeps its old
+    content and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

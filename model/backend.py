@@ -37,7 +37,7 @@ class StepInput:
     first: int  # slot of the first stream
     last_ids_S: StepIds  # the character that each stream reads first
     forced_ids_kS: StepIds  # the character to take instead of a drawn one; -1 draws one
-    uniforms_kS: Uniforms  # the random numbers to draw with
+    uniforms_kS: Uniforms  # the random numbers to draw with, in [0, 1)
     prompt_steps_S: StepIds  # number of steps inside the prompt, whose logits are not needed
     alternatives: Sequence[int | None]  # per stream: alternatives to score, None for no scores
 

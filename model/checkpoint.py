@@ -34,7 +34,8 @@ class Checkpoint:
     Attributes:
         config: sizes of the network.
         vocabulary: the characters, in the order of their ids.
-        weights: torch's names to float32 tensors on the CPU, with the shapes of `config.shapes()`.
+        weights: float32 CPU tensors by PyTorch parameter name, with the shapes of
+            `config.shapes()`.
         training: the training record: corpus, split, losses, settings. Plain JSON values.
         name: the file name without its extension, or the folder's name for `best.safetensors`.
         hash: the first 16 hex digits of a SHA-256 digest of the content. Empty until it is saved.
@@ -169,8 +170,8 @@ def _read_config(text: str, path: Path) -> NetworkConfig:
 def _json(text: str, key: str, kind: type, path: Path) -> Any:
     try:
         value = json.loads(text)
-        # Raises an error for what Python accepts but a response cannot contain: NaN, infinity,
-        # lone surrogates.
+        # This raises an error for values that Python accepts but a response cannot contain: NaN,
+        # infinity and lone surrogates.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: metadata key {key!r} is not JSON") from error

@@ -12,12 +12,12 @@ def available_cores(root: Path = Path("/")) -> int:
     """Return the number of usable cores: the affinity mask, capped by the cgroup CPU quota.
 
     A container's limit (`docker run --cpus 3`) is a quota. The container sees all cores, but if
-    more threads run than the quota allows, the kernel stops all of them for the rest of each
-    period. A fractional quota is rounded up. A quota below two counts as two, because two threads
-    are faster than one even then: each keeps half of the weights in its core's cache.
+    more threads run than the quota allows, the operating system stops all of them for the rest of
+    each period. A fractional quota is rounded up. A quota below two counts as two, because even
+    then two threads are faster than one: each keeps half of the weights in its core's cache.
 
     Args:
-        root: root of the file system; tests pass another.
+        root: root of the file system. Tests pass another one.
     """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))

@@ -21,7 +21,7 @@ from model.selection import make_backend
 from model.vocabulary import Ids
 
 _STEPS_PER_CALL = 64  # in `generate`
-_NEVER = -1e30  # a logit that no random number picks
+_NEVER = -1e30  # a logit so low that the character is never drawn
 
 
 class DecoderStream:
@@ -33,14 +33,17 @@ class DecoderStream:
         params: sampling parameters.
         seed: seed of the random numbers.
         alternatives: number of top alternatives to score per character. None disables scores.
-        prompt_length: number of ids of `prime` that come before the text, all by default. The
-            rest of `prime` is scored as if it had been generated.
+        prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
+            The other ids are scored as if they had been generated.
 
     Attributes:
         read: number of characters that the network has read.
         last_id: the character to read next.
-        state: the recurrent state after `read` characters, while the stream is outside of a
-            decoder. None is a state of zeros.
+        state: the recurrent state after `read` characters, while the stream is not in a decoder.
+            None is a state of zeros.
+
+    Raises:
+        ValueError: if the prime is empty, or `prompt_length` is not in 1..len(prime).
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class Decoder:
         device: device to compute on, the CPU by default.
         precision: "fp32", or "int8" on a CPU: 8-bit weights and hidden values, the rest float32.
         threads: number of threads of a native kernel. Torch has its own setting.
-        kernel: one of `model.selection.kernels_for` the precision, the fastest by default.
+        kernel: one of `model.selection.kernels_for(precision, device)`, by default the fastest.
 
     Raises:
         DeviceError: if the precision or the kernel is not available on the device.
@@ -169,8 +172,8 @@ class Decoder:
     def advance(self, steps: int, first: int = 0) -> StepOutput:
         """Advance the streams from row `first` to the last by `steps` characters.
 
-        The columns of the result are in the order of `self.streams[first:]`. A column holds what
-        was left of the stream's prime, then the characters that it generated.
+        Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
+        that were not read yet, followed by the ids that the stream generated.
         """
         streams = self.streams[first:]
         if self._changed:
@@ -183,7 +186,7 @@ class Decoder:
         return result
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
-        """Return the ids of one text. No other stream may be in the decoder."""
+        """Return the ids of one text, int32 of shape (length,). The decoder must be empty."""
         stream = DecoderStream(prime, length, params, seed)
         self.join(stream)
         generated = []

@@ -13,7 +13,7 @@ def dropout(values: Tensor, share: float) -> Tensor:
     """Return the values with about `share` of them set to zero (Srivastava et al. 2014).
 
     On a CPU, `share` is rounded to a multiple of 1/256, and one random byte decides each value.
-    `F.dropout` draws a whole integer for each value, which took a sixth of a training step.
+    `F.dropout` draws a whole integer for each value, which took a sixth of the time of an update.
 
     Args:
         values: a tensor of any shape and floating-point type.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 def describe_character(character: str) -> str:
-    """Return a character for a message: itself where it can be printed, and its code point.
+    """Return a character and its code point, for a message.
 
     `é` gives "'é' (U+00E9)". Control characters and surrogates are escaped, as `repr` does.
     """
@@ -24,7 +24,7 @@ def describe_character(character: str) -> str:
 
 
 class CharstreamError(Exception):
-    """Base class. The message is meant for users and can be shown to them as it is."""
+    """Base class of all errors of this project. The message can be shown to users unchanged."""
 
 
 class VocabularyError(CharstreamError):
@@ -55,7 +55,7 @@ class UnknownCharacterError(CharstreamError):
 
 
 class SamplingError(CharstreamError):
-    """A sampling parameter is out of range. The message has the field, the value and the range."""
+    """A sampling parameter is out of range. The message names it, its value and the range."""
 
 
 class CheckpointError(CharstreamError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from model.vocabulary import Vocabulary
 
-# Characters of a group stand for each other. The first one that the vocabulary has is taken.
+# The characters of a group are equivalent. The first one that the vocabulary has is used.
 _GROUPS = (
     '"\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb',  # double quotation marks
     "'\u2019\u2018\u201a\u201b\u2032\u00b4`",  # single quotation marks and apostrophes
@@ -46,9 +46,10 @@ _REMOVED = (
 def fold(text: str, vocabulary: Vocabulary) -> str:
     """Return the text with equivalents of characters that the vocabulary lacks.
 
-    Typographic quotation marks, dashes and spaces become their plain forms or the reverse,
-    accented letters lose their accents, ligatures and full-width forms are decomposed, and
-    invisible characters are removed. A character without an equivalent stays.
+    Typographic quotation marks, dashes and spaces are replaced with plain ones, or plain ones with
+    typographic ones, whichever the vocabulary has. Accented letters lose their accents, ligatures
+    and full-width forms are decomposed, and invisible characters are removed. A character without
+    an equivalent stays.
     """
     unknown = {character for character in set(text) if character not in vocabulary}
     table = {ord(character): _equivalent(character, vocabulary) for character in unknown}

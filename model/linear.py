@@ -27,7 +27,7 @@ Precision = Literal["fp32", "int8"]
 
 
 class PlainLinear(nn.Module):
-    """x @ W.T + b in fp32, by `F.linear`. For every device."""
+    """x @ W.T + b in fp32, computed with `F.linear`. It works on every device."""
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Int8Linear(nn.Module):
 class PaddedLinear(nn.Module):
     """A layer that always computes the same number of rows, whatever the number of inputs.
 
-    For libraries whose kernels, and so their rounding, depend on the number of rows.
+    Use it with libraries whose kernels, and therefore rounding, depend on the number of rows.
     """
 
     def __init__(self, layer: nn.Module, rows: int) -> None:
@@ -102,7 +102,7 @@ class PaddedLinear(nn.Module):
 
 
 def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int = 1) -> nn.Module:
-    """Return a linear layer that computes in a precision on the weight's device.
+    """Return a linear layer for inputs (S, K) and outputs (S, N), on the weight's device.
 
     Args:
         weight_NK: float32, on the device to compute on.
@@ -126,7 +126,8 @@ def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int =
     if rows_are_independent(layer, random_rows(rows, weight_NK.size(1), weight_NK.device)):
         return layer
     logger.info(
-        "fp32 products depend on the number of rows on this machine: always computing %d", rows
+        "on this machine, fp32 products depend on the number of rows: always computing %d rows",
+        rows,
     )
     return PaddedLinear(layer, rows)
 
@@ -139,8 +140,8 @@ def rows_are_independent(compute: Callable[[Tensor], Tensor], inputs_SK: Tensor)
     their kernels most, and for every eighth number from there.
 
     Args:
-        compute: a function from rows to as many rows.
-        inputs_SK: rows to compute with, as many as there can be.
+        compute: function that returns one row per input row.
+        inputs_SK: the rows to compute with. Their number is the maximum that is tested.
     """
     rows = len(inputs_SK)
     whole_SN = compute(inputs_SK)

@@ -1,8 +1,8 @@
 """NativeBackend: computes the steps with the compiled kernels, in int8 on a CPU.
 
-The function is that of `model.stepper` with `Int8Linear`: the same codes for weights and hidden
-values, and the same integer sums. This module lays out the memory that the kernels read and write;
-model/native/README.md draws the layouts.
+It computes the same function as `model.stepper` with `Int8Linear`, with the same codes for weights
+and hidden values and the same integer sums. This module lays out the memory that the kernels read
+and write. model/native/README.md shows the layouts.
 
 Shape letters: k steps, S slots, R slot rows (slots and padding), V vocabulary, H hidden,
 W = H padded to whole vectors, L layers, B banks of hidden values, N outputs, K inputs,
@@ -46,11 +46,11 @@ Ints = npt.NDArray[np.int32]
 
 
 class NativeBackend:
-    """Implements `model.backend.Backend`.
+    """A backend that computes in int8 with a compiled kernel. Implements `model.backend.Backend`.
 
     Args:
         config: sizes of the network.
-        weights: torch's names to float32 tensors on the CPU.
+        weights: float32 CPU tensors by PyTorch parameter name.
         slots: maximum number of streams.
         kernel: one of `model.native_library.kernels()`.
         threads: number of threads that compute, at least 1. The caller's thread is one of them.
@@ -79,8 +79,8 @@ class NativeBackend:
         self._cell_SLW = torch.zeros(slots, config.layers, width)
         self._sampling_S = sampling_columns([SamplingParams()] * slots, self._vocabulary_size)
         self._team = native_library.Team(kernel, self._network.struct, threads)
-        # Not at the interpreter's exit, when a daemon thread may still be inside a step. The
-        # threads end with the process anyway.
+        # Do not close the team at the interpreter's exit: a daemon thread may still compute a step.
+        # The threads end with the process anyway.
         weakref.finalize(self, self._team.close).atexit = False
 
     def put(self, slot: int, state: DecoderState | None) -> None:

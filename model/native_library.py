@@ -72,7 +72,7 @@ class CBatch(Structure):
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled library. Log why and return None if it is not available."""
+    """Return the compiled library, or log the reason and return None if it is not available."""
     spec = importlib.util.find_spec("model._native")
     if spec is None or spec.origin is None:
         logger.info("the native kernel is not compiled; torch computes the steps")
@@ -129,7 +129,7 @@ class Team:
             )
 
     def run(self, batch: CBatch) -> None:
-        """Compute the steps of a batch. The interpreter's lock is released meanwhile."""
+        """Compute the steps of a batch. This releases the interpreter's lock."""
         self._library.charstream_run(self._handle(), byref(batch))
 
     def multiply(self, batch: CBatch) -> None:

@@ -78,6 +78,7 @@ class NetworkConfig:
 class CharLSTM(nn.Module):
     """One-hot or embedded characters, LSTM layers with dropout, and a linear output layer.
 
+    `torch.nn.LSTM` documents the equations of a layer (Hochreiter and Schmidhuber 1997).
     In training, weight dropout gives each batch its own random subset of the recurrent weights
     (Merity et al. 2017, "Regularizing and Optimizing LSTM Language Models").
 
@@ -94,14 +95,14 @@ class CharLSTM(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.vocabulary_size)
         if config.embedding_size is None:
             # With a one-hot input, only one column of these weights contributes to a gate. With
-            # torch's default initialisation the input would have almost no effect at first.
+            # torch's default initialization the input would have almost no effect at first.
             nn.init.normal_(self.lstm.all_weights[0][0])
 
     def forward(self, ids_TB: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Compute the logits of the next character after each step, and the state at the end.
 
         Args:
-            ids_TB: character ids, int64.
+            ids_TB: character ids, int64 (T, B).
             state: hidden and cell values, (L, B, H) each. None stands for zeros.
 
         Returns:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def input_table(weights: Mapping[str, Tensor]) -> Tensor:
-    """Return (V, G): what each character adds to the gates of layer 0, both biases included."""
+    """Return the input (V, G) that each character gives layer 0's gates, including both biases."""
     table_VG = weights["lstm.weight_ih_l0"].T
     if "embedding.weight" in weights:
         table_VG = weights["embedding.weight"] @ table_VG

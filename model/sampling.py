@@ -25,21 +25,22 @@ MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the next character is chosen from the network's logits.
+    """Parameters of the choice of the next character from the network's logits.
 
     1. The logits are divided by `temperature`.
     2. `top_k` keeps the k most likely characters.
-    3. `top_p` keeps the smallest set of the most likely ones whose probabilities sum to `top_p`.
+    3. `top_p` keeps the smallest set of the most likely ones whose probabilities sum to at least
+       `top_p`.
     4. `min_p` keeps those at least `min_p` times as likely as the most likely one.
 
-    The probabilities of the remaining characters are renormalised, and one of them is drawn.
+    The probabilities of the remaining characters are renormalized, and one of them is drawn.
 
     Raises:
         SamplingError: if a value is out of range.
     """
 
     temperature: float = 1.0  # 0 to 100; 0 always takes the most likely character
-    top_k: int | None = 5  # at least 1; None keeps all
+    top_k: int | None = 5  # at least 1 (Fan et al. 2018); None keeps all
     top_p: float | None = None  # above 0, at most 1 (Holtzman et al. 2020); None keeps all
     min_p: float | None = None  # 0 to 1 (Nguyen et al. 2024); None keeps all
 
@@ -55,7 +56,10 @@ class SamplingParams:
 
 
 class SamplingColumns(NamedTuple):
-    """The parameters of S streams, one array per parameter, named as the native kernel's fields."""
+    """The parameters of S streams, one array per parameter.
+
+    The names are those of the native kernel's fields. Each array has the shape (S,).
+    """
 
     inverse_temperatures: npt.NDArray[np.float32]
     top_k: npt.NDArray[np.int32]  # 1..V
@@ -94,7 +98,7 @@ class SamplingRows(NamedTuple):
     def of(
         cls, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
     ) -> "SamplingRows":
-        """Return the rows of some parameters, on a device. A filter that none uses is None."""
+        """Return the rows for some parameters, on a device. A filter that none uses is None."""
         columns = sampling_columns(params, vocabulary_size)
         inverse, top_k, top_p, min_p = (
             torch.from_numpy(column).to(device).unsqueeze(1) for column in columns
@@ -109,9 +113,10 @@ class SamplingRows(NamedTuple):
 
     @classmethod
     def unfiltered(cls, slots: int, device: torch.device) -> "SamplingRows":
-        """Return rows in which top_p and min_p are present and keep all, and top_k keeps one.
+        """Return rows with every filter present: top_p and min_p keep all, and top_k keeps one.
 
-        A CUDA graph always applies every filter, on tensors of these shapes.
+        A CUDA graph always applies every filter, on tensors of these shapes. These rows are its
+        placeholders until real parameters are copied into them.
         """
         ones = torch.ones(slots, 1, device=device)
         return cls(
@@ -140,6 +145,11 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     The characters are sorted by logit, and by id where logits are equal. Each filter then keeps a
     prefix of that order. The uniform number, scaled by the probability of the prefix, selects a
     character by the cumulative probabilities.
+
+    Args:
+        logits_SV: the network's logits, float32.
+        uniforms_S: random numbers in [0, 1), float32.
+        rows: sampling parameters.
 
     Returns:
         ids, int64 (S,).
@@ -173,8 +183,8 @@ def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tens
     relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.inverse_temperature
     probabilities_SV, cumulative_SV = _cumulate(relative_SV)
     last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
-    # A filter at the value that keeps all must not change a row, although another row needs the
-    # filter: the comparisons alone would drop characters whose probability is lost in rounding.
+    # A filter at the value that keeps all must not change a row, even if another row needs the
+    # filter. The comparisons alone would drop characters whose probability is lost in rounding.
     if top_p is not None:
         limit_S1 = top_p * cumulative_SV.gather(1, last_S1)
         before_SV = cumulative_SV - probabilities_SV

@@ -25,7 +25,7 @@ logger = logging.getLogger("charstream")
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name. "auto" is a GPU if there is one, otherwise the CPU.
+    """Return the device for a name. "auto" is a GPU if there is one, otherwise the CPU.
 
     Raises:
         DeviceError: if torch does not know the device, or this machine does not have it.
@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """Return the precision of a name. "auto" is int8 where a fast kernel has it, otherwise fp32.
+    """Return the precision for a name. "auto" is int8 if a fast kernel has it, otherwise fp32.
 
     Raises:
         DeviceError: if `name` is "int8" and int8 is not available on the device.
@@ -76,10 +76,10 @@ def kernels_for(precision: Precision, device: torch.device) -> tuple[str, ...]:
 
 
 def default_threads(precision: Precision, device: torch.device) -> int:
-    """Return the number of threads to compute with beside a server's event loop, at most 8.
+    """Return the number of threads that a server's decoder should use, at most 8.
 
     The native kernel's threads yield their core while they wait. Torch's threads spin, so with
-    torch one core is left to the event loop.
+    torch one core is left to the server's event loop.
     """
     native = kernels_for(precision, device)[0] != TORCH
     return max(1, min(_MOST_DEFAULT_THREADS, available_cores() - (0 if native else 1)))
@@ -93,7 +93,7 @@ def make_backend(
     threads: int = 1,
     kernel: str | None = None,
 ) -> Backend:
-    """Return a backend for a network; `Decoder` describes the arguments.
+    """Return a backend for a network. `Decoder` describes the arguments.
 
     Raises:
         DeviceError: if the precision or the kernel is not available on the device of the weights.

@@ -27,7 +27,7 @@ _TEST_STEPS = 3  # steps that are compared after the capture
 class StepGraph:
     """Advances all slots of a decoder, because the shapes of a graph are fixed.
 
-    On other devices than a GPU the same step runs without a graph. Only tests use that.
+    On devices other than a GPU, the same step runs without a graph. Only tests use that.
 
     Args:
         stepper: a stepper that is not compiled with TorchScript.
@@ -35,7 +35,7 @@ class StepGraph:
         cell_SX: the backend's cell values, changed in place by every call.
 
     Raises:
-        RuntimeError: if the step cannot be captured, or the graph gives other results.
+        RuntimeError: if the step cannot be captured, or the graph gives different results.
     """
 
     def __init__(self, stepper: Stepper, hidden_SX: Tensor, cell_SX: Tensor) -> None:
@@ -97,7 +97,7 @@ class StepGraph:
         """Return the graph of a step, once it has given the same results as the step itself."""
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries initialise here, which cannot be captured
+        with torch.cuda.stream(side):  # libraries initialize here, which cannot be captured
             expected = self._test_steps(self._step)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
@@ -107,12 +107,12 @@ class StepGraph:
         with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             self._step()
         if not all(map(torch.equal, self._test_steps(graph.replay), expected)):
-            raise RuntimeError("the captured step gives other results than the step itself")
+            raise RuntimeError("the captured step and the step itself give different results")
         self._clear()
         return graph
 
     def _test_steps(self, step: Callable[[], None]) -> list[Tensor]:
-        """Take a few steps from a state of zeros. Return the ids and the state after them."""
+        """Compute a few steps from a state of zeros. Return the ids and the state after them."""
         self._clear()
         spread = torch.linspace(0, 0.99, self._uniforms_KS.numel())
         self._uniforms_KS.copy_(spread.view_as(self._uniforms_KS))
@@ -133,5 +133,5 @@ def step_graph(stepper: Stepper, hidden_SX: Tensor, cell_SX: Tensor) -> StepGrap
         return StepGraph(stepper, hidden_SX, cell_SX)
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
-        logger.warning("no CUDA graph, so steps are slower: %s", reason)
+        logger.warning("a CUDA graph is not available, so steps are slower: %s", reason)
         return None

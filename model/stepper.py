@@ -8,11 +8,12 @@ It computes the same function as `CharLSTM`, arranged for generation:
 - tanh(x) is 2 sigmoid(2x) - 1, and the inner 2 is folded into the weights of the cell gate, so that
   one sigmoid covers all gates. On a CPU, torch's sigmoid takes a fifth of the time of its tanh.
 
-A stream's result has the same bits alone and among others. The matrix products are the concern of
-`model.linear`. Element-wise, torch computes whole vectors with vector instructions, and the values
-that are left at the end of a range with scalar ones, whose last bits may differ. Ranges end with a
-row, and where several threads share the work. So each row has whole vectors, and a call is small
-enough for one thread where the threads would not divide it into whole vectors.
+A stream's result has the same bits alone and together with other streams. For matrix products,
+`model.linear` ensures this. In element-wise operations, torch uses vector instructions for whole
+vectors and scalar code for the rest of a range. The two may differ in the last bit. A range ends at
+the end of a row, and where the work of one thread ends. So each row is padded to whole vectors, and
+if the threads would not divide a call into whole vectors, the call is made small enough for one
+thread.
 
 Shape letters: k steps, S streams, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
 G = 4W gate rows, X = L * W, D numbers of a score.
@@ -34,8 +35,8 @@ from model.packing import input_table, padded_weights, stacked_weight
 from model.sampling import SamplingRows, next_ids, sampling_probabilities
 from model.scores import score_rows
 
-_VECTOR_VALUES = 32  # the most that one iteration of torch's loops computes: two AVX-512 vectors
-_SERIAL_VALUES = 32_767  # the most that torch computes in one thread: at::internal::GRAIN_SIZE - 1
+_VECTOR_VALUES = 32  # most values per iteration of torch's loops: two AVX-512 vectors
+_SERIAL_VALUES = 32_767  # most values that torch computes in one thread: GRAIN_SIZE - 1 of ATen
 _ALL_ROWS = 1 << 30
 
 logger = logging.getLogger("charstream")
@@ -49,11 +50,11 @@ class Stepper(nn.Module):
 
     Attributes:
         width: W.
-        rows_per_call: result of the function of this name, for the thread that calls the stepper.
+        rows_per_call: result of the function `rows_per_call` for the thread that calls the stepper.
 
     Args:
         config: sizes of the network.
-        weights: torch's names to float32 tensors on the device to compute on.
+        weights: float32 tensors by PyTorch parameter name, on the device to compute on.
         precision: precision of the matrix products.
         streams: maximum number of streams.
 
@@ -94,17 +95,18 @@ class Stepper(nn.Module):
         rows: SamplingRows,
         alternatives: int = -1,
     ) -> tuple[Tensor, Tensor]:
-        """Read `ids_S`, then each step's result, for k steps.
+        """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
         Args:
             ids_S: the first character that each stream reads, int64.
             hidden_SX: hidden values, changed in place.
             cell_SX: cell values, changed in place.
-            forced_ids_kS: the result of a step, whatever the logits are, int64; -1 draws one.
-            uniforms_kS: the random numbers to draw with.
+            forced_ids_kS: ids to use as results instead of drawn ones, int64. -1 draws one.
+            uniforms_kS: the random numbers to draw with, float32 in [0, 1).
             prompt_steps: number of first steps whose logits no stream needs. All are forced.
             rows: sampling parameters.
-            alternatives: see `model.scores.score_rows`. Below 0, no scores are computed.
+            alternatives: number of top alternatives to score, see `model.scores.score_rows`. Below
+                0, no scores are computed.
 
         Returns:
             ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
@@ -162,7 +164,9 @@ class Stepper(nn.Module):
 
 
 def rows_per_call(width: int, device: torch.device, threads: int) -> int:
-    """Return the number of rows that one element-wise call may compute, see the module's docstring.
+    """Return the maximum number of rows of one element-wise call.
+
+    The module's docstring explains why it is limited.
 
     Args:
         width: W.
@@ -176,7 +180,7 @@ def rows_per_call(width: int, device: torch.device, threads: int) -> int:
 
 
 def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor) -> None:
-    """Compute a layer's cell and hidden values in place from the products' results."""
+    """Update a layer's cell and hidden values in place from the results of its product."""
     forget_SW, input_SW, output_SW, doubled_SW = gates_SG.sigmoid_().chunk(4, dim=1)
     cell_SW.mul_(forget_SW).sub_(input_SW).addcmul_(input_SW, doubled_SW, value=2.0)
     squashed_SW = (cell_SW * 2.0).sigmoid_()

@@ -1,4 +1,4 @@
-"""TensorFile: reads a .safetensors file into memory, and checks every claim of its header first.
+"""TensorFile: reads a .safetensors file into memory, after checking its header completely.
 
 A file is 8 bytes with the length of the header, the header in JSON, and the tensors' data. Nothing
 is memory-mapped: if a mapped file is overwritten in place, its tensors change, or the process is
@@ -26,12 +26,12 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 
 
 class TensorEntry(NamedTuple):
-    """What the header says about one tensor."""
+    """The entry of one tensor in the header."""
 
     dtype: str
     shape: tuple[int, ...]
-    begin: int  # of its bytes in the data
-    end: int
+    begin: int  # offset of its first byte in the data
+    end: int  # offset after its last byte
 
 
 class TensorFile:

@@ -23,11 +23,11 @@ logger = logging.getLogger("charstream")
 
 
 class TorchBackend:
-    """Implements `model.backend.Backend`.
+    """A backend that computes with torch operators. Implements `model.backend.Backend`.
 
     Args:
         config: sizes of the network.
-        weights: torch's names to float32 tensors on the device to compute on.
+        weights: float32 tensors by PyTorch parameter name, on the device to compute on.
         slots: maximum number of streams.
         precision: precision of the matrix products.
 
@@ -103,7 +103,11 @@ class TorchBackend:
         return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if scored else None)
 
     def _step_once(self, rows_SR: Tensor) -> Tensor:
-        """Compute one step from rows of an id, hidden and cell values. Return them and logits."""
+        """Compute one step of streams given as rows: an id, then hidden and cell values.
+
+        Returns:
+            one row per stream: the new hidden and cell values, then the logits.
+        """
         self._use_threads(torch.get_num_threads())
         hidden_SX, cell_SX = (part.contiguous() for part in rows_SR[:, 1:].clone().chunk(2, dim=1))
         top_SW = self.stepper.recur(rows_SR[:, 0].long(), hidden_SX, cell_SX)
@@ -117,7 +121,7 @@ class TorchBackend:
         return rows_SR
 
     def _use_threads(self, threads: int) -> None:
-        """Adapt to the number of torch's threads, which each calling thread can set."""
+        """Adapt to the number of threads that torch uses, which each calling thread can set."""
         if threads != self._threads:
             self._threads = threads
             self.stepper.rows_per_call = rows_per_call(self.stepper.width, self._device, threads)

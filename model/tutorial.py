@@ -1,8 +1,8 @@
-"""Import of the tutorial's checkpoints, which are pickles, into this project's format.
+"""Import of checkpoints of the char-RNN notebook of Udacity's PyTorch course ("the tutorial").
 
-The tutorial saves `{"n_hidden", "n_layers", "state_dict", "tokens"}` with `torch.save` and calls
-the output layer `fc`. The file is read with `weights_only`, so no code in it is executed, and its
-tensors are loaded onto the CPU.
+The tutorial saves `{"n_hidden", "n_layers", "state_dict", "tokens"}` as a pickle, with
+`torch.save`, and calls the output layer `fc`. The file is read with `weights_only`, so no code in
+it is executed, and its tensors are loaded onto the CPU.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint of the tutorial.
 
     Raises:
-        CheckpointError: if the file is missing, is no such checkpoint, or its parts do not match;
-            the message names the fault.
+        CheckpointError: if the file is missing, is not such a checkpoint, or its parts do not
+            match. The message says what is wrong.
     """
     content = _read(path)
     missing = [key for key in _KEYS if key not in content]

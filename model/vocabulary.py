@@ -15,7 +15,7 @@ Ids = npt.NDArray[np.int32]
 CorpusIds = npt.NDArray[np.integer[Any]]
 
 # Unicode's REPLACEMENT CHARACTER. A vocabulary that has it maps all characters that it does not
-# have to this one. The model reads and scores it but never generates it.
+# have to this one. A decoder reads it but never generates it.
 UNKNOWN = "\ufffd"
 
 _ENCODED_AT_ONCE = 1 << 20  # characters; bounds the temporary memory for a long text
@@ -99,8 +99,8 @@ class Vocabulary:
         """Return the ids of a text's characters, int32 of shape (len(text),).
 
         Raises:
-            UnknownCharacterError: if the text has characters that are not in the vocabulary. It
-                has each of them and the index of its first occurrence.
+            UnknownCharacterError: if the text has characters that are not in the vocabulary. The
+                error lists each of them with the index of its first occurrence.
         """
         ids = self._lookup(_code_points(text))
         unknown = np.flatnonzero(ids < 0)

@@ -1,1 +1,1 @@
-"""Offline training: turns a text into a checkpoint."""
+"""Training: turns a text into a checkpoint, without a server."""

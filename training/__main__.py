@@ -19,10 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main() -> int:
-    """Run as the program: the settings of the process, and Ctrl-C at any time."""
+    """Set up the process, run one command and return its exit status. Handles Ctrl-C."""
     _wait_passively()
     _print_any_character()
-    # Until torch is loaded, end at once: an import could catch an exception and continue.
+    # Until torch is loaded, end the process at once: an import could catch an exception.
     raising = signal.signal(signal.SIGINT, lambda *_: os._exit(_interrupted()))
     try:
         import training.command_line  # noqa: F401  # loads torch
@@ -34,7 +34,7 @@ def _main() -> int:
 
 
 def _interrupted() -> int:
-    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one
+    if os.environ.get("RANK", "0") == "0":  # only one of the processes that torchrun started
         os.write(2, b"charstream: interrupted\n")  # works inside a signal handler too
     return INTERRUPTED
 
@@ -42,15 +42,15 @@ def _interrupted() -> int:
 def _wait_passively() -> None:
     """Let OpenMP's threads sleep while they wait, unless the environment says otherwise.
 
-    By default they spin. Beside another busy process that slows training to a tenth. Sleeping
-    costs about 5% on an idle machine. OpenMP reads the variables when torch is loaded.
+    By default they spin, which makes training about ten times slower if another process is busy.
+    Sleeping costs about 5% on an idle machine. OpenMP reads the variables when torch is loaded.
     """
     if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
         os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="0")
 
 
 def _print_any_character() -> None:
-    """Escape the characters that the terminal's encoding lacks, instead of failing on them."""
+    """Escape characters that the terminal's encoding lacks, instead of raising an error."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -24,7 +24,7 @@ class Batches:
 
     In every sequence, batch i+1 continues where batch i ends, so the network's state can be
     carried from batch to batch. The target of a character is always the next character of the
-    text. Nothing wraps around.
+    text. No sequence wraps around the end of the text.
 
     Raises:
         CorpusError: if the text has too few characters for one batch.
@@ -72,7 +72,7 @@ class Batches:
 
 
 def default_batch_size(characters: int, sequence_length: int, processes: int = 1) -> int:
-    """Return a batch size that suits a text: 32, or less to get 100 updates per epoch.
+    """Return a batch size that suits a text: 32, or less so that an epoch has 100 updates.
 
     The result is a multiple of the number of processes that share the batch.
     """

@@ -1,4 +1,4 @@
-"""The commands, except for train: their flags, and what they print."""
+"""The commands, except for train: their flags and their output."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
     _add_corpus(commands.add_parser("corpus", help="download a published text"))
-    _add_import(commands.add_parser("import", help="convert a checkpoint of the tutorial"))
+    _add_import(commands.add_parser("import", help="convert a checkpoint of Udacity's notebook"))
     _add_tokenizer(commands.add_parser("tokenizer", help="write a tokenizer for other tools"))
     return parser
 
@@ -58,15 +58,18 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_evaluate)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help=".safetensors file to evaluate")
     parser.add_argument(
-        "--text", type=Path, required=True, help="the text; its last tenth is evaluated"
+        "--text",
+        type=Path,
+        required=True,
+        help="text file, or folder of text files; the last tenth of the text is evaluated",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     parser.add_argument(
         "--precision",
         choices=("fp32", "int8"),
-        help="evaluate on the CPU as the service computes in this precision (default: fp32 on "
+        help="evaluate on the CPU with the service's code for this precision (default: fp32 on "
         "--device)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -104,24 +107,39 @@ def _as_line(result: Evaluation) -> str:
 
 
 def _validation_ids(vocabulary: Vocabulary, text: str) -> tuple[CorpusIds, int]:
-    """Return the ids of the last tenth, and the number of its characters that are left out."""
+    """Return the ids of a text's last tenth, and the number of characters that are left out."""
     _, text = split(text)
     ids, missing = vocabulary.encode_corpus(text)
     if missing:
         print(f"charstream: {describe_missing(vocabulary, missing)}", file=sys.stderr)
     if len(ids) < 2:
-        raise TrainingError("the last tenth of the text is too short to evaluate")
+        raise TrainingError("the last tenth of the text is too short to evaluate; use more text")
     return ids, len(text) - len(ids)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_sample)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help=".safetensors file of the model")
     parser.add_argument("--prime", default="", help="text to continue")
-    parser.add_argument("--length", type=int, default=500, help="characters (default 500)")
-    parser.add_argument("--top-k", type=int, default=5, help="0 means all (default 5)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="(default 1)")
-    parser.add_argument("--seed", type=int, default=0, help="(default 0)")
+    parser.add_argument(
+        "--length", type=int, default=500, help="characters to generate (default 500)"
+    )
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        default=5,
+        help="draw from this many of the most likely characters; 0 draws from all (default 5)",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="higher values make the text more random; 0 always takes the most likely character "
+        "(default 1)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the random numbers (default 0)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
 
 
@@ -139,7 +157,7 @@ def _sample(options: argparse.Namespace) -> int:
 
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_corpus)
-    parser.add_argument("name", choices=sorted(PUBLISHED))
+    parser.add_argument("name", choices=sorted(PUBLISHED), help="text to download")
     parser.add_argument("--out", type=Path, help="file to write (default data/NAME.txt)")
     parser.add_argument(
         "--from", dest="source", type=Path, help="local copy to import instead of downloading"
@@ -162,7 +180,7 @@ def _corpus(options: argparse.Namespace) -> int:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_import)
-    parser.add_argument("file", type=Path, help="file that the tutorial wrote with torch.save")
+    parser.add_argument("file", type=Path, help="file that Udacity's char-RNN notebook saved")
     parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
 
 

@@ -18,7 +18,8 @@ class TrainingConfig:
     """Settings of a run. Two runs with equal settings, text and network are the same run.
 
     Raises:
-        TrainingError: if a setting is out of its range; names the setting, value and range.
+        TrainingError: if a setting is out of its range. The message names the setting, its value
+            and the range.
     """
 
     epochs: float = 10.0  # passes over the training text
@@ -53,11 +54,11 @@ class TrainingConfig:
                 raise TrainingError(f"{name} must be {expected}, got {getattr(self, name)}")
 
     def as_record(self) -> dict[str, Any]:
-        """Settings under their public names: the format of checkpoints and saved states."""
+        """Return the settings under the names used in checkpoints and saved states."""
         return {_RECORDED_AS.get(name, name): value for name, value in asdict(self).items()}
 
 
 def settings_from_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of TrainingConfig from what `TrainingConfig.as_record` returned."""
+    """Return the TrainingConfig arguments stored in a record of `TrainingConfig.as_record`."""
     fields = {recorded: name for name, recorded in _RECORDED_AS.items()}
     return {fields.get(name, name): value for name, value in record.items()}

@@ -64,7 +64,8 @@ class Corpus:
     """An encoded text, split by position.
 
     Attributes:
-        training, validation: ids, in the smallest integer type that holds them.
+        vocabulary: the characters of the ids.
+        training, validation: ids, in the smallest integer type that can hold them.
         sha256: hash of the text in UTF-8 with LF line ends.
         missing: characters of the text that are not in the vocabulary, with their counts.
     """
@@ -84,8 +85,8 @@ class Corpus:
         Args:
             text: the whole text, at least 200 characters.
             min_count: characters that occur less often become `model.vocabulary.UNKNOWN`.
-            vocabulary: replaces the text's own vocabulary. Characters that it lacks become
-                UNKNOWN if it contains that, and are left out otherwise.
+            vocabulary: vocabulary to use instead of the text's own. Characters that it lacks become
+                UNKNOWN if it has UNKNOWN, and are left out otherwise.
 
         Raises:
             CorpusError: if the text is too short, has fewer than two distinct characters, or if
@@ -96,7 +97,7 @@ class Corpus:
                 f"the text has {len(text)} characters; training needs at least {MINIMUM_CHARACTERS}"
             )
         if len(set(text)) < 2:
-            raise CorpusError("the text is one character repeated: it has nothing to learn")
+            raise CorpusError("the text has only one distinct character: use another text")
         own = vocabulary is None
         vocabulary = vocabulary or _own_vocabulary(text, min_count)
         ids, missing = vocabulary.encode_corpus(text)
@@ -136,7 +137,7 @@ def split(text: _Text) -> tuple[_Text, _Text]:
 
 
 def text_hash(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8."""
+    """Return the SHA-256 of a text in UTF-8, in hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -182,8 +183,8 @@ def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
         source: local copy to read instead of downloading. Its content is not checked.
 
     Raises:
-        CorpusError: if the name is unknown, the download fails, the file cannot be read, or the
-            download is not the published text.
+        CorpusError: if the name is unknown, the download fails or is not the published text, or a
+            file cannot be read or written.
     """
     if source is not None:
         return _store(read_text(source).encode(), destination)
@@ -197,7 +198,7 @@ def fetch(name: str, destination: Path, source: Path | None = None) -> Path:
 
 
 def is_published(name: str, text: str) -> bool:
-    """Whether a text equals the published text of that name."""
+    """Return whether a text equals the published text of that name."""
     return text_hash(text) == PUBLISHED[name].text_sha256
 
 

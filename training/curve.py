@@ -15,7 +15,7 @@ _COLORS = {"training": "#7a8793", "validation": "#c0392b", "rate": "#2f6f9f"}
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: how well a network predicts a text, in nats per character."""
+"""Evaluation: measures how well a network predicts a text, in nats per character."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from model.vocabulary import CorpusIds
 _LOGITS_PER_CALL = 1 << 20
 _STEPS_PER_CALL = 2048  # of the decoder
 
-# Of an estimate: number of segments, warm-up characters of each, characters read in total.
+# For an estimate: number of segments, warm-up characters of each, characters read in total.
 _SEGMENTS = 64
 _WARMUP = 512
 _MOST_CHARACTERS = 500_000
@@ -40,19 +40,19 @@ def _no_report(_: int) -> None:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean negative log-likelihood of the predicted characters."""
+    """The mean negative log-likelihood of the predicted characters, and their number."""
 
     nats_per_character: float
     characters: int
 
     @property
     def bits_per_character(self) -> float:
-        """The same in bits."""
+        """Mean loss in bits per character."""
         return self.nats_per_character / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """The number of equally likely characters that would be as hard to predict."""
+        """Number of equally likely characters that would be as hard to predict."""
         return math.exp(self.nats_per_character)
 
 
@@ -61,8 +61,8 @@ def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
     """Read a text as one sequence from a zero state to its end, without dropout.
 
     Args:
-        network: any; its training mode is restored afterwards.
-        ids: (N,), N >= 2. Every character but the first is predicted.
+        network: the network to evaluate. Its training mode is restored afterwards.
+        ids: character ids, (N,) with N >= 2. Every character except the first is predicted.
     """
     return _read(network, ids, np.zeros(1, dtype=np.int64), len(ids) - 1, None)[0]
 
@@ -71,10 +71,10 @@ def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
 def estimate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
     """Approximate `evaluate` to about three decimals, many times faster.
 
-    Reads up to 64 segments of the text in parallel. Each segment after the first is warmed up on
-    the 512 characters before it, from a zero state, which brings the network close to the state
-    that it has after the whole text before. Of a long text only the first part of each segment
-    is read, half a million characters in total.
+    Reads up to 64 segments of the text in parallel. For each segment after the first, the network
+    first reads the 512 characters before it, from a zero state. It is then close to the state that
+    it has after all of the text before the segment. In a long text, only the first part of each
+    segment is read, half a million characters in total.
     """
     count = max(1, min(_SEGMENTS, (len(ids) - 1) // (2 * _WARMUP)))
     spacing = (len(ids) - 1) // count
@@ -94,7 +94,7 @@ def _read(
     length: int,
     state: State | None,
 ) -> tuple[Evaluation, State]:
-    """Read `length` characters from each start in parallel. Also returns the final state."""
+    """Read `length` characters from each start in parallel. Return the loss and the final state."""
     steps_per_call = max(1, _LOGITS_PER_CALL // (len(starts) * network.config.vocabulary_size))
     was_training, nats = network.training, 0.0
     network.eval()
@@ -122,9 +122,17 @@ def _tensor(ids: CorpusIds, positions: npt.NDArray[np.int64], network: CharLSTM)
 def evaluate_full_text(
     checkpoint: Checkpoint, ids: CorpusIds, device: torch.device, report: Report = _no_report
 ) -> Evaluation:
-    """Evaluate a checkpoint in fp32 as `evaluate` does: the loss by which models are compared.
+    """Evaluate a checkpoint in fp32 as `evaluate` does. Models are compared by this loss.
 
-    On a CPU the decoder reads the text: `nn.LSTM` is several times slower with one sequence.
+    On a CPU, a decoder backend reads the text, because `nn.LSTM` is several times slower with one
+    sequence.
+
+    Args:
+        checkpoint: the model.
+        ids: character ids, (N,) with N >= 2. Every character except the first is predicted.
+        device: device to compute on.
+        report: function to call with the number of characters predicted so far. It is called on a
+            CPU only.
     """
     if device.type == "cpu":
         return evaluate_as_served(checkpoint, ids, "fp32", report)
@@ -136,9 +144,14 @@ def evaluate_full_text(
 def evaluate_as_served(
     checkpoint: Checkpoint, ids: CorpusIds, precision: Precision, report: Report = _no_report
 ) -> Evaluation:
-    """Evaluate a checkpoint with the decoder that serves it, at a precision, on the CPU.
+    """Evaluate a checkpoint on the CPU with the decoder backend that serves it in a precision.
 
-    Calls `report` with the number of characters predicted so far, every 2,048 characters.
+    Args:
+        checkpoint: the model.
+        ids: character ids, (N,) with N >= 2. Every character except the first is predicted.
+        precision: precision of the matrix products.
+        report: function to call with the number of characters predicted so far, every 2,048
+            characters.
 
     Raises:
         DeviceError: if the precision is not available.

@@ -1,4 +1,4 @@
-"""Fingerprint: what must be equal for two runs to be the same run, saved with a run's state."""
+"""Fingerprint: the values that identify a run, saved with its state and checked at a resume."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def check_same_run(saved: Fingerprint, current: Fingerprint, folder: RunFolder) 
     """Check that the run in a folder may be resumed.
 
     Raises:
-        TrainingError: if the text, vocabulary, initial weights or a setting differs; names what.
+        TrainingError: if the text, vocabulary, initial weights or a setting differs. The message
+            names the difference.
     """
     path = folder.path
     if saved["corpus"] != current["corpus"]:

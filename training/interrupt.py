@@ -8,12 +8,12 @@ from types import FrameType
 
 
 class Interrupt:
-    """Context that notes SIGINT and SIGTERM in `requested` instead of raising.
+    """Context manager that sets `requested` at SIGINT and SIGTERM instead of raising.
 
     Args:
-        once: whether a second signal has its usual effect, which ends the process at once. False
-            under `torchrun`, which sends several signals of its own.
-        announce: whether to say on stderr, at the first signal, that the run is stopping.
+        once: whether a second signal has its usual effect, which ends the process at once. Pass
+            False under `torchrun`, which itself sends several signals.
+        announce: whether to print on stderr, at the first signal, that the run is stopping.
     """
 
     _signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Learner: a network under training, and everything that one update of its weights changes.
+"""Learner: a network in training, with everything that an update of its weights changes.
 
 Shape letters: T sequence length, B batch size, N = T * B, V vocabulary.
 """
@@ -33,16 +33,16 @@ class UpdateResult:
 
 
 class Learner:
-    """Weights, their optimizer, their average, and the state carried from batch to batch.
+    """The weights, their optimizer, their average, and the state carried from batch to batch.
 
-    Trains by truncated backpropagation through time with AdamW and clipped gradients, and keeps
-    an exponential average of the weights. A confidence penalty rewards the entropy of the
-    predictions (Pereyra et al. 2017). Reported losses do not include it. The random number
-    generator is seeded before each update, so an update depends on its number and not on the
-    random numbers that other code has drawn.
+    It trains by truncated backpropagation through time with AdamW (Loshchilov and Hutter 2019) and
+    clipped gradients, and keeps an exponential average of the weights. A confidence penalty rewards
+    the entropy of the predictions (Pereyra et al. 2017). Reported losses do not include it. The
+    random number generator is seeded before each update, so an update depends on its number and not
+    on the random numbers that other code has drawn.
 
     Args:
-        network: on the device to train on, with the same weights in every process.
+        network: network on the device to train on, with the same weights in every process.
         config: settings of the run.
         process_group: processes that share each batch.
     """
@@ -69,14 +69,14 @@ class Learner:
     ) -> UpdateResult:
         """Update the weights with a batch that continues where the last one ended.
 
-        If the loss is not finite, the weights stay as they are.
+        If the loss is not finite, the weights do not change.
 
         Args:
-            inputs_TB: ids of the whole batch, int64.
-            targets_TB: next character of each input.
+            inputs_TB: ids of the whole batch of all processes, int64.
+            targets_TB: id of the next character of each input, int64.
             step: number of the update, counted from 0.
             rate: learning rate.
-            flags: what this process asks of all processes.
+            flags: flags that this process sets for all processes.
         """
         self._seed(step)
         self.network.train()
@@ -117,7 +117,7 @@ class Learner:
         """Restore a saved state. The number of processes may have changed since.
 
         Raises:
-            ValueError: if a tensor is missing, or does not have the shape that it should have.
+            ValueError: if a tensor is missing, is not float32, or does not have the expected shape.
         """
         self._check_shapes(state)
         self.network.load_state_dict(state["network"])
@@ -149,7 +149,7 @@ class Learner:
         found = state | {"optimizer": state["optimizer"].get("state")}
         for name, shapes in expected.items():
             if _shapes(found[name]) != shapes:
-                raise ValueError(f"{name} has other tensors than this run")
+                raise ValueError(f"the tensors of {name} do not fit this run")
 
     def _zero_state(self) -> State:
         return self.network.zero_state(self._config.batch_size // self._process_group.size)
@@ -185,7 +185,7 @@ class Learner:
 
 
 def _shapes(value: object) -> object:
-    """Return the shapes of float32 tensors in nested dictionaries; None for anything else."""
+    """Return the shapes of float32 tensors in nested dictionaries, or None for other values."""
     if isinstance(value, dict):
         return {name: _shapes(part) for name, part in value.items()}
     if isinstance(value, Tensor) and value.dtype == torch.float32:
@@ -200,9 +200,9 @@ def new_learner(
     process_group: ProcessGroup,
     initial: Checkpoint | None = None,
 ) -> Learner:
-    """Make a learner for the start of a run, with the same weights in every process.
+    """Return a learner for the start of a run, with the same weights in every process.
 
-    The weights are those of the checkpoint `initial`, or random if that is None.
+    The weights are those of the checkpoint `initial`, or random if `initial` is None.
 
     Raises:
         TrainingError: if the batch size is not a multiple of the number of processes.

@@ -1,4 +1,4 @@
-"""Memory: refuses a network that cannot fit, and explains it if memory runs out during a run."""
+"""Memory: refuses a network that is too large, and explains errors when memory runs out."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def check_memory(config: NetworkConfig, device: torch.device) -> None:
 
 @contextmanager
 def explaining_lack_of_memory() -> Iterator[None]:
-    """Turn an error of an allocation into a TrainingError."""
+    """Turn an out-of-memory error into a TrainingError."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise TrainingError(f"the memory is full: {_ADVICE}") from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # the words of torch's CPU allocator
+        if "can't allocate memory" not in str(error):  # part of the message of torch's allocator
             raise
         raise TrainingError(f"the memory is full: {_ADVICE}") from error
 
@@ -51,7 +51,7 @@ def _needed_bytes(config: NetworkConfig) -> int:
 
 
 def _available_bytes(device: torch.device) -> int | None:
-    """Return the free memory of a device; None if the system does not say."""
+    """Return the free memory of a device in bytes, or None if the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type != "cpu":

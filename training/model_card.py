@@ -1,4 +1,4 @@
-"""Model card: a page that describes a checkpoint to the people who find it."""
+"""Model card: a Markdown page that describes a checkpoint."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ and opinions.
 
 
 def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
-    """Return a page of Markdown about a run's best checkpoint.
+    """Return a Markdown page that describes the best checkpoint of a run.
 
     Args:
-        checkpoint: with its training record.
-        source: name of the text it was trained on.
-        sample: text that it generated.
+        checkpoint: a checkpoint with a training record.
+        source: name of the text that it was trained on.
+        sample: a text that it generated.
     """
     config, record = checkpoint.config, checkpoint.training
     return _CARD.format(

@@ -1,4 +1,4 @@
-"""Plan: settings that suit a text, and the number of epochs that fit into a given time."""
+"""Plan: chooses settings that suit a text, and the number of epochs that fit into a given time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from training.process_group import ProcessGroup
 _WARMUP_UPDATES = 3
 _LEAST_MEASURED = 5  # updates
 _MEASURED_SHARE = 0.02  # of the time, spent on measuring
-_VALIDATION_OVERHEAD = 1.0  # seconds, for the files and the sample of a validation
+_VALIDATION_OVERHEAD = 1.0  # seconds for the files and the sample of a validation
 _RESERVE = 0.03  # of the time, for other work on the machine
 _LEAST_UPDATES = 10  # of a run that is worth starting
 
-# How well a network learns depends on how many characters it reads in total. A text that it reads
-# many times needs dropout. A text that it reads once or twice does better without.
+# How well a network learns depends on how many characters it reads in total. If it reads a text
+# many times, it needs dropout. If it reads a text once or twice, it learns better without.
 _CHARACTERS_TO_READ = 40_000_000
 _EPOCHS = (1.0, 60.0)  # fewest and most
 _LARGE_VOCABULARY = 512  # above it, one-hot inputs cost more than an embedding
@@ -36,13 +36,16 @@ _EMBEDDING_SIZE = 256
 def recommended(
     corpus: Corpus, epochs: float | None, sequence_length: int | None, processes: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of network and run that suit a text and differ from the defaults.
+    """Return the settings of the network and of the run that depend on the text.
 
     Args:
         corpus: the text.
-        epochs: the user's choice; None derives it from the length of the text.
-        sequence_length: the user's choice; None is the default.
+        epochs: the user's choice. None derives it from the length of the text.
+        sequence_length: the user's choice. None takes the default.
         processes: number of processes that share the batch.
+
+    Returns:
+        fields of NetworkConfig, and fields of TrainingConfig.
     """
     characters = len(corpus.training)
     if epochs is None:
@@ -73,10 +76,10 @@ def epochs_within(
     process_group: ProcessGroup,
     initial: Checkpoint | None = None,
 ) -> float:
-    """Return the number of epochs that fit into a time on this machine, with validations.
+    """Return the number of epochs, with validations, that fit into a time on this machine.
 
-    Measures updates of a network that is discarded afterwards. Every process of the group must
-    call this. All of them get the same result.
+    This measures updates of a network that is discarded afterwards. Every process of the group must
+    call this function. All of them get the same result.
 
     Raises:
         TrainingError: if the time is too short for a run.
@@ -108,7 +111,7 @@ class _Meter:
     process_group: ProcessGroup
 
     def seconds_per_update(self, batches: Batches, seconds: float) -> float:
-        """Measure updates for at least that many seconds."""
+        """Return the mean seconds per update, measured for at least the given seconds."""
         batch, rate = batches.batch(0, 0), self.config.learning_rate
         for step in range(_WARMUP_UPDATES):
             self.learner.update(*batch, step, rate)

@@ -23,7 +23,7 @@ def choose_training_precision(name: str, device: torch.device) -> TrainingPrecis
     """Return the precision for a name. "auto" times both and takes bf16 if it is faster.
 
     Raises:
-        DeviceError: if the name is unknown, or bf16 is asked for and does not run on the device.
+        DeviceError: if the name is unknown, or bf16 is requested but not supported by the device.
     """
     if name not in ("auto", "fp32", "bf16"):
         raise DeviceError(f"precision must be auto, fp32 or bf16, got {name!r}")
@@ -40,7 +40,7 @@ def choose_training_precision(name: str, device: torch.device) -> TrainingPrecis
 
 
 def autocast(precision: TrainingPrecision, device: torch.device) -> torch.autocast:
-    """Return a context that computes matrix products in the precision."""
+    """Return a context manager in which matrix products are computed in the precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

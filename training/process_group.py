@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Flags:
-    """What one process asks all processes to do after an update."""
+    """Requests of one process to all processes, carried out after an update."""
 
     stop: bool = False
     save: bool = False
@@ -29,7 +29,7 @@ class ProcessGroup:
     """One process, or the several processes that `torchrun` started.
 
     Args:
-        rank: number of this process. Process 0 writes the files and prints.
+        rank: number of this process, counted from 0. Process 0 writes the files and prints.
         size: number of processes.
         joined: whether this process has joined a group of `torch.distributed`.
     """
@@ -55,11 +55,14 @@ class ProcessGroup:
         return self.rank == 0
 
     def shard(self, values_TB: Tensor) -> Tensor:
-        """Return this process's columns of a batch."""
+        """Return this process's columns of a batch, (T, B / size)."""
         return values_TB.tensor_split(self.size, dim=1)[self.rank]
 
     def all_gather(self, shard_LBH: Tensor) -> Tensor:
-        """Join the columns of all processes. The inverse of `shard`."""
+        """Return the columns of all processes, joined in the order of their ranks.
+
+        Every process must call this, with a shard (L, B / size, H).
+        """
         if not self._joined:
             return shard_LBH
         shards = [torch.empty_like(shard_LBH) for _ in range(self.size)]
@@ -69,7 +72,7 @@ class ProcessGroup:
     def reduce(
         self, parameters: Sequence[nn.Parameter], loss: float, flags: Flags
     ) -> tuple[float, Flags]:
-        """Replace every gradient by its mean over all processes.
+        """Replace every gradient with its mean over all processes. Every process must call this.
 
         Returns:
             the mean loss, and the flags that at least one process has set.
@@ -88,7 +91,7 @@ class ProcessGroup:
         return mean_loss, Flags(stop=stop > 0, save=save > 0)
 
     def mean(self, value: float, device: torch.device) -> float:
-        """Return the mean of a number over all processes: the same in each of them."""
+        """Return the mean of a number over all processes. Every process must call this."""
         if not self._joined:
             return value
         total = torch.tensor([value], dtype=torch.float32, device=device)

@@ -1,4 +1,4 @@
-"""Progress: what the user sees on the terminal during a run, and during an evaluation."""
+"""Progress: the display on the terminal during a run or an evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
 
 
 class ProgressDisplay:
-    """A bar with losses, speed and time left; a line and a sample of text per validation."""
+    """A progress bar with losses, speed and time left, and a line and a sample per validation."""
 
     def __init__(self, console: Console, first_step: int, total_steps: int) -> None:
         self._console = console

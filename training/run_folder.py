@@ -8,7 +8,8 @@
     model-card.md       a description of the model
     run.lock            exists while a process trains here, see `training.run_lock`
 
-Every file but metrics.jsonl is replaced as a whole, so a kill leaves the old file or the new one.
+Every file except metrics.jsonl is replaced as a whole. If the process is killed, each file has its
+old or its new content.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class RunFolder:
 
     Raises:
         TrainingError: from each method that writes, if the folder cannot be written; from
-            `load_state`, if there is no state or it is damaged.
+            `load_state`, if there is no state, or it cannot be read or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +68,7 @@ class RunFolder:
             file.write(content)
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
-        """Read the saved state."""
+        """Return the saved state, with its tensors on a device."""
         try:
             return decode_state(self.state_path.read_bytes(), device)
         except FileNotFoundError as error:
@@ -78,7 +79,7 @@ class RunFolder:
             raise self.damaged_state(str(error)) from error
 
     def damaged_state(self, reason: str) -> TrainingError:
-        """Return an error that says that the state is damaged, why, and what to do."""
+        """Return an error for a damaged state. Its message gives the reason and what to do."""
         advice = "start a new run with another --out"
         if self.best_path.exists():
             advice += f", with --init-from {self.best_path} to use the best weights so far"
@@ -87,7 +88,7 @@ class RunFolder:
         )
 
     def records(self) -> list[Record]:
-        """Return the records of the validations, in order, without a line cut off by a kill."""
+        """Return the records of the validations, in order. An incomplete line is skipped."""
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
@@ -118,7 +119,7 @@ class RunFolder:
 
     @contextmanager
     def explaining_failure(self) -> Iterator[None]:
-        """Turn an error of a write into a TrainingError that says how to continue."""
+        """Turn a write error into a TrainingError that says how to continue."""
         try:
             yield
         except (OSError, CheckpointError) as error:

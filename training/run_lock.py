@@ -1,7 +1,8 @@
-"""Lock of a run's folder: keeps two trainings from writing into one folder.
+"""Run lock: prevents two training runs from writing into the same folder.
 
-The lock is an advisory lock of the operating system (flock), which ends with the process that
-holds it, however it ends. Where that does not exist, as on Windows, nothing is locked.
+The lock is an advisory lock of the operating system (flock). It is released when the process that
+holds it ends, even if the process is killed. On systems without flock, such as Windows, there is no
+lock.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NAME = "run.lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder. Creates the folder, and removes it again if it stays empty.
+    """Hold the lock of a folder. The folder is created, and removed again if it stays empty.
 
     Raises:
         TrainingError: if another process holds the lock, or the folder cannot be written.

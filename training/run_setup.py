@@ -27,11 +27,15 @@ Configs = tuple[NetworkConfig, TrainingConfig]
 
 @dataclass(frozen=True)
 class RunSetup:
-    """What the configuration of a run depends on.
+    """The values on which the configuration of a run depends.
 
     Attributes:
         options: the flags of the train command.
+        folder: the folder of the run.
+        corpus: the text.
         initial: checkpoint to fine-tune, or None.
+        device: device to train on.
+        process_group: processes that share each batch.
     """
 
     options: argparse.Namespace
@@ -42,11 +46,14 @@ class RunSetup:
     process_group: ProcessGroup
 
     def configs(self) -> Configs:
-        """Return the configuration: flags come first, then a saved run, then what suits the text.
+        """Return the configuration.
+
+        A flag takes precedence over the settings of a saved run, and these over settings that suit
+        the text.
 
         Raises:
-            TrainingError: if a value is out of its range, the sizes are not those of the
-                checkpoint to fine-tune, or the network does not fit into the memory.
+            TrainingError: if a value is out of its range, the sizes differ from those of the
+                checkpoint to fine-tune, or the network does not fit into memory.
             DeviceError: if the precision is not available.
         """
         network, run = self._defaults()
@@ -65,7 +72,7 @@ class RunSetup:
         return network_config, config
 
     def planned(self, network_config: NetworkConfig, config: TrainingConfig) -> Configs:
-        """Return the configuration with the epochs, and the dropout, that --minutes allows.
+        """Return the configuration with the epochs that fit into --minutes, and their dropout.
 
         Raises:
             TrainingError: if the time is too short.
@@ -85,7 +92,7 @@ class RunSetup:
         return network_config, replace(config, epochs=epochs)
 
     def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the settings of network and run that hold where no flag is given."""
+        """Return the settings of the network and of the run for flags that are not given."""
         options = self.options
         if options.resume:
             saved = self.folder.load_state(torch.device("cpu"))["fingerprint"]
@@ -110,8 +117,8 @@ class RunSetup:
         if self.initial is None or network_config.shapes() == self.initial.config.shapes():
             return
         raise TrainingError(
-            f"--init-from {self.options.init_from} is {describe_sizes(self.initial.config)}, "
-            f"the flags ask for {describe_sizes(network_config)}"
+            f"--init-from {self.options.init_from} is {describe_sizes(self.initial.config)}, but "
+            f"the flags ask for {describe_sizes(network_config)}: omit the flags"
         )
 
 

@@ -18,9 +18,10 @@ def sample(
     seed: int,
     device: torch.device | None = None,
 ) -> str:
-    """Generate `length` characters that continue a prime: the same text as the service's.
+    """Return `length` characters that continue a prime: the same text as the service generates.
 
-    An empty prime stands for a newline.
+    An empty prime is replaced with a newline, or with the first character of the vocabulary if it
+    has no newline.
 
     Raises:
         UnknownCharacterError: if the prime has characters that are not in the vocabulary, and the

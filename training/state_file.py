@@ -18,7 +18,7 @@ _END_SIZE = 22  # its length without a comment
 _LABEL = b"sha256:"
 _COMMENT_SIZE = len(_LABEL) + 64
 
-# What the trainer and the learner save, and of which type.
+# Names and types of the values that the trainer and the learner save.
 _TYPES: dict[str, type] = {
     "fingerprint": dict,
     "step": int,
@@ -35,7 +35,7 @@ _FINGERPRINT_TYPES: dict[str, type] = {"corpus": str, "network": dict, "settings
 
 
 class DamagedStateError(Exception):
-    """The bytes are not a complete, unaltered state. The text says why."""
+    """The bytes are not a complete, unaltered state. The message gives the reason."""
 
 
 def encode_state(state: dict[str, Any]) -> memoryview:
@@ -50,7 +50,7 @@ def encode_state(state: dict[str, Any]) -> memoryview:
 
 
 def decode_state(content: bytes, device: torch.device) -> dict[str, Any]:
-    """Return the state that a file holds, with its tensors on a device.
+    """Return the state in the content of a state file, with its tensors on a device.
 
     Raises:
         DamagedStateError: if the content is not a complete, unaltered state.

@@ -27,7 +27,7 @@ class TensorBoard:
             self._writer.add_scalar("learning_rate", event.learning_rate, event.step)
 
     def close(self) -> None:
-        """Finish the files."""
+        """Write the remaining data and close the files."""
         self._writer.close()
 
 

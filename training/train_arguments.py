@@ -1,4 +1,4 @@
-"""The flags of the train command, and the settings that they give."""
+"""The flags of the train command, and the settings that they set."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MOST_MINUTES = 366 * 24 * 60
 
 # Flag, type, help. A flag sets the field of the same name, or the one in `_FIELDS`.
 _NETWORK_FLAGS = (
-    ("--hidden-size", int, "width of a layer"),
+    ("--hidden-size", int, "number of units of a layer"),
     ("--layers", int, "number of LSTM layers"),
-    ("--embedding-size", int, "width of a learned embedding; without one, inputs are one-hot"),
+    ("--embedding-size", int, "size of a learned embedding; without one, inputs are one-hot"),
     ("--dropout", float, "share of a layer's output values to drop"),
     ("--weight-dropout", float, "share of a layer's recurrent weights to drop per update"),
 )
@@ -40,7 +40,9 @@ _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "bat
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("--text", type=Path, required=True, help="UTF-8 file, or folder of them")
+    parser.add_argument(
+        "--text", type=Path, required=True, help="UTF-8 text file, or folder of text files"
+    )
     parser.add_argument("--out", type=Path, help="folder for the results (default runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="replace characters that occur fewer than N times by U+FFFD (default 1: none)",
+        help="replace characters that occur fewer than N times with U+FFFD (default 1: none)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     parser.add_argument("--precision", help="auto, fp32 or bf16 (default auto: the faster one)")
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=float, metavar="N", help="passes over the text (default: by its length)"
     )
     duration.add_argument(
-        "--minutes", type=float, metavar="M", help="as many passes as fit into M minutes"
+        "--minutes", type=float, metavar="M", help="train for as many passes as fit into M minutes"
     )
     _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
     _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
@@ -86,7 +88,7 @@ def _default(config: type, field: str) -> str:
 
 
 def check_arguments(options: argparse.Namespace) -> None:
-    """Raise TrainingError if a flag that is no setting of the run is out of its range."""
+    """Raise TrainingError if --minutes or --min-count is out of range."""
     if options.minutes is not None and not 0 < options.minutes <= _MOST_MINUTES:
         raise TrainingError(f"--minutes must be above 0 and at most a year, got {options.minutes}")
     if options.min_count < 1:

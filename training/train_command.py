@@ -1,4 +1,4 @@
-"""The train command: runs training so that a user can watch, stop and resume it."""
+"""The train command: runs training, and lets the user watch, stop and resume it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SAMPLING = SamplingParams(temperature=0.8, top_k=None)
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run the command. Returns the exit status."""
+    """Run the train command and return its exit status."""
     check_arguments(options)
     if options.tensorboard:
         require_tensorboard()
@@ -60,7 +60,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _device(name: str) -> torch.device:
-    """Return the device for a name. With several processes, each takes a GPU of its own."""
+    """Return the device for a name. With several processes, each one uses its own GPU."""
     device = choose_device(name)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
@@ -144,7 +144,7 @@ def _introduce(console: Console, trainer: Trainer) -> None:
 
 
 def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -> None:
-    """Show a run until it ends, or until Ctrl-C or SIGTERM. Its state is saved in either case."""
+    """Run the training and show it, until it ends or until Ctrl-C or SIGTERM."""
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)
@@ -167,7 +167,7 @@ def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -
 
 
 def _write_results(trainer: Trainer, validation: Validation, source: str) -> str:
-    """Write the sample, curve and model card of a validation. Returns the sample."""
+    """Write the sample, curve and model card of a validation. Return the sample."""
     folder = trainer.folder
     text = sample(trainer.averaged(), "", _SAMPLE_CHARACTERS, _SAMPLING, validation.step)
     folder.write_sample(validation.step, text)

@@ -56,18 +56,19 @@ class Validation:
 class Trainer:
     """One training run in one folder.
 
-    Reads the text as contiguous sequences and carries the state from batch to batch. The learning
-    rate warms up and then decays along a cosine. The averaged weights are validated and saved.
+    It reads the text as contiguous sequences and carries the state from batch to batch. The
+    learning rate warms up and then decays along a cosine. The averaged weights are validated and
+    saved.
 
     Args:
-        corpus: the text to learn.
-        network_config: sizes and dropout.
-        config: all other settings that decide the result.
-        folder: where the run writes its files.
-        device: where to compute.
-        resume: continue the run in the folder.
-        process_group: the processes that share the work. Each of them makes a Trainer.
-        initial: checkpoint whose weights to start from. None starts from random weights.
+        corpus: the text to train on.
+        network_config: sizes and dropout of the network.
+        config: all other settings that determine the result.
+        folder: folder for the files of the run.
+        device: device to train on.
+        resume: whether to continue the run in the folder.
+        process_group: the processes that share the work. Each of them creates a Trainer.
+        initial: checkpoint whose weights the run starts from. None starts from random weights.
 
     Raises:
         TrainingError: if the folder holds a run and `resume` is false, if there is nothing to
@@ -104,7 +105,7 @@ class Trainer:
 
     @property
     def network(self) -> CharLSTM:
-        """The network under training. `learner.average` holds its averaged weights."""
+        """The network in training. `learner.average` has its averaged weights."""
         return self.learner.network
 
     @property
@@ -127,12 +128,12 @@ class Trainer:
 
     @property
     def epoch(self) -> float:
-        """Passes over the training text so far."""
+        """Number of passes over the training text so far."""
         return self.step / self.batches.per_epoch
 
     @property
     def done(self) -> bool:
-        """Whether all updates of the run are made."""
+        """Whether all updates of the run have been made."""
         return self.step >= self.total_steps
 
     def run(
@@ -161,7 +162,7 @@ class Trainer:
                 if flags.stop:
                     return
         except GeneratorExit:
-            if self.process_group.size == 1:  # saving takes all processes, the others run on
+            if self.process_group.size == 1:  # with more, saving needs all of them, which still run
                 self._save_state()
             raise
 
@@ -172,7 +173,7 @@ class Trainer:
         )
 
     def _update(self, flags: Flags) -> tuple[Update, Flags]:
-        """Make one update. Also returns the flags that any process has set."""
+        """Make one update. Return its report, and the flags that any process has set."""
         step, per_epoch = self.step, self.batches.per_epoch
         if step % per_epoch == 0:
             self.learner.reset_state()
@@ -196,7 +197,7 @@ class Trainer:
         return TrainingError(message)
 
     def _finish_update(self, update: Update, flags: Flags) -> Validation | None:
-        """Validate and save the state where that is due."""
+        """Validate and save the state if they are due. Only the main process validates."""
         validation = None
         validation_is_due = self._validation_is_due()
         if validation_is_due:
@@ -208,12 +209,12 @@ class Trainer:
         return validation
 
     def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
-        """Return a batch. Each epoch starts at another offset, so it cuts the text elsewhere."""
+        """Return a batch. Each epoch starts at another offset, so that the sequences differ."""
         random = np.random.default_rng([self.config.seed, epoch])
         return self.batches.batch(index, int(random.integers(0, self.batches.spare + 1)))
 
     def _validation_is_due(self) -> bool:
-        """Whether the last update ends one of the equal parts that the validations divide."""
+        """Whether a validation is due. The validations divide the updates into equal parts."""
         parts, total = self.config.validations, self.total_steps
         return self.step * parts // total > (self.step - 1) * parts // total
 
@@ -238,7 +239,7 @@ class Trainer:
         return make_fingerprint(self.corpus, self.network.config, self.config, self._initial)
 
     def _save_is_due(self) -> bool:
-        """Whether the state is older than 15 seconds, or none is saved yet."""
+        """Whether the saved state is older than 15 seconds, or no state is saved yet."""
         if not self.process_group.is_main:
             return False
         return self._saved_at is None or time.monotonic() - self._saved_at > STATE_SECONDS

@@ -1,4 +1,4 @@
-"""Character scores: log-probabilities and alternatives as the endpoints report them."""
+"""Character scores: the fields of a response that hold log-probabilities and alternatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DECIMALS = 6  # of logarithms and probabilities
 
 
 def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
-    """Return the fields of a `DrawnScore` per character, or nothing if there are no scores."""
+    """Return the fields of a `DrawnScore` per character, or an empty list without scores."""
     names = vocabulary.characters
     return [
         {
@@ -29,7 +29,7 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
 
 
 async def all_score_fields(vocabulary: Vocabulary, text: Chunk) -> list[dict[str, Any]]:
-    """Return the score fields of a whole text. Yields to the event loop in between."""
+    """Return the score fields of a whole text. Yields to the event loop after each slice."""
     fields = []
     while text.scores:
         chunk, text = text.split(SLICE)

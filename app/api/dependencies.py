@@ -1,4 +1,4 @@
-"""Dependencies: what the endpoints get from the application."""
+"""Dependencies: FastAPI dependencies of the endpoints, and the submission of jobs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ CurrentRecord = Annotated[RequestRecord, Depends(_record)]
 
 
 def logged_prime(service: Service, job: Job) -> str | None:
-    """Return the prime of a job for the request log, if the operator wants to see primes."""
+    """Return the prime of a job for the request log, or None if the setting log_primes is off."""
     if not service.settings.log_primes:
         return None
     return service.vocabulary.decode(job.prime[: job.prime_characters])
 
 
 def submit(service: Service, record: RequestRecord, job: Job) -> Generation:
-    """Queue a job and add its generation to the request log. Raises what `submit` raises."""
+    """Queue a job and add its generation to the request log.
+
+    Raises what `Service.submit` raises.
+    """
     generation = service.submit(job)
     record.add(generation, logged_prime(service, job))
     return generation

@@ -1,4 +1,4 @@
-"""Disconnect: stop work when the client disconnects."""
+"""Disconnect: cancel work when the client disconnects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 async def cancel_on_disconnect(
     request: Request, work: Coroutine[Any, Any, _Result]
 ) -> _Result | None:
-    """Return the result of the work, or None if the client disconnects first."""
+    """Return the result of the work, or cancel it and return None if the client disconnects."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:

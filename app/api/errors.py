@@ -1,4 +1,4 @@
-"""Error responses of our own endpoints: `{"detail": ..., "code": ..., "errors": [...]}`."""
+"""Error responses of the native API: `{"detail": ..., "code": ..., "errors": [...]}`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of an application, including the framework's own, use our format."""
+    """Make an application report every error, including the framework's own, in this format."""
     for kind in EXPECTED_ERRORS:
         app.add_exception_handler(kind, _respond)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
 
 def problem_for(request: Request, error: Exception) -> Problem:
-    """Return what to tell the client about one of `EXPECTED_ERRORS`; raise any other error."""
+    """Return the problem to report for one of `EXPECTED_ERRORS`. Raise any other error."""
     match error:
         case CharstreamError():
             return problem_of(error)
@@ -90,7 +90,7 @@ class InvalidBodyError(RequestValidationError):
     Args:
         error: what is wrong with the body.
         known_fields: names of the fields that the body may have.
-        left_out: number of further errors that were counted and not collected.
+        left_out: number of further errors, which are counted but not listed.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """Return the methods that a path supports. The framework names those of one route only."""
+    """Return the methods that a path supports. The framework lists those of one route only."""
     scope = request.scope
-    # Inside of a mounted application, the root path includes the mount.
+    # Inside a mounted application, the root path includes the path of the mount.
     scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     return [

@@ -108,7 +108,7 @@ async def get_generate(
     params: Annotated[GenerateRequest, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Takes the same parameters in the query and always returns server-sent events.
+    """Takes the parameters of POST /generate in the query string. Always returns events.
 
     During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
     """
@@ -166,15 +166,16 @@ async def _stream(
 
 
 async def _has_more(request: Request, rest: ResumedGeneration) -> bool:
-    """Whether there is a character to resume with, as far as is known before the first ping.
+    """Return whether there is a character to resume with.
 
-    If there is none, or the client disconnects meanwhile, the generation is cancelled.
+    Waits for at most `PING_SECONDS` and then returns True, so that the response can begin. If the
+    text has ended, or the client disconnects, the generation is cancelled.
     """
     more = False
     try:
         async with asyncio.timeout(sse.PING_SECONDS):
             more = bool(await cancel_on_disconnect(request, _wait_for_more(rest)))
-    except TimeoutError:  # the response begins now, and the rest is generated again behind it
+    except TimeoutError:  # the response begins now, while the text is still generated again
         more = True
     finally:
         if not more:

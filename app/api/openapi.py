@@ -46,7 +46,7 @@ _HASH = {
 
 RELOAD_ERRORS: Responses = {
     401: {"model": ErrorBody, "description": "The key is missing or wrong."},
-    403: {"model": ErrorBody, "description": "No keys are set, so only SIGHUP reloads."},
+    403: {"model": ErrorBody, "description": "No keys are set. Send SIGHUP to reload instead."},
     409: {"model": ErrorBody, "description": "The reload failed; the old model stays in use."},
 }
 NOTHING_LEFT: Responses = {
@@ -55,7 +55,7 @@ NOTHING_LEFT: Responses = {
 
 
 def errors(*statuses: int) -> Responses:
-    """Return the error responses of our own endpoints."""
+    """Return the error responses of the native API with these statuses."""
     return {status: error(ErrorBody, status, ERRORS[status]) for status in statuses}
 
 
@@ -74,7 +74,12 @@ def events(kinds: Sequence[dict[str, Any]], *examples: str) -> Responses:
 
 
 def kind(data: type[BaseModel], name: str = "message") -> dict[str, Any]:
-    """Return the schema of a kind of event, whose data is JSON."""
+    """Return the schema of a kind of event.
+
+    Args:
+        data: schema of the event's data, which is JSON.
+        name: the event's name.
+    """
     return {
         "type": "object",
         "properties": {

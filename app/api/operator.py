@@ -28,7 +28,7 @@ operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request) -> Response:
-    """Counters, gauges and histograms in Prometheus's text format."""
+    """Returns counters, gauges and histograms in Prometheus's text format."""
     collected: Metrics = request.app.state.metrics
     return Response(generate_latest(collected.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -36,7 +36,7 @@ async def metrics(request: Request) -> Response:
 @public.head("/health/live", include_in_schema=False)
 @public.get("/health/live", summary="Is the process alive?", responses=openapi.errors(503))
 async def live(service: CurrentService) -> Health:
-    """200 while the process can serve. 503 if only a restart helps."""
+    """Returns 200 while the engine works, and 503 after it has failed: restart the process."""
     service.engine.check_alive()
     return Health(status="live")
 
@@ -50,14 +50,17 @@ async def live(service: CurrentService) -> Health:
     responses=openapi.errors(503),
 )
 async def ready(service: CurrentService) -> Health:
-    """200 while new requests are accepted. 503 during the shutdown."""
+    """Returns 200 while the server accepts requests.
+
+    Returns 503 during shutdown or after the engine has failed.
+    """
     service.engine.check_ready()
     return Health(status="ready")
 
 
 @info_router.get("/info", summary="The model and the server's limits")
 async def info(service: CurrentService) -> Info:
-    """The loaded model, the device that computes, and the limits of a request."""
+    """Returns the loaded model, the device that computes, and the limits of a request."""
     return _info(service)
 
 
@@ -69,9 +72,10 @@ async def tokenizer(service: CurrentService) -> dict[str, Any]:
 
 @operator.post("/reload", summary="Load the checkpoint again")
 async def reload(manager: CurrentManager) -> Reloaded:
-    """Loads the checkpoint and the keys again while the old model works.
+    """Loads the checkpoint and the API keys again. Meanwhile the old model serves requests.
 
-    Running generations continue unchanged. The response comes when new requests use the new model.
+    Running generations continue unchanged. The response is sent when new requests use the new
+    model.
     """
     changed = await manager.reload()
     return Reloaded(changed=changed, model=ModelName(**manager.service.model._asdict()))

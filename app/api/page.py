@@ -1,4 +1,4 @@
-"""The playground: its files, and what the browser lets them do."""
+"""Playground: the files of the web page, and its content security policy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _POLICY = "; ".join(
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
-    "Cache-Control": "no-cache",  # the browser checks each file, so that versions never mix
+    "Cache-Control": "no-cache",  # the browser revalidates each file, so that versions never mix
 }
 
 
@@ -46,5 +46,5 @@ class PageFiles(StaticFiles):
 @router.head("/", include_in_schema=False)
 @router.get("/", include_in_schema=False)
 async def page() -> Response:
-    """The playground."""
+    """Return the HTML of the playground."""
     return FileResponse(STATIC / "index.html", headers=_HEADERS)

@@ -1,8 +1,8 @@
-"""Parsing: turn a JSON body into a request, at a cost that its size bounds.
+"""Parsing: turn a JSON body into a request in time proportional to its size.
 
-Pydantic collects an error for every unknown key and every wrong item, and Python pays for every
-object that it creates. A body of a megabyte can hold hundreds of thousands of them, which would
-occupy the event loop for seconds. Keys and items are counted here before they are created.
+Pydantic collects an error for every unknown key and every wrong item, and Python takes time to
+create each object. A body of a megabyte can hold hundreds of thousands of keys and items, which
+would occupy the event loop for seconds. So they are counted here before they are created.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Request = TypeVar("_Request", bound=BaseModel)
 
 
 class Counts(NamedTuple):
-    """Maximum numbers of what a body may hold."""
+    """Limits on the numbers of keys, containers and items in a body."""
 
     keys: int = 10_000
     containers: int = 200  # lists and objects
@@ -36,16 +36,16 @@ _DEFAULT = Counts()
 def parse_body(
     schema: type[_Request], body: bytes, most: Counts = _DEFAULT, ignore_nulls: bool = False
 ) -> _Request:
-    """Return the request that a JSON body holds. An empty body is an empty object.
+    """Return the request in a JSON body. An empty body counts as an empty object.
 
     Args:
-        schema: the model of the request.
-        body: JSON text.
-        most: limits of what is parsed.
+        schema: the Pydantic model of the request.
+        body: JSON in UTF-8.
+        most: limits on the body.
         ignore_nulls: whether the schema accepts unknown fields whose value is null.
 
     Raises:
-        InvalidBodyError: if the body is not JSON or does not match the schema.
+        InvalidBodyError: if the body is not JSON, exceeds a limit, or does not match the schema.
     """
     body = body or b"{}"
     try:
@@ -80,7 +80,7 @@ def _check_fields(schema: type[BaseModel], body: bytes, ignore_nulls: bool) -> N
     try:
         value = from_json(body)
     except ValueError:
-        return  # the validation explains what is wrong
+        return  # the validation reports what is wrong
     if not isinstance(value, dict):
         return
     unknown = [name for name in value if name not in schema.model_fields]

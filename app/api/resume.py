@@ -19,10 +19,10 @@ _EVENT_ID = re.compile(r"(0|[1-9a-f][0-9a-f]{0,15})-([1-9][0-9]{0,17})")
 
 @dataclass(frozen=True)
 class Position:
-    """A position in a stream: what the id of an event says."""
+    """A position in a stream, as the id of an event encodes it."""
 
     seed: int
-    characters: int  # sent so far
+    characters: int  # number of characters sent so far
 
     @classmethod
     def parse(cls, last_event_id: str | None) -> Position | None:
@@ -47,13 +47,14 @@ class Position:
 
 
 class ResumedGeneration:
-    """The characters of a generation after those that the client has, to read like a generation.
+    """A generation without the characters that the client already has.
 
-    `wait` can be cancelled at any time: it keeps what it took, so no character is lost.
+    It has the same `ended`, `wait` and `take` as `Generation`. `wait` can be cancelled at any time
+    without losing a character.
 
     Args:
-        generation: not read yet.
-        sent: number of characters to leave out.
+        generation: a generation that has not been read.
+        sent: number of characters that the client has.
     """
 
     def __init__(self, generation: Generation, sent: int = 0) -> None:
@@ -85,7 +86,7 @@ class ResumedGeneration:
             self._skip -= len(skipped)
 
     def take(self) -> Chunk:
-        """Take the next characters; none at the end.
+        """Return the next characters, or an empty chunk at the end.
 
         Raises:
             EngineError: if the text could not be finished.

@@ -67,35 +67,37 @@ class GenerateRequest(BaseModel):
         ge=0,
         le=MAX_TEMPERATURE,
         description="Values below 1 make likely characters likelier, values above 1 make the "
-        "text more "
-        "random. 0 always takes the most likely character.",
+        "text more random. 0 always takes the most likely character.",
     )
     top_p: Annotated[float | None, _OrNull] = Field(
         None,
         gt=0,
         le=1,
-        description="Draw only from the smallest set of characters that reaches this probability.",
+        description="Draw only from the smallest set of the most likely characters whose "
+        "probabilities sum to at least this value.",
     )
     min_p: Annotated[float | None, _OrNull] = Field(
         None,
         ge=0,
         le=1,
-        description="Leave out characters less likely than this fraction of the most likely one.",
+        description="Leave out characters whose probability is below this fraction of the highest "
+        "probability.",
     )
     seed: Annotated[int | None, _OrNull] = Field(
         None,
         ge=0,
         le=MAX_SEED,
-        description="The same seed gives the same text. The server chooses one if absent.",
+        description="Seed of the random numbers. The same seed gives the same text. The server "
+        "chooses one if absent.",
     )
-    stop: Stops = Field([], description="Strings before which the text ends.")
-    stream: bool = Field(False, description="Respond with server-sent events.")
+    stop: Stops = Field([], description="The text ends before the first of these strings.")
+    stream: bool = Field(False, description="Whether to respond with server-sent events.")
     unknown: Annotated[Unknown | None, _OrNull] = Field(
         None,
         description="What to do with characters of the prime that the vocabulary lacks: reject the "
         "request, skip the characters, or fold them: replace quotation marks, dashes, spaces and "
-        "accented letters with equivalents. Null uses the server's default. Models that were "
-        "trained to read U+FFFD read it for characters that are left.",
+        "accented letters with equivalents. Null uses the server's default. A model whose "
+        "vocabulary has U+FFFD reads it in place of the characters that are left.",
     )
 
     logprobs: Annotated[int | None, _OrNull] = Field(
@@ -123,13 +125,14 @@ class Usage(BaseModel):
 
     prime_characters: int
     cached_characters: int = Field(
-        description="Characters of the prime that the prefix cache saved."
+        description="Characters of the prime that were not read again, because the prefix cache "
+        "had the state after them."
     )
     generated_characters: int
 
 
 class Timings(BaseModel):
-    """Durations of a generation, and its rate."""
+    """Times in milliseconds since the generation was queued, and its rate since it got a slot."""
 
     queue_ms: float
     first_character_ms: float | None
@@ -148,16 +151,18 @@ class Done(BaseModel):
 
 
 class Token(BaseModel):
-    """The data of a character's event. With `logprobs` it has the fields of `DrawnScore`."""
+    """The data of a character's event. With `logprobs`, it has all fields of `DrawnScore`."""
 
     token: str
 
 
 class CharacterScore(BaseModel):
-    """Natural logarithms of the model's own distribution, before temperature and filters."""
+    """The score of one character under the model's own distribution, before temperature and
+    filters.
+    """
 
     token: str
-    logprob: float
+    logprob: float = Field(description="Natural logarithm of the character's probability.")
     rank: int = Field(description="Rank of the character. 1 is the most likely one.")
     entropy: float = Field(description="Entropy of the distribution at this position, in nats.")
     top: list[tuple[str, float]] = Field(
@@ -202,11 +207,11 @@ class ScoreRequest(BaseModel):
 
 
 class ScoreResponse(BaseModel):
-    """How likely a text is for the model."""
+    """The scores of a text and their sum."""
 
     characters: list[CharacterScore]
     nats: float = Field(description="Negative sum of the logprobs of the text.")
-    bits: float
+    bits: float = Field(description="The same sum in bits: nats / ln 2.")
     bits_per_character: float
     model: ModelName
 
@@ -214,14 +219,14 @@ class ScoreResponse(BaseModel):
 class Limits(BaseModel):
     """Limits of the server."""
 
-    length: int
-    prime: int
-    streams: int
-    queue: int
+    length: int = Field(description="Maximum number of characters to generate per text.")
+    prime: int = Field(description="Maximum number of characters of a prime or a scored text.")
+    streams: int = Field(description="Maximum number of generations that run at the same time.")
+    queue: int = Field(description="Maximum number of generations that wait for a slot.")
 
 
 class Info(BaseModel):
-    """The model card, and the device that computes."""
+    """The loaded model, how it is computed, and the server's limits."""
 
     name: str
     hash: str

@@ -36,7 +36,7 @@ router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 async def score(
     request: Request, service: CurrentService, record: CurrentRecord, body: Body
 ) -> Response:
-    """Returns the log-probability of each character, computed by the steps that generate text."""
+    """Returns the log-probability of each character, computed as when text is generated."""
     params = parse_body(ScoreRequest, body)
     generation = submit(service, record, _job(service, params))
     try:
@@ -62,7 +62,7 @@ def _job(service: Service, params: ScoreRequest) -> Job:
 
 
 def _content(service: Service, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a `ScoreResponse`."""
+    """Return the fields of a `ScoreResponse`."""
     nats = -sum(score["logprob"] for score in scores)
     bits = nats / math.log(2)
     return {

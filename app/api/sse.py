@@ -1,4 +1,4 @@
-"""Server-sent events: one event per character, and what keeps a stream open and ends it."""
+"""Server-sent events: one event per character, pings, and the event that ends a stream."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PING = b": ping\n\n"
 MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
-_UVLOOP_CLOSED = "the handler is closed"  # in the error of a write to a closed connection
+_UVLOOP_CLOSED = "the handler is closed"  # part of uvloop's error for a closed connection
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -55,7 +55,7 @@ class FrameSource(Protocol):
 
 
 async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
-    """Yield the frames of a source, and a comment whenever there were none for a while.
+    """Yield the frames of a source, and a ping comment after 15 seconds without a frame.
 
     Raises:
         EngineError: if the text could not be finished.
@@ -125,7 +125,7 @@ class EventStreamResponse(StreamingResponse):
 
 
 class EventFrames:
-    """Encodes events. A character's JSON is made once per vocabulary."""
+    """Encodes the events of characters. The JSON of each character is encoded only once."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -135,7 +135,8 @@ class EventFrames:
     def tokens(self, seed: int, first: int, chunk: Chunk) -> bytes:
         """Return the frames of a chunk whose first character is number `first` of the text.
 
-        The id of an event is the seed in hex, and the number of characters up to this one.
+        The id of an event is the seed in hex, a hyphen, and the number of the character, counted
+        from 1.
         """
         if chunk.scores:
             return b"".join(
@@ -149,7 +150,7 @@ class EventFrames:
 
 @functools.lru_cache(maxsize=8)
 def event_frames(vocabulary: Vocabulary) -> EventFrames:
-    """Return the encoder of a vocabulary."""
+    """Return the encoder for a vocabulary. Encoders are cached."""
     return EventFrames(vocabulary)
 
 
@@ -157,9 +158,9 @@ class GenerateFrames:
     """A stream of /generate: one event per character, then `done`, or `error` after a failure.
 
     Args:
-        service: generates.
-        generation: what to send.
-        rest: its characters after those that the client has; all of them by default.
+        service: the service that generates the text.
+        generation: the generation to send.
+        rest: the part of it that the client does not have. By default, all of it is sent.
     """
 
     resumable: ClassVar[bool] = True

@@ -10,7 +10,7 @@ from model.scores import Score
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Ids of consecutive characters, and the score of each if the job asks for scores."""
+    """The ids of consecutive characters, and a score for each if the job asks for scores."""
 
     ids: list[int] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)  # empty, or one for each id

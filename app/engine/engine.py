@@ -22,14 +22,15 @@ from model.decoder import Decoder
 class Engine:
     """Starts and stops the worker, and turns jobs into generations.
 
-    Call `start` and `submit` in one event loop. `drain` is safe anywhere.
+    Call `start` and `submit` from the same event loop. `drain` may be called from any thread or
+    signal handler.
 
     Args:
-        decoder: has a slot for each generation that runs at the same time.
+        decoder: a decoder with one slot for each generation that runs at the same time.
         max_queue: number of generations that may wait for a slot.
-        cache: states after primes and finished texts.
-        threads: number of torch's threads in the worker thread.
-        metrics: where the engine counts; its own by default.
+        cache: the prefix cache for states after primes and finished texts.
+        threads: number of threads that torch uses in the worker thread.
+        metrics: the metrics to update. By default, the engine has its own.
         deadline: seconds that a generation may take, including its time in the queue. 0 means no
             limit.
     """
@@ -53,11 +54,11 @@ class Engine:
         """Warm up the decoder and start the worker thread.
 
         Args:
-            loop: receives the results; the running loop by default. Name it to start the engine
-                from another thread.
+            loop: the event loop that receives the results, by default the running one. Pass it to
+                start the engine from another thread.
 
         Raises:
-            EngineError: if the decoder does not work.
+            EngineError: if the decoder fails while it is warmed up.
         """
         self._loop = loop or asyncio.get_running_loop()
         worker = Worker(
@@ -72,16 +73,13 @@ class Engine:
         self.check_alive()
 
     def stop(self) -> None:
-        """End every generation with an error, and the worker thread with it."""
+        """End every generation with an error, and stop the worker thread."""
         self._scheduler.stop()
         if self._thread is not None:
             self._thread.join()
 
     def drain(self, seconds: float) -> None:
-        """Accept no new jobs, and end the generations left after this time.
-
-        Safe in signal handlers.
-        """
+        """Accept no new jobs, and end the generations that still run after `seconds` seconds."""
         self._scheduler.drain(seconds)
 
     def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
@@ -89,11 +87,13 @@ class Engine:
 
         Args:
             job: what to generate.
-            ready: is set whenever the generation has something to take; its own by default.
+            ready: event to set whenever the generation has something to take. By default, the
+                generation has its own.
 
         Raises:
             QueueFullError: if every slot and every position in the queue is taken.
             DrainingError: if the engine is shutting down.
+            EngineError: if the engine has failed.
         """
         generation = Generation(job, self._scheduler, self._metrics, ready)
         if self._deadline:
@@ -102,7 +102,7 @@ class Engine:
 
     @property
     def active(self) -> int:
-        """Number of generations in a slot."""
+        """Number of generations that have a slot."""
         return len(self._scheduler.active)
 
     @property
@@ -127,7 +127,7 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Whether there is no generation."""
+        """Whether no generation is queued, running or paused."""
         return self._scheduler.idle
 
     @property

@@ -1,4 +1,4 @@
-"""Generation: one generation as its reader in the event loop sees it."""
+"""Generation: the event loop's view of a text that is generated."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ class Generation:
     """A queued, running or finished generation. Belongs to the event loop.
 
     Iterate over it to get its chunks, or alternate `wait` and `take`. Call `cancel` when you need
-    no more of it; after the end this does nothing.
+    no more characters.
 
     Args:
         job: what to generate.
-        scheduler: where the sequence of this generation waits and runs.
-        metrics: where the end is counted.
-        ready: is set when there is something to take. Generations may share one.
+        scheduler: the scheduler to which the sequence of this generation is submitted.
+        metrics: the metrics to update when the generation ends.
+        ready: event to set when there is something to take. Several generations may share one.
 
     Attributes:
-        submitted: when the job was queued. All times are on the monotonic clock, in seconds.
-        admitted: when the job got a slot.
-        generated: number of characters that arrived.
-        cached: number of the prime's characters that the prefix cache saved.
+        submitted: time when the job was queued. All times are seconds of the monotonic clock.
+        admitted: time when the job got a slot, or None before that.
+        first_character: time when the first character was generated, or None.
+        finished: time when the generation ended or failed, or None.
+        finish_reason: why the text ended; None if it has not ended or has failed.
+        generated: number of characters received from the engine.
+        cached: number of the prime's characters that were not read again, because the prefix cache
+            had the state after them.
+
+    Raises:
+        EngineError: what `Scheduler.submit` raises.
     """
 
     def __init__(
@@ -69,12 +76,12 @@ class Generation:
 
     @property
     def paused(self) -> bool:
-        """Whether the generation waits for its reader."""
+        """Whether the generation is paused until its reader has caught up."""
         return self._sequence is not None and self._sequence.paused
 
     @property
     def unread(self) -> int:
-        """Number of characters that were generated and not taken."""
+        """Number of characters that were generated but not taken yet."""
         return self._buffer.unread
 
     @property
@@ -88,13 +95,15 @@ class Generation:
         return self.finish_reason is not None and not self._buffer
 
     async def wait(self) -> None:
-        """Wait until this is readable. Takes nothing, so cancelling the wait loses nothing."""
+        """Wait until `take` has something to return. Can be cancelled without a loss."""
         while not self.readable:
             self._ready.clear()
             await self._ready.wait()
 
     def take(self) -> Chunk:
-        """Take the characters that have arrived. Of a readable generation, none means the end.
+        """Return the characters that have arrived.
+
+        If the generation was readable and the chunk is empty, the text has ended.
 
         Raises:
             EngineError: once, after the last character, if the text could not be finished.
@@ -115,19 +124,25 @@ class Generation:
         return Chunk.joined([chunk async for chunk in self])
 
     def cancel(self) -> None:
-        """Free the slot before the next step, or the position in the queue now."""
+        """Cancel the generation. After the end, this does nothing.
+
+        A queued generation leaves the queue now. A running one frees its slot before the next step.
+        """
         if self._sequence is not None:
             self._metrics.generations.labels("cancelled").inc()
             self._scheduler.cancel(self._sequence)
             self._detach()
 
     def expire_after(self, seconds: float) -> None:
-        """End the generation with DeadlineError unless it has ended by then."""
+        """End the generation with DeadlineError if it has not ended after `seconds` seconds."""
         self._deadline = asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
 
     @property
     def characters_per_second(self) -> float:
-        """Rate since a slot was free, the time for reading the prime included."""
+        """Mean rate since the generation got a slot, including the time for reading the prime.
+
+        It is 0 before the end.
+        """
         if self.admitted is None or self.finished is None:
             return 0.0
         return self.generated / max(self.finished - self.admitted, 1e-9)

@@ -1,4 +1,4 @@
-"""Job: what the engine is to generate or score."""
+"""Job: the description of a text that the engine generates or scores."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ class Job:
     """The parameters of one generation.
 
     Attributes:
-        prime: ids to read first, at least one.
+        prime: ids that the network reads, at least one. These are the prompt and, in a job that
+            scores a text, the ids of that text.
         length: number of characters to generate.
         params: sampling parameters.
         seed: seed of the random numbers, 0..2^63-1.
         stops: ids of the stop strings, none of them empty. The text ends before the first match.
-        prime_characters: length of the user's prime, which may be 0 although `prime` has an id.
+        prime_characters: number of characters of the user's prime. It may be 0 although `prime`
+            has an id.
         alternatives: number of top alternatives to report per character. None disables scores.
-        prompt_length: number of ids of `prime` that come before the text, all by default. The
-            rest of `prime` is the beginning of the text: it is scored instead of drawn.
+        prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
+            The other ids are scored as if they had been drawn.
     """
 
     prime: Ids

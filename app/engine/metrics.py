@@ -36,7 +36,7 @@ class Metrics:
     """The metrics of one application, in their own registry.
 
     The engine thread updates metrics once per wake-up, never per character. Times are in seconds.
-    The times of a generation start when its request was validated.
+    Times of a generation are measured from the moment when it was queued.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Metrics:
         )
 
     def _count_generations(self) -> None:
-        self.streams_active = self._gauge("streams_active", "Generations in a slot.")
+        self.streams_active = self._gauge("streams_active", "Generations that have a slot.")
         self.streams_waiting = self._gauge("streams_waiting", "Generations that wait for a slot.")
         self.streams_paused = self._gauge(
             "streams_paused", "Generations that are paused because their reader is behind."
@@ -103,14 +103,17 @@ class Metrics:
         )
 
     def _count_cache(self) -> None:
-        self.cache_hits = self._counter("cache_hits", "Primes of which the cache held a beginning.")
+        self.cache_hits = self._counter(
+            "cache_hits", "Primes whose beginning was in the prefix cache."
+        )
         self.cache_misses = self._counter(
             "cache_misses", "Primes that had to be read from the start."
         )
         self.cache_characters = self._counter(
-            "cache_characters", "Characters of primes that the cache saved."
+            "cache_characters",
+            "Characters of primes that were not read again, because the cache had their state.",
         )
-        self.cache_bytes = self._gauge("cache_bytes", "Size of the cached states.")
+        self.cache_bytes = self._gauge("cache_bytes", "Size of the prefix cache in bytes.")
 
     def _describe(self) -> None:
         self.reloads = Counter(

@@ -1,6 +1,6 @@
-"""OutputBuffer: characters that a reader has not taken yet, and when a slow reader pauses.
+"""OutputBuffer: characters that a reader has not taken yet, and the limit on their number.
 
-The scheduler does the pausing, see `Scheduler.settle`.
+The scheduler pauses and resumes generations, see `Scheduler.settle`.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class OutputBuffer:
 
     @property
     def unread(self) -> int:
-        """Number of characters that were produced and not taken, those in transit included."""
+        """Number of characters that were produced and not taken, including those in transit."""
         return self._produced - self._taken
 
     @property
     def is_full(self) -> bool:
-        """Whether the generation must pause."""
+        """Whether so many characters are unread that the generation must pause."""
         return self.unread >= LIMIT
 
     @property
     def has_room(self) -> bool:
-        """Whether a paused generation can continue."""
+        """Whether so few characters are unread that a paused generation can continue."""
         return self.unread < RESUME_BELOW
 
     def produce(self, count: int) -> None:

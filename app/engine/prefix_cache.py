@@ -9,11 +9,13 @@ from collections import Counter, OrderedDict
 from model.backend import DecoderState
 from model.vocabulary import Ids
 
-_ENTRY_BYTES = 400  # overhead of an entry beside its tensors
+_ENTRY_BYTES = 400  # overhead of an entry in addition to its tensors
 
 
 class PrefixCache:
-    """Maps a hash of the characters read to the state after them. Evicts least recently used.
+    """Maps a hash of the characters read to the state after them.
+
+    When the cache is full, the least recently used entry is evicted.
 
     The state of an LSTM has a fixed size: a hit after 10,000 characters costs as much memory as
     one after 10. Not thread-safe.
@@ -33,7 +35,7 @@ class PrefixCache:
         return len(self._states)
 
     def put(self, ids: Ids, state: DecoderState) -> None:
-        """Store the state after reading ids."""
+        """Store the state after the network has read `ids`."""
         size = _size(state)
         if size > self._limit or len(ids) == 0:
             return
@@ -50,10 +52,11 @@ class PrefixCache:
             self._drop_oldest()
 
     def longest(self, ids: Ids) -> tuple[int, DecoderState | None]:
-        """Return the length of the longest cached prefix of ids, and the state after it.
+        """Return the length of the longest cached prefix of `ids`, and the state after it.
 
-        At least the last id is left out: the network must read it to predict the next character.
-        The time is linear in the length of ids and in the number of distinct cached lengths.
+        The prefix never includes the last id, because the network must read it to predict the next
+        character. The time is linear in the length of `ids` and in the number of distinct cached
+        lengths.
 
         Returns:
             (0, None) if no prefix is cached.

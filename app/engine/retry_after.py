@@ -1,7 +1,7 @@
 """Retry-After: estimate when a full engine has room again.
 
-Other responses have other sources: `middleware/rate_limit.py` for 429, and constants in
-`app/errors.py` for a shutdown and in `server/refusal.py` for too many connections.
+The header of other responses comes from `middleware/rate_limit.py` (429), `app/errors.py`
+(shutdown) and `server/refusal.py` (too many connections).
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Sequence
 def retry_after(
     position: int, running: Sequence[int], queued: Sequence[int], seconds_per_step: float
 ) -> float:
-    """Return the seconds until `position` generations have ended, at least 1.
+    """Return the estimated seconds (at least 1) until `position` more generations have ended.
 
-    Each end makes room for one more request. The n-th request refused in a row waits for the
-    n-th end, so that refused clients do not all return at the same moment.
+    Each generation that ends makes room for one request. Of several requests refused in a row, the
+    n-th waits until n generations have ended, so that the clients do not all return at the same
+    moment.
 
     Args:
-        position: number of ends to wait for, at least 1.
-        running: steps left of each generation in a slot.
+        position: number of generations that must end, at least 1.
+        running: steps left of each generation that has a slot.
         queued: steps left of each waiting generation, in the order in which they get a slot.
         seconds_per_step: measured duration of a step.
     """

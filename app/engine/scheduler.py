@@ -14,17 +14,17 @@ from app.errors import DrainingError, EngineError, QueueFullError
 
 
 class Changes(NamedTuple):
-    """How the batch changed. The decoder must follow in this order."""
+    """Changes of the batch. The decoder must remove `left` before it adds `joined`."""
 
-    left: list[Sequence]  # each one's row was filled with the last row
+    left: list[Sequence]  # removed in this order; each time, the last row moved into the gap
     joined: list[Sequence]  # appended as the last rows
 
 
 class Scheduler:
-    """Moves sequences between the queue, the slots and the paused ones. Thread-safe.
+    """Moves sequences between queue, slots and the list of paused sequences. Thread-safe.
 
-    The event loop submits, cancels and resumes. The engine thread asks for changes between steps
-    and is the only one that changes `active`.
+    The event loop submits, cancels and resumes sequences. The engine thread asks for changes
+    between steps, and only it changes `active`.
 
     Args:
         slots: number of sequences that the decoder advances together.
@@ -57,7 +57,7 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         """Whether there is no sequence at all."""
-        with self._wake:  # without the lock, a sequence that is being moved would be missed
+        with self._wake:  # without the lock, this could miss a sequence that is being moved
             return not (self.active or self.waiting or self.paused)
 
     # Event loop ---------------------------------------------------------------
@@ -86,7 +86,7 @@ class Scheduler:
             self._wake.notify()
 
     def resume(self, sequence: Sequence) -> None:
-        """Let a paused sequence continue, ahead of those that have not had a slot."""
+        """Let a paused sequence continue, ahead of sequences that have not had a slot yet."""
         with self._wake:
             if sequence in self._paused:
                 self._paused.remove(sequence)
@@ -102,13 +102,13 @@ class Scheduler:
             raise DrainingError
 
     def drain(self, seconds: float) -> None:
-        """Accept no new sequences, and stop after this time. Safe in signal handlers."""
+        """Accept no new sequences, and stop after `seconds` seconds. Safe in signal handlers."""
         with self._wake:
             self._drain_deadline = time.monotonic() + seconds
             self._wake.notify()
 
     def stop(self) -> None:
-        """Stop at the next step."""
+        """Make the engine thread stop before its next step."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -116,9 +116,10 @@ class Scheduler:
     # Engine thread ------------------------------------------------------------
 
     def next_changes(self) -> Changes | None:
-        """Wait until there is something to compute; None means stop.
+        """Wait for work and return the changes of the batch, or None if the worker must stop.
 
-        Cancelled sequences lose their slot, waiting ones get the free slots in order of arrival.
+        Cancelled sequences lose their slots. Waiting sequences get the free slots: first the
+        resumed ones, then the others in order of arrival.
         """
         with self._wake:
             while not self._stopping and self._drain_seconds_left() != 0:
@@ -129,10 +130,10 @@ class Scheduler:
             return None
 
     def settle(self, deliveries: Iterable[tuple[Sequence, Delivery]]) -> Changes:
-        """Take finished sequences and those with a full output buffer out of their slots.
+        """Remove finished sequences, and pause sequences whose output buffer is full.
 
-        Call this before the deliveries are sent: a reader that takes the last of them then finds
-        its sequence paused, and resumes it.
+        Call this before the deliveries are sent. A reader that takes the last of them then finds
+        its sequence paused and resumes it.
         """
         left = []
         with self._wake:
@@ -146,7 +147,7 @@ class Scheduler:
         return Changes(left, [])
 
     def close(self) -> list[Sequence]:
-        """Accept nothing more; remove and return every sequence."""
+        """Accept no more sequences. Remove and return all of them."""
         with self._wake:
             self._stopping = True
             queues = (self.active, self._waiting, self._resuming, self._paused)

@@ -1,4 +1,4 @@
-"""Sequence: one generation as the engine thread sees it."""
+"""Sequence: the engine thread's view of a text that is generated."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ FinishReason = Literal["length", "stop"]
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one wake-up of the engine produced for one generation.
+    """The result of one wake-up of the engine for one generation.
 
     Attributes:
+        chunk: the new characters.
         finish_reason: why the text ended; None if it did not.
-        admitted: when the sequence got its first slot, on the monotonic clock.
-        cached: number of the prime's characters that the prefix cache saved.
+        error: why the generation failed; None if it did not.
+        admitted: time when the sequence got its first slot, in seconds of the monotonic clock.
+        cached: number of the prime's characters that were not read again, because the prefix cache
+            had the state after them.
+        made_at: time when this delivery was made, in seconds of the monotonic clock.
     """
 
     chunk: Chunk
@@ -41,8 +45,8 @@ class Sequence:
 
     Args:
         job: what to generate.
-        buffer: counts characters that the reader has not taken.
-        deliver: receives deliveries; called in the event loop.
+        buffer: the output buffer, which counts characters that the reader has not taken.
+        deliver: function that receives the deliveries. It is called in the event loop.
     """
 
     def __init__(self, job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> None:
@@ -62,7 +66,7 @@ class Sequence:
         return self.stream.prompt_steps_left or (self.stream.steps_left if self.text else 1)
 
     def accept(self, chunk: Chunk) -> Delivery:
-        """Take in what the decoder produced; return what the reader may have."""
+        """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
         self.text += chunk.ids
         at_length = self.stream.steps_left == 0
         released, reason = chunk, _reason(False, at_length)

@@ -9,7 +9,7 @@ class StopMatcher:
     """Holds back characters that may be the beginning of a stop string.
 
     The text ends before the stop string. If several are complete at the same character, the
-    longest one counts. The time per character does not depend on the length of the strings
+    longest one applies. The time per character does not depend on the length of the strings
     (Knuth, Morris and Pratt 1977, "Fast Pattern Matching in Strings").
 
     Args:

@@ -20,8 +20,8 @@ from model.decoder import Decoder, DecoderStream
 from model.sampling import SamplingParams
 from model.scores import scores_of
 
-# Target time between two deliveries. It is too short to notice, and several times as long as the
-# event loop needs to send a delivery, so the event loop does not hold up the engine.
+# Target time between two deliveries, in seconds. It is too short to notice, and several times as
+# long as the event loop takes to send a delivery, so the event loop does not delay the engine.
 _WAKE_SECONDS = 0.004
 _WAKE_SECONDS_PER_STREAM = 0.0006
 _MOST_STEPS = 128  # characters of one generation per delivery
@@ -38,12 +38,12 @@ class Worker:
     """Advances the scheduler's active sequences, several characters per wake-up.
 
     Args:
-        decoder: has as many slots as the scheduler.
-        scheduler: says which sequences are in the batch.
-        cache: states after primes and finished texts.
-        metrics: where steps and characters are counted.
-        threads: number of torch's threads in this thread.
-        send: passes deliveries to the event loop.
+        decoder: a decoder with as many slots as the scheduler.
+        scheduler: the scheduler, which decides which sequences are in the batch.
+        cache: the prefix cache for states after primes and finished texts.
+        metrics: the metrics of steps and characters to update.
+        threads: number of threads that torch uses in this thread.
+        send: function that passes deliveries to the event loop.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Worker:
             warmed()
 
     def _advance(self) -> bool:
-        """Wait for work and do a part of it; return whether there may be more.
+        """Wait for work and do a part of it. Return False if the worker must stop.
 
         The changes are local to this call, so that an idle worker keeps no ended sequence alive.
         """
@@ -90,7 +90,7 @@ class Worker:
         return True
 
     def _warm_up(self) -> None:
-        """Run the smallest and the largest batch once, so that no request waits for the set-up."""
+        """Run the smallest and the largest batch once, so that no request waits for set-up."""
         prime = np.zeros(1, dtype=np.int32)
         for count in {1, self._decoder.slots}:
             streams = [
@@ -111,7 +111,7 @@ class Worker:
             self._decoder.join(sequence.stream)
 
     def _admit(self, sequence: Sequence) -> None:
-        """Start a sequence after the longest part of its prompt that the cache holds."""
+        """Start a sequence after the longest prefix of its prompt that is in the cache."""
         sequence.admitted = time.monotonic()
         stream = sequence.stream
         read, state = self._cache.longest(stream.prime[: stream.prompt_length])
@@ -126,7 +126,8 @@ class Worker:
     def _read_primes(self, joined: list[Sequence]) -> None:
         """Read a part of the new primes first, so that their first characters come soon.
 
-        Once per wake-up and with a limit, so that the other generations continue meanwhile.
+        This happens once per wake-up, for at most `_PRIME_STEPS` characters, so that the other
+        generations do not wait long.
         """
         steps = min((sequence.stream.prompt_steps_left for sequence in joined), default=0)
         if steps > 0:
@@ -142,10 +143,10 @@ class Worker:
         self._scheduler.seconds_per_step = known + _RATE_SMOOTHING * (measured - known)
 
     def _choose_steps(self) -> int:
-        """Return how many steps fit between two deliveries, but not past a boundary.
+        """Return the number of steps to the next delivery, which never passes a boundary.
 
-        Boundaries are the end of a prompt and of a text, where a state is worth caching, and a
-        text's first character, which a user waits for.
+        Boundaries are the end of a prompt and the end of a text, where the state is cached, and the
+        first character of a text, for which a user waits.
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * len(active)
@@ -154,7 +155,7 @@ class Worker:
         return max(1, min(fitting, boundary, _MOST_STEPS))
 
     def _step(self, steps: int, first: int = 0) -> None:
-        """Advance the sequences from row `first` on, and send what they produced."""
+        """Advance the sequences from row `first` to the last, and send their new characters."""
         sequences = self._scheduler.active[first:]
         prompt_steps = [sequence.stream.prompt_steps_left for sequence in sequences]
         began = time.monotonic()
@@ -163,7 +164,7 @@ class Worker:
         self._metrics.batch.observe(len(sequences))
         deliveries: Deliveries = []
         for row, (sequence, skip) in enumerate(zip(sequences, prompt_steps, strict=True)):
-            if skip == steps:  # the prompt is read but for its last character
+            if skip == steps:  # all of the prompt except its last character has been read
                 stream = sequence.stream
                 self._cache.put(stream.prime[: stream.read], self._decoder.state(stream))
             elif skip < steps and not sequence.cancelled:

@@ -1,1 +1,1 @@
-"""What every request passes through: logging, limits, authentication."""
+"""The request log, and the dependencies that check keys, rates, origins and body size."""

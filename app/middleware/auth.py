@@ -19,13 +19,14 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 class Auth:
-    """Two dependencies: `check_user` for the service, `check_operator` for its administration.
+    """Two FastAPI dependencies: `check_user` for users' and `check_operator` for operators'
+    endpoints.
 
     Args:
-        keys: users' keys. None means that the service is open.
-        operator_keys: operators' keys. None means that users' keys are accepted; without any keys
-            there are no operators.
-        per_minute: requests allowed per key, or per address if there are no keys. 0 means no limit.
+        keys: users' keys. Without any, `check_user` accepts every request.
+        operator_keys: operators' keys. Without any, `check_operator` accepts users' keys.
+        per_minute: requests allowed per minute and key, or per address if there are no keys. 0
+            means no limit.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Auth:
         self._keys = _digests(keys)
 
     async def check_user(self, request: Request, _: Credentials) -> None:
-        """Raise UnauthorizedError without a valid key, RateLimitError over the rate."""
+        """Raise UnauthorizedError without a valid key, or RateLimitError over the rate limit."""
         client: object = request.client.host if request.client else None
         if self._keys:
             client = _check_key(self._keys, request)
@@ -48,7 +49,9 @@ class Auth:
             raise RateLimitError(wait)
 
     async def check_operator(self, request: Request, _: Credentials) -> None:
-        """Raise UnauthorizedError without an operator's key, ForbiddenError if there are none."""
+        """Raise UnauthorizedError without a valid operator's key, or ForbiddenError if no keys are
+        configured.
+        """
         keys = self._operator_keys or self._keys
         if not keys:
             raise ForbiddenError

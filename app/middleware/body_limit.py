@@ -15,8 +15,8 @@ async def read_body(request: Request) -> bytes:
     """Return the body of a request.
 
     Raises:
-        BodyTooLargeError: as soon as the body is known to be larger than the server's limit. Not
-            more than the limit is held in memory.
+        BodyTooLargeError: as soon as the body is known to be larger than the server's limit. At
+            most the limit is held in memory.
         ClientDisconnect: if the client disconnects before the end of the body.
     """
     limit: int = request.app.state.settings.max_request_bytes
@@ -34,6 +34,6 @@ Body = Annotated[bytes, Depends(read_body)]
 
 
 def _announced_length(request: Request) -> int:
-    """Return the value of Content-Length in bytes; 0 if there is none."""
+    """Return the value of Content-Length in bytes, or 0 if there is none."""
     value = request.headers.get("content-length", "")
     return int(value.lstrip("0")[:_MOST_DIGITS] or "0") if value.isdigit() else 0

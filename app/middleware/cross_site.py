@@ -1,4 +1,4 @@
-"""Cross-site requests: do not compute for web pages that the operator has not allowed.
+"""Cross-site check: refuse requests of web pages that the operator has not allowed.
 
 A browser sends requests to a service on the user's own machine for any page that the user visits.
 The page cannot read the response without CORS, but it could occupy the processor.
@@ -13,10 +13,10 @@ from app.settings import Settings
 
 
 async def refuse_cross_site(request: Request) -> None:
-    """Raise CrossSiteError for a request of a page of another site, unless CORS allows its origin.
+    """Raise CrossSiteError for a request from another site's page, unless CORS allows its origin.
 
-    Browsers say so in Sec-Fetch-Site (W3C, "Fetch Metadata Request Headers"); no page can change
-    it, and other clients do not send it. Links that a user follows are allowed.
+    Browsers send the header Sec-Fetch-Site (W3C, "Fetch Metadata Request Headers"). A page cannot
+    change it, and other clients do not send it. Links that a user follows are allowed.
     """
     headers = request.headers
     if headers.get("sec-fetch-site") != "cross-site" or headers.get("sec-fetch-mode") == "navigate":

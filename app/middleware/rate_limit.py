@@ -1,4 +1,4 @@
-"""RateLimit: how often each client may send requests."""
+"""RateLimit: limits the rate at which each client may send requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-_MOST_CLIENTS = 10_000  # the client that was seen longest ago is forgotten first
+_MOST_CLIENTS = 10_000  # beyond this, the least recently seen client is forgotten
 
 
 class RateLimit:
@@ -14,16 +14,16 @@ class RateLimit:
 
     Args:
         per_minute: requests per minute. 0 means no limit.
-        clock: returns seconds since any origin.
+        clock: function that returns seconds since a fixed moment.
     """
 
     def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst, self._per_second = max(per_minute, 1.0), per_minute / 60
         self._clock = clock
-        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # tokens, when
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # tokens, time
 
     def take(self, client: Hashable) -> float:
-        """Take a token. Return 0, or the seconds until there is one."""
+        """Take a token and return 0, or return the seconds until the client has a token."""
         if not self._per_second:
             return 0.0
         now = self._clock()

@@ -38,7 +38,7 @@ _SECURITY_HEADERS = (
 
 @dataclass
 class RequestRecord:
-    """What the log line of a request will report. Endpoints add their generations."""
+    """The data of a request's log line. Endpoints add their generations."""
 
     id: str
     method: str
@@ -53,12 +53,12 @@ class RequestRecord:
 
     @classmethod
     def of(cls, scope: Scope) -> RequestRecord:
-        """Return the record of the request of an ASGI scope, made by `RequestLog`."""
+        """Return the record that `RequestLog` has stored in the ASGI scope of a request."""
         record: RequestRecord = scope["state"][_STATE_KEY]
         return record
 
     def add(self, generation: Generation, prime: str | None = None) -> None:
-        """Add a generation, and its prime if the operator wants to see primes."""
+        """Add a generation, and its prime if primes are logged."""
         self.generations.append(generation)
         if prime is not None:
             self.primes.append(prime)
@@ -83,10 +83,10 @@ class RequestRecord:
 
 
 class RequestLog:
-    """ASGI middleware that gives every request an id, a log line and its place in the metrics.
+    """ASGI middleware that gives every request an id, logs it and counts it in the metrics.
 
-    It adds security headers that the response lacks, and answers 500 if the application raises.
-    Streams pass through without being read.
+    It adds security headers that the response lacks, and responds with 500 if the application
+    raises. Response bodies pass through unchanged, without buffering.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -134,7 +134,7 @@ def _new_record(scope: Scope) -> RequestRecord:
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """Return the client's request id if it is harmless, otherwise a new one."""
+    """Return the client's request id if it has only allowed characters, otherwise a new one."""
     for name, value in headers:
         if name == b"x-request-id" and _ACCEPTED_ID.fullmatch(value):
             return value.decode("ascii")
@@ -153,7 +153,7 @@ def _internal_error() -> Response:
 
 
 def _add_generation(fields: dict[str, Any], generation: Generation) -> None:
-    """Add a generation to the fields of a log line. Characters of several are summed."""
+    """Add a generation to the fields of a log line. Character counts are summed."""
     for name, value in (
         ("prime_characters", generation.job.prime_characters),
         ("cached_characters", generation.cached),

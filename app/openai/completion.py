@@ -23,7 +23,7 @@ from app.service import Service
 
 @dataclass(frozen=True)
 class Choice:
-    """One text that continues a prompt. Without a generation it is empty."""
+    """One text that continues a prompt. Without a generation, the text is empty."""
 
     index: int
     seed: int
@@ -37,18 +37,18 @@ class Choice:
 
 
 class Completion:
-    """The running generations of a request. The caller must `cancel` it in the end.
+    """The running generations of one request. Call `cancel` when you are done.
 
-    The j-th text of every prompt has the first seed plus j. It is the text that a request for
-    this seed alone would get.
+    Text j of a prompt, counted from 0, has the seed of the prompt's first text plus j. It equals
+    the text of a separate request with that seed.
 
     Args:
-        service: generates.
+        service: the service that generates the texts.
         request: what to generate.
-        record: the entry of the request log.
+        record: the record of the request in the request log.
 
     Attributes:
-        ready: is set when any of the generations has something to take.
+        ready: event that is set when any of the generations has something to take.
 
     Raises:
         CharstreamError: what `prompts_of` raises.
@@ -76,7 +76,7 @@ class Completion:
             generation.cancel()
 
     async def read(self) -> dict[str, Any]:
-        """Read every text to its end; return a `CompletionResponse`."""
+        """Read every text to its end, and return the fields of a `CompletionResponse`."""
         echoes, texts = await asyncio.gather(
             asyncio.gather(*map(self._read_echo, self.prompts)),
             asyncio.gather(*map(self._read_text, self.choices)),
@@ -106,14 +106,14 @@ class Completion:
         }
 
     def usage(self) -> dict[str, Any]:
-        """Return the `CompletionUsage` of what has been generated so far."""
+        """Return the fields of a `CompletionUsage` for the characters generated so far."""
         read = sum(prompt.job.prime_characters for prompt in self.prompts)
         generated = sum(g.generated for prompt in self.prompts for g in prompt.generations)
         cached = sum(prompt.cached for prompt in self.prompts)
         return {**usage_of(read, generated), "prompt_tokens_details": {"cached_tokens": cached}}
 
     def echo(self, prompt: Prompt) -> tuple[str, LogprobLists | None]:
-        """Return what the texts of a prompt begin with, and its logprobs if requested."""
+        """Return the beginning that `echo` adds to the texts of a prompt, and its logprobs."""
         if not self.request.echo:
             return "", None
         if self.request.logprobs is None:

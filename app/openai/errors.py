@@ -25,7 +25,7 @@ logger = logging.getLogger("charstream")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-_STATUSES = {409: 404, 422: 400}  # our status -> what OpenAI's API returns in this case
+_STATUSES = {409: 404, 422: 400}  # status of the native API -> status of OpenAI's API
 _CODES = {
     "unauthorized": "invalid_api_key",
     "other_model": "model_not_found",
@@ -63,9 +63,9 @@ class OpenAIRoute(APIRoute):
 
 
 async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """Respond to a path of /v1 that has no route: an ASGI application.
+    """ASGI application that responds to requests without a route under /v1.
 
-    405 if the path supports other methods, otherwise 404.
+    The response is 405 if the path supports other methods, otherwise 404.
     """
     request = Request(scope, receive)
     error = HTTPException(405 if allowed_methods(request) else 404)
@@ -76,7 +76,7 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def error_content(problem: Problem) -> dict[str, Any]:
-    """Return an `OpenAIErrorBody` that describes a problem."""
+    """Return the fields of an `OpenAIErrorBody` that describes a problem."""
     field = problem.fields[0].field if problem.fields else None
     if problem.code == "other_model":
         field = "model"
@@ -90,7 +90,7 @@ def error_content(problem: Problem) -> dict[str, Any]:
 
 
 def error_responses(*statuses: int) -> openapi.Responses:
-    """Describe error responses for the OpenAPI document, given our own statuses."""
+    """Return the OpenAPI description of /v1's errors for the given statuses of the native API."""
     return {
         _status(status): openapi.error(
             OpenAIErrorBody,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-LogprobLists = dict[str, list[Any]]  # a `Logprobs`
+LogprobLists = dict[str, list[Any]]  # the fields of `schemas.Logprobs`
 
 
 def usage_of(read: int, generated: int) -> dict[str, Any]:
-    """Return the numbers of characters read and generated, as tokens."""
+    """Return the numbers of characters read and generated, in OpenAI's fields for tokens."""
     return {
         "prompt_tokens": read,
         "completion_tokens": generated,
@@ -18,12 +18,13 @@ def usage_of(read: int, generated: int) -> dict[str, Any]:
 
 
 def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "") -> LogprobLists:
-    """Return the `Logprobs` of consecutive characters.
+    """Return the logprobs of consecutive characters, with the fields of `schemas.Logprobs`.
 
     Args:
-        scores: a `DrawnScore` per character.
+        scores: the fields of a `DrawnScore` per character.
         offset: position of the first character in the text.
-        unscored: characters before them that have no score, because nothing was read before.
+        unscored: characters before the scored ones. They have no score, because the model had read
+            nothing before them.
     """
     nothing = [None] * len(unscored)
     return {

@@ -23,8 +23,9 @@ class Prompt:
         job: the job of its first generation.
         text: the characters that the model reads.
         generations: one per choice, none if `max_tokens` is 0.
-        scoring: scores the prompt after its first character, if `echo` needs scores.
-        scores: what `scoring` has returned so far, a `DrawnScore` per character.
+        scoring: generation that scores the prompt after its first character, if `echo` needs
+            scores.
+        scores: results of `scoring` so far, the fields of a `DrawnScore` per character.
     """
 
     job: Job
@@ -35,7 +36,7 @@ class Prompt:
 
     @property
     def cached(self) -> int:
-        """Number of characters that the prefix cache saved for the first generation."""
+        """Number of characters that the first generation did not read, see `Generation.cached`."""
         return self.generations[0].cached if self.generations else 0
 
 
@@ -68,7 +69,7 @@ def _check(service: Service, request: CompletionRequest) -> None:
         message = "is not supported together with stop: omit one of them"
         raise InvalidFieldError("min_tokens", request.min_tokens, message)
     if request.seed is not None and request.seed + request.n - 1 > MAX_SEED:
-        message = f"plus n - 1 must be at most {MAX_SEED}"
+        message = f"seed + n - 1 must be at most {MAX_SEED}"
         raise InvalidFieldError("seed", request.seed, message)
     _check_generations(service, request)
 
@@ -78,7 +79,7 @@ def _check_generations(service: Service, request: CompletionRequest) -> None:
     most = most_generations(service)
     texts = request.n if request.max_tokens else 0
     if (texts + scoring) * len(request.prompt) > most:
-        message = f"times the number of prompts must be at most {most} on this server"
+        message = f"n times the number of prompts must be at most {most} on this server"
         if scoring:
             message += "; scoring a prompt counts as one more text"
         raise InvalidFieldError("n", request.n, message)
@@ -90,7 +91,7 @@ def most_generations(service: Service) -> int:
 
 
 def _check_scores(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:
-    """Limit the scores that are sent in one piece: an echo, and a response without streaming."""
+    """Limit the scores that are sent at once: those of an echo or of a JSON response."""
     generated = 0 if request.stream else request.max_tokens
     echoed = sum(len(prompt.text) for prompt in prompts) if request.echo else 0
     service.check_scores(request.n * (echoed + generated * len(prompts)), request.logprobs)

@@ -24,8 +24,8 @@ from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE
 from model.scores import MOST_ALTERNATIVES
 
-DEFAULT_MAX_TOKENS = 16  # as with OpenAI
-MOST_CHOICES = 128  # of a prompt, as with OpenAI
+DEFAULT_MAX_TOKENS = 16  # as in OpenAI's API
+MOST_CHOICES = 128  # per prompt, as in OpenAI's API
 
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
 _PROMPT = {
@@ -61,7 +61,7 @@ def _are_ids(value: Any) -> bool:
 
 
 def _only(neutral: Any) -> Any:
-    """Accept a field only with its neutral value: any other value would change the text."""
+    """Accept only the neutral value of a field that is not supported."""
 
     def check(value: Any) -> Any:
         if value == neutral:
@@ -101,7 +101,7 @@ def _allow_nulls(schema: dict[str, Any]) -> None:
 
 
 class StreamOptions(BaseModel):
-    """What a stream reports beside the text."""
+    """Options of a stream: what it reports in addition to the text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_nulls)
 
@@ -120,7 +120,7 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """Parameters of a completion, as OpenAI names them."""
+    """Parameters of a completion, with OpenAI's names."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=_allow_nulls
@@ -152,12 +152,13 @@ class CompletionRequest(BaseModel):
         description="Number of top alternatives to return per character. Omit it to disable "
         "scores.",
     )
-    stop: Stops = Field([], description="Strings before which the text ends.")
+    stop: Stops = Field([], description="The text ends before the first of these strings.")
     seed: int | None = Field(
         None,
         ge=0,
         le=MAX_SEED,
-        description="The same seed gives the same text. The server chooses one if absent.",
+        description="Seed of the random numbers. The same seed gives the same text. The server "
+        "chooses one if absent.",
     )
     temperature: float = Field(1.0, ge=0, le=MAX_TEMPERATURE)
     top_p: float = Field(1.0, gt=0, le=1)

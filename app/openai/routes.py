@@ -130,7 +130,7 @@ async def get_model(request: Request, service: CurrentService) -> ModelCard:
 
 
 def _most(service: Service) -> Counts:
-    """Return the counts of a body with as many prompts or token ids as the server accepts."""
+    """Return limits on a body that allow as many prompts or token ids as the server accepts."""
     default = Counts()
     return default._replace(
         containers=default.containers + most_generations(service),

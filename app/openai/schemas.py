@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class Logprobs(BaseModel):
-    """Natural logarithms of the model's own distribution, per character of a choice."""
+    """Log-probabilities of the characters of a choice, before temperature and filters."""
 
     tokens: list[str]
     token_logprobs: list[float | None] = Field(
@@ -35,7 +35,10 @@ class Choice(BaseModel):
 class PromptTokensDetails(BaseModel):
     """Details of the prompts' tokens."""
 
-    cached_tokens: int = Field(description="Number of tokens that the prefix cache saved.")
+    cached_tokens: int = Field(
+        description="Number of tokens that were not read again, because the prefix cache had the "
+        "state after them."
+    )
 
 
 class CompletionUsage(BaseModel):

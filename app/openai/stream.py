@@ -35,7 +35,7 @@ class _Source(Protocol):
 class CompletionFrames:
     """The frames of all texts, in the order in which their characters are generated.
 
-    Echoed prompts come first. See `sse.FrameSource`.
+    Echoed prompts come first. Implements `app.api.sse.FrameSource`.
     """
 
     resumable: ClassVar[bool] = False
@@ -140,9 +140,9 @@ class _Text:
         return f"{self._head}{json.dumps(text)}{self._tail(logprobs, None)}".encode("ascii")
 
     def _chunks(self, chunk: Chunk, reason: FinishReason | None) -> bytes:
-        """Return a chunk per character. The last one of the text carries the finish reason.
+        """Return a chunk per character. The last one of the text has the finish reason.
 
-        If there is no character left to carry it, an empty chunk does.
+        If no character is left, the finish reason is sent in a chunk with an empty text.
         """
         scores = score_fields(self._vocabulary, chunk)
         if self._scored or self._counts_each:
@@ -166,7 +166,7 @@ class _Text:
         return logprobs_of(score, self._offset + self._generated - 1) if score else None
 
     def _tail(self, logprobs: LogprobLists | None, reason: FinishReason | None) -> str:
-        """Return what follows the text of a chunk."""
+        """Return the part of a frame that follows the text."""
         choice = {
             "index": self.choice.index,
             "logprobs": logprobs,

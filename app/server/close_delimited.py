@@ -1,4 +1,4 @@
-"""Response bodies for HTTP/1.0 clients, which do not know chunks."""
+"""Response bodies for HTTP/1.0 clients, which do not support chunked transfer coding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 def close_delimited(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """The application for one HTTP/1.0 request: the end of the connection ends the body.
+    """Return the application with response bodies that end when the connection closes.
 
     Uvicorn sends every body without Content-Length in chunks, and RFC 9112, section 6.1, forbids
     that for HTTP/1.0.

@@ -1,4 +1,4 @@
-"""Connection: uvicorn's HTTP connection, with limits on what a client may take from the server."""
+"""Connection: uvicorn's HTTP connection, with limits on the resources that a client can use."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from app.server.refusal import RefusedError
 from app.server.request_budget import HeadLimits
 from app.server.request_parser import Phase, RequestParser
 
-# Of one connection, in the system. Left alone, the buffer for sending grows to megabytes for a
-# slow reader, who then reads old text; the one for receiving does for a client that floods.
+# Buffers of one connection in the operating system. Without a limit, the send buffer grows to
+# megabytes for a slow reader, who then reads old text, and the receive buffer grows to megabytes
+# for a client that sends faster than the server parses.
 _SEND_BUFFER_BYTES = 1 << 17
 _RECEIVE_BUFFER_BYTES = 1 << 16
 
 _TURN_BYTES = 1 << 14  # parsed in one turn of the event loop
-_PIECE_COST_BYTES = 64  # of parsing one piece, however small it is
+_PIECE_COST_BYTES = 64  # fixed cost of parsing a piece, counted as bytes
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
 
 _HEAD_END = b"\r\n\r\n"
@@ -35,13 +36,13 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What one client, and all of them, may take.
+    """Limits of one connection and of all connections together.
 
     Attributes:
-        connections: at a time.
-        receive_seconds: for a request to arrive whole.
-        stall_seconds: for a reader whose buffers are full to read again.
-        head: of one request.
+        connections: maximum number of open connections.
+        receive_seconds: time for a whole request to arrive.
+        stall_seconds: time for a client whose buffers are full to read again.
+        head: limits on the URL, headers and trailers of one request.
     """
 
     connections: int
@@ -66,23 +67,24 @@ class _ParserFlow(FlowControl):
             self._resumed()
 
     def close(self) -> None:
-        self._resumed = lambda: None  # or the connection would wait for the garbage collector
+        self._resumed = lambda: None  # breaks a reference cycle, so the connection is freed at once
 
 
 def bounded(limits: ConnectionLimits, metrics: Metrics) -> type[Connection]:
-    """The class of connections with these limits, for uvicorn."""
+    """Return a Connection class with these limits, to pass to uvicorn."""
     return type("BoundedConnection", (Connection,), {"limits": limits, "metrics": metrics})
 
 
 class Connection(HttpToolsProtocol):
-    """An HTTP/1.1 connection that holds a bounded amount for its client.
+    """An HTTP/1.1 connection that buffers a bounded amount of data.
 
-    It parses one request at a time. What a client sends after a request stays unparsed until the
-    response is complete, and once `_UNPARSED_BYTES` are waiting, the connection stops reading.
+    It parses one request at a time. Data that a client sends after a request stays unparsed until
+    the response is complete. When `_UNPARSED_BYTES` are waiting, the connection stops reading.
 
-    It answers 408 to a request that does not arrive, 431 to a head that is too large, 400 to what
-    is not HTTP and 503 to one connection too many, and then closes. A client that stops reading
-    is cut off after a while, since nothing can be sent to it.
+    The connection sends an error response and closes if a request does not arrive in time (408), if
+    its head is too large (431), if it is not valid HTTP (400), or if the server has too many
+    connections (503). If a client stops reading for `stall_seconds`, the connection is aborted
+    without a response, because nothing can be sent.
     """
 
     limits: ClassVar[ConnectionLimits]
@@ -104,7 +106,7 @@ class Connection(HttpToolsProtocol):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         if len(self.connections) > self.limits.connections:
-            detail = f"the server has its most connections, {self.limits.connections}"
+            detail = f"the server has reached its limit of {self.limits.connections} connections"
             self._refuse(RefusedError(503, "too_many_connections", detail))
         else:
             self._expect_request()
@@ -173,7 +175,7 @@ class Connection(HttpToolsProtocol):
             self._turn = self.loop.call_soon(self._parse)
 
     def _parse(self) -> None:
-        """Parse for one turn of the event loop, or until a response has to come first."""
+        """Parse for one turn of the event loop, or until a response must be sent first."""
         self._turn = None
         left = _TURN_BYTES
         while left > 0 and self._may_parse():
@@ -191,7 +193,7 @@ class Connection(HttpToolsProtocol):
         return not self._response_is_pending() or self._request_is_arriving()
 
     def _request_is_arriving(self) -> bool:
-        """Whether the request whose turn it is has begun to arrive, and has not ended."""
+        """Whether a part of the current request has arrived, and a part is missing."""
         if self._response_is_pending():
             return self._requests.phase is Phase.BODY and self.cycle is self._responding
         return self._requests.phase is not Phase.BETWEEN
@@ -200,7 +202,9 @@ class Connection(HttpToolsProtocol):
         return self._responding is not None and not self._responding.response_complete
 
     def _parse_piece(self) -> int:
-        """Parse up to the end of a head or a body, so that hardly a piece holds two requests.
+        """Parse up to the end of a head or a body.
+
+        A piece therefore almost never contains parts of two requests.
 
         Returns:
             the size of the piece, in bytes.
@@ -241,13 +245,13 @@ class Connection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if self._requests.phase is Phase.BETWEEN:
-            self.transport.close()  # there is nothing to answer
+            self.transport.close()  # there is no request to respond to
         else:
             detail = f"the request did not arrive within {self.limits.receive_seconds:g} s"
             self._refuse(RefusedError(408, "request_timeout", detail))
 
     def _refuse(self, refusal: RefusedError) -> None:
-        """Refuse the request that arrives; it may come after others that have to be answered."""
+        """Refuse the request that is arriving. Responses to earlier requests are sent first."""
         self.metrics.refusals.labels(refusal.code).inc()
         self._refusal = refusal
         self._unparsed.clear()
@@ -259,12 +263,12 @@ class Connection(HttpToolsProtocol):
             self._send(refusal)
 
     def _abandon(self, cycle: RequestResponseCycle) -> None:
-        """Stop the work for a request of which the body is refused."""
+        """Stop the work for a request whose body is refused."""
         if cycle is not self._responding:
             self.pipeline.clear()
         elif cycle.response_complete:
             self.transport.close()
-        elif cycle.response_started:  # another status would be taken for a part of the body
+        elif cycle.response_started:  # the client would read another status as part of the body
             self.transport.abort()
         else:
             _disconnect(cycle)
@@ -272,14 +276,14 @@ class Connection(HttpToolsProtocol):
 
     def _send(self, refusal: RefusedError) -> None:
         self.transport.write(refusal.response())
-        if refusal.status == 503:  # one connection too many must not stay
+        if refusal.status == 503:  # there are too many connections, so this one must not linger
             self._lingering.close_at_once()
         else:
             self.transport.close()
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:
-    """Let the application see its client as gone, and send nothing more to it."""
+    """Tell the application that its client has disconnected, and send nothing more."""
     cycle.disconnected = True
     cycle.waiting_for_100_continue = False
     cycle.message_event.set()

@@ -1,4 +1,4 @@
-"""X-Forwarded-For, reduced to IP addresses."""
+"""X-Forwarded-For: reduce the header to the IP addresses at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def keep_addresses(headers: list[tuple[bytes, bytes]]) -> None:
     before it. Addresses become canonical and lose their ports, so that one client has one name.
 
     Args:
-        headers: of a request, names in lower case. Several X-Forwarded-For become one.
+        headers: the headers of a request, with names in lower case. Several X-Forwarded-For
+            headers become one.
     """
     values = [value for name, value in headers if name == _NAME]
     if not values:
@@ -29,7 +30,7 @@ def keep_addresses(headers: list[tuple[bytes, bytes]]) -> None:
 
 
 def _last_addresses(value: str) -> Iterator[str]:
-    """The addresses at the end of a comma-separated list, last one first."""
+    """Yield the addresses at the end of a comma-separated list, beginning with the last one."""
     hops = value.rsplit(",", _MOST_HOPS)
     for hop in reversed(hops[-_MOST_HOPS:]):
         address = _address(hop.strip(" \t"))
@@ -39,7 +40,7 @@ def _last_addresses(value: str) -> Iterator[str]:
 
 
 def _address(hop: str) -> str | None:
-    """The canonical address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`."""
+    """Return the canonical address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`, or None."""
     if hop.startswith("["):
         host, bracket, port = hop[1:].partition("]")
         if not bracket or (port and not port.startswith(":")):
@@ -51,7 +52,7 @@ def _address(hop: str) -> str | None:
         host, port = hop, ""
     if len(port) > 5 or not (port == "" or (port.isascii() and port.isdigit())):
         return None
-    if "%" in host:  # a zone, which is of any length and means nothing to another machine
+    if "%" in host:  # a zone: it may have any length, and has no meaning on another machine
         return None
     try:
         return str(ipaddress.ip_address(host))

@@ -10,15 +10,16 @@ _LINGER_BYTES = 1 << 20
 
 
 class LingeringTransport(asyncio.Transport):
-    """A transport that after `close` reads on for a moment, until the client closes too.
+    """A transport that keeps reading for a short time after `close`, until the client closes too.
 
-    If a server closes a connection while the client is still sending, the system answers with a
-    reset, and the client loses what it has not read of the response. RFC 9112, section 9.6.
+    If a server closes a connection while the client is still sending, the operating system resets
+    the connection, and the client loses the part of the response that it has not read (RFC 9112,
+    section 9.6).
 
     Args:
-        transport: the connection's.
-        loop: that it belongs to.
-        stall_seconds: for a client to take the last bytes; then it is cut off.
+        transport: the transport of the connection.
+        loop: the event loop of the transport.
+        stall_seconds: time for the client to read the last bytes before the connection is aborted.
     """
 
     def __init__(
@@ -45,19 +46,19 @@ class LingeringTransport(asyncio.Transport):
         self._transport.write_eof()
 
     def close_at_once(self) -> None:
-        """Close without reading on; what has been written is still sent."""
+        """Close without reading further. Data that was written is still sent."""
         self.release()
         self._closing = self._loop.call_later(self._stall_seconds, self._transport.abort)
         self._transport.close()
 
     def drop(self, data: bytes) -> None:
-        """Take note of what is received after `close`."""
+        """Count and discard data received after `close`. Close at once if it is too much."""
         self._dropped += len(data)
         if self._dropped > _LINGER_BYTES and not self._transport.is_closing():
             self.close_at_once()
 
     def release(self) -> None:
-        """Cancel the timers; the connection is lost."""
+        """Cancel the timers. Call this when the connection is lost."""
         if self._closing is not None:
             self._closing.cancel()
 

@@ -1,4 +1,4 @@
-"""Log format: one event per line, as text or JSON, whatever a client sends."""
+"""Log format: one event per line, as text or JSON. Data from clients cannot add lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII without space, quote and
 
 
 def set_up(form: str) -> None:
-    """Write the log lines of this process to stderr in one form, "text" or "json"."""
+    """Write the log lines of this process to stderr. `form` is "text" or "json"."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -34,7 +34,7 @@ class JsonLines(logging.Formatter):
 class TextLines(logging.Formatter):
     """Time, level, message and `name=value` pairs. Values with unusual characters are JSON.
 
-    Only the traceback of an exception has more lines. They begin with a space or a name.
+    Only a traceback adds more lines. They begin with a space or a name.
     """
 
     def format(self, record: logging.LogRecord) -> str:

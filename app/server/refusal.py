@@ -1,4 +1,4 @@
-"""Refusals: what the connection itself answers, without the application."""
+"""Refusals: error responses that the connection sends without calling the application."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class RefusedError(Exception):
     """A request that the connection itself refuses.
 
     Attributes:
-        status: of the response.
-        code: of the response, and the reason in the metrics.
-        detail: what is wrong and what was expected, for the client.
+        status: HTTP status of the response.
+        code: code of the error in the response, and label of the reason in the metrics.
+        detail: message for the client: what is wrong and what was expected.
     """
 
     def __init__(self, status: int, code: str, detail: str) -> None:
@@ -22,7 +22,7 @@ class RefusedError(Exception):
         self.status, self.code, self.detail = status, code, detail
 
     def response(self) -> bytes:
-        """The whole response; the connection has to close after it."""
+        """Return the whole response as bytes. The connection must close after it."""
         body = json.dumps({"detail": self.detail, "code": self.code}).encode("ascii")
         retry = f"Retry-After: {_RETRY_SECONDS}\r\n" if self.status == 503 else ""
         head = (
@@ -34,5 +34,5 @@ class RefusedError(Exception):
 
 
 def malformed(detail: str) -> RefusedError:
-    """The refusal of what is not valid HTTP."""
+    """Return the error for a request that is not valid HTTP."""
     return RefusedError(400, "malformed", detail)

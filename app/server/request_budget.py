@@ -1,4 +1,4 @@
-"""RequestBudget: what the URL, the headers and the trailers of one request may take."""
+"""RequestBudget: limits the sizes of the URL, the headers and the trailers of one request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.server.refusal import RefusedError, malformed
 
-_PATH_BYTES = 8192  # percent-decoding a longer path would hold up other connections
+_PATH_BYTES = 8192  # percent-decoding a longer path would delay other connections
 _CONTENT_LENGTH_DIGITS = 20  # of the largest 64-bit number
 
 
@@ -15,9 +15,10 @@ class HeadLimits:
     """Limits on one request, apart from its body.
 
     Attributes:
-        url_bytes: of the request target, which may hold a prime. httptools reads no longer one.
-        header_bytes: of all headers and trailers together.
-        headers: number of headers and trailers together.
+        url_bytes: maximum size of the request target, which may contain a prime. httptools rejects
+            longer ones.
+        header_bytes: maximum size of all headers and trailers together.
+        headers: maximum number of headers and trailers together.
     """
 
     url_bytes: int = (1 << 16) - 1
@@ -28,8 +29,8 @@ class HeadLimits:
 class RequestBudget:
     """Counts the parts of one request while they arrive.
 
-    Every method raises `RefusedError` when a limit is exceeded. Headers and trailers share one
-    count, so a chunked body gives a client no second allowance.
+    Every method raises `RefusedError` when a limit is exceeded. Headers and trailers are counted
+    together, so that a chunked body does not double the limit.
     """
 
     def __init__(self, limits: HeadLimits) -> None:
@@ -55,11 +56,11 @@ class RequestBudget:
             raise malformed(detail)
 
     def add_silent(self, size: int, reported: bool) -> None:
-        """Count bytes that the parser keeps to itself: a header that has not ended.
+        """Count bytes of an unfinished header, which the parser has not reported yet.
 
         Args:
-            size: of a piece that the parser was given.
-            reported: whether the parser called back while it read the piece.
+            size: size of a piece that was passed to the parser, in bytes.
+            reported: whether the parser made a callback while it read the piece.
         """
         self._silent_bytes = 0 if reported else self._silent_bytes + size
         if self._header_bytes + self._silent_bytes > self._limits.header_bytes:

@@ -1,4 +1,4 @@
-"""RequestParser: httptools' parser with limits, for which Upgrade is a header like any other."""
+"""RequestParser: httptools' parser with limits. It ignores the header Upgrade."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.server.refusal import RefusedError, malformed
 from app.server.request_budget import HeadLimits, RequestBudget
 
 _LENGTH = b"content-length"
-_FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that say where a body ends
+_FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that determine the end of a body
 
 
 class Phase(Enum):
-    """Which part of a request arrives next."""
+    """The part of a request that arrives next."""
 
     BETWEEN = auto()
     HEAD = auto()
@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 class RequestHandler(Protocol):
-    """What httptools calls while it parses a request."""
+    """The callbacks of httptools while it parses a request."""
 
     def on_message_begin(self) -> None: ...
     def on_url(self, url: bytes) -> None: ...
@@ -36,12 +36,12 @@ class RequestHandler(Protocol):
 class RequestParser:
     """Parses the requests of one connection, and reports them to a handler.
 
-    It counts what it and the handler hold of a request while the request arrives. Trailers are
-    counted and dropped: the handler would take them for headers.
+    It counts the data of a request that it and the handler keep while the request arrives. Trailers
+    are counted and dropped, because the handler would treat them as headers.
 
-    A request may ask for another protocol (`Upgrade`). RFC 9110, section 7.8, lets a server ignore
-    that. httptools cannot: it stops after the head and leaves the body to the other protocol. So a
-    fresh parser continues there, after a head that only says where the body ends.
+    A request may ask for another protocol (`Upgrade`). RFC 9110, section 7.8, allows a server to
+    ignore that, but httptools always stops after the head and leaves the body to the other
+    protocol. So a new parser reads the body, after a head with only the headers in `_FRAMING`.
     """
 
     def __init__(self, handler: RequestHandler, limits: HeadLimits) -> None:
@@ -50,16 +50,17 @@ class RequestParser:
         self._budget = RequestBudget(limits)
         self._url = bytearray()
         self._framing: list[tuple[bytes, bytes]] = []
-        self._replaying = False  # a head that has been reported
-        self._reported = False  # whether httptools called back while it read the present piece
+        self._replaying = False  # whether a new parser reads a head that was already reported
+        self._reported = False  # whether httptools made a callback while it read this piece
         self.phase = Phase.BETWEEN
         self.body_left = 0  # bytes that Content-Length still announces
 
     def feed_data(self, piece: bytes) -> None:
-        """Parse what has arrived.
+        """Parse a piece of data that has arrived.
 
         Raises:
-            RefusedError: if it is not HTTP, or exceeds a limit. The parser is of no more use.
+            RefusedError: if it is not HTTP, or exceeds a limit. The parser cannot be used
+                afterwards.
         """
         self._reported = False
         rest = piece
@@ -74,7 +75,7 @@ class RequestParser:
             raise malformed("this is not a valid HTTP request") from error
 
     def close(self) -> None:
-        """Let go of the parser, which refers to this object."""
+        """Release the parser, which refers to this object."""
         del self._parser
 
     def get_method(self) -> bytes:
@@ -140,7 +141,7 @@ class RequestParser:
             self._handler.on_message_complete()
 
     def _feed(self, data: bytes) -> int | None:
-        """Parse; return the offset of the body if the parser left it to another protocol."""
+        """Parse. Return the offset of the body if the parser left it to another protocol."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -158,6 +159,6 @@ class RequestParser:
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        # What follows a request that closes the connection is ignored; it is no error.
+        # Data after a request that closes the connection is ignored. It is not an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser

@@ -24,7 +24,7 @@ from model.errors import CharstreamError
 _REFUSING_SECONDS = 0.1  # before the streams are cut: those who reconnect must not get a 503
 _LAST_FRAMES_SECONDS = 1.5  # after the drain time, for the last frames to be sent
 _POLL_SECONDS = 0.02  # between two checks whether all generations have ended
-_GIVE_UP_SECONDS = 2  # after the drain time; what is left is cancelled
+_GIVE_UP_SECONDS = 2  # after the drain time; then the remaining requests are cancelled
 
 logger = logging.getLogger("charstream")
 
@@ -81,7 +81,7 @@ class Server(uvicorn.Server):
             connection.shutdown()
 
     def _cut(self) -> None:
-        """Close the connections that are left: slow readers, and requests that did not arrive."""
+        """Abort the remaining connections: slow readers, and requests that are still arriving."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.transport.abort()
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
 
 
 def serve() -> None:
-    """Serve until a signal arrives. If the start fails, print one line and exit with status 1."""
+    """Serve until a signal arrives. If startup fails, print one line and exit with status 1."""
     try:
         settings = Settings.from_environment()
         log_format.set_up(settings.log_format)

@@ -1,1 +1,1 @@
-"""Fuzzers: they run for as long as they are asked to, and print what they have seen."""
+"""Fuzzers: they run for a given time or number of tries, and print counts of the results."""

@@ -1,11 +1,11 @@
-"""Fuzzers that run for as long as you want.
+"""Run one of the fuzzers for a given time or number of tries.
 
     python -m benchmarks.fuzz connection --minutes 120    raw HTTP connections to a server
     python -m benchmarks.fuzz checkpoints --minutes 120   damaged and forged checkpoints
     python -m benchmarks.fuzz states --minutes 120        damaged states of training runs
     python -m benchmarks.fuzz resumes --count 100000      resumed streams and event ids
 
-Each one ends with an error as soon as it finds something, and prints what it tried.
+Each one ends with an error when it finds a fault, and prints counts of what it tried.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHIPPED = Path("checkpoints/anna.safetensors")
 
 
 def main() -> None:
-    """Run one fuzzer."""
+    """Run the fuzzer that the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fuzz",
         description=__doc__,
@@ -44,10 +44,14 @@ def main() -> None:
         ("states", _fuzz_states),
     ):
         kind = kinds.add_parser(name)
-        kind.add_argument("--minutes", type=float, default=120)
+        kind.add_argument(
+            "--minutes", type=float, default=120, help="duration (default %(default)s)"
+        )
         kind.set_defaults(run=run)
     resumes = kinds.add_parser("resumes")
-    resumes.add_argument("--count", type=int, default=100_000)
+    resumes.add_argument(
+        "--count", type=int, default=100_000, help="number of resumes (default %(default)s)"
+    )
     resumes.set_defaults(run=_fuzz_resumes)
     options = parser.parse_args()
     options.run(options)
@@ -63,7 +67,7 @@ def _fuzz_connections(options: argparse.Namespace) -> None:
                 connection_model.run(machine, _EXAMPLES)
         finally:
             print(_described(machine.seen))
-            print(f"resident at the end: {service.resident_megabytes():.0f} MB")
+            print(f"resident memory at the end: {service.resident_megabytes():.0f} MB")
 
 
 def _described(seen: connection_model.Seen) -> str:
@@ -74,9 +78,10 @@ def _described(seen: connection_model.Seen) -> str:
     return (
         f"{seen.examples:,} connections, {seen.requests.total():,} requests: {requests}\n"
         f"responses by status: {statuses}\n"
-        f"another client's request, {len(seen.seconds):,} times: median {1000 * middle:.1f} ms, "
+        f"{len(seen.seconds):,} requests of another client: median {1000 * middle:.1f} ms, "
         f"99th percentile {1000 * late:.1f} ms, longest {1000 * seconds[-1]:.1f} ms\n"
-        f"resident: {seen.before_megabytes:.0f} MB before, {seen.peak_megabytes:.0f} MB at most"
+        f"resident memory: {seen.before_megabytes:.0f} MB before, {seen.peak_megabytes:.0f} MB at "
+        "most"
     )
 
 
@@ -93,7 +98,7 @@ def _fuzz_states(options: argparse.Namespace) -> None:
     while time.monotonic() < end:
         subprocess.run(command, env=environment, check=True)
         states += _STATES
-    print(f"states: {states:,} with a digest and as many without")
+    print(f"states: {states:,} with a digest and {states:,} without")
 
 
 def _fuzz_resumes(options: argparse.Namespace) -> None:

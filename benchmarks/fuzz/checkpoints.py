@@ -54,7 +54,7 @@ class Case:
 
 
 class _GoodFile:
-    """The file that the bad ones are made from."""
+    """A good checkpoint file, from which bad ones are made."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -65,20 +65,20 @@ class _GoodFile:
         return header
 
     def with_header(self, text: str, length: int | None = None) -> bytes:
-        """Return the file with another header, and a wrong length of it if given."""
+        """Return the file with another header, whose stated length is `length` if given."""
         header = text.encode()
         prefix = (len(header) if length is None else length).to_bytes(8, "little")
         return prefix + header + self.content[self.header_end :]
 
 
 class CheckpointFuzzer:
-    """Makes bad files from a small checkpoint and checks that they load as they must.
+    """Makes bad files from a small checkpoint, and checks that each is refused or loads correctly.
 
     Args:
         folder: a folder for the files.
 
     Attributes:
-        counts: number of files by their result.
+        counts: number of files by result.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,10 +90,10 @@ class CheckpointFuzzer:
         self.counts = Counter[str]()
 
     def check(self, case: Case) -> None:
-        """Load a file.
+        """Load a file and check the result.
 
         Raises:
-            AssertionError: if it loads although it must not, or takes too much time or memory.
+            AssertionError: if it loads but must not, or takes too much time or memory.
         """
         self._path.write_bytes(case.content)
         began = time.process_time()
@@ -128,14 +128,14 @@ class CheckpointFuzzer:
 
 
 def fuzz_checkpoints(seconds: float) -> Counter[str]:
-    """Fuzz the checkpoint reader for some time.
+    """Fuzz the checkpoint reader for some seconds.
 
     Returns:
         The number of files by result: "refused", "equal" (the damage changed nothing) or "valid"
         (forged, but a correct checkpoint).
 
     Raises:
-        AssertionError: if a file loads although it must not, or takes too much time or memory.
+        AssertionError: if a file loads but must not, or takes too much time or memory.
     """
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +155,7 @@ def fuzz_checkpoints(seconds: float) -> Counter[str]:
 
 @st.composite
 def _damaged(draw: st.DrawFn, good: _GoodFile) -> bytes:
-    """The file with bits flipped, or with bytes cut, inserted, overwritten or moved."""
+    """Draw the file with flipped bits, or with bytes removed, inserted, overwritten or repeated."""
     damaged = bytearray(good.content)
     position = st.integers(0, good.header_end - 1) | st.integers(0, len(damaged) - 1)
     begin, end = sorted((draw(position), draw(position)))
@@ -179,7 +179,7 @@ def _damaged(draw: st.DrawFn, good: _GoodFile) -> bytes:
 
 @st.composite
 def _rewritten(draw: st.DrawFn, good: _GoodFile) -> Case:
-    """The file with a header that lies about its tensors, or says the same in other words."""
+    """Draw the file with wrong entries of tensors in its header, or a repeated key."""
     header = good.header()
     names = [name for name in header if name != "__metadata__"]
     for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=3)):
@@ -193,7 +193,7 @@ def _rewritten(draw: st.DrawFn, good: _GoodFile) -> Case:
 
 
 def _claims() -> st.SearchStrategy[dict[str, Any]]:
-    """Wrong values of a tensor's entry in the header, or none."""
+    """Return a strategy of wrong values for a tensor's entry in the header, possibly none."""
     return st.fixed_dictionaries(
         {},
         optional={
@@ -207,7 +207,7 @@ def _claims() -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def _forged(draw: st.DrawFn, good: _GoodFile) -> Case:
-    """The file with other metadata and without a digest."""
+    """Draw the file with different metadata and without a digest."""
     header = good.header()
     metadata = header["__metadata__"]
     del metadata["digest"]
@@ -219,7 +219,7 @@ def _forged(draw: st.DrawFn, good: _GoodFile) -> Case:
 
 
 def _values(text: str) -> st.SearchStrategy[Any]:
-    """Values of a metadata key: JSON of any kind, changed numbers, nesting, and no JSON at all."""
+    """Return a strategy of values for a metadata key: any JSON, deep nesting, and invalid JSON."""
     names = ["vocabulary_size", "hidden_size", "layers", "embedding_size", "dropout"]
     names += ["validation_loss"]
     change = st.dictionaries(st.sampled_from(names), _sizes | json_values, max_size=3)

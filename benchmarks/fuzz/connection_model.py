@@ -1,4 +1,4 @@
-"""A state machine of clients on raw connections, against a server in a process of its own."""
+"""A hypothesis state machine of clients on raw connections to a server in another process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from benchmarks.fuzz.messages import FATAL, Kind, Message, gets, posts
 from benchmarks.fuzz.raw_client import RawClient
 
-# Short times and small sizes, so that a run meets every limit.
+# Short times and small sizes, so that a run reaches every limit.
 SETTINGS = {
     "max_prime": "200",
     "max_length": "3000",
@@ -43,13 +43,15 @@ _LAST = Message(
 
 @dataclass
 class Seen:
-    """What a run has seen.
+    """Results of a run.
 
     Attributes:
-        requests: by the name of the message.
-        statuses: of the responses.
-        seconds: that another client's small request took, each time.
-        megabytes: of the server's resident memory: before, and the highest.
+        examples: number of sequences of actions.
+        requests: number of requests by the name of the message.
+        statuses: number of responses by status.
+        seconds: durations of the small requests that another client sent.
+        before_megabytes: resident memory of the server before the run.
+        peak_megabytes: highest resident memory of the server.
     """
 
     examples: int = 0
@@ -61,10 +63,10 @@ class Seen:
 
 
 class ConnectionMachine(RuleBasedStateMachine):
-    """Clients that ask, break off, mix and split requests in any order.
+    """Clients that send, abort, pipeline and split requests in any order.
 
-    Every response has to be well-formed, must not be a server error, and has to carry the id of
-    the request that it answers. `machine` makes the subclass for one server.
+    Every response must be well-formed, must not be a server error except 503 with Retry-After, and
+    must have the id of its request. `machine` creates the subclass for one server.
     """
 
     port: ClassVar[int]
@@ -143,12 +145,12 @@ class ConnectionMachine(RuleBasedStateMachine):
 
 
 def machine(port: int, pid: int, most_growth: float = 64) -> type[ConnectionMachine]:
-    """The state machine for one server.
+    """Return the state machine for one server.
 
     Args:
-        port: where it listens, on this machine.
-        pid: of its process.
-        most_growth: of its resident memory, in MB; more is a failure.
+        port: port of the server, on this machine.
+        pid: id of the server's process.
+        most_growth: maximum growth of its resident memory, in MB.
     """
     before = resident_megabytes(pid)
     attributes = {
@@ -164,7 +166,8 @@ def run(of: type[ConnectionMachine], examples: int, steps: int = 30) -> None:
     """Run a machine with new random choices.
 
     Raises:
-        AssertionError: if the server did wrong; hypothesis prints the shortest way there.
+        AssertionError: if the server misbehaves. Hypothesis prints the shortest sequence of actions
+            that it found.
     """
     run_state_machine_as_test(
         of,
@@ -179,7 +182,7 @@ def run(of: type[ConnectionMachine], examples: int, steps: int = 30) -> None:
 
 
 def resident_megabytes(pid: int) -> float:
-    """Resident memory of a process; Linux only."""
+    """Return the resident memory of a process in MB. Linux only."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

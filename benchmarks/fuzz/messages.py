@@ -1,4 +1,4 @@
-"""Requests as bytes, valid and otherwise, and what a server may answer to them."""
+"""Requests as bytes, valid and invalid, and the responses that a server may send to them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 
 class Kind(Enum):
-    """What becomes of the connection."""
+    """The state of the connection after a request."""
 
-    KEPT = "kept"  # the response comes, and the next request may follow
-    LAST = "last"  # the response comes, and the connection closes
-    NOT_HTTP = "not http"  # refused; the connection closes
-    BROKEN = "broken"  # refused, or answered if the response came first; the connection closes
+    KEPT = "kept"  # a response is sent, and the next request may follow
+    LAST = "last"  # a response is sent, and the connection closes
+    NOT_HTTP = "not http"  # the request is refused, and the connection closes
+    BROKEN = "broken"  # refused, unless the response was sent before; the connection closes
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Message:
     """A request with the placeholder `{id}` for its X-Request-ID.
 
     Attributes:
-        name: of this sort of request, for the counts.
-        method: of the request, which decides whether its response has a body.
-        text: in latin-1.
-        statuses: of the responses that are right. 503 always is, with Retry-After.
-        kind: what becomes of the connection.
+        name: name of this kind of request, for the counts.
+        method: method of the request, which determines whether its response has a body.
+        text: the whole request, with latin-1 characters only.
+        statuses: statuses of correct responses. 503 with Retry-After is always correct.
+        kind: state of the connection after the request.
     """
 
     name: str
@@ -90,7 +90,7 @@ _HEADERS = [
 
 @st.composite
 def gets(draw: st.DrawFn) -> Message:
-    """Requests without a body."""
+    """Draw a request without a body."""
     target, status = draw(st.sampled_from(_GETS))
     method = draw(st.sampled_from(["GET", "GET", "GET", "HEAD"]))
     version, kind = draw(_versions)
@@ -101,7 +101,7 @@ def gets(draw: st.DrawFn) -> Message:
 
 @st.composite
 def posts(draw: st.DrawFn) -> Message:
-    """Requests with a body of known length, or in chunks."""
+    """Draw a request with a body, either with Content-Length or in chunks."""
     target, fields, status = draw(st.sampled_from(_BODIES))
     body = json.dumps(fields)
     if draw(st.integers(0, 5)) == 0:

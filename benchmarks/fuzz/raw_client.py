@@ -1,4 +1,4 @@
-"""A raw connection to a server, with a record of what was asked and what came."""
+"""A raw connection to a server, which records the requests and checks the responses."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.fuzz.messages import Kind, Message
 from benchmarks.fuzz.responses import Response, read_responses
 
 _TIMEOUT_SECONDS = 30  # for the server to read or to write
-_IDLE_SECONDS = 3  # the server closes a connection that is idle for somewhat longer
+_IDLE_SECONDS = 3  # the server closes a connection that is idle for slightly longer
 
 
 class RawClient:
     """Sends bytes in any pieces, and checks that the responses belong to the requests.
 
     Attributes:
-        expected: the messages that have to be answered, with their ids, in order.
+        expected: the messages that need a response, with their ids, in order.
         outgoing: bytes that have not been sent.
-        left: whether the client closed its side, so that responses may be cut short.
+        left: whether the client has closed its side, so that responses may be incomplete.
     """
 
     def __init__(self, port: int) -> None:
@@ -38,17 +38,17 @@ class RawClient:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing that is sent now will be answered."""
+        """Whether the server will not respond to further requests on this connection."""
         return bool(self.expected) and self.expected[-1][0].kind is not Kind.KEPT
 
     def ask(self, message: Message, request_id: str) -> None:
-        """Append a request to what is to be sent."""
+        """Append a request to the outgoing bytes."""
         if not self.ended:
             self.expected.append((message, request_id))
         self.outgoing += message.encoded(request_id)
 
     def send(self, size: int) -> None:
-        """Send bytes, and read only if the server takes no more before its responses are read."""
+        """Send up to `size` bytes. Read responses only while the server does not accept bytes."""
         if time.monotonic() > self._last_sent + _IDLE_SECONDS:
             self._was_idle = True
         while size > 0 and self.outgoing and not (self._closed or self.left):
@@ -60,7 +60,7 @@ class RawClient:
                 try:
                     sent = self.socket.send(self.outgoing[:size])
                 except OSError:
-                    self.outgoing.clear()  # the server has closed; what it sent is still to be read
+                    self.outgoing.clear()  # the server has closed; its responses are read later
                     break
                 size -= sent
                 del self.outgoing[:sent]
@@ -69,12 +69,12 @@ class RawClient:
         self._last_sent = time.monotonic()
 
     def read(self) -> None:
-        """Read what has come, without waiting."""
+        """Read the data that has arrived, without waiting."""
         while not self._closed and select.select([self.socket], [], [], 0)[0]:
             self._receive()
 
     def half_close(self) -> None:
-        """Close the side that sends; the server takes that for the client's end."""
+        """Close the sending side. The server treats this as a disconnection."""
         if not self._closed:
             self.left = True
             try:
@@ -83,7 +83,7 @@ class RawClient:
                 self._closed = True
 
     def reset(self) -> None:
-        """End the connection without reading what has come."""
+        """Reset the connection without reading the data that has arrived."""
         self.left = self._closed = True
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
@@ -92,12 +92,13 @@ class RawClient:
         """Send the rest, read to the end, and check all responses.
 
         Raises:
-            AssertionError: if they do not fit the requests, or no end comes.
+            AssertionError: if they do not match the requests, or the server does not close the
+                connection.
             ResponseError: if they are not well-formed.
         """
         self.send(len(self.outgoing))
         while not self._closed:
-            assert select.select([self.socket], [], [], _TIMEOUT_SECONDS)[0], "no end comes"
+            assert select.select([self.socket], [], [], _TIMEOUT_SECONDS)[0], "no end arrives"
             self._receive()
         self.socket.close()
         methods = [message.method for message, _ in self.expected]
@@ -129,7 +130,7 @@ class RawClient:
                 response,
             )
         else:
-            assert is_last, f"a refusal amid responses: {response}"
+            assert is_last, f"a refusal before other responses: {response}"
             assert headers["connection"] == "close"
             fits = message.kind in (Kind.NOT_HTTP, Kind.BROKEN) and status in message.statuses
             assert fits or status == 408, (message.name, response)
@@ -137,7 +138,7 @@ class RawClient:
         assert is_last or message.kind is Kind.KEPT, (message.name, response)
 
     def _check_all_came(self, final: list[Response]) -> None:
-        """The last may lack: where a body broke, the connection may end without a response."""
+        """Check that no response is missing, except the one to a request with a broken body."""
         if self.left or self._was_idle or (final and final[-1].status == 408):
             return
         count = len(self.expected)

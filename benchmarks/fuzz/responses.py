@@ -1,4 +1,4 @@
-"""HTTP responses as bytes on a connection, read strictly."""
+"""A strict parser of HTTP responses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class ResponseError(Exception):
 
 @dataclass
 class Response:
-    """A response, or as much of it as has come.
+    """A response, or the part of it that has arrived.
 
     Attributes:
-        complete: whether its end has come.
+        complete: whether all of it has arrived.
     """
 
     status: int
@@ -29,15 +29,16 @@ class Response:
 
 
 def read_responses(received: bytes, methods: list[str], closed: bool) -> list[Response]:
-    """The responses to requests of these methods, in their order.
+    """Return the responses to requests with the given methods, in order.
 
     Args:
-        received: everything that the server has sent.
-        methods: of the requests, one for each response; further responses count as GET's.
+        received: all bytes that the server has sent.
+        methods: methods of the requests, one per response. Further responses are read as responses
+            to GET.
         closed: whether the server has closed the connection.
 
     Raises:
-        ResponseError: if the bytes are not HTTP responses, the last of which may be incomplete.
+        ResponseError: if the bytes are not HTTP responses. The last one may be incomplete.
     """
     responses = []
     final = 0
@@ -45,7 +46,7 @@ def read_responses(received: bytes, methods: list[str], closed: bool) -> list[Re
         method = methods[final] if final < len(methods) else "GET"
         head, end, rest = received.partition(b"\r\n\r\n")
         if not end:
-            break  # a head that has not come whole
+            break  # an incomplete head
         response = _read_head(head)
         received = _read_body(response, method, rest, closed)
         responses.append(response)
@@ -67,13 +68,13 @@ def _read_head(head: bytes) -> Response:
             raise ResponseError(f"not a header: {line[:200]!r}")
         name = parts[1].decode().lower()
         if name in response.headers and name in ("content-length", "transfer-encoding"):
-            raise ResponseError(f"{name} comes twice: {head[:500]!r}")
+            raise ResponseError(f"{name} is repeated: {head[:500]!r}")
         response.headers[name] = parts[2].decode()
     return response
 
 
 def _read_body(response: Response, method: str, data: bytes, closed: bool) -> bytes:
-    """Fill in the body; return what comes after it."""
+    """Set the body of a response. Return the bytes after it."""
     headers = response.headers
     if "content-length" in headers and "transfer-encoding" in headers:
         raise ResponseError("both Content-Length and Transfer-Encoding")
@@ -87,7 +88,7 @@ def _read_body(response: Response, method: str, data: bytes, closed: bool) -> by
     if "transfer-encoding" in headers:
         return _read_chunks(response, data)
     if headers.get("connection") != "close":
-        raise ResponseError("the end of a body cannot be known")
+        raise ResponseError("the response does not say where its body ends")
     response.body, response.complete = data, closed
     return b""
 
@@ -97,12 +98,12 @@ def _read_chunks(response: Response, data: bytes) -> bytes:
     while True:
         line, end, rest = data.partition(b"\r\n")
         if end and not _CHUNK_SIZE.fullmatch(line):
-            raise ResponseError(f"not the size of a chunk: {line[:200]!r}")
+            raise ResponseError(f"not a chunk size: {line[:200]!r}")
         size = int(line, 16) if end else 0
         if not end or len(rest) < size + 2:
-            break  # a chunk that has not come whole
+            break  # an incomplete chunk
         if rest[size : size + 2] != b"\r\n":
-            raise ResponseError(f"no end of a chunk: {rest[size : size + 20]!r}")
+            raise ResponseError(f"no line end after a chunk: {rest[size : size + 20]!r}")
         chunks.append(rest[:size])
         data = rest[size + 2 :]
         if size == 0:

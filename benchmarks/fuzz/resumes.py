@@ -1,8 +1,8 @@
-"""Resumes: break streams at random offsets and check that the rest is exactly the rest.
+"""Resumes: resumes streams at random offsets and checks that the rest of the text is exact.
 
-The time after which an idle stream sends a comment is scaled down and changes all the time, so
-that it runs out in every phase: while a text is generated again, while the first new character
-arrives, and between two chunks.
+The time after which an idle stream sends a ping is short and changes constantly, so that pings are
+due in every phase: while a text is generated again, while the first new character arrives, and
+between two chunks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.events import Event, parse_events
 
 _PING_SECONDS = (0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 15.0)
 _CLIENTS = 24
-_ODD = "0123456789abcdefg-+_ .ABC\u00e9\u0663"  # characters that ids are changed with
+_ODD = "0123456789abcdefg-+_ .ABC\u00e9\u0663"  # characters to insert into event ids
 _REQUESTS: tuple[dict[str, Any], ...] = (
     {"length": 120, "seed": 1},
     {"length": 60, "seed": 2, "logprobs": 2},
@@ -38,7 +38,7 @@ _REQUESTS: tuple[dict[str, Any], ...] = (
 
 @dataclass
 class ResumeCounts:
-    """What was tried, and what was wrong."""
+    """Numbers of tries and responses, and descriptions of the faults found."""
 
     resumes: int = 0
     odd_ids: int = 0
@@ -48,7 +48,7 @@ class ResumeCounts:
 
 
 async def fuzz_resumes(checkpoint: Path, resumes: int, seed: int = 0) -> ResumeCounts:
-    """Resume streams until so many were checked; return the counts."""
+    """Resume the given number of streams and check the results. Return the counts."""
     counts, chance = ResumeCounts(), random.Random(seed)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_server(checkpoint))
@@ -76,7 +76,7 @@ async def _check(
     chance: random.Random,
     counts: ResumeCounts,
 ) -> None:
-    """Resume a stream after a random character, and compare what comes with what is missing."""
+    """Resume a stream after a random character, and compare the result with the whole text."""
     offset = chance.randrange(len(whole) - 1)
     rest = await _stream(client, request, whole[offset].id, counts)
     expected = [(e.id, e.data) for e in whole[offset + 1 : -1]]
@@ -89,7 +89,7 @@ async def _check(
 async def _check_odd_id(
     client: httpx.AsyncClient, chance: random.Random, counts: ResumeCounts
 ) -> None:
-    """Send an id with random changes: it must be refused, or be one that an event can have."""
+    """Send an event id with random changes. The response must be 200, 204 or 422."""
     last_id = list("1-50")
     for _ in range(chance.randrange(1, 4)):
         last_id.insert(chance.randrange(len(last_id) + 1), chance.choice(_ODD))
@@ -120,7 +120,7 @@ async def _change_ping_seconds(chance: random.Random) -> None:
 
 @asynccontextmanager
 async def _server(checkpoint: Path) -> AsyncIterator[str]:
-    """Run the service in this process, where the time of comments can be changed."""
+    """Run the service in this process, where the time between pings can be changed."""
     app = create_app(Settings(checkpoint=checkpoint, max_streams=16, max_queue=64, cache_mb=1))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, ws="none"))
     serving = asyncio.create_task(server.serve())
@@ -139,7 +139,7 @@ def described(counts: ResumeCounts) -> str:
     statuses = ", ".join(f"{status}: {n:,}" for status, n in sorted(counts.statuses.items()))
     wrong = "\n".join(counts.wrong[:10])
     return (
-        f"{counts.resumes:,} resumes, {counts.odd_ids:,} odd ids, {counts.pings:,} comments\n"
+        f"{counts.resumes:,} resumes, {counts.odd_ids:,} changed ids, {counts.pings:,} pings\n"
         f"responses by status: {statuses}\n"
         f"wrong: {len(counts.wrong):,}\n{wrong}"
     ).rstrip()

@@ -8,16 +8,18 @@
                 print(event["token"], end="", flush=True)
 
 `AsyncClient` has the same methods for `await`, `async with` and `async for`. Results are the JSON
-of the server, typed as dictionaries. As a program, the package prints text while it is generated:
+of the server as typed dictionaries. Run as a program, the package prints text while the server
+generates it:
 
     python -m charstream_client --prime "And Levin said," --length 300 --seed 7
 
 If the server is full, restarts or cannot be reached, the client waits and tries again. A stream
 that breaks continues after the last character received, with the same seed and model, so that its
-text is exact. A loop over a stream ends only when the text is complete; otherwise it raises.
+text is exact. A loop over a stream ends only when the text is complete. Otherwise it raises an
+exception.
 
-    CharstreamError               base of all errors; a result or base URL that cannot be read
-      + APIConnectionError        no connection, or one that broke; an incomplete stream
+    CharstreamError               base of all errors; also an unreadable result or base URL
+      + APIConnectionError        no connection, or a broken one; an incomplete stream
         - APITimeoutError         a timeout of this client
       + APIStatusError            a response whose status is not a success
         - BadRequestError         400: malformed

@@ -1,4 +1,4 @@
-"""Starts the program: `python -m charstream_client`, or `python path/to/charstream_client`."""
+"""Start the program: `python -m charstream_client`, or `python path/to/charstream_client`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def main() -> int:
 
 
 def _package_of_folder() -> str:
-    """Make the folder a package: started by its path, it is only a place where modules are."""
+    """Make the folder importable as a package, and return the package's name.
+
+    Python does not treat the folder as a package if it is started by its path.
+    """
     folder = Path(__file__).resolve().parent
     sys.path[0] = str(folder.parent)
     return folder.name

@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""AsyncClient: the client for asyncio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # new in Python 3.11
 
 
 class AsyncClient(BaseClient[httpx.AsyncClient]):
-    """`Client` for asyncio. Close it with `aclose()`, or use it in an `async with` statement."""
+    """A `Client` for asyncio. Close it with `aclose()`, or use it in an `async with` statement."""
 
     _http_class = httpx.AsyncClient
 

@@ -1,4 +1,4 @@
-"""The client, and the settings that it shares with the asynchronous one."""
+"""Client: the synchronous client, and the settings that both clients share."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BaseClient(Generic[Http]):
         on_wait: OnWait | None = None,
         **options: Any,
     ) -> None:
-        """Set up connections, which are made when they are needed.
+        """Set up the client. Connections are opened when they are needed.
 
         Args:
             base_url: The server's address.
@@ -47,11 +47,16 @@ class BaseClient(Generic[Http]):
             timeout: Seconds to wait for a whole result.
             stream_timeout: Seconds without a byte after which a stream counts as broken. The
                 server sends one at least every 15 seconds, so it must be greater than that.
-            max_retries: How often an attempt is repeated; in a stream, without a new character.
-            max_wait: Seconds that a call may wait between attempts in total; in a stream, without
-                a new character.
+            max_retries: Maximum number of retries of a call. In a stream, the count starts again
+                at each new character.
+            max_wait: Maximum total of seconds that a call waits between attempts. In a stream, the
+                total starts again at each new character.
             on_wait: Function to call before each wait, with the error and the seconds.
             **options: Further arguments of `httpx.Client`, such as `transport` or `verify`.
+
+        Raises:
+            CharstreamError: if `base_url` is not a URL.
+            ValueError: if `stream_timeout` is too short.
         """
         headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
         try:
@@ -78,7 +83,8 @@ class BaseClient(Generic[Http]):
 class Client(BaseClient[httpx.Client]):
     """Calls one server. Close it with `close()`, or use it in a `with` statement.
 
-    In each method, `timeout` replaces the client's own for this call.
+    In each method, `timeout` replaces the client's timeout for this call. A call raises
+    CharstreamError if it fails, and TypeError if a keyword argument is unknown.
     """
 
     _http_class = httpx.Client

@@ -1,4 +1,4 @@
-"""The exceptions that calls raise, and the table of those that belong to a status."""
+"""The exceptions that calls raise, and the table that maps HTTP statuses to them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: another model than the requested one is loaded."""
+    """409: the requested model is not loaded."""
 
 
 class InvalidRequestError(APIStatusError):
@@ -68,11 +68,11 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """500 and above: the server, or a proxy before it, failed."""
+    """500 and above: the server failed, or a proxy in front of it."""
 
 
 class UnavailableError(ServerError):
-    """503: the server is full or restarts; see `retry_after`."""
+    """503: the server is full or restarting; see `retry_after`."""
 
 
 class StreamError(CharstreamError):

@@ -1,4 +1,4 @@
-"""The fields of requests."""
+"""The fields of requests, as keyword arguments of the client's methods."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal, TypedDict
 
 
 class GenerateParams(TypedDict, total=False):
-    """Fields of a request for text. The server has a default for each that is absent."""
+    """Fields of a request for text. The server has a default for each field that is absent."""
 
     prime: str  # text to continue
     length: int  # characters to generate
     top_k: int | None  # draw from the k most likely characters; None draws from all
     temperature: float  # 0 always takes the most likely character
-    top_p: float | None  # draw from the fewest characters that reach this probability
+    top_p: float | None  # draw from the fewest characters whose probabilities sum to this
     min_p: float | None  # leave out characters below this share of the highest probability
     seed: int | None  # the same seed gives the same text; None lets the server choose
     stop: str | Sequence[str]  # end before the first of these strings, at most 4
@@ -25,7 +25,7 @@ class GenerateParams(TypedDict, total=False):
 class ScoreParams(TypedDict, total=False):
     """Fields of a request for scores, besides the text."""
 
-    prime: str  # text before it, which is read and not scored
+    prime: str  # text that the model reads first, without scoring it
     logprobs: int  # alternatives per character
     model: str | None  # name or hash that the server's model must have
 

@@ -29,7 +29,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print()
         return 130
-    except BrokenPipeError:  # of `head`, for example, which has read enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
@@ -38,16 +38,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="charstream_client", description="Print text while a charstream server generates it."
     )
-    parser.add_argument("--url", default=os.environ.get("CHARSTREAM_URL", DEFAULT_URL))
-    parser.add_argument("--api-key", default=os.environ.get("CHARSTREAM_API_KEY"))
-    parser.add_argument("--prime", help="text to continue; printed too")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("CHARSTREAM_URL", DEFAULT_URL),
+        help=f"address of the server (default: CHARSTREAM_URL, or {DEFAULT_URL})",
+    )
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get("CHARSTREAM_API_KEY"),
+        help="API key, if the server requires one (default: CHARSTREAM_API_KEY)",
+    )
+    parser.add_argument("--prime", help="text to continue; it is printed first")
     parser.add_argument("--length", type=int, help="characters to generate")
-    parser.add_argument("--top-k", type=int, help="0 draws from all characters")
-    parser.add_argument("--top-p", type=float)
-    parser.add_argument("--min-p", type=float)
-    parser.add_argument("--temperature", type=float)
+    parser.add_argument(
+        "--top-k", type=int, help="draw from the k most likely characters; 0 draws from all"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        help="draw from the fewest characters whose probabilities sum to this",
+    )
+    parser.add_argument(
+        "--min-p",
+        type=float,
+        help="leave out characters below this share of the highest probability",
+    )
+    parser.add_argument("--temperature", type=float, help="0 takes the most likely character")
     parser.add_argument("--seed", type=int, help="the same seed gives the same text")
-    parser.add_argument("--stop", action="append", help="end before this string; repeatable")
+    parser.add_argument(
+        "--stop", action="append", help="end the text before this string; may be repeated"
+    )
     parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
     parser.add_argument("--model", help="name or hash that the server's model must have")
     return parser

@@ -1,4 +1,4 @@
-"""Responses that are read whole: a result, or the error that a status means."""
+"""Whole responses: return the result, or raise the error for the status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parsed(response: httpx.Response) -> Any:
 
 
 def status_error(response: httpx.Response) -> APIStatusError:
-    """Return the error that a response without success stands for."""
+    """Return the error for a response whose status is not a success."""
     status = response.status_code
     try:
         body = response.json()
@@ -41,7 +41,7 @@ def status_error(response: httpx.Response) -> APIStatusError:
 
 
 def _retry_after(value: str) -> float | None:
-    """Return the seconds of a Retry-After header, which has a number or a date."""
+    """Return the seconds of a Retry-After header, a number or a date. Return None if it is none."""
     if value.isdecimal():
         return float(value)
     try:

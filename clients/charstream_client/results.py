@@ -9,10 +9,10 @@ if TYPE_CHECKING:  # new in Python 3.11
 
 
 class CharacterScore(TypedDict):
-    """The model's own view of a character; natural logarithms."""
+    """The score of one character under the model's own distribution."""
 
     token: str
-    logprob: float
+    logprob: float  # natural logarithm of the probability
     rank: int  # 1 is the most likely character
     entropy: float  # nats
     top: list[tuple[str, float]]  # the most likely characters and their logprobs
@@ -43,15 +43,15 @@ class ModelName(TypedDict):
 
 
 class Usage(TypedDict):
-    """Numbers of characters."""
+    """Numbers of characters read and generated."""
 
     prime_characters: int
-    cached_characters: int  # of the prime, not read again
+    cached_characters: int  # characters of the prime that were not read again
     generated_characters: int
 
 
 class Timings(TypedDict):
-    """Durations on the server, and its speed."""
+    """Times on the server since the request was queued, and the rate of the generation."""
 
     queue_ms: float
     first_character_ms: float | None
@@ -78,11 +78,11 @@ class Generation(Done):
 
 
 class Score(TypedDict):
-    """How likely the model finds a text."""
+    """The scores of a text and their sum."""
 
     characters: list[CharacterScore]
-    nats: float
-    bits: float
+    nats: float  # negative sum of the logprobs
+    bits: float  # the same sum in bits
     bits_per_character: float
     model: ModelName
 
@@ -97,7 +97,7 @@ class Limits(TypedDict):
 
 
 class Info(TypedDict):
-    """The model, and where it runs."""
+    """The loaded model, how it is computed, and the server's limits."""
 
     name: str
     hash: str

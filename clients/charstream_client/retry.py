@@ -1,4 +1,4 @@
-"""Retries: whether a failed attempt is repeated, and when."""
+"""Retries: decides whether a failed attempt is repeated, and when."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("charstream_client")
 FIRST_BACKOFF, MAX_BACKOFF = 0.5, 30.0  # seconds, if the server does not send Retry-After
 MAX_RETRY_AFTER = 120.0  # seconds; if the server asks for more, the client raises at once
 NOTICEABLE = 1.0  # seconds; longer waits are logged as warnings
-RETRIED_STATUSES = (429, 502, 503)  # not 504: the deadline would pass again
+RETRIED_STATUSES = (429, 502, 503)  # not 504: a retry would exceed the deadline again
 RETRIED_FAILURES = (
     httpx.NetworkError,
     httpx.RemoteProtocolError,
@@ -42,7 +42,7 @@ class Retries:
         self.failed, self.waited = 0, 0.0
 
     def wait_after(self, failure: Exception) -> float:
-        """Return the seconds until the next attempt, or raise if there is none."""
+        """Return the seconds until the next attempt, or raise CharstreamError if there is none."""
         error = as_charstream_error(failure)
         seconds = self._delay(error.retry_after)
         affordable = self.failed < self.max_retries and self.waited + seconds <= self.max_wait
@@ -56,7 +56,7 @@ class Retries:
         return seconds
 
     def _delay(self, retry_after: float | None) -> float:
-        if retry_after is not None:  # never earlier; spread, because many may get the same
+        if retry_after is not None:  # wait longer, because many clients may get the same value
             return retry_after * random.uniform(1, 1.1)  # noqa: S311  # no secret
         backoff = min(FIRST_BACKOFF * 2.0 ** min(self.failed, 10), MAX_BACKOFF)
         return backoff * random.uniform(0.5, 1)  # noqa: S311  # no secret
@@ -66,14 +66,14 @@ class Retries:
         if error.retry_after is not None and error.retry_after > MAX_RETRY_AFTER:
             return False
         if isinstance(cause, httpx.ReadTimeout):
-            return self.streaming  # a whole result would miss its deadline again
+            return self.streaming  # a whole result would exceed the timeout again
         if isinstance(cause, httpx.RequestError):
             return isinstance(cause, RETRIED_FAILURES)
         return error.status_code in RETRIED_STATUSES or error.code in ("draining", "incomplete")
 
 
 def as_charstream_error(failure: Exception) -> CharstreamError:
-    """Return a `CharstreamError`, whose cause is the failure if it is not one itself."""
+    """Return the failure itself if it is a `CharstreamError`, otherwise one that it caused."""
     if isinstance(failure, CharstreamError):
         return failure
     detail = f"{type(failure).__name__}: {failure}".removesuffix(": ")

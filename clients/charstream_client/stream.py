@@ -19,7 +19,7 @@ Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 
 
 class BaseStream(Generic[Http]):
-    """The parts of a stream that do no input or output."""
+    """The parts of a stream without input and output, which both kinds of streams share."""
 
     _http: Http
 
@@ -49,7 +49,7 @@ class BaseStream(Generic[Http]):
 
     def _begin(self, response: httpx.Response) -> None:
         self._request_id = response.headers.get("X-Request-ID")
-        if response.status_code == httpx.codes.NO_CONTENT:  # no character follows the last one
+        if response.status_code == httpx.codes.NO_CONTENT:  # all characters were received
             self._ended = self.last_event_id is not None
         elif not response.is_success:
             raise status_error(response)
@@ -95,12 +95,15 @@ class BaseStream(Generic[Http]):
 class Stream(BaseStream[httpx.Client]):
     """Iterates over the characters of a generation: `{"token": "a"}`, with scores if requested.
 
-    To leave a loop early, use the stream in a `with` statement or call `close()`: this frees the
-    server's slot at once. A loop over an open stream that was left continues where it was left.
+    To leave a loop early, use the stream in a `with` statement or call `close()`. This frees the
+    server's slot at once. If you leave a loop without closing the stream, the next loop continues
+    there.
+
+    A loop raises CharstreamError if the text cannot be completed.
 
     Attributes:
-        done: The last event; None before it, and in the rare case that only this event was lost.
-        last_event_id: Of the last character.
+        done: The last event. None before it, and in the rare case that only this event was lost.
+        last_event_id: Id of the last character's event.
     """
 
     def __enter__(self) -> Stream:
@@ -131,15 +134,17 @@ class Stream(BaseStream[httpx.Client]):
 
 
 class AsyncStream(BaseStream[httpx.AsyncClient]):
-    """`Stream` for `async for`.
+    """A `Stream` for `async for`.
 
-    To leave a loop early, use the stream in an `async with` statement or call `aclose()`: this
-    frees the server's slot at once. Without either, the connection closes when Python collects
-    the iterator.
+    To leave a loop early, use the stream in an `async with` statement or call `aclose()`. This
+    frees the server's slot at once. Otherwise the connection closes when Python collects the
+    iterator.
+
+    A loop raises CharstreamError if the text cannot be completed.
 
     Attributes:
-        done: The last event; None before it, and in the rare case that only this event was lost.
-        last_event_id: Of the last character.
+        done: The last event. None before it, and in the rare case that only this event was lost.
+        last_event_id: Id of the last character's event.
     """
 
     async def __aenter__(self) -> AsyncStream:

@@ -1,4 +1,4 @@
-"""Timeouts of calls and of streams."""
+"""Timeouts of calls and of streams, in seconds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Timeout = float | httpx.Timeout
 
 
 def as_timeout(timeout: Timeout) -> httpx.Timeout:
-    """Return the timeout of a call, which waits at most 10 of its seconds for a connection."""
+    """Return the timeout of a call. At most 10 of its seconds are spent on connecting."""
     if isinstance(timeout, httpx.Timeout):
         return timeout
     return httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
 
 
 def as_stream_timeout(timeout: Timeout) -> httpx.Timeout:
-    """Return the timeout of a stream, or raise ValueError if it can pass between two pings."""
+    """Return the timeout of a stream. Raise ValueError if it is not longer than a ping interval."""
     seconds = as_timeout(timeout)
     if seconds.read is not None and seconds.read <= PING_SECONDS:
         raise ValueError(

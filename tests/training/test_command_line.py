@@ -110,7 +110,7 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
         (["train", "--text", "BOOK", "--out", "run", "--init-from", "absent"], "no such file"),
         (
             ["train", "--text", "BOOK", "--out", "run", "--init-from", "TINY", "--layers", "3"],
-            "is 2 x 32, the flags ask for 3 x 32",
+            "is 2 x 32, but the flags ask for 3 x 32",
         ),
         (
             ["train", "--text", "BOOK", "--out", "run", "--hidden-size", "65536", "--layers", "64"],

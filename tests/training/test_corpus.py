@@ -111,7 +111,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "0 characters"), ("short", "5 characters"), ("a" * 500, "one character repeated")],
+    [("", "0 characters"), ("short", "5 characters"), ("a" * 500, "only one distinct character")],
 )
 def test_what_cannot_be_learnt_from_is_refused(text: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):

@@ -122,9 +122,9 @@ def test_the_best_weights_are_offered_if_there_are_any(saved: Path, content: byt
         ({"step": -1}, "make no sense"),
         ({"losses": [None]}, "make no sense"),
         ({"fingerprint": {"corpus": "a"}}, "not a training state: network, settings missing"),
-        ({"hidden": torch.zeros(1, 3, 4)}, "hidden has other tensors"),
-        ({"average": {}}, "average has other tensors"),
-        ({"optimizer": {}}, "optimizer has other tensors"),
+        ({"hidden": torch.zeros(1, 3, 4)}, "the tensors of hidden do not fit"),
+        ({"average": {}}, "the tensors of average do not fit"),
+        ({"optimizer": {}}, "the tensors of optimizer do not fit"),
     ],
 )
 def test_a_state_that_lacks_a_part_is_refused(

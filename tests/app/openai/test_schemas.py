@@ -59,7 +59,7 @@ def test_missing_and_null_fields_have_the_defaults_of_openai(server: RunningServ
         ({"n": 16, "echo": True, "logprobs": 0}, "n", "scoring a prompt counts"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"logprobs": 11}, "logprobs", "less than or equal to 10"),
-        ({"seed": 2**63 - 1, "n": 2}, "seed", "plus n - 1 must be at most"),
+        ({"seed": 2**63 - 1, "n": 2}, "seed", "seed + n - 1 must be at most"),
         ({"temperature": "hot"}, "temperature", "number"),
         ({"stop": ["a"] * 5}, "stop", "at most 4"),
     ],

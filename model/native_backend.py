@@ -77,7 +77,7 @@ class NativeBackend:
             (2, config.layers, rows, width), _ZERO_CODE, dtype=torch.uint8
         )
         self._cell_SLW = torch.zeros(slots, config.layers, width)
-        self._sampling_S = sampling_columns([SamplingParams()] * slots, self._vocabulary_size)
+        self.sample_with([SamplingParams()] * slots)
         self._team = native_library.Team(kernel, self._network.struct, threads)
         # Do not close the team at the interpreter's exit: a daemon thread may still compute a step.
         # The threads end with the process anyway.
@@ -100,6 +100,11 @@ class NativeBackend:
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._sampling_S = sampling_columns(params, self._vocabulary_size)
+        # Kept, because numpy takes a microsecond to tell an address.
+        self._sampling_addresses = [
+            (name, column.ctypes.data, column.itemsize)
+            for name, column in self._sampling_S._asdict().items()
+        ]
 
     def step(self, inputs: StepInput) -> StepOutput:
         steps, streams = inputs.forced_ids_kS.shape
@@ -121,13 +126,11 @@ class NativeBackend:
     def _run(self, inputs: StepInput, alternatives_S: Ints, result: StepOutput) -> None:
         """Compute the steps and write them into the arrays of `result`."""
         steps, streams = result.ids.shape
-        slots = slice(inputs.first, inputs.first + streams)
         arrays: dict[str, npt.NDArray[Any] | None] = {  # keeps converted arrays alive
             "last_ids": inputs.last_ids_S,
             "forced_ids": inputs.forced_ids_kS,
             "uniforms": inputs.uniforms_kS,
             "prompt_steps": inputs.prompt_steps_S.astype(np.int32),
-            **{name: column[slots] for name, column in self._sampling_S._asdict().items()},
             "alternatives": alternatives_S,
             "ids": result.ids,
             "scores": result.scores,
@@ -140,6 +143,7 @@ class NativeBackend:
             steps=steps,
             max_alternatives=max(int(alternatives_S.max()), 0),
             **{name: None if a is None else a.ctypes.data for name, a in arrays.items()},
+            **{name: first + inputs.first * size for name, first, size in self._sampling_addresses},
         )
         self._team.run(batch)
 

@@ -119,5 +119,5 @@ def test_a_capture_spares_other_threads_and_leaves_a_state_of_zeros(
 def test_a_graph_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = uncaptured()
     FakeCuda(monkeypatch, lambda: None)
-    with pytest.raises(RuntimeError, match="other results"):
+    with pytest.raises(RuntimeError, match="different results"):
         graph._capture()

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 
+from app.engine.chunk import Chunk
+from app.engine.generation import Generation
+
 _Result = TypeVar("_Result")
 
 
@@ -23,6 +26,18 @@ async def cancel_on_disconnect(
     finally:
         working.cancel()
         gone.cancel()
+
+
+async def read_to_end(request: Request, generation: Generation) -> Chunk | None:
+    """Return the whole text, or None if the client disconnects first. Nothing stays running.
+
+    Raises:
+        EngineError: if the text could not be finished.
+    """
+    try:
+        return await cancel_on_disconnect(request, generation.read())
+    finally:
+        generation.cancel()
 
 
 async def _disconnected(request: Request) -> None:

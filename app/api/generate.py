@@ -12,7 +12,7 @@ from app.api import openapi, sse
 from app.api.character_scores import all_score_fields
 from app.api.closing import ClosedConnection, closer_of
 from app.api.dependencies import CurrentRecord, CurrentService, submit
-from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
 from app.api.resume import Position, ResumedGeneration
@@ -127,10 +127,7 @@ async def _whole(
     job = _job(service, params, None)
     service.check_scores(params.length, params.logprobs)
     generation = submit(service, record, job)
-    try:
-        text = await cancel_on_disconnect(request, generation.read())
-    finally:
-        generation.cancel()
+    text = await read_to_end(request, generation)
     if text is None:
         return disconnected_response()
     content = {

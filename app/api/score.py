@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from app.api import openapi
 from app.api.character_scores import all_score_fields
 from app.api.dependencies import CurrentRecord, CurrentService, submit
-from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.disconnect import disconnected_response, read_to_end
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
 from app.api.schemas import CharacterScore, ModelName, ScoreRequest, ScoreResponse
@@ -39,10 +39,7 @@ async def score(
     """Returns the log-probability of each character, computed as when text is generated."""
     params = parse_body(ScoreRequest, body)
     generation = submit(service, record, _job(service, params))
-    try:
-        text = await cancel_on_disconnect(request, generation.read())
-    finally:
-        generation.cancel()
+    text = await read_to_end(request, generation)
     if text is None:
         return disconnected_response()
     scores = await all_score_fields(service.vocabulary, text)

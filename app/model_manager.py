@@ -132,7 +132,8 @@ class ModelManager:
             return None
         if len(self._retired) >= _MOST_RETIRED:
             raise ReloadError(
-                f"{_MOST_RETIRED} replaced models still finish their generations; try again later"
+                f"{_MOST_RETIRED} replaced models still wait for their last requests, for at least "
+                f"{self._settings.receive_seconds:g} s each; try again later"
             )
         new = self._make_service(checkpoint)
         new.engine.start(loop)

@@ -69,7 +69,8 @@ class Settings(BaseSettings):
             lines = self.api_keys_file.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name} cannot be read: {error}") from error
-        keys = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+        stripped = [line.strip() for line in lines]
+        keys = {line for line in stripped if line and not line.startswith("#")}
         if not keys:
             raise SettingsError(f"{name} holds no keys; expected one per line")
         return self.api_keys | keys

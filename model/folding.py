@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Iterator
 
@@ -43,17 +44,35 @@ _REMOVED = (
 )
 
 
+_MOST_UNKNOWN = 1000  # different characters of one text
+_MOST_REMEMBERED = 20_000  # characters per vocabulary
+
+
 def fold(text: str, vocabulary: Vocabulary) -> str:
     """Return the text with equivalents of characters that the vocabulary lacks.
 
     Typographic quotation marks, dashes and spaces are replaced with plain ones, or plain ones with
     typographic ones, whichever the vocabulary has. Accented letters lose their accents, ligatures
     and full-width forms are decomposed, and invisible characters are removed. A character without
-    an equivalent stays.
+    an equivalent stays. A text with more than a thousand different unknown characters stays as it
+    is, because it is in another script.
     """
-    unknown = {character for character in set(text) if character not in vocabulary}
-    table = {ord(character): _equivalent(character, vocabulary) for character in unknown}
+    unknown = vocabulary.unknown_characters(text)
+    if len(unknown) > _MOST_UNKNOWN:
+        return text
+    table = _equivalents(vocabulary)
+    if len(table) > _MOST_REMEMBERED:
+        table.clear()
+    for character in unknown:
+        if ord(character) not in table:
+            table[ord(character)] = _equivalent(character, vocabulary)
     return text.translate(table)
+
+
+@functools.lru_cache(maxsize=8)
+def _equivalents(vocabulary: Vocabulary) -> dict[int, str]:
+    """Return the equivalents that were found so far, by code point. Finding one takes 20 us."""
+    return {}
 
 
 def _equivalent(character: str, vocabulary: Vocabulary) -> str:

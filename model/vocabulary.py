@@ -128,6 +128,11 @@ class Vocabulary:
         ids = self._lookup(_code_points(text))
         return ids[ids >= 0]
 
+    def unknown_characters(self, text: str) -> set[str]:
+        """Return the characters of a text that are not in the vocabulary."""
+        codes = _code_points(text)
+        return {chr(code) for code in np.unique(codes[self._lookup(codes) < 0]).tolist()}
+
     def encode_corpus(self, text: str) -> tuple[CorpusIds, Counter[str]]:
         """Return the ids of a long text in the smallest type that can hold them.
 

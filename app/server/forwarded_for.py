@@ -55,6 +55,8 @@ def _address(hop: str) -> str | None:
     if "%" in host:  # a zone: it may have any length, and has no meaning on another machine
         return None
     try:
-        return str(ipaddress.ip_address(host))
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    # An IPv4 client has one name, also behind a proxy that listens on IPv6.
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,3 +54,13 @@ def test_known_characters_stay_and_the_rest_becomes_known_or_stays(
     assert fold(folded, vocabulary) == folded
     known = "".join(character for character in text if character in vocabulary)
     assert fold(known, vocabulary) == known
+
+
+def test_folding_very_many_different_characters_is_quick() -> None:
+    everything = "".join(chr(code) for code in range(0x10000, 0x10000 + 100_000))
+    foldable = "".join(chr(code) for code in range(0x1D400, 0x1D400 + 900))
+    began = time.process_time()
+    assert fold(everything, ASCII) == everything
+    for _ in range(150):
+        fold(foldable, ASCII)
+    assert time.process_time() - began < 3, "about 0.1 s on an idle machine"

@@ -46,6 +46,14 @@ def test_brackets_that_do_not_match_are_malformed() -> None:
     assert caught.value.errors()[0]["type"] == "json_invalid"
 
 
+@pytest.mark.parametrize("start", [b'{"prime":"', b'"', b'[["'])
+def test_a_string_without_an_end_is_refused_in_linear_time(start: bytes) -> None:
+    began = time.process_time()
+    with pytest.raises(InvalidBodyError):
+        parse_body(GenerateRequest, start + b'\\"' * 500_000)
+    assert time.process_time() - began < 2, "about 0.02 s on an idle machine, hours if quadratic"
+
+
 def test_of_many_unknown_fields_the_rest_is_counted() -> None:
     with pytest.raises(InvalidBodyError) as caught:
         parse_body(GenerateRequest, json.dumps({f"x{n}": 1 for n in range(5000)}).encode())

@@ -25,10 +25,20 @@ def test_a_page_of_another_site_is_refused(server: RunningServer, method: str, p
 
 
 def test_a_link_from_another_site_can_be_followed(server: RunningServer) -> None:
-    headers = {**PAGE, "Sec-Fetch-Mode": "navigate"}
+    link = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+    headers = {**PAGE, **link}
     with server.client() as client:
         assert client.get("/", headers=PAGE).status_code == 200
         assert client.get("/generate?length=3", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("destination", ["iframe", "document"])
+def test_frames_and_forms_are_refused(server: RunningServer, destination: str) -> None:
+    headers = {**PAGE, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": destination}
+    with server.client() as client:
+        assert client.get("/generate?length=3", headers=headers).status_code == 403
+        user = {**headers, "Sec-Fetch-User": "?1"}
+        assert client.post("/generate", content=b"{}", headers=user).status_code == 403
 
 
 @pytest.mark.parametrize("origins", ["https://a.example", "*"])

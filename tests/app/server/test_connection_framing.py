@@ -254,15 +254,3 @@ def test_a_flood_takes_no_memory(
             assert json.loads(response.body)["code"] == code
     assert sent < 16 * MEGABYTE  # a few are in the buffers of the system
     assert after < before + 16 * MEGABYTE
-
-
-def test_a_response_before_the_body_was_asked_for_closes_the_connection(
-    server: RunningServer,
-) -> None:
-    """The client may send the body or its next request, and nobody could tell which."""
-    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-    head += b"Content-Length: 41\r\n\r\n"
-    with connected(server, head) as client:
-        received = all_received(client)
-    assert received.startswith(b"HTTP/1.1 200")
-    assert b"connection: close" in received.lower()

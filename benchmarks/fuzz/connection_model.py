@@ -162,8 +162,10 @@ def machine(port: int, pid: int, most_growth: float = 64) -> type[ConnectionMach
     return type("RunningMachine", (ConnectionMachine,), attributes)
 
 
-def run(of: type[ConnectionMachine], examples: int, steps: int = 30) -> None:
-    """Run a machine with new random choices.
+def run(
+    of: type[ConnectionMachine], examples: int, steps: int = 30, repeatable: bool = False
+) -> None:
+    """Run a machine with new random choices, or with the same ones every time.
 
     Raises:
         AssertionError: if the server misbehaves. Hypothesis prints the shortest sequence of actions
@@ -176,6 +178,7 @@ def run(of: type[ConnectionMachine], examples: int, steps: int = 30) -> None:
             stateful_step_count=steps,
             deadline=None,
             database=None,
+            derandomize=repeatable,
             suppress_health_check=list(HealthCheck),
         ),
     )

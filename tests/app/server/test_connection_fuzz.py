@@ -12,7 +12,7 @@ def test_any_clients_get_the_responses_to_their_requests(tiny_path: Path) -> Non
     with running_server(tiny_path, **SETTINGS) as server:
         port = int(server.url.rpartition(":")[2])
         fuzzed = machine(port, server.process.pid)
-        run(fuzzed, examples=30, steps=20)
+        run(fuzzed, examples=30, steps=20, repeatable=True)
         assert not any("Traceback" in line for line in server.lines)
     # Enough of both kinds. Which refusals a short random run meets is chance: each limit has a
     # test of its own in test_connection_framing.py.

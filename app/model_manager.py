@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
 from app.engine.prefix_cache import PrefixCache
@@ -156,14 +154,12 @@ class ModelManager:
         device = choose_device(settings.device)
         precision = choose_precision(settings.precision, device)
         threads = settings.threads or default_threads(precision, device)
-        torch.set_num_threads(threads)  # for this thread, in which the decoder tests its kernels
         decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads)
         cache = PrefixCache(round(settings.cache_mb * 2**20))
         engine = Engine(
             decoder,
             settings.max_queue,
             cache,
-            threads,
             self._metrics,
             settings.deadline_seconds,
         )

@@ -28,8 +28,9 @@ from benchmarks.onnx_rate import onnx_rate
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
 from model import native_library
+from model.backend import Precision
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.linear import Precision, int8_is_available
+from model.linear import int8_is_available
 from model.selection import TORCH, choose_precision, default_threads
 from training.precision import choose_training_precision
 
@@ -44,7 +45,7 @@ _PRIME = (
 )  # 100 characters
 _TRIES = 40  # measurements of the time to the first character
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 Row = tuple[str, int]  # name of what is measured, number of streams
 
 
@@ -89,7 +90,7 @@ def main() -> None:
 
 def _training_rates(checkpoint: Checkpoint, rounds: int, seconds: float) -> dict[str, float]:
     config = dataclasses.replace(checkpoint.config, dropout=0.4, weight_dropout=0.3)
-    chosen = choose_training_precision("auto", CPU)
+    chosen = choose_training_precision("auto", torch.device(CPU))
     ways = {
         "the tutorial's training loop": partial(tutorial_training_rate, config, seconds),
         "training, fp32": partial(training_rate, config, "fp32", seconds),
@@ -140,7 +141,7 @@ def _length(streams: int, seconds: float) -> int:
 
 def _ways() -> list[tuple[Precision, str]]:
     ways: list[tuple[Precision, str]] = [("fp32", TORCH)]
-    if int8_is_available(CPU):
+    if int8_is_available(torch.device(CPU)):
         ways.append(("int8", TORCH))
     return ways + [("int8", kernel) for kernel in native_library.kernels()[:1]]
 

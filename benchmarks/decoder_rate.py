@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
+from model.backend import Precision
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
-from model.linear import Precision
 from model.native_backend import NativeBackend
 from model.sampling import SamplingParams
 
@@ -24,7 +23,7 @@ def decoder_rate(
     threads: int,
     streams: int,
     seconds: float,
-    device: torch.device | None = None,
+    device: str = "cpu",
 ) -> float:
     """Return the characters per second of all streams together."""
     decoder = Decoder(checkpoint, streams, device, precision, threads, kernel)

@@ -6,15 +6,14 @@ import asyncio
 import time
 
 import numpy as np
-import torch
 
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.prefix_cache import PrefixCache
+from model.backend import Precision
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
-from model.linear import Precision
 from model.sampling import SamplingParams
 
 
@@ -24,18 +23,16 @@ def engine_rate(
     streams: int,
     characters: int,
     threads: int,
-    device: torch.device | None = None,
+    device: str = "cpu",
 ) -> float:
     """Return the characters per second of all streams together, as their readers receive them."""
     decoder = Decoder(checkpoint, streams, device, precision, threads)
-    return asyncio.run(_engine_rate(checkpoint, decoder, characters, threads))
+    return asyncio.run(_engine_rate(checkpoint, decoder, characters))
 
 
-async def _engine_rate(
-    checkpoint: Checkpoint, decoder: Decoder, characters: int, threads: int
-) -> float:
+async def _engine_rate(checkpoint: Checkpoint, decoder: Decoder, characters: int) -> float:
     streams = decoder.slots
-    engine = Engine(decoder, 0, PrefixCache(0), threads)
+    engine = Engine(decoder, 0, PrefixCache(0))
     engine.start()
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]

@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -279,7 +280,7 @@ async def _drop(service: RunningService, rounds: int) -> None:
 
 
 def _save_another(checkpoint: Checkpoint, path: Path) -> None:
-    weights = {name: tensor.roll(1, 0) for name, tensor in checkpoint.weights.items()}
+    weights = {name: np.roll(array, 1, 0) for name, array in checkpoint.weights.items()}
     save_checkpoint(Checkpoint(checkpoint.config, checkpoint.vocabulary, weights), path)
 
 

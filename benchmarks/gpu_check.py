@@ -159,17 +159,18 @@ def measurements(
     checkpoint: Checkpoint, device: torch.device, seconds: float
 ) -> Iterator[tuple[str, Callable[[], float]]]:
     """Yield the name of each measurement, and a function that returns characters per second."""
-    threads = default_threads("fp32", device)
+    name = str(device)
+    threads = default_threads("fp32", name)
     for streams in _STREAMS:
         yield (
             f"decoder, {_count(streams)}",
-            partial(decoder_rate, checkpoint, "fp32", TORCH, threads, streams, seconds, device),
+            partial(decoder_rate, checkpoint, "fp32", TORCH, threads, streams, seconds, name),
         )
     for streams in _STREAMS:
         characters = _ENGINE_CHARACTERS * (10 if streams == 1 else 1)
         yield (
             f"engine, {_count(streams)}",
-            partial(engine_rate, checkpoint, "fp32", streams, characters, threads, device),
+            partial(engine_rate, checkpoint, "fp32", streams, characters, threads, name),
         )
     for precision in _PRECISIONS:
         for size in _TRAINING_BATCHES:

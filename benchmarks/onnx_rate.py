@@ -119,7 +119,7 @@ def _nodes(checkpoint: Checkpoint) -> list[Any]:
 
 def _constants(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
     """Return the weights by the names that the operators use."""
-    weights = {name: tensor.numpy() for name, tensor in checkpoint.weights.items()}
+    weights = checkpoint.weights
     constants: dict[str, npt.NDArray[Any]] = {
         "axis": np.array([1], np.int64),
         "V": weights["output.weight"].T.copy(),

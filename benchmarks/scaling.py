@@ -10,15 +10,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from benchmarks.decoder_rate import decoder_rate
 from model.checkpoint import Checkpoint
-from model.network import CharLSTM, NetworkConfig
-from model.selection import default_threads, kernels_for
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
+from model.selection import default_kernel, default_threads
 from model.vocabulary import Vocabulary
 
-_CPU = torch.device("cpu")
 _STREAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SIZES = ((1, 128), (1, 256), (2, 256), (1, 512), (2, 512), (3, 512), (2, 1024), (3, 1024))
 _SECONDS = 0.5
@@ -34,7 +32,7 @@ def main() -> None:
         help="picture to write (default %(default)s)",
     )
     out = parser.parse_args().out
-    kernel = kernels_for("int8", _CPU)[0]
+    kernel = default_kernel("int8", "cpu") or ""
     by_streams = {streams: _step_seconds(kernel, 2, 512, streams) for streams in _STREAMS}
     by_size = {
         _parameters(layers, hidden): _step_seconds(kernel, layers, hidden, 64)
@@ -58,8 +56,8 @@ def _parameters(layers: int, hidden: int) -> int:
 
 def _step_seconds(kernel: str, layers: int, hidden: int, streams: int) -> float:
     network = _network(layers, hidden)
-    checkpoint = Checkpoint(network.config, _VOCABULARY, network.state_dict())
-    threads = default_threads("int8", _CPU)
+    checkpoint = Checkpoint(network.config, _VOCABULARY, network.weights())
+    threads = default_threads("int8", "cpu")
     return streams / decoder_rate(checkpoint, "int8", kernel, threads, streams, _SECONDS)
 
 

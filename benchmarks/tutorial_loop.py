@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from model.checkpoint import Checkpoint
+from model.network import CharLSTM
 
 
 def tutorial_rate(checkpoint: Checkpoint, characters: int, top_k: int = 5) -> float:
@@ -16,7 +17,7 @@ def tutorial_rate(checkpoint: Checkpoint, characters: int, top_k: int = 5) -> fl
 
     A character is a one-hot input, one `nn.LSTM` step, a softmax, and `numpy.random.choice`.
     """
-    network = checkpoint.network()
+    network = CharLSTM.of(checkpoint)
     state = network.zero_state(1)
     chosen = checkpoint.vocabulary.start_id
     began = 0.0

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from model.sampling import SamplingParams, Uniforms
 from model.scores import ScoreRows
 
+Precision = Literal["fp32", "int8"]
 StepIds = npt.NDArray[np.int64]
 
 
@@ -26,8 +26,8 @@ class DecoderState:
     Only the backend that made a state can use it: layouts and types differ between backends.
     """
 
-    hidden: Tensor
-    cell: Tensor
+    hidden: Any  # a numpy array or a tensor
+    cell: Any
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Backend(Protocol):
     """Holds the recurrent state of every slot and computes steps. Not thread-safe."""
 
     kernel: str  # name of the kernel, for logs and metrics
+
+    def use_thread(self) -> None:
+        """Prepare the calling thread to call `step`. Other threads can compute, but slower."""
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         """Set the state of a slot. None sets zeros."""

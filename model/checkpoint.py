@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-from torch import Tensor
+import numpy as np
+import safetensors.numpy
 
 from model.atomic_file import replacing
 from model.errors import CheckpointError, VocabularyError
-from model.network import CharLSTM, NetworkConfig
+from model.network_config import NetworkConfig, Weights
 from model.tensor_file import open_tensor_file
 from model.vocabulary import Vocabulary
 
@@ -34,8 +33,7 @@ class Checkpoint:
     Attributes:
         config: sizes of the network.
         vocabulary: the characters, in the order of their ids.
-        weights: float32 CPU tensors by PyTorch parameter name, with the shapes of
-            `config.shapes()`.
+        weights: float32 arrays by PyTorch parameter name, with the shapes of `config.shapes()`.
         training: the training record: corpus, split, losses, settings. Plain JSON values.
         name: the file name without its extension, or the folder's name for `best.safetensors`.
         hash: the first 16 hex digits of a SHA-256 digest of the content. Empty until it is saved.
@@ -43,16 +41,10 @@ class Checkpoint:
 
     config: NetworkConfig
     vocabulary: Vocabulary
-    weights: Mapping[str, Tensor]
+    weights: Weights
     training: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     hash: str = ""
-
-    def network(self) -> CharLSTM:
-        """Return the network with these weights, in evaluation mode, on the CPU."""
-        network = CharLSTM(self.config)
-        network.load_state_dict(dict(self.weights))
-        return network.eval()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -62,9 +54,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         CheckpointError: if the weights do not fit the config or are not finite, or if the file
             cannot be written.
     """
-    weights = {name: tensor.detach().cpu().float() for name, tensor in checkpoint.weights.items()}
-    weights = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
-    check_weights(checkpoint.config, weights, path)
+    check_weights(checkpoint.config, checkpoint.weights, path)
+    weights = {name: np.ascontiguousarray(array) for name, array in checkpoint.weights.items()}
     metadata = {
         "format_version": FORMAT_VERSION,
         "config": json.dumps(checkpoint.config.as_dict()),
@@ -74,7 +65,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     metadata["digest"] = _digest(metadata, weights)
     try:
         with replacing(path) as file:
-            file.write(safetensors.torch.save(weights, metadata))
+            file.write(safetensors.numpy.save(weights, metadata))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -221,21 +212,21 @@ def _escaped(name: str, length: int = 60) -> str:
     return name[:length].encode("unicode_escape").decode()
 
 
-def check_weights(config: NetworkConfig, weights: Mapping[str, Tensor], path: Path) -> None:
+def check_weights(config: NetworkConfig, weights: Weights, path: Path) -> None:
     """Check that weights have the shapes of a config, are float32 and are finite.
 
     Raises:
         CheckpointError: if they do not. The message names the file and the tensors.
     """
-    _check_shapes(config, {name: tuple(tensor.shape) for name, tensor in weights.items()}, path)
-    for name, tensor in weights.items():
-        if tensor.dtype != torch.float32:
-            raise CheckpointError(f"{path}: {name} is {tensor.dtype}, expected torch.float32")
-        if not torch.isfinite(tensor).all():
+    _check_shapes(config, {name: array.shape for name, array in weights.items()}, path)
+    for name, array in weights.items():
+        if array.dtype != np.float32:
+            raise CheckpointError(f"{path}: {name} is {array.dtype}, expected float32")
+        if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} has values that are not finite")
 
 
-def _digest(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
+def _digest(metadata: Mapping[str, str], weights: Weights) -> str:
     """Return the SHA-256 of all metadata except the digest, and of all tensors, sorted by name.
 
     It does not cover the file's bytes, because safetensors writes the metadata in any order.
@@ -246,5 +237,5 @@ def _digest(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> str:
             digest.update(json.dumps([key, metadata[key]]).encode())
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].numpy().data)
+        digest.update(np.ascontiguousarray(weights[name]).data)
     return digest.hexdigest()

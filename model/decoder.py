@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from model.backend import DecoderState, StepIds, StepInput, StepOutput
+from model.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
 from model.checkpoint import Checkpoint
-from model.linear import Precision
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
 from model.vocabulary import Ids
@@ -102,9 +100,10 @@ class Decoder:
     Args:
         checkpoint: the model.
         slots: maximum number of streams.
-        device: device to compute on, the CPU by default.
+        device: device to compute on: "cpu", "cuda" or a numbered GPU such as "cuda:1".
         precision: "fp32", or "int8" on a CPU: 8-bit weights and hidden values, the rest float32.
-        threads: number of threads of a native kernel. Torch has its own setting.
+        threads: number of threads that compute on a CPU. None is one thread for a native kernel,
+            and torch's own setting for torch.
         kernel: one of `model.selection.kernels_for(precision, device)`, by default the fastest.
 
     Raises:
@@ -115,20 +114,21 @@ class Decoder:
         self,
         checkpoint: Checkpoint,
         slots: int,
-        device: torch.device | None = None,
+        device: str = "cpu",
         precision: Precision = "fp32",
-        threads: int = 1,
+        threads: int | None = None,
         kernel: str | None = None,
     ) -> None:
-        self.device = device or torch.device("cpu")
-        self.slots, self.precision = slots, precision
+        self.device, self.slots, self.precision = device, slots, precision
         self.vocabulary_size = checkpoint.config.vocabulary_size
-        weights = {name: tensor.to(self.device) for name, tensor in checkpoint.weights.items()}
+        weights = dict(checkpoint.weights)
         if (unknown := checkpoint.vocabulary.unknown_id) is not None:
-            bias_V = weights["output.bias"].clone()
+            bias_V = weights["output.bias"].copy()
             bias_V[unknown] = _NEVER
             weights["output.bias"] = bias_V
-        self._backend = make_backend(checkpoint.config, weights, slots, precision, threads, kernel)
+        self._backend = make_backend(
+            checkpoint.config, weights, slots, device, precision, threads, kernel
+        )
         self.streams: list[DecoderStream] = []
         self._changed = False  # whether streams joined or left since the last step
 
@@ -136,6 +136,10 @@ class Decoder:
     def kernel(self) -> str:
         """Name of the kernel that computes the steps."""
         return self._backend.kernel
+
+    def use_thread(self) -> None:
+        """Prepare the calling thread to call `advance`."""
+        self._backend.use_thread()
 
     def join(self, stream: DecoderStream) -> None:
         """Add a stream as the last row.

@@ -12,18 +12,16 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.backend import Precision
 from model.errors import DeviceError
 from model.quantization import quantize_rows
 
 logger = logging.getLogger("charstream")
-
-Precision = Literal["fp32", "int8"]
 
 
 class PlainLinear(nn.Module):
@@ -68,7 +66,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight_NK: Tensor, bias_N: Tensor) -> None:
         super().__init__()
-        codes_NK, scale_N = quantize_rows(weight_NK)
+        codes_NK, scale_N = map(torch.from_numpy, quantize_rows(weight_NK.numpy()))
         with warnings.catch_warnings():
             # torch deprecates quantized tensors, but this operator accepts nothing else. If torch
             # removes them, `int8_is_available` returns False.

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ctypes import pointer
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from model import native_library
 from model.backend import DecoderState, StepInput, StepOutput
-from model.network import NetworkConfig
+from model.native_array import aligned_copy, aligned_empty, checked_address
+from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, stacked_weight
 from model.quantization import quantize_rows
 from model.sampling import SamplingParams, sampling_columns
@@ -40,7 +38,9 @@ _ZERO_CODE = 128  # code of the hidden value 0
 # The kernel computes sigmoid and tanh from powers of two, and the products give it the exponents:
 # sigmoid(x) = 1 / (1 + 2^(-x log2 e)), tanh(x) = 2 sigmoid(2x) - 1.
 # Factors of the input, forget, cell and output gate:
-_EXPONENTS = -math.log2(math.e) * torch.tensor([1.0, 1.0, 2.0, 1.0])
+_EXPONENTS = np.float32(-math.log2(math.e)) * np.array([1, 1, 2, 1], np.float32)
+
+_INT32, _INT64, _FLOAT32 = map(np.dtype, (np.int32, np.int64, np.float32))
 
 Ints = npt.NDArray[np.int32]
 
@@ -50,7 +50,7 @@ class NativeBackend:
 
     Args:
         config: sizes of the network.
-        weights: float32 CPU tensors by PyTorch parameter name.
+        weights: the weights of the network.
         slots: maximum number of streams.
         kernel: one of `model.native_library.kernels()`.
         threads: number of threads that compute, at least 1. The caller's thread is one of them.
@@ -63,7 +63,7 @@ class NativeBackend:
     def __init__(
         self,
         config: NetworkConfig,
-        weights: Mapping[str, Tensor],
+        weights: Weights,
         slots: int,
         kernel: str,
         threads: int = 1,
@@ -73,34 +73,35 @@ class NativeBackend:
         self._network = _PackedNetwork(config, weights)
         width = _padded(config.hidden_size, _LANES)
         rows = slots + _BLOCK - 1
-        self._hidden_BLRW = torch.full(
-            (2, config.layers, rows, width), _ZERO_CODE, dtype=torch.uint8
-        )
-        self._cell_SLW = torch.zeros(slots, config.layers, width)
+        self._hidden_BLRW = aligned_empty((2, config.layers, rows, width), np.uint8)
+        self._hidden_BLRW.fill(_ZERO_CODE)
+        self._cell_SLW = aligned_empty((slots, config.layers, width), np.float32)
+        self._cell_SLW.fill(0)
+        # Kept, because numpy takes a microsecond to tell an address.
+        self._hidden_address = self._hidden_BLRW.ctypes.data
+        self._cell_address = self._cell_SLW.ctypes.data
         self.sample_with([SamplingParams()] * slots)
         self._team = native_library.Team(kernel, self._network.struct, threads)
         # Do not close the team at the interpreter's exit: a daemon thread may still compute a step.
         # The threads end with the process anyway.
         weakref.finalize(self, self._team.close).atexit = False
 
+    def use_thread(self) -> None:
+        """Do nothing: the team has its own threads."""
+
     def put(self, slot: int, state: DecoderState | None) -> None:
-        if state is None:
-            self._hidden_BLRW[0, :, slot].fill_(_ZERO_CODE)
-            self._cell_SLW[slot].zero_()
-        else:
-            self._hidden_BLRW[0, :, slot].copy_(state.hidden)
-            self._cell_SLW[slot].copy_(state.cell)
+        self._hidden_BLRW[0, :, slot] = _ZERO_CODE if state is None else state.hidden
+        self._cell_SLW[slot] = 0 if state is None else state.cell
 
     def state(self, slot: int) -> DecoderState:
-        return DecoderState(self._hidden_BLRW[0, :, slot].clone(), self._cell_SLW[slot].clone())
+        return DecoderState(self._hidden_BLRW[0, :, slot].copy(), self._cell_SLW[slot].copy())
 
     def move(self, source: int, target: int) -> None:
         self._hidden_BLRW[0, :, target] = self._hidden_BLRW[0, :, source]
-        self._cell_SLW[target].copy_(self._cell_SLW[source])
+        self._cell_SLW[target] = self._cell_SLW[source]
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._sampling_S = sampling_columns(params, self._vocabulary_size)
-        # Kept, because numpy takes a microsecond to tell an address.
         self._sampling_addresses = [
             (name, column.ctypes.data, column.itemsize)
             for name, column in self._sampling_S._asdict().items()
@@ -125,33 +126,32 @@ class NativeBackend:
 
     def _run(self, inputs: StepInput, alternatives_S: Ints, result: StepOutput) -> None:
         """Compute the steps and write them into the arrays of `result`."""
-        steps, streams = result.ids.shape
-        arrays: dict[str, npt.NDArray[Any] | None] = {  # keeps converted arrays alive
-            "last_ids": inputs.last_ids_S,
-            "forced_ids": inputs.forced_ids_kS,
-            "uniforms": inputs.uniforms_kS,
-            "prompt_steps": inputs.prompt_steps_S.astype(np.int32),
-            "alternatives": alternatives_S,
-            "ids": result.ids,
-            "scores": result.scores,
-        }
+        steps, streams = size = result.ids.shape
+        prompt_steps_S = inputs.prompt_steps_S.astype(np.int32)  # a name keeps the array alive
+        scores = result.scores
         batch = native_library.CBatch(
-            hidden=_address(self._hidden_BLRW, inputs.first, axis=2),
-            cell=_address(self._cell_SLW, inputs.first),
-            slot_rows=self._hidden_BLRW.size(2),
+            hidden=self._hidden_address + inputs.first * self._hidden_BLRW.strides[2],
+            cell=self._cell_address + inputs.first * self._cell_SLW.strides[0],
+            slot_rows=self._hidden_BLRW.shape[2],
             streams=streams,
             steps=steps,
             max_alternatives=max(int(alternatives_S.max()), 0),
-            **{name: None if a is None else a.ctypes.data for name, a in arrays.items()},
+            last_ids=checked_address("last_ids", inputs.last_ids_S, _INT64, (streams,)),
+            forced_ids=checked_address("forced_ids", inputs.forced_ids_kS, _INT64, size),
+            uniforms=checked_address("uniforms", inputs.uniforms_kS, _FLOAT32, size),
+            prompt_steps=checked_address("prompt_steps", prompt_steps_S, _INT32, (streams,)),
+            alternatives=checked_address("alternatives", alternatives_S, _INT32, (streams,)),
+            ids=checked_address("ids", result.ids, _INT64, size, writable=True),
+            scores=None if scores is None else scores.ctypes.data,
             **{name: first + inputs.first * size for name, first, size in self._sampling_addresses},
         )
         self._team.run(batch)
 
     def multiply(self, streams: int, steps: int) -> None:
         """Compute only the layers' matrix products of some steps, for benchmarks."""
-        hidden = self._hidden_BLRW
+        slot_rows = self._hidden_BLRW.shape[2]
         batch = native_library.CBatch(
-            hidden=hidden.data_ptr(), slot_rows=hidden.size(2), streams=streams, steps=steps
+            hidden=self._hidden_address, slot_rows=slot_rows, streams=streams, steps=steps
         )
         self._team.multiply(batch)
 
@@ -159,8 +159,9 @@ class NativeBackend:
 class _PackedNetwork:
     """The weights of a network in the layout of the kernels. Owns the memory."""
 
-    def __init__(self, config: NetworkConfig, weights: Mapping[str, Tensor]) -> None:
-        self._tensors: list[Tensor] = []
+    @np.errstate(invalid="ignore", over="ignore")  # weights that are not finite are only tested
+    def __init__(self, config: NetworkConfig, weights: Weights) -> None:
+        self._arrays: list[npt.NDArray[Any]] = []
         size = config.hidden_size
         first = self._gates(weights["lstm.weight_hh_l0"], None, size)
         higher = [
@@ -170,9 +171,9 @@ class _PackedNetwork:
         self._output = self._product(
             _padded_inputs(weights["output.weight"], size),
             weights["output.bias"],
-            torch.ones(config.vocabulary_size),
+            np.ones(config.vocabulary_size, np.float32),
         )
-        table_VTO = _gate_tiles(input_table(weights).T, size).permute(2, 0, 1)
+        table_VTO = _gate_tiles(input_table(weights).T, size).transpose(2, 0, 1)
         self.struct = native_library.CNetwork(
             input_table=self._keep(table_VTO * _gate_exponents()),
             layers=self._layers,
@@ -182,64 +183,57 @@ class _PackedNetwork:
             vocabulary_size=config.vocabulary_size,
         )
 
-    def _gates(
-        self, weight_GK: Tensor, bias_G: Tensor | None, size: int
-    ) -> native_library.CProduct:
+    def _gates(self, weight_GK: Array, bias_G: Array | None, size: int) -> native_library.CProduct:
         """Return the product of a layer. Its inputs are the hidden values of one or two layers."""
-        weight_NK = _gate_tiles(_padded_inputs(weight_GK, size), size).flatten(0, 1)
-        bias_N = None if bias_G is None else _gate_tiles(bias_G[:, None], size).flatten()
-        return self._product(weight_NK, bias_N, _gate_exponents().repeat(len(weight_NK) // _TILE))
+        tiles_TOK = _gate_tiles(_padded_inputs(weight_GK, size), size)
+        weight_NK = tiles_TOK.reshape(-1, tiles_TOK.shape[2])
+        bias_N = None if bias_G is None else _gate_tiles(bias_G[:, None], size).reshape(-1)
+        return self._product(weight_NK, bias_N, np.tile(_gate_exponents(), len(tiles_TOK)))
 
     def _product(
-        self, weight_NK: Tensor, bias_N: Tensor | None, factor_N: Tensor
+        self, weight_NK: Array, bias_N: Array | None, factor_N: Array
     ) -> native_library.CProduct:
         """Return the product (weight @ inputs + bias) * factor, with inputs and weights in int8."""
         rows = _padded(len(weight_NK), _TILE) - len(weight_NK)
-        codes_NK, scale_N = quantize_rows(F.pad(weight_NK, [0, 0, 0, rows]))
-        factor_N = F.pad(factor_N, [0, rows])
+        codes_NK, scale_N = quantize_rows(np.pad(weight_NK, [(0, rows), (0, 0)]))
+        factor_N = np.pad(factor_N, (0, rows))
         tiles = len(codes_NK) // _TILE
-        weights = codes_NK.view(tiles, _TILE, -1, _GROUP).transpose(1, 2)
-        biases = None if bias_N is None else self._keep(F.pad(bias_N, [0, rows]) * factor_N)
+        weights = codes_NK.reshape(tiles, _TILE, -1, _GROUP).transpose(0, 2, 1, 3)
+        biases = None if bias_N is None else self._keep(np.pad(bias_N, (0, rows)) * factor_N)
         return native_library.CProduct(
             weights=self._keep(weights),
-            offsets=self._keep(-_ZERO_CODE * codes_NK.sum(dim=1, dtype=torch.int32)),
-            scales=self._keep(scale_N * _HIDDEN_SCALE * factor_N),
+            offsets=self._keep(-_ZERO_CODE * codes_NK.sum(axis=1, dtype=np.int32)),
+            scales=self._keep(scale_N * np.float32(_HIDDEN_SCALE) * factor_N),
             biases=biases,
             tiles=tiles,
         )
 
-    def _keep(self, tensor: Tensor) -> int:
-        """Keep a copy of a tensor. Return its address, which torch aligns to 64 bytes."""
-        tensor = tensor.contiguous().clone()
-        self._tensors.append(tensor)
-        return tensor.data_ptr()
-
-
-def _address(tensor: Tensor, index: int, axis: int = 0) -> int:
-    """Return the address of an element, given its index on one axis and zeros on the others.
-
-    It calls no torch operator, because one may fail in a daemon thread while the process exits.
-    """
-    return tensor.data_ptr() + index * tensor.stride(axis) * tensor.element_size()
+    def _keep(self, array: npt.NDArray[Any]) -> int:
+        """Keep a copy of an array, in C order and aligned. Return its address."""
+        kept = aligned_copy(array)
+        self._arrays.append(kept)
+        return kept.ctypes.data
 
 
 def _padded(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
-def _padded_inputs(weight_NK: Tensor, size: int) -> Tensor:
+def _padded_inputs(weight_NK: Array, size: int) -> Array:
     """Pad the inputs of a weight with zeros, up to W after the hidden values of each layer."""
-    parts = weight_NK.view(len(weight_NK), -1, size)
-    return F.pad(parts, [0, _padded(size, _LANES) - size]).flatten(1)
+    parts = weight_NK.reshape(len(weight_NK), -1, size)
+    padded = np.pad(parts, [(0, 0), (0, 0), (0, _padded(size, _LANES) - size)])
+    return padded.reshape(len(weight_NK), -1)
 
 
-def _gate_tiles(rows_GK: Tensor, size: int) -> Tensor:
+def _gate_tiles(rows_GK: Array, size: int) -> Array:
     """Return gate rows as tiles (T, O, K): the four gates of 16 units, then of the next 16."""
     units = rows_GK.reshape(4, size, -1)
-    padded = F.pad(units, [0, 0, 0, _padded(size, _LANES) - size])
-    return padded.view(4, -1, _LANES, padded.size(2)).transpose(0, 1).flatten(1, 2)
+    padded = np.pad(units, [(0, 0), (0, _padded(size, _LANES) - size), (0, 0)])
+    tiles = padded.reshape(4, -1, _LANES, padded.shape[2]).swapaxes(0, 1)
+    return tiles.reshape(-1, _TILE, padded.shape[2])
 
 
-def _gate_exponents() -> Tensor:
+def _gate_exponents() -> Array:
     """Return the factors of a tile's outputs, (O,)."""
-    return _EXPONENTS.repeat_interleave(_LANES)
+    return np.repeat(_EXPONENTS, _LANES)

@@ -5,74 +5,17 @@ Shape letters: T steps, B batch size, V vocabulary, H hidden, L layers, I input 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.checkpoint import Checkpoint
 from model.dropout import dropout
 from model.lstm_layer import State, lstm_layer
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of a CharLSTM, and its dropout in training.
-
-    Raises:
-        ValueError: if a value is out of range.
-    """
-
-    vocabulary_size: int  # V, 2 to 1,114,112 (the number of Unicode code points)
-    hidden_size: int = 512  # H, 1 to 65,536
-    layers: int = 2  # L, 1 to 64
-    embedding_size: int | None = None  # 1 to 65,536; None feeds characters one-hot
-    # In training only, at least 0 and below 1:
-    dropout: float = 0.35  # share of each layer's outputs that is dropped
-    weight_dropout: float = 0.0  # share of each layer's recurrent weights dropped per batch
-
-    def __post_init__(self) -> None:
-        bounds = {
-            "vocabulary_size": (2, 0x110000),
-            "hidden_size": (1, 65_536),
-            "layers": (1, 64),
-            "embedding_size": (1, 65_536),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if name == "embedding_size" and value is None:
-                continue
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer in {low}..{high}, got {value!r:.40}")
-        for name in ("dropout", "weight_dropout"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {value!r:.40}")
-
-    @property
-    def input_size(self) -> int:
-        """Size of the first layer's input."""
-        return self.embedding_size or self.vocabulary_size
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the name and shape of every tensor of a checkpoint with this config."""
-        gates = 4 * self.hidden_size
-        shapes: dict[str, tuple[int, ...]] = {}
-        if self.embedding_size is not None:
-            shapes["embedding.weight"] = (self.vocabulary_size, self.embedding_size)
-        for layer in range(self.layers):
-            width = self.input_size if layer == 0 else self.hidden_size
-            shapes[f"lstm.weight_ih_l{layer}"] = (gates, width)
-            shapes[f"lstm.weight_hh_l{layer}"] = (gates, self.hidden_size)
-            shapes[f"lstm.bias_ih_l{layer}"] = (gates,)
-            shapes[f"lstm.bias_hh_l{layer}"] = (gates,)
-        shapes["output.weight"] = (self.vocabulary_size, self.hidden_size)
-        shapes["output.bias"] = (self.vocabulary_size,)
-        return shapes
+from model.network_config import Array, NetworkConfig, Weights
 
 
 class CharLSTM(nn.Module):
@@ -97,6 +40,21 @@ class CharLSTM(nn.Module):
             # With a one-hot input, only one column of these weights contributes to a gate. With
             # torch's default initialization the input would have almost no effect at first.
             nn.init.normal_(self.lstm.all_weights[0][0])
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> CharLSTM:
+        """Return the network of a checkpoint, in evaluation mode, on the CPU."""
+        network = cls(checkpoint.config)
+        network.load(checkpoint.weights)
+        return network.eval()
+
+    def load(self, weights: Weights) -> None:
+        """Copy the weights of a checkpoint into this network."""
+        self.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+
+    def weights(self) -> dict[str, Array]:
+        """Return copies of the weights, for a checkpoint."""
+        return arrays(self.state_dict())
 
     def forward(self, ids_TB: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Compute the logits of the next character after each step, and the state at the end.
@@ -141,3 +99,10 @@ class CharLSTM(nn.Module):
             embedded: Tensor = self.embedding(ids_TB)
             return embedded
         return F.one_hot(ids_TB, self.config.vocabulary_size).to(self.output.weight.dtype)
+
+
+def arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    """Return float32 copies of tensors as numpy arrays."""
+    return {
+        name: np.array(tensor.detach().cpu().float().numpy()) for name, tensor in tensors.items()
+    }

@@ -1,49 +1,54 @@
 """Packing: arrange the weights of an LSTM for one-character steps, as both backends need them.
 
-Shape letters: V vocabulary, H hidden, W = H padded, G = 4H gate rows.
+Shape letters: V vocabulary, E embedding, H hidden, W = H padded, G = 4H gate rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import numpy as np
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from model.network_config import Array, Weights
 
 
-def input_table(weights: Mapping[str, Tensor]) -> Tensor:
-    """Return the input (V, G) that each character gives layer 0's gates, including both biases."""
+def input_table(weights: Weights) -> Array:
+    """Return the input (V, G) that each character gives layer 0's gates, including both biases.
+
+    The product with an embedding is computed in float64 and then rounded, so that the table does
+    not depend on the order in which a library adds.
+    """
     table_VG = weights["lstm.weight_ih_l0"].T
     if "embedding.weight" in weights:
-        table_VG = weights["embedding.weight"] @ table_VG
+        embedding_VE = weights["embedding.weight"].astype(np.float64)
+        table_VG = (embedding_VE @ table_VG.astype(np.float64)).astype(np.float32)
     return table_VG + weights["lstm.bias_ih_l0"] + weights["lstm.bias_hh_l0"]
 
 
-def stacked_weight(weights: Mapping[str, Tensor], layer: int) -> tuple[Tensor, Tensor]:
+def stacked_weight(weights: Weights, layer: int) -> tuple[Array, Array]:
     """Return the weight (G, 2H) and the bias (G,) of a layer above the first.
 
     The input is the hidden state of the layer below, followed by the layer's own.
     """
-    weight = torch.cat([weights[f"lstm.weight_{kind}_l{layer}"] for kind in ("ih", "hh")], dim=1)
-    return weight, weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]
+    parts = [weights[f"lstm.weight_{kind}_l{layer}"] for kind in ("ih", "hh")]
+    biases = [weights[f"lstm.bias_{kind}_l{layer}"] for kind in ("ih", "hh")]
+    return np.concatenate(parts, axis=1), biases[0] + biases[1]
 
 
-def padded_weights(weights: Mapping[str, Tensor], multiple: int) -> dict[str, Tensor]:
+def padded_weights(weights: Weights, multiple: int) -> dict[str, Array]:
     """Return the weights of the same network with H padded to a multiple, W.
 
     All weights of the additional units are zero. From a state of zeros, their hidden and cell
     values stay exactly zero, so the other units compute the same function as before.
     """
-    size = weights["output.weight"].size(1)
+    size = weights["output.weight"].shape[1]
     padding = -size % multiple
     padded = dict(weights)
     for name in weights:
         if _reads_hidden(name):
-            padded[name] = F.pad(padded[name], [0, padding])
+            padded[name] = np.pad(padded[name], [(0, 0), (0, padding)])
         if name.startswith("lstm."):
-            gates = padded[name].view(4, size, -1)
-            padded[name] = F.pad(gates, [0, 0, 0, padding]).view(-1, *padded[name].shape[1:])
+            gates = padded[name].reshape(4, size, -1)
+            gates = np.pad(gates, [(0, 0), (0, padding), (0, 0)])
+            padded[name] = gates.reshape(-1, *padded[name].shape[1:])
     return padded
 
 

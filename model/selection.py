@@ -1,38 +1,46 @@
-"""Selection: choose the device, the precision, the kernel and the backend that computes steps."""
+"""Selection: choose the device, the precision, the kernel and the backend that computes steps.
+
+Torch is imported only where it computes: on a GPU, in fp32, or without a fast native kernel. It
+takes more than a second and 180 MB.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import logging
-from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+import sys
+from pathlib import Path
 
 from model import native_library
-from model.backend import Backend
+from model.backend import Backend, Precision
 from model.cores import available_cores
 from model.errors import DeviceError
-from model.linear import Precision, int8_is_available
 from model.native_backend import NativeBackend
-from model.network import NetworkConfig
-from model.torch_backend import TorchBackend
+from model.network_config import NetworkConfig, Weights
 
 TORCH = "torch"  # name of the kernel made of torch operators
 
 _MOST_DEFAULT_THREADS = 8
+_GPU_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 logger = logging.getLogger("charstream")
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> str:
     """Return the device for a name. "auto" is a GPU if there is one, otherwise the CPU.
 
     Raises:
         DeviceError: if torch does not know the device, or this machine does not have it.
     """
+    if name == "cpu":
+        return name
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return "cuda" if _has_gpu() else "cpu"
     expected = "expected auto, cpu, cuda or a numbered GPU such as cuda:1"
+    require_torch(f"device {name!r}", "gpu")
+    import torch
+
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -42,73 +50,152 @@ def choose_device(name: str) -> torch.device:
     except Exception as error:  # each device type of torch raises errors of its own
         reason = str(error).partition("\n")[0]
         raise DeviceError(f"device {name!r} is not available here: {reason}; {expected}") from error
-    return device
+    return str(device)
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
+def choose_precision(name: str, device: str) -> Precision:
     """Return the precision for a name. "auto" is int8 if a fast kernel has it, otherwise fp32.
 
+    Without torch, "auto" is int8 on a CPU even if only the plain kernel is available.
+
     Raises:
-        DeviceError: if `name` is "int8" and int8 is not available on the device.
+        DeviceError: if `name` is "int8" and int8 is not available on the device, or if torch is
+            needed and not installed.
     """
     if name == "fp32":
+        require_torch("precision 'fp32'", "train")
         return "fp32"
-    kernels = kernels_for("int8", device)
-    if kernels and (name == "int8" or kernels[0] != native_library.PLAIN):
+    kernel = default_kernel("int8", device)
+    fast = kernel is not None and (kernel != native_library.PLAIN or not torch_is_installed())
+    if fast or (kernel and name == "int8"):
         return "int8"
+    require_torch("this machine, which cannot run the native kernel,", "train")
     if name == "int8":
         raise DeviceError(_unavailable("int8", device))
     logger.info("%s: computing in fp32", _unavailable("int8", device))
     return "fp32"
 
 
-def kernels_for(precision: Precision, device: torch.device) -> tuple[str, ...]:
+def default_kernel(precision: Precision, device: str) -> str | None:
+    """Return the name of the fastest kernel for a precision on a device, or None."""
+    if precision == "int8" and (fast := _fast_kernels(device)):
+        return fast[0]
+    return next(iter(kernels_for(precision, device)), None)
+
+
+def kernels_for(precision: Precision, device: str) -> tuple[str, ...]:
     """Return the names of the kernels that compute in a precision on a device, fastest first.
 
-    The plain C++ kernel comes after torch, because torch is faster with several streams.
+    The plain C++ kernel comes after torch, because torch is faster with several streams. This
+    imports torch if it is installed.
     """
     if precision == "fp32":
-        return (TORCH,)
-    compiled = native_library.kernels() if device.type == "cpu" else ()
-    fast = [kernel for kernel in compiled if kernel != native_library.PLAIN]
-    by_torch = [TORCH] if int8_is_available(device) else []
+        return (TORCH,) if torch_is_installed() else ()
+    fast = _fast_kernels(device)
+    by_torch = [TORCH] if _torch_has_int8(device) else []
+    compiled = native_library.kernels() if device == "cpu" else ()
     return (*fast, *by_torch, *compiled[len(fast) :])
 
 
-def default_threads(precision: Precision, device: torch.device) -> int:
+def default_threads(precision: Precision, device: str) -> int:
     """Return the number of threads that a server's decoder should use, at most 8.
 
     The native kernel's threads yield their core while they wait. Torch's threads spin, so with
     torch one core is left to the server's event loop.
     """
-    native = kernels_for(precision, device)[0] != TORCH
+    native = default_kernel(precision, device) != TORCH
     return max(1, min(_MOST_DEFAULT_THREADS, available_cores() - (0 if native else 1)))
 
 
 def make_backend(
     config: NetworkConfig,
-    weights: Mapping[str, Tensor],
+    weights: Weights,
     slots: int,
+    device: str,
     precision: Precision,
-    threads: int = 1,
+    threads: int | None = None,
     kernel: str | None = None,
 ) -> Backend:
     """Return a backend for a network. `Decoder` describes the arguments.
 
     Raises:
-        DeviceError: if the precision or the kernel is not available on the device of the weights.
+        DeviceError: if the precision or the kernel is not available on the device.
     """
-    device = weights["output.bias"].device
-    available = kernels_for(precision, device)
-    if not available:
+    kernel = kernel or default_kernel(precision, device)
+    if kernel is None:
         raise DeviceError(_unavailable(precision, device))
-    kernel = kernel or available[0]
+    if kernel not in _fast_kernels(device) or precision != "int8":
+        _check_kernel(kernel, precision, device)
+    if kernel != TORCH:
+        return NativeBackend(config, weights, slots, kernel, threads or 1)
+    import torch
+
+    from model.torch_backend import TorchBackend
+
+    return TorchBackend(config, weights, slots, precision, torch.device(device), threads)
+
+
+def torch_is_installed() -> bool:
+    """Return whether torch is installed, without importing it."""
+    try:
+        return "torch" in sys.modules or importlib.util.find_spec("torch") is not None
+    except ImportError:  # the error of something that hides torch on purpose
+        return False
+
+
+def require_torch(what: str, extra: str) -> None:
+    """Raise DeviceError if torch is not installed. The message names the extra that installs it."""
+    if not torch_is_installed():
+        raise DeviceError(
+            f"{what} needs torch, which is not installed: pip install 'charstream[{extra}]'"
+        )
+
+
+def _check_kernel(kernel: str, precision: Precision, device: str) -> None:
+    available = kernels_for(precision, device)
     if kernel not in available:
-        raise DeviceError(f"kernel {kernel!r} is not available; expected {', '.join(available)}")
-    if kernel == TORCH:
-        return TorchBackend(config, weights, slots, precision)
-    return NativeBackend(config, weights, slots, kernel, threads)
+        expected = ", ".join(available) or "none, because torch is not installed"
+        raise DeviceError(f"kernel {kernel!r} is not available; expected {expected}")
 
 
-def _unavailable(precision: str, device: torch.device) -> str:
+def _fast_kernels(device: str) -> tuple[str, ...]:
+    """Return the native kernels that are faster than torch, fastest first."""
+    compiled = native_library.kernels() if device == "cpu" else ()
+    return tuple(kernel for kernel in compiled if kernel != native_library.PLAIN)
+
+
+def _torch_has_int8(device: str) -> bool:
+    if not torch_is_installed():
+        return False
+    import torch
+
+    from model.linear import int8_is_available
+
+    return int8_is_available(torch.device(device))
+
+
+def _has_gpu() -> bool:
+    """Return whether torch can compute on a GPU. Import torch only if the GPU has a driver."""
+    if not (_loads(_GPU_LIBRARY) or Path("/dev/kfd").exists()):  # NVIDIA's driver, AMD's driver
+        return False
+    if not torch_is_installed():
+        logger.warning(
+            "this machine seems to have a GPU, but torch is not installed, so the CPU computes; "
+            "to use the GPU: pip install 'charstream[gpu]'"
+        )
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _unavailable(precision: str, device: str) -> str:
     return f"precision {precision!r} is not available on {device} with this build of torch"

@@ -15,8 +15,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from model.sampling import SamplingRows, next_ids
 from model.stepper import Stepper
+from model.torch_sampling import SamplingRows, next_ids
 
 logger = logging.getLogger("charstream")
 

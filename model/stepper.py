@@ -23,17 +23,18 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.linear import Precision, prepare
-from model.network import NetworkConfig
+from model.backend import Precision
+from model.linear import prepare
+from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, padded_weights, stacked_weight
-from model.sampling import SamplingRows, next_ids, sampling_probabilities
-from model.scores import score_rows
+from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
+from model.torch_scores import score_rows
 
 _VECTOR_VALUES = 32  # most values per iteration of torch's loops: two AVX-512 vectors
 _SERIAL_VALUES = 32_767  # most values that torch computes in one thread: GRAIN_SIZE - 1 of ATen
@@ -54,9 +55,10 @@ class Stepper(nn.Module):
 
     Args:
         config: sizes of the network.
-        weights: float32 tensors by PyTorch parameter name, on the device to compute on.
+        weights: the weights of the network.
         precision: precision of the matrix products.
         streams: maximum number of streams.
+        device: device to compute on, the CPU by default.
 
     Raises:
         DeviceError: if the precision is not available on the device.
@@ -65,24 +67,26 @@ class Stepper(nn.Module):
     def __init__(
         self,
         config: NetworkConfig,
-        weights: Mapping[str, Tensor],
+        weights: Weights,
         precision: Precision,
         streams: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         super().__init__()
         weights = padded_weights(weights, _VECTOR_VALUES)
-        self.width = weights["output.weight"].size(1)
+        self.width = weights["output.weight"].shape[1]
         self.rows_per_call = _ALL_ROWS
-        self.table_VG = _reorder(input_table(weights).T).T.contiguous()
-        no_bias = torch.zeros_like(weights["lstm.bias_hh_l0"])
-        first = prepare(_reorder(weights["lstm.weight_hh_l0"]), no_bias, precision, streams)
-        stacked = [stacked_weight(weights, layer) for layer in range(1, config.layers)]
-        higher = [
-            prepare(_reorder(weight), _reorder(bias), precision, streams)
-            for weight, bias in stacked
-        ]
+
+        def layer(weight_NK: Array, bias_N: Array) -> nn.Module:
+            return prepare(_tensor(weight_NK, device), _tensor(bias_N, device), precision, streams)
+
+        self.table_VG = _tensor(_reorder(input_table(weights).T).T, device)
+        no_bias = np.zeros_like(weights["lstm.bias_hh_l0"])
+        first = layer(_reorder(weights["lstm.weight_hh_l0"]), no_bias)
+        stacked = [stacked_weight(weights, number) for number in range(1, config.layers)]
+        higher = [layer(_reorder(weight), _reorder(bias)) for weight, bias in stacked]
         self.gates = nn.ModuleList([first, *higher])
-        self.output = prepare(weights["output.weight"], weights["output.bias"], precision, streams)
+        self.output = layer(weights["output.weight"], weights["output.bias"])
 
     def forward(
         self,
@@ -210,10 +214,14 @@ def compiled(stepper: Stepper) -> Stepper:
         return stepper.eval()
 
 
-def _reorder(weight: Tensor) -> Tensor:
+def _reorder(weight: Array) -> Array:
     """Reorder gate rows from torch's input, forget, cell, output to forget, input, output, cell.
 
     The rows of the cell gate are doubled, so that a sigmoid can stand for their tanh.
     """
-    input_gate, forget_gate, cell_gate, output_gate = weight.chunk(4)
-    return torch.cat([forget_gate, input_gate, output_gate, 2 * cell_gate])
+    input_gate, forget_gate, cell_gate, output_gate = np.split(weight, 4)
+    return np.concatenate([forget_gate, input_gate, output_gate, 2 * cell_gate])
+
+
+def _tensor(array: Array, device: torch.device | None) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from model.errors import CheckpointError
+from model.network_config import Array
 
 _MAX_HEADER_BYTES = 1 << 25  # a vocabulary with all of Unicode takes 24 MB
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_STORED: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
 
 
 class TensorEntry(NamedTuple):
@@ -52,15 +56,15 @@ class TensorFile:
         self.metadata: Mapping[str, str] = metadata
         self.entries = {name: self._entry(name, value) for name, value in header.items()}
 
-    def read(self) -> dict[str, Tensor]:
-        """Return the tensors, float32 on the CPU.
+    def read(self) -> dict[str, Array]:
+        """Return the tensors in float32. Those in float16 and bfloat16 are converted, exactly.
 
         Compare the shapes of `entries` with the expected ones first. Memory is allocated only if
         the file has exactly the size that the shapes need.
 
         Raises:
-            CheckpointError: if a tensor is not float32, the entries do not fit the file's size, or
-                the file changes while it is read.
+            CheckpointError: if a tensor has another type, the entries do not fit the file's size,
+                or the file changes while it is read.
             OSError: if the file cannot be read.
         """
         self._check_sizes()
@@ -98,13 +102,16 @@ class TensorFile:
         return sorted(self.entries.items(), key=lambda item: item[1].begin)
 
     def _check_sizes(self) -> None:
-        """Check that the entries are float32 and cover the data without gaps and overlaps."""
+        """Check that the entries have known types and cover the data without gaps and overlaps."""
         position = 0
         for name, entry in self._in_file_order():
-            if entry.dtype != "F32":
-                found = _DTYPES.get(entry.dtype, repr(entry.dtype)[:40])
-                raise CheckpointError(f"{self._path}: {name} is {found}, expected torch.float32")
-            expected_end = position + 4 * int(np.prod(entry.shape, dtype=object))
+            if entry.dtype not in _STORED:
+                expected = ", ".join(_STORED)
+                raise CheckpointError(
+                    f"{self._path}: {name} is {entry.dtype!r:.40}, expected {expected}"
+                )
+            values = int(np.prod(entry.shape, dtype=object))
+            expected_end = position + _STORED[entry.dtype].itemsize * values
             if (entry.begin, entry.end) != (position, expected_end):
                 raise self._damaged(f"the data of {name} is not where its shape requires it")
             position = expected_end
@@ -113,11 +120,14 @@ class TensorFile:
                 f"it has {self._data_bytes} bytes of data, but its tensors need {position}"
             )
 
-    def _read_tensor(self, entry: TensorEntry) -> Tensor:
-        array = np.empty(entry.shape, "<f4")
+    def _read_tensor(self, entry: TensorEntry) -> Array:
+        array: npt.NDArray[Any] = np.empty(entry.shape, _STORED[entry.dtype])
         if cast("Any", self._file).readinto(array.reshape(-1).view(np.uint8)) != array.nbytes:
             raise self._changed()
-        return torch.from_numpy(array.astype(np.float32, copy=False))
+        if entry.dtype == "BF16":  # the upper half of a float32
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        values: Array = array.astype(np.float32, copy=False)
+        return values
 
     def _damaged(self, reason: str) -> CheckpointError:
         return CheckpointError(f"{self._path}: not a readable .safetensors file: {reason}")

@@ -7,17 +7,18 @@ X = layers * W, R = 1 + 2X.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from model.backend import DecoderState, StepInput, StepOutput
-from model.linear import Precision, random_rows, rows_are_independent
-from model.network import NetworkConfig
-from model.sampling import SamplingParams, SamplingRows
+from model.backend import DecoderState, Precision, StepInput, StepOutput
+from model.linear import random_rows, rows_are_independent
+from model.network_config import NetworkConfig, Weights
+from model.sampling import SamplingParams
 from model.step_graph import MAX_STEPS, step_graph
 from model.stepper import Stepper, compiled, rows_per_call
+from model.torch_sampling import SamplingRows
 
 logger = logging.getLogger("charstream")
 
@@ -27,9 +28,12 @@ class TorchBackend:
 
     Args:
         config: sizes of the network.
-        weights: float32 tensors by PyTorch parameter name, on the device to compute on.
+        weights: the weights of the network.
         slots: maximum number of streams.
         precision: precision of the matrix products.
+        device: device to compute on, the CPU by default.
+        threads: number of threads of torch, in the threads that create the backend or call
+            `use_thread`. None keeps torch's setting.
 
     Raises:
         DeviceError: if the precision is not available on the device.
@@ -38,13 +42,17 @@ class TorchBackend:
     def __init__(
         self,
         config: NetworkConfig,
-        weights: Mapping[str, Tensor],
+        weights: Weights,
         slots: int,
         precision: Precision,
+        device: torch.device | None = None,
+        threads: int | None = None,
     ) -> None:
-        device = weights["output.bias"].device
+        device = device or torch.device("cpu")
         self._device, self._vocabulary_size = device, config.vocabulary_size
-        stepper = Stepper(config, weights, precision, slots)
+        self._wanted_threads = threads
+        self.use_thread()
+        stepper = Stepper(config, weights, precision, slots, device)
         self.hidden_SX = torch.zeros(slots, config.layers * stepper.width, device=device)
         self.cell_SX = torch.zeros_like(self.hidden_SX)
         self.graph = step_graph(stepper, self.hidden_SX, self.cell_SX)
@@ -58,6 +66,10 @@ class TorchBackend:
                 "on this machine, torch's results for a stream depend on the other streams, so a "
                 "seed may give different texts; use precision int8 with a native kernel"
             )
+
+    def use_thread(self) -> None:
+        if self._wanted_threads is not None:
+            torch.set_num_threads(self._wanted_threads)  # applies to the calling thread only
 
     def put(self, slot: int, state: DecoderState | None) -> None:
         for rows, name in ((self.hidden_SX, "hidden"), (self.cell_SX, "cell")):

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, check_weights
 from model.errors import CheckpointError, VocabularyError
-from model.network import NetworkConfig
+from model.network import arrays
+from model.network_config import Array, NetworkConfig
 from model.vocabulary import Vocabulary
 
 _KEYS = ("n_hidden", "n_layers", "state_dict", "tokens")
@@ -70,7 +71,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _rename(state: object, path: Path) -> dict[str, Tensor]:
+def _rename(state: object, path: Path) -> dict[str, Array]:
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
@@ -83,8 +84,8 @@ def _rename(state: object, path: Path) -> dict[str, Tensor]:
                 f"it is {tensor.dtype}, {layout}, on {tensor.device}"
             )
     return {
-        name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor.float()
-        for name, tensor in state.items()
+        name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: array
+        for name, array in arrays(state).items()
     }
 
 

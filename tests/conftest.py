@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 from tests.server import RunningServer, running_server
+
+# On a busy machine, any example may take longer than hypothesis' deadline of 0.2 s.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 torch.set_num_threads(1)  # the networks here are small, and other processes need the cores too
 
@@ -25,7 +31,7 @@ def make_checkpoint(seed: int = 0, **sizes: int) -> Checkpoint:
     torch.manual_seed(seed)
     vocabulary = Vocabulary(CHARACTERS)
     config = NetworkConfig(len(vocabulary), **{"hidden_size": 32, "layers": 2, **sizes})
-    weights = {name: tensor * 3 for name, tensor in CharLSTM(config).state_dict().items()}
+    weights = {name: tensor * 3 for name, tensor in CharLSTM(config).weights().items()}
     return Checkpoint(config, vocabulary, weights, {"validation_loss": 3.5})
 
 

@@ -7,14 +7,23 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
+_NEEDS_TORCH = (
+    "charstream: training needs torch, which is not installed: pip install 'charstream[train]'"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    from training.command_line import run  # loads torch, which takes seconds
-
+    try:
+        from training.command_line import run  # loads torch, which takes seconds
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        print(_NEEDS_TORCH, file=sys.stderr)
+        return 1
     return run(arguments)
 
 
@@ -25,7 +34,8 @@ def _main() -> int:
     # Until torch is loaded, end the process at once: an import could catch an exception.
     raising = signal.signal(signal.SIGINT, lambda *_: os._exit(_interrupted()))
     try:
-        import training.command_line  # noqa: F401  # loads torch
+        with suppress(ModuleNotFoundError):  # `main` reports it
+            import training.command_line  # noqa: F401  # loads torch
 
         signal.signal(signal.SIGINT, raising)
         return main()

@@ -80,10 +80,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     ids, left_out = _validation_ids(checkpoint.vocabulary, read_text(options.text))
     with evaluation_progress(len(ids) - 1) as report:
         if options.precision is None:
-            device = choose_device(options.device)
+            device = torch.device(choose_device(options.device))
             result = evaluate_full_text(checkpoint, ids, device, report)
         else:
-            precision = choose_precision(options.precision, torch.device("cpu"))
+            precision = choose_precision(options.precision, "cpu")
             result = evaluate_as_served(checkpoint, ids, precision, report)
     print(_as_json(result, left_out) if options.json else _as_line(result))
     return 0

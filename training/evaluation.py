@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.backend import StepInput
+from model.backend import Precision, StepInput
 from model.checkpoint import Checkpoint
-from model.linear import Precision
 from model.lstm_layer import State
 from model.network import CharLSTM
 from model.sampling import SamplingParams
@@ -138,7 +137,7 @@ def evaluate_full_text(
         return evaluate_as_served(checkpoint, ids, "fp32", report)
     # By default cuDNN rounds the factors of float32 products to TF32, with 10 bits.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        return evaluate(checkpoint.network().to(device), ids)
+        return evaluate(CharLSTM.of(checkpoint).to(device), ids)
 
 
 def evaluate_as_served(
@@ -157,7 +156,7 @@ def evaluate_as_served(
         DeviceError: if the precision is not available.
     """
     threads = torch.get_num_threads()
-    backend = make_backend(checkpoint.config, checkpoint.weights, 1, precision, threads)
+    backend = make_backend(checkpoint.config, checkpoint.weights, 1, "cpu", precision, threads)
     backend.put(0, None)
     backend.sample_with([SamplingParams()])
     text, nats = ids.astype(np.int64), 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.checkpoint import Checkpoint
 from model.errors import TrainingError
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.run_folder import RunFolder

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.lstm_layer import State
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
@@ -215,5 +216,5 @@ def new_learner(
     torch.manual_seed(config.seed)
     network = CharLSTM(network_config)
     if initial is not None:
-        network.load_state_dict(dict(initial.weights))
+        network.load(initial.weights)
     return Learner(network.to(device), config, process_group)

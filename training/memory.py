@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from model.errors import TrainingError
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 
 _COPIES = 5  # of each parameter: weight, gradient, two moments of AdamW, averaged weight
 _BYTES = 4  # of a float32

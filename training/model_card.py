@@ -64,7 +64,7 @@ def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
         hidden_size=config.hidden_size,
         dropout=config.dropout,
         weight_dropout=config.weight_dropout,
-        parameters=sum(tensor.numel() for tensor in checkpoint.weights.values()),
+        parameters=sum(array.size for array in checkpoint.weights.values()),
         hash=checkpoint.hash,
         vocabulary_size=len(checkpoint.vocabulary),
         vocabulary=_shortened(checkpoint.vocabulary),

@@ -10,7 +10,7 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.errors import TrainingError
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from training.batches import Batches, default_batch_size
 from training.config import TrainingConfig
 from training.corpus import Corpus

@@ -10,7 +10,7 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.errors import DeviceError, TrainingError
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.memory import check_memory

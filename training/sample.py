@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.sampling import SamplingParams
@@ -16,7 +14,7 @@ def sample(
     length: int,
     params: SamplingParams,
     seed: int,
-    device: torch.device | None = None,
+    device: str = "cpu",
 ) -> str:
     """Return `length` characters that continue a prime: the same text as the service generates.
 
@@ -29,7 +27,6 @@ def sample(
     """
     vocabulary = checkpoint.vocabulary
     ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
-    device = device or torch.device("cpu")
     precision = choose_precision("auto", device)  # the service's default, for equal texts
     decoder = Decoder(checkpoint, 1, device, precision, default_threads(precision, device))
     return vocabulary.decode(decoder.generate(ids, length, params, seed))

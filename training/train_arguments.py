@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import TrainingError
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 
 _MOST_MINUTES = 366 * 24 * 60

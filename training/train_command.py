@@ -61,7 +61,7 @@ def train(options: argparse.Namespace) -> int:
 
 def _device(name: str) -> torch.device:
     """Return the device for a name. With several processes, each one uses its own GPU."""
-    device = choose_device(name)
+    device = torch.device(choose_device(name))
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if rank >= count:

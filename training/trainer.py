@@ -14,7 +14,8 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.errors import TrainingError
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM, arrays
+from model.network_config import NetworkConfig
 from training.batches import Batches
 from training.config import TrainingConfig
 from training.corpus import Corpus
@@ -168,9 +169,8 @@ class Trainer:
 
     def averaged(self) -> Checkpoint:
         """Return a checkpoint of the averaged weights at this point of the run."""
-        return Checkpoint(
-            self.network.config, self.corpus.vocabulary, self.learner.average, self.record
-        )
+        weights = arrays(self.learner.average)
+        return Checkpoint(self.network.config, self.corpus.vocabulary, weights, self.record)
 
     def _update(self, flags: Flags) -> tuple[Update, Flags]:
         """Make one update. Return its report, and the flags that any process has set."""

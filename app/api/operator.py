@@ -89,7 +89,7 @@ def _info(service: Service) -> Info:
         vocabulary=list(service.vocabulary.characters),
         layers=checkpoint.config.layers,
         hidden_size=checkpoint.config.hidden_size,
-        parameters=sum(tensor.numel() for tensor in checkpoint.weights.values()),
+        parameters=sum(array.size for array in checkpoint.weights.values()),
         validation_loss=checkpoint.training.get("validation_loss"),
         training=dict(checkpoint.training),
         device=str(service.decoder.device),

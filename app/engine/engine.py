@@ -29,7 +29,6 @@ class Engine:
         decoder: a decoder with one slot for each generation that runs at the same time.
         max_queue: number of generations that may wait for a slot.
         cache: the prefix cache for states after primes and finished texts.
-        threads: number of threads that torch uses in the worker thread.
         metrics: the metrics to update. By default, the engine has its own.
         deadline: seconds that a generation may take, including its time in the queue. 0 means no
             limit.
@@ -40,13 +39,12 @@ class Engine:
         decoder: Decoder,
         max_queue: int,
         cache: PrefixCache,
-        threads: int = 1,
         metrics: Metrics | None = None,
         deadline: float = 0,
     ) -> None:
         self._metrics, self._deadline, self._cache = metrics or Metrics(), deadline, cache
         self._scheduler = Scheduler(decoder.slots, max_queue)
-        self._decoder, self._threads = decoder, threads
+        self._decoder = decoder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -61,9 +59,7 @@ class Engine:
             EngineError: if the decoder fails while it is warmed up.
         """
         self._loop = loop or asyncio.get_running_loop()
-        worker = Worker(
-            self._decoder, self._scheduler, self._cache, self._metrics, self._threads, self._send
-        )
+        worker = Worker(self._decoder, self._scheduler, self._cache, self._metrics, self._send)
         warm = threading.Event()
         self._thread = threading.Thread(
             target=worker.run, args=(warm.set,), name="engine", daemon=True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+from importlib import metadata
 
-import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from app import __version__
@@ -130,11 +130,11 @@ class Metrics:
         )
         build = Gauge(
             "charstream_build_info",
-            "Versions of charstream, Python and torch.",
+            'Versions of charstream, Python and torch ("none" if it is not installed).',
             ["version", "python", "torch"],
             registry=self.registry,
         )
-        build.labels(__version__, platform.python_version(), torch.__version__).set(1)
+        build.labels(__version__, platform.python_version(), _torch_version()).set(1)
 
     def _counter(self, name: str, description: str) -> Counter:
         return Counter(f"charstream_{name}", description, registry=self.registry)
@@ -144,3 +144,11 @@ class Metrics:
 
     def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"charstream_{name}", description, buckets=buckets, registry=self.registry)
+
+
+def _torch_version() -> str:
+    """Return the version of torch, without importing it, or "none" if it is not installed."""
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return "none"

@@ -85,4 +85,4 @@ class PrefixCache:
 
 
 def _size(state: DecoderState) -> int:
-    return state.hidden.nbytes + state.cell.nbytes + _ENTRY_BYTES
+    return int(state.hidden.nbytes + state.cell.nbytes) + _ENTRY_BYTES

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from app.engine.chunk import Chunk
 from app.engine.metrics import Metrics
@@ -42,7 +41,6 @@ class Worker:
         scheduler: the scheduler, which decides which sequences are in the batch.
         cache: the prefix cache for states after primes and finished texts.
         metrics: the metrics of steps and characters to update.
-        threads: number of threads that torch uses in this thread.
         send: function that passes deliveries to the event loop.
     """
 
@@ -52,16 +50,15 @@ class Worker:
         scheduler: Scheduler,
         cache: PrefixCache,
         metrics: Metrics,
-        threads: int,
         send: Callable[[Deliveries], None],
     ) -> None:
         self._decoder, self._scheduler, self._cache = decoder, scheduler, cache
-        self._metrics, self._threads, self._send = metrics, threads, send
+        self._metrics, self._send = metrics, send
 
     def run(self, warmed: Callable[[], None]) -> None:
         """Work until the scheduler stops. Call `warmed` when the decoder is ready or has failed."""
         try:
-            torch.set_num_threads(self._threads)  # applies to the calling thread only
+            self._decoder.use_thread()
             self._warm_up()
             warmed()
             while self._advance():

@@ -18,13 +18,12 @@ from model.torch_backend import TorchBackend
 def graphed_decoder(model: Checkpoint, slots: int, device: torch.device) -> Decoder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch_backend, "step_graph", StepGraph)
-        decoder = Decoder(model, slots, device)
+        decoder = Decoder(model, slots, str(device))
     assert decoder.kernel == "torch, CUDA graph"
     return decoder
 
 
 def graphed_backend(model: Checkpoint, slots: int, device: torch.device) -> TorchBackend:
-    weights = {name: tensor.to(device) for name, tensor in model.weights.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch_backend, "step_graph", StepGraph)
-        return TorchBackend(model.config, weights, slots, "fp32")
+        return TorchBackend(model.config, model.weights, slots, "fp32", device)

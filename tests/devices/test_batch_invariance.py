@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.sampling import SamplingParams, SamplingRows, next_ids, sampling_probabilities
+from model.sampling import SamplingParams
+from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from tests.conftest import make_checkpoint
 from tests.devices.graphed import graphed_decoder
 from tests.model.test_decoder import Text, checkpoint, run_alone, run_at_random, texts

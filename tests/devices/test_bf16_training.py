@@ -11,7 +11,7 @@ import torch
 from model.checkpoint import load_checkpoint
 from model.errors import DeviceError
 from model.lstm_layer import lstm_layer
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import evaluate_full_text

@@ -51,7 +51,7 @@ def test_a_graph_and_eager_steps_give_the_same_ids_and_states(device: torch.devi
 
 
 def test_the_product_captures_a_graph_on_a_gpu(device: torch.device) -> None:
-    kernel = Decoder(checkpoint, 4, device).kernel
+    kernel = Decoder(checkpoint, 4, str(device)).kernel
     assert kernel == ("torch, CUDA graph" if device.type == "cuda" else "torch")
 
 

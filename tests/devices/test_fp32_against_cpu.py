@@ -8,6 +8,7 @@ import torch
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import Decoder, DecoderStream
+from model.network import CharLSTM
 from model.sampling import SamplingParams
 from tests.conftest import SHIPPED, make_checkpoint
 from tests.model.test_decoder import Text, reference, run_alone
@@ -23,9 +24,9 @@ def test_scores_are_those_of_the_network(device: torch.device, shipped_model: Ch
     prime = shipped_model.vocabulary.encode("Happy families are all alike; every unhappy family")
     ids_1S = torch.from_numpy(prime).long().unsqueeze(1)
     with torch.no_grad():
-        logits_SV = shipped_model.network()(ids_1S)[0][:-1, 0]
+        logits_SV = CharLSTM.of(shipped_model)(ids_1S)[0][:-1, 0]
     expected_S = logits_SV.double().log_softmax(1).gather(1, ids_1S[1:])[:, 0]
-    decoder = Decoder(shipped_model, 3, device)
+    decoder = Decoder(shipped_model, 3, str(device))
     decoder.join(DecoderStream(prime, 0, SamplingParams(), 0, alternatives=2, prompt_length=1))
     scores = decoder.advance(len(prime) - 1).scores
     assert scores is not None
@@ -40,7 +41,7 @@ def test_texts_are_those_of_the_network(
 ) -> None:
     sizes = {"layers": layers} | ({"embedding_size": embedding} if embedding else {})
     model = make_checkpoint(seed=3, **sizes)
-    decoder = Decoder(model, 4, device)
+    decoder = Decoder(model, 4, str(device))
     for seed in range(3):
         text = Text(np.arange(1, 2 + 3 * seed, dtype=np.int32), 30, SamplingParams(), seed)
         assert run_alone(decoder, text) == reference(model, text)
@@ -48,9 +49,9 @@ def test_texts_are_those_of_the_network(
 
 def test_evaluations_agree(device: torch.device, tiny: Checkpoint) -> None:
     ids = np.random.default_rng(0).integers(0, len(tiny.vocabulary), 3000, dtype=np.int32)
-    network = tiny.network()
+    network = CharLSTM.of(tiny)
     expected = evaluate(network, ids).nats_per_character
     full = evaluate_full_text(tiny, ids, device).nats_per_character
     assert full == pytest.approx(expected, abs=1e-4)
-    estimated = estimate(tiny.network().to(device), ids).nats_per_character
+    estimated = estimate(CharLSTM.of(tiny).to(device), ids).nats_per_character
     assert estimated == pytest.approx(estimate(network, ids).nats_per_character, abs=1e-2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -47,8 +48,8 @@ def test_loading_gives_what_was_saved(tmp_path: Path) -> None:
     assert loaded.name == "model"
     assert len(loaded.hash) == 16
     assert loaded.weights.keys() == saved.weights.keys()
-    for name, tensor in saved.weights.items():
-        assert torch.equal(loaded.weights[name], tensor)
+    for name, array in saved.weights.items():
+        assert np.array_equal(loaded.weights[name], array)
 
 
 def test_the_format_is_the_documented_one(tiny_path: Path, tiny: Checkpoint) -> None:
@@ -199,8 +200,8 @@ def _poison(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
     tensors["output.bias"][3] = float("nan")
 
 
-def _halve(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
-    tensors["output.bias"] = tensors["output.bias"].half()
+def _double(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+    tensors["output.bias"] = tensors["output.bias"].double()
 
 
 def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
@@ -234,7 +235,7 @@ def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
         (_reshape, r"lstm.bias_ih_l0 is \[7\], expected \[128\]"),
         (_huge, "expected"),
         (_poison, "output.bias has values that are not finite"),
-        (_halve, "output.bias is torch.float16, expected torch.float32"),
+        (_double, "output.bias is 'F64', expected F32, F16, BF16"),
     ],
 )
 def test_the_message_names_what_is_wrong(
@@ -255,9 +256,22 @@ def test_a_file_without_a_digest_is_fine(tiny_path: Path, tmp_path: Path) -> Non
     assert load_checkpoint(copy).vocabulary == load_checkpoint(tiny_path).vocabulary
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_read_exactly(
+    tiny_path: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    def shorten(tensors: dict[str, torch.Tensor], _: Metadata) -> None:
+        tensors |= {name: tensor.to(dtype) for name, tensor in tensors.items()}
+
+    short = load_checkpoint(rewrite(tiny_path, tmp_path / "short.safetensors", shorten))
+    for name, array in load_checkpoint(tiny_path).weights.items():
+        assert short.weights[name].dtype == np.float32
+        assert np.array_equal(short.weights[name], torch.tensor(array).to(dtype).float().numpy())
+
+
 def test_weights_that_do_not_fit_are_not_saved(tmp_path: Path) -> None:
     good = make_checkpoint()
-    bad = Checkpoint(good.config, good.vocabulary, {"output.bias": torch.zeros(3)})
+    bad = Checkpoint(good.config, good.vocabulary, {"output.bias": np.zeros(3, np.float32)})
     with pytest.raises(CheckpointError, match=r"lstm\.weight_ih_l0 is missing"):
         save_checkpoint(bad, tmp_path / "bad")
     assert not list(tmp_path.iterdir())

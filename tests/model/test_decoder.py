@@ -10,18 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import native_library
+from model.backend import Precision
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.errors import DeviceError
-from model.linear import Precision, int8_is_available
-from model.network import CharLSTM, NetworkConfig
+from model.linear import int8_is_available
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.sampling import SamplingParams, uniforms
 from model.selection import choose_device, choose_precision
 from model.vocabulary import Ids, Vocabulary
 from tests.conftest import make_checkpoint
 
-CPU = torch.device("cpu")
-PRECISIONS: list[Precision] = ["fp32", "int8"] if int8_is_available(CPU) else ["fp32"]
+PRECISIONS: list[Precision] = (
+    ["fp32", "int8"] if int8_is_available(torch.device("cpu")) else ["fp32"]
+)
 # (precision, kernel, threads) of each implementation; the native one with and without helpers.
 Way = tuple[Precision, str, int]
 WAYS: list[Way] = [(precision, "torch", 1) for precision in PRECISIONS]
@@ -104,7 +107,7 @@ def run_at_random(
 
 def reference(model: Checkpoint, text: Text) -> list[int]:
     """The text by `CharLSTM`, which reads the whole text again for every character."""
-    network = model.network()
+    network = CharLSTM.of(model)
     ids: list[int] = text.prime.tolist()
     for uniform in uniforms(text.seed).random(text.length, dtype=np.float32):
         with torch.no_grad():
@@ -131,7 +134,7 @@ def test_it_computes_what_the_network_computes(layers: int, embedding: int | Non
 def test_it_predicts_what_the_network_predicts(way: Way, tiny: Checkpoint) -> None:
     ids = np.arange(VOCABULARY, dtype=np.int32)
     with torch.no_grad():
-        logits = tiny.network()(torch.from_numpy(ids).long().unsqueeze(1))[0][:-1, 0]
+        logits = CharLSTM.of(tiny)(torch.from_numpy(ids).long().unsqueeze(1))[0][:-1, 0]
     targets = torch.from_numpy(ids[1:]).long().unsqueeze(1)
     expected = logits.log_softmax(1).gather(1, targets)[:, 0].double()
     decoder = make_decoder(tiny, 1, way)
@@ -203,7 +206,7 @@ def test_the_unknown_character_is_read_and_never_written(way: Way) -> None:
     """Even if it is by far the most likely one."""
     vocabulary = Vocabulary.from_text("ab" * 5 + "xyz", min_count=2)
     config = NetworkConfig(len(vocabulary), hidden_size=8)
-    weights = CharLSTM(config).state_dict()
+    weights = CharLSTM(config).weights()
     assert vocabulary.unknown_id is not None
     weights["output.bias"][vocabulary.unknown_id] = 50.0
     decoder = make_decoder(Checkpoint(config, vocabulary, weights), 1, way)
@@ -238,12 +241,12 @@ def test_a_stream_needs_a_first_character() -> None:
 
 
 def test_an_unknown_device_is_refused_by_name() -> None:
-    assert choose_device("cpu") == CPU
+    assert choose_device("cpu") == "cpu"
     with pytest.raises(DeviceError, match="toaster"):
         choose_device("toaster")
 
 
 def test_int8_off_the_cpu_is_refused() -> None:
     with pytest.raises(DeviceError, match="int8"):
-        choose_precision("int8", torch.device("meta"))
-    assert choose_precision("auto", torch.device("meta")) == "fp32"
+        choose_precision("int8", "meta")
+    assert choose_precision("auto", "meta") == "fp32"

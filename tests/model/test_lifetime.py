@@ -14,9 +14,10 @@ import torch
 
 from model import native_library
 from model import torch_backend as torch_backend_module
+from model.backend import Precision
 from model.decoder import Decoder, DecoderStream
-from model.linear import Precision
 from model.sampling import SamplingParams
+from model.selection import TORCH
 from model.step_graph import StepGraph
 from tests.conftest import make_checkpoint
 
@@ -46,7 +47,8 @@ def use(decoder: Decoder) -> None:
 def test_a_decoder_is_freed_with_its_last_reference(precision: Precision, kernel: str) -> None:
     tasks = Path("/proc/self/task")
     before = len(list(tasks.iterdir())) if tasks.exists() else 0
-    decoder = Decoder(make_checkpoint(), 4, precision=precision, kernel=kernel, threads=3)
+    threads = None if kernel == TORCH else 3  # torch keeps its threads
+    decoder = Decoder(make_checkpoint(), 4, precision=precision, kernel=kernel, threads=threads)
     use(decoder)
     backend = decoder._backend
     freed: list[weakref.ref[Any]] = [weakref.ref(decoder), weakref.ref(backend)]

@@ -19,7 +19,8 @@ from model.checkpoint import load_checkpoint
 from model.decoder import Decoder
 from model.linear import int8_is_available
 from model.native_backend import NativeBackend
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
 
@@ -56,7 +57,7 @@ params = st.builds(
 
 
 def make(network: CharLSTM, slots: int, kernel: str, threads: int = 1) -> NativeBackend:
-    return NativeBackend(network.config, network.state_dict(), slots, kernel, threads)
+    return NativeBackend(network.config, network.weights(), slots, kernel, threads)
 
 
 def random_input(
@@ -138,7 +139,7 @@ def test_it_predicts_what_torch_predicts_in_int8(network: CharLSTM, seed: int) -
         assert scores is not None
         return torch.from_numpy(scores)
 
-    expected = scores(TorchBackend(config, network.state_dict(), streams, "int8"))
+    expected = scores(TorchBackend(config, network.weights(), streams, "int8"))
     actual = scores(make(network, streams, KERNELS[0]))
     logprobs, entropies = (actual - expected)[..., 0].abs(), (actual - expected)[..., 2].abs()
     assert logprobs.median() < 0.01
@@ -220,13 +221,15 @@ def test_gates_and_cells_are_good_to_a_millionth(
     for kernel in KERNELS:
         backend = make(network, 1, kernel)
         zero = backend.state(0)
-        backend.put(0, DecoderState(zero.hidden, before.view(1, 16)))
+        backend.put(0, DecoderState(zero.hidden, before.view(1, 16).numpy()))
         backend.step(one_stream(0, 1))
         state = backend.state(0)
-        cell = state.cell[0].double()
+        cell = torch.from_numpy(state.cell[0]).double()
         assert ((cell - expected).abs() <= 1e-6 * expected.abs().clamp_min(1)).all()
         hidden = 127 * output_gate.sigmoid() * cell.tanh()
-        assert ((state.hidden[0].double() - 128 - hidden).abs() <= 0.5 + 127e-6).all()
+        assert (
+            (torch.from_numpy(state.hidden[0]).double() - 128 - hidden).abs() <= 0.5 + 127e-6
+        ).all()
 
 
 def one_stream(last_id: int, steps: int) -> StepInput:
@@ -259,7 +262,7 @@ def test_extreme_weights_give_ids_of_the_vocabulary() -> None:
     """With infinite and NaN weights, the ids are still in the vocabulary."""
     for factor in (1e30, math.inf, math.nan):
         network = CharLSTM(NetworkConfig(50, 32, 2))
-        weights = {name: tensor * factor for name, tensor in network.state_dict().items()}
+        weights = {name: tensor * factor for name, tensor in network.weights().items()}
         for kernel in KERNELS:
             backend = NativeBackend(network.config, weights, 1, kernel)
             backend.sample_with([SamplingParams(top_p=0.9)])
@@ -288,11 +291,12 @@ import threading
 import numpy as np
 from model import native_library
 from model.native_backend import NativeBackend
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from tests.model.test_native_backend import one_stream
 
 network = CharLSTM(NetworkConfig(50, 256, 2))
-backend = NativeBackend(network.config, network.state_dict(), 1, native_library.kernels()[0], 2)
+backend = NativeBackend(network.config, network.weights(), 1, native_library.kernels()[0], 2)
 
 def step_forever():
     while True:

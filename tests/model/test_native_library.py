@@ -13,7 +13,7 @@ from model.linear import int8_is_available
 from model.selection import choose_precision, kernels_for
 
 ROOT = Path(__file__).parents[2]
-CPU = torch.device("cpu")
+CPU = "cpu"
 needs_kernel = pytest.mark.skipif(
     not native_library.kernels(), reason="the native kernel is not compiled here"
 )
@@ -47,7 +47,9 @@ def test_without_a_kernel_torch_computes_the_steps(
     clear_caches()
     try:
         assert kernels_for("int8", CPU) == ("torch",)
-        assert choose_precision("auto", CPU) == ("int8" if int8_is_available(CPU) else "fp32")
+        assert choose_precision("auto", CPU) == (
+            "int8" if int8_is_available(torch.device(CPU)) else "fp32"
+        )
     finally:
         clear_caches()
     (message,) = caplog.messages

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 
 
 @pytest.mark.parametrize("embedding", [None, 6])
 def test_the_config_gives_every_tensor_and_shape(embedding: int | None) -> None:
     config = NetworkConfig(11, hidden_size=8, layers=3, embedding_size=embedding)
-    state = CharLSTM(config).state_dict()
+    state = CharLSTM(config).weights()
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == config.shapes()
 
 

@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model import sampling
+from model import torch_sampling
 from model.errors import SamplingError
-from model.sampling import (
-    SamplingParams,
-    SamplingRows,
-    check_seed,
-    next_ids,
-    sampling_probabilities,
-    uniforms,
-)
+from model.sampling import SamplingParams, check_seed, uniforms
+from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 
 CPU = torch.device("cpu")
 
@@ -29,7 +23,7 @@ def _sums(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run every test with both ways to add probabilities."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "sums of a GPU":
-            patch.setattr(sampling, "_cumulate", sampling.cumulate_exactly)
+            patch.setattr(torch_sampling, "_cumulate", torch_sampling.cumulate_exactly)
         yield
 
 

@@ -7,12 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.decoder import Decoder, DecoderStream
-from model.sampling import SamplingParams, SamplingRows, next_ids, sampling_probabilities
-from model.scores import score_rows, scores_of
+from model.network import CharLSTM
+from model.sampling import SamplingParams
+from model.scores import scores_of
+from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
+from model.torch_scores import score_rows
 from tests.conftest import make_checkpoint
 
 checkpoint = make_checkpoint()
-network = checkpoint.network()
+network = CharLSTM.of(checkpoint)
 VOCABULARY = len(checkpoint.vocabulary)
 CPU = torch.device("cpu")
 

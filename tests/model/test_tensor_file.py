@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from model import tensor_file
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import CheckpointError
+from model.network_config import Array
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +76,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     copy.write_bytes(tiny_path.read_bytes())
     read_tensor = tensor_file.TensorFile._read_tensor
 
-    def read_and_change(*arguments: Any) -> torch.Tensor:
+    def read_and_change(*arguments: Any) -> Array:
         copy.write_bytes(change)
         return read_tensor(*arguments)
 
@@ -89,9 +89,9 @@ def test_the_content_is_copied_exactly(tiny_path: Path, tiny: Checkpoint) -> Non
     content = tiny_path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    for name, tensor in tiny.weights.items():
+    for name, array in tiny.weights.items():
         begin, end = header[name]["data_offsets"]
-        assert tensor.numpy().tobytes() == content[8 + length + begin : 8 + length + end]
+        assert array.tobytes() == content[8 + length + begin : 8 + length + end]
 
 
 def test_every_flipped_bit_of_the_digests_key_is_noticed(tiny_path: Path, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.backend import DecoderState, StepInput
-from model.linear import Precision, int8_is_available
-from model.network import CharLSTM, NetworkConfig
+from model.backend import DecoderState, Precision, StepInput
+from model.linear import int8_is_available
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
 
@@ -35,7 +36,7 @@ def threads(count: int) -> Iterator[None]:
 def make_backend(hidden: int, layers: int, slots: int, precision: Precision) -> TorchBackend:
     torch.manual_seed(hidden)
     network = CharLSTM(NetworkConfig(VOCABULARY, hidden, layers))
-    weights = {name: 2 * tensor for name, tensor in network.state_dict().items()}
+    weights = {name: 2 * tensor for name, tensor in network.weights().items()}
     return TorchBackend(network.config, weights, slots, precision)
 
 
@@ -110,7 +111,7 @@ def test_padding_does_not_change_what_the_network_computes(precision: Precision)
     """The padded units stay zero, and the logits are those of `CharLSTM`."""
     torch.manual_seed(0)
     network = CharLSTM(NetworkConfig(VOCABULARY, 19, 3, embedding_size=7)).eval()
-    backend = TorchBackend(network.config, network.state_dict(), 2, precision)
+    backend = TorchBackend(network.config, network.weights(), 2, precision)
     ids = np.arange(40) % VOCABULARY
     uniforms = np.zeros((39, 1), np.float32)
     inputs = StepInput(0, ids[:1], ids[1:, None], uniforms, np.zeros(1, np.int64), [0])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.errors import CheckpointError
+from model.network import CharLSTM
 from model.tutorial import import_tutorial_checkpoint
 
 
@@ -49,7 +50,7 @@ def test_the_imported_network_computes_the_same(tmp_path: Path) -> None:
     ids = torch.tensor([0, 3, 1, 4, 2, 2, 1])
     with torch.no_grad():
         expected = original(nn.functional.one_hot(ids, 5).float().unsqueeze(0))[0]
-        actual = imported.network()(ids.unsqueeze(1))[0][:, 0]
+        actual = CharLSTM.of(imported)(ids.unsqueeze(1))[0][:, 0]
     torch.testing.assert_close(actual, expected)
 
 

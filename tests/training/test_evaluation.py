@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.backend import Precision
 from model.checkpoint import Checkpoint
-from model.linear import Precision
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from tests.model.test_decoder import PRECISIONS
 from training import evaluation
 from training.evaluation import estimate, evaluate, evaluate_as_served
@@ -64,7 +65,7 @@ def test_the_decoders_steps_predict_alike(
     monkeypatch.setattr(evaluation, "_STEPS_PER_CALL", 70)
     text = np.random.default_rng(1).integers(0, len(tiny.vocabulary), 200).astype(np.int32)
     served = evaluate_as_served(tiny, text, precision)
-    expected = evaluate(tiny.network(), text)
+    expected = evaluate(CharLSTM.of(tiny), text)
     assert served.characters == expected.characters
     tolerance = 1e-5 if precision == "fp32" else 0.05
     assert served.nats_per_character == pytest.approx(expected.nats_per_character, abs=tolerance)

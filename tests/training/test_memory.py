@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from model.errors import TrainingError
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from training import memory
 from training.memory import check_memory, explaining_lack_of_memory
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 from training.config import TrainingConfig
 from training.corpus import Corpus

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.errors import TrainingError
-from model.network import NetworkConfig
+from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.run_folder import RunFolder

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from model.checkpoint import Checkpoint, save_checkpoint
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.vocabulary import UNKNOWN, Vocabulary
 from tests.server import running_server
 
@@ -22,7 +23,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     vocabulary = Vocabulary(["\n", *"abc", UNKNOWN])
     config = NetworkConfig(len(vocabulary), 32, 1)
     path: Path = tmp_path_factory.mktemp("checkpoint") / "folded.safetensors"
-    weights = {name: tensor * 3 for name, tensor in CharLSTM(config).state_dict().items()}
+    weights = {name: tensor * 3 for name, tensor in CharLSTM(config).weights().items()}
     save_checkpoint(Checkpoint(config, vocabulary, weights, {}), path)
     with running_server(path) as server, server.client() as client:
         yield client

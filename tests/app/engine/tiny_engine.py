@@ -32,7 +32,7 @@ async def running(
     tiny: Checkpoint, slots: int = 4, queue: int = 100, cache: int = 1 << 20
 ) -> AsyncIterator[Engine]:
     """An engine that runs until the end of the block."""
-    engine = Engine(Decoder(tiny, slots), queue, PrefixCache(cache), threads=1)
+    engine = Engine(Decoder(tiny, slots), queue, PrefixCache(cache))
     engine.start()
     try:
         yield engine

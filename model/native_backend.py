@@ -25,17 +25,15 @@ from torch import Tensor
 
 from model import native_library
 from model.backend import DecoderState, StepInput, StepOutput
+from model.native_library import LAYOUT
 from model.network import NetworkConfig
 from model.packing import input_table, stacked_weight
 from model.quantization import quantize_rows
 from model.sampling import SamplingParams, sampling_columns
 
-_LANES = 16  # floats in one vector of the layout
-_TILE = 4 * _LANES  # outputs that a kernel computes together; in a layer, 4 gates of 16 units
-_GROUP = 4  # inputs that one dot-product instruction multiplies and adds
-_BLOCK = 16  # slot rows that a kernel may read together, even if some have no stream
-_HIDDEN_SCALE = 1 / 127  # hidden value per unit of its code
-_ZERO_CODE = 128  # code of the hidden value 0
+_LANES, _TILE, _GROUP, _BLOCK = LAYOUT.lanes, LAYOUT.tile, LAYOUT.group, LAYOUT.block
+_HIDDEN_SCALE = 1 / LAYOUT.hidden_steps  # hidden value per unit of its code
+_ZERO_CODE = LAYOUT.zero_code
 
 # The kernel computes sigmoid and tanh from powers of two, and the products give it the exponents:
 # sigmoid(x) = 1 / (1 + 2^(-x log2 e)), tanh(x) = 2 sigmoid(2x) - 1.

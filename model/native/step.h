@@ -210,8 +210,8 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
     const Floats state_power = power_of_two(cell * -2.8853901f);  // -2 log2(e)
     const Floats hidden = (1.0f - state_power) / ((1.0f + output_power) * (1.0f + state_power));
     // The low byte of kRounder + 127 h is round(127 h).
-    const Ints code = Ints(fused_multiply_add(hidden, splat(127.0f), splat(kRounder)));
-    store(units.hidden + unit, __builtin_convertvector(code + 128, Bytes));
+    const Ints code = Ints(fused_multiply_add(hidden, splat(kHiddenSteps), splat(kRounder)));
+    store(units.hidden + unit, __builtin_convertvector(code + kZeroCode, Bytes));
   }
 }
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ctypes.util
 import logging
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 
 from model import native_library
 from model.linear import int8_is_available
+from model.quantization import quantize_rows
 from model.selection import choose_precision, kernels_for
 
 ROOT = Path(__file__).parents[2]
@@ -62,16 +65,45 @@ def importlib_spec(path: Path) -> object:
 
 
 @needs_kernel
+@pytest.mark.parametrize("name", native_library.Layout._fields)
 def test_a_kernel_of_another_version_is_not_used(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    actual = getattr(native_library.LAYOUT, name)
+    changed = native_library.LAYOUT._replace(**{name: actual + 1})
+    monkeypatch.setattr(native_library, "LAYOUT", changed)
+    clear_caches()
+    try:
+        assert native_library.kernels() == ()
+    finally:
+        clear_caches()
+    assert f"another version of the sources ({name} is {actual}, expected {actual + 1})" in (
+        caplog.text
+    )
+
+
+@needs_kernel
+def test_a_library_without_one_of_the_functions_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(native_library, "sizeof", lambda kind: 1)
+    """Libraries of earlier versions have other functions."""
+    libc = ctypes.util.find_library("c")
+    assert libc is not None
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda _: types.SimpleNamespace(origin=libc, name="libc")
+    )
     clear_caches()
     try:
         assert native_library.kernels() == ()
     finally:
         clear_caches()
     assert "another version of the sources" in caplog.text
+    assert "charstream_constants" in caplog.text
+
+
+def test_weights_have_the_codes_that_the_kernels_expect() -> None:
+    codes, _ = quantize_rows(torch.tensor([[1.0, -2.0, 0.5], [3.0, 3.0, -3.0]]))
+    assert codes.abs().max() == native_library.LAYOUT.most_weight
 
 
 def test_without_a_compiler_the_installation_succeeds_without_the_kernel(tmp_path: Path) -> None:

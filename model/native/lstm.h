@@ -7,6 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "-ffast-math and its parts change results: rounding, NaN, and the equality of all kernels"
+#endif
+
 // Raise this version with every change of a structure or of what its memory means. Python compares
 // it and the constants below with its own, and refuses a library that was built from other sources.
 constexpr int32_t kLayoutVersion = 3;

@@ -20,16 +20,13 @@
 // - All other arithmetic is done per element in float32. The compiler must not reorder it or fuse
 //   multiplications with additions (-ffp-contract=off); fused_multiply_add says where to fuse.
 //
-// These files call no templates of the standard library. The linker keeps one copy of such a
-// function for the whole program, and this copy might use instructions that the processor lacks.
+// These files call no templates of the standard library, and include no header of it inside the
+// region that is compiled for the instruction set. The linker keeps one copy of such a function for
+// the whole program, and this copy might use instructions that the processor lacks.
 #pragma once
 
-#include "kernel.h"
+#include "kernel.h"  // already included above the instruction set's region, and so is vectors.h
 #include "vectors.h"
-
-#ifdef __FAST_MATH__
-#error "-ffast-math breaks the rounding in power_of_two and the equality of all kernels' results"
-#endif
 
 namespace {
 
@@ -38,6 +35,12 @@ static_assert(kLanes % kVectorWidth == 0, "a vector must not cross the layout's 
 static_assert(kTileOutputs % (kSumVectors * kVectorWidth) == 0, "passes must cover a tile exactly");
 static_assert(kBlock >= 1 && kBlock <= kMaxBlock, "buffers hold kMaxBlock streams");
 static_assert(kBlock <= 8 && kSumVectors <= 4, "raise the unroll pragmas below, too");
+
+// The types that the functions above must have: another one does not compile.
+[[maybe_unused]] constexpr Floats (*kCheckMultiplyAdd)(Floats, Floats, Floats) = fused_multiply_add;
+[[maybe_unused]] constexpr Input (*kCheckBroadcast)(const uint8_t*) = broadcast;
+[[maybe_unused]] constexpr Ints (*kCheckDot)(Ints, Input, const int8_t*) = dot;
+[[maybe_unused]] constexpr const bool* kCheckFlags[] = {&kSignedInputs, &kHasWideBlock};
 
 using Bytes = Vectors<kVectorWidth>::Bytes;
 

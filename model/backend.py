@@ -54,6 +54,10 @@ class Backend(Protocol):
 
     kernel: str  # name of the kernel, for logs and metrics
 
+    @property
+    def threads(self) -> int | None:
+        """Number of threads that compute. None if torch's own setting decides."""
+
     def put(self, slot: int, state: DecoderState | None) -> None:
         """Set the state of a slot. None sets zeros."""
 

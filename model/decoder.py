@@ -104,7 +104,8 @@ class Decoder:
         slots: maximum number of streams.
         device: device to compute on, the CPU by default.
         precision: "fp32", or "int8" on a CPU: 8-bit weights and hidden values, the rest float32.
-        threads: number of threads of a native kernel. Torch has its own setting.
+        threads: number of threads of a native kernel. None measures which number is fastest, see
+            `model.thread_count`. Torch has its own setting.
         kernel: one of `model.selection.kernels_for(precision, device)`, by default the fastest.
 
     Raises:
@@ -117,7 +118,7 @@ class Decoder:
         slots: int,
         device: torch.device | None = None,
         precision: Precision = "fp32",
-        threads: int = 1,
+        threads: int | None = 1,
         kernel: str | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
@@ -136,6 +137,11 @@ class Decoder:
     def kernel(self) -> str:
         """Name of the kernel that computes the steps."""
         return self._backend.kernel
+
+    @property
+    def threads(self) -> int | None:
+        """Number of threads of a native kernel. None with torch, which has its own setting."""
+        return self._backend.threads
 
     def join(self, stream: DecoderStream) -> None:
         """Add a stream as the last row.

@@ -96,6 +96,15 @@ class NativeBackend:
         self._hidden_BLRW[0, :, target] = self._hidden_BLRW[0, :, source]
         self._cell_SLW[target].copy_(self._cell_SLW[source])
 
+    @property
+    def threads(self) -> int:
+        """Number of threads that compute."""
+        return self._team.threads
+
+    def use_threads(self, threads: int) -> None:
+        """Change the number of threads. Results do not depend on it."""
+        self._team.resize(threads)
+
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._sampling_S = sampling_columns(params, self._vocabulary_size)
         # Kept, because numpy takes a microsecond to tell an address.

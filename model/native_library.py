@@ -154,16 +154,24 @@ class Team:
             raise ValueError(
                 f"kernel {kernel!r} does not run on this processor; expected {', '.join(kernels())}"
             )
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
         self._library, self._pid = cast("ctypes.CDLL", library()), os.getpid()
+        self._kernel, self._network = _names(self._library).index(kernel), network
         self._busy = threading.Lock()
-        index = _names(self._library).index(kernel)
-        self._team: int | None = self._library.charstream_open(index, byref(network), threads)
-        if not self._team:
-            raise MemoryError(
-                f"the native kernel could not start {threads} threads or allocate its memory"
-            )
+        self._team: int | None = self._open(threads)
+        self.threads = threads
+
+    def resize(self, threads: int) -> None:
+        """Change the number of threads. Raises what the constructor raises.
+
+        If it fails, the team has the same number of threads as before.
+        """
+        self._take()
+        try:
+            new = self._open(threads)
+            self._library.charstream_close(self._team)
+            self._team, self.threads = new, threads
+        finally:
+            self._busy.release()
 
     def run(self, batch: CBatch) -> None:
         """Compute the steps of a batch. This releases the interpreter's lock."""
@@ -175,36 +183,45 @@ class Team:
 
     def close(self) -> None:
         """End the threads. A second call does nothing, and neither does one in a forked process."""
-        if os.getpid() != self._pid:
-            return  # this process has no such threads, and would wait for their end for ever
+        if os.getpid() != self._pid or not self._team:
+            return  # a forked process has no such threads, and would wait for their end for ever
         self._take()
-        try:
-            team, self._team = self._team, None
-            if team:
-                self._library.charstream_close(team)
-        finally:
-            self._busy.release()
+        self._library.charstream_close(self._team)
+        self._team = None
+        self._busy.release()
 
-    def _call(self, function: Callable[[int, object], None], batch: CBatch) -> None:
-        if os.getpid() != self._pid:
-            raise RuntimeError(
-                "a forked process does not have the native kernel's threads; "
-                "create the decoder after the fork"
+    def _open(self, threads: int) -> int:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        team = self._library.charstream_open(self._kernel, byref(self._network), threads)
+        if not team:
+            raise MemoryError(
+                f"the native kernel could not start {threads} threads or allocate its memory"
             )
+        return int(team)
+
+    def _call(self, function: Callable[[int | None, object], None], batch: CBatch) -> None:
         self._take()
         try:
-            if self._team is None:
-                raise RuntimeError("the native kernel's threads have ended; create a new decoder")
             function(self._team, byref(batch))
         finally:
             self._busy.release()
 
     def _take(self) -> None:
+        """Keep other threads out until `_busy` is released, if the team can compute."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "a forked process does not have the native kernel's threads; "
+                "create the decoder after the fork"
+            )
         if not self._busy.acquire(blocking=False):
             raise RuntimeError(
                 "the native kernel is computing a step in another thread; "
                 "use a decoder from one thread at a time"
             )
+        if not self._team:
+            self._busy.release()
+            raise RuntimeError("the native kernel's threads have ended; create a new decoder")
 
 
 def _difference(found: ctypes.CDLL) -> str | None:

@@ -15,6 +15,7 @@ from model.errors import DeviceError
 from model.linear import Precision, int8_is_available
 from model.native_backend import NativeBackend
 from model.network import NetworkConfig
+from model.thread_count import choose_threads
 from model.torch_backend import TorchBackend
 
 TORCH = "torch"  # name of the kernel made of torch operators
@@ -45,8 +46,10 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
+def choose_precision(name: str, device: torch.device, kernel: str | None = None) -> Precision:
     """Return the precision for a name. "auto" is int8 if a fast kernel has it, otherwise fp32.
+
+    With a kernel that a user chose, "auto" is int8 if this kernel has it.
 
     Raises:
         DeviceError: if `name` is "int8" and int8 is not available on the device.
@@ -54,6 +57,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     if name == "fp32":
         return "fp32"
     kernels = kernels_for("int8", device)
+    if name == "auto" and kernel is not None:
+        return "int8" if kernel in kernels else "fp32"
     if kernels and (name == "int8" or kernels[0] != native_library.PLAIN):
         return "int8"
     if name == "int8":
@@ -75,13 +80,28 @@ def kernels_for(precision: Precision, device: torch.device) -> tuple[str, ...]:
     return (*fast, *by_torch, *compiled[len(fast) :])
 
 
-def default_threads(precision: Precision, device: torch.device) -> int:
+def check_kernel(name: str, device: torch.device) -> str:
+    """Return the name of a kernel that a user chose.
+
+    Raises:
+        DeviceError: if the kernel is not available on the device in any precision.
+    """
+    precisions: tuple[Precision, ...] = ("int8", "fp32")
+    available = dict.fromkeys(k for precision in precisions for k in kernels_for(precision, device))
+    if name not in available:
+        raise DeviceError(
+            f"kernel {name!r} is not available on {device}; expected {', '.join(available)}"
+        )
+    return name
+
+
+def default_threads(precision: Precision, device: torch.device, kernel: str | None = None) -> int:
     """Return the number of threads that a server's decoder should use, at most 8.
 
     The native kernel's threads yield their core while they wait. Torch's threads spin, so with
     torch one core is left to the server's event loop.
     """
-    native = kernels_for(precision, device)[0] != TORCH
+    native = (kernel or kernels_for(precision, device)[0]) != TORCH
     return max(1, min(_MOST_DEFAULT_THREADS, available_cores() - (0 if native else 1)))
 
 
@@ -90,7 +110,7 @@ def make_backend(
     weights: Mapping[str, Tensor],
     slots: int,
     precision: Precision,
-    threads: int = 1,
+    threads: int | None = 1,
     kernel: str | None = None,
 ) -> Backend:
     """Return a backend for a network. `Decoder` describes the arguments.
@@ -104,10 +124,17 @@ def make_backend(
         raise DeviceError(_unavailable(precision, device))
     kernel = kernel or available[0]
     if kernel not in available:
-        raise DeviceError(f"kernel {kernel!r} is not available; expected {', '.join(available)}")
+        raise DeviceError(
+            f"kernel {kernel!r} is not available in {precision} on {device}; "
+            f"expected {', '.join(available)}"
+        )
     if kernel == TORCH:
         return TorchBackend(config, weights, slots, precision)
-    return NativeBackend(config, weights, slots, kernel, threads)
+    most = threads or default_threads(precision, device, kernel)
+    backend = NativeBackend(config, weights, slots, kernel, most)
+    if threads is None:
+        choose_threads(backend, slots, most)
+    return backend
 
 
 def _unavailable(precision: str, device: torch.device) -> str:

@@ -35,6 +35,8 @@ class TorchBackend:
         DeviceError: if the precision is not available on the device.
     """
 
+    threads = None  # torch's own setting decides
+
     def __init__(
         self,
         config: NetworkConfig,

@@ -132,8 +132,8 @@ inline const float* input_table_row(const Network& network, int64_t id) {
 
 // The codes of a stream's hidden values in a layer and a bank. Those of the next stream follow.
 inline uint8_t* hidden_codes(const Task& task, int bank, int layer, int stream) {
-  const std::size_t row = (std::size_t(bank) * task.network.depth + layer) * task.batch.slot_rows;
-  return task.batch.hidden + (row + stream) * task.network.width;
+  const std::size_t bank_layer = std::size_t(bank) * task.network.depth + layer;
+  return task.batch.hidden + (bank_layer * task.batch.slot_rows + stream) * task.network.width;
 }
 
 // The sums of a layer's tile, the four gates of 16 units, for B streams.
@@ -170,10 +170,10 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
                                  const int64_t* ids) {
   const Network& network = task.network;
   const std::size_t width = network.width, unit = tile * kLanes;
-  const std::size_t row = std::size_t(stream) * network.depth + layer;
+  const std::size_t cells = std::size_t(stream) * network.depth + layer;
   const UnitPointers units{layer ? network.layers[layer].biases
                                  : input_table_row(network, ids[stream]),
-                           task.batch.cell + row * width + unit,
+                           task.batch.cell + cells * width + unit,
                            hidden_codes(task, 1 - bank, layer, stream) + unit};
   __builtin_prefetch(units.cell, 1);
   if (!layer)
@@ -357,23 +357,24 @@ inline void finish_step(const Task& task, int step, int bank) {
   const int max_block = kHasWideBlock ? kMaxBlock : kBlock, streams = task.batch.streams;
   const int begin = first_of_thread(task, streams, task.thread);
   const int end = first_of_thread(task, streams, task.thread + 1);
-  const int tiles = task.network.output->tiles, row = tiles * kTileOutputs;
+  const int tiles = task.network.output->tiles, outputs = tiles * kTileOutputs;
   if (streams <= kMaxBlock && tiles >= kMinSharedTiles) {
     // Few streams, large output layer: each thread computes a range of tiles for all streams.
     const int first_tile = first_of_thread(task, tiles, task.thread);
     const int end_tile = first_of_thread(task, tiles, task.thread + 1);
     for_each_block(max_block, 0, streams, [&](int first_stream, int size) {
-      const LogitRange range{task.shared_logits + first_stream * row, first_tile, end_tile};
+      const LogitRange range{task.shared_logits + first_stream * outputs, first_tile, end_tile};
       compute_needed_logits(task, range, step, first_stream, size, bank);
     });
     arrive_and_wait(task.barrier);
     for (int stream = begin; stream < end; ++stream)
-      choose_id(task, task.shared_logits + stream * row, step, stream);
+      choose_id(task, task.shared_logits + stream * outputs, step, stream);
     return;
   }
   for_each_block(max_block, begin, end, [&](int first_stream, int size) {
     compute_needed_logits(task, {task.logits, 0, tiles}, step, first_stream, size, bank);
-    for (int b = 0; b < size; ++b) choose_id(task, task.logits + b * row, step, first_stream + b);
+    for (int b = 0; b < size; ++b)
+      choose_id(task, task.logits + b * outputs, step, first_stream + b);
   });
 }
 

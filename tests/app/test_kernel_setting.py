@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -62,9 +61,14 @@ def test_a_native_kernel_does_not_compute_in_fp32(tiny_path: Path) -> None:
 def test_threads_are_measured_unless_they_are_set(
     setting: int | None, used: int, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measurements: list[Any] = []
+    measured: list[list[int]] = []
+
+    def measure(counts: list[int], _: object) -> dict[int, float]:
+        measured.append(counts)
+        return {3: 1.0}
+
     monkeypatch.setattr("model.selection.available_cores", lambda: 4)
-    monkeypatch.setattr(thread_count, "measure", lambda *args: measurements.append(args) or {3: 1})
+    monkeypatch.setattr(thread_count, "measure", measure)
     settings = Settings(
         checkpoint=tiny_path, kernel=native_library.PLAIN, threads=setting, device="cpu"
     )
@@ -73,4 +77,4 @@ def test_threads_are_measured_unless_they_are_set(
         assert service.decoder.threads == used
         assert f"with {used} threads" in str(service)
         assert client.post("/generate", json={"length": 3}).status_code == 200
-    assert len(measurements) == (1 if setting is None else 0)
+    assert measured == ([[2, 3, 4]] if setting is None else [])

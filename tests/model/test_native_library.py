@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes.util
 import logging
+import platform
 import subprocess
 import sys
 import types
@@ -99,6 +100,25 @@ def test_a_library_without_one_of_the_functions_is_not_used(
         clear_caches()
     assert "another version of the sources" in caplog.text
     assert "charstream_constants" in caplog.text
+
+
+@needs_kernel
+def test_no_kernel_of_this_processor_is_missing() -> None:
+    """A kernel is left out if the compiler does not know its instruction set."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not cpuinfo.exists():
+        pytest.skip("the system does not list the processor's instruction sets")
+    flags = cpuinfo.read_text().partition("flags")[2].partition("\n")[0].split()
+    expected = {"avx2", "avx_vnni", "avx512_vnni", "amx_int8"} & set(flags)  # the same names
+    if not amx_is_permitted():
+        expected.discard("amx_int8")
+    assert expected <= set(native_library.kernels())
+
+
+def amx_is_permitted() -> bool:
+    """Ask Linux for AMX's registers. A sandbox may refuse."""
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return bool(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0)
 
 
 def test_weights_have_the_codes_that_the_kernels_expect() -> None:

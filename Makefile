@@ -81,7 +81,7 @@ sanitize: setup
 	$(CURDIR)/$(PY) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_backend.py tests/model/test_decoder.py tests/model/test_scores.py
+	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_*.py tests/model/test_thread_count.py tests/model/test_decoder.py tests/model/test_scores.py
 
 clean:
 	rm -rf .venv build *.egg-info clients/build clients/*.egg-info model/*.so

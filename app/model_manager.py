@@ -19,7 +19,7 @@ from app.settings import Settings
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import Decoder
 from model.errors import CharstreamError
-from model.selection import choose_device, choose_precision, default_threads
+from model.selection import check_kernel, choose_device, choose_precision
 
 _Result = TypeVar("_Result")
 
@@ -45,6 +45,7 @@ class ModelManager:
 
     def __init__(self, settings: Settings, auth: Auth, metrics: Metrics) -> None:
         self._settings, self._auth, self._metrics = settings, auth, metrics
+        self._threads = settings.threads
         self.service = self._make_service(load_checkpoint(settings.checkpoint))
         self._retired: list[Service] = []
         self._retiring: set[asyncio.Task[None]] = set()
@@ -152,9 +153,13 @@ class ModelManager:
     def _make_service(self, checkpoint: Checkpoint) -> Service:
         settings = self._settings
         device = choose_device(settings.device)
-        precision = choose_precision(settings.precision, device)
-        threads = settings.threads or default_threads(precision, device)
-        decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads)
+        kernel = settings.kernel and check_kernel(settings.kernel, device)
+        precision = choose_precision(settings.precision, device, kernel)
+        decoder = Decoder(
+            checkpoint, settings.max_streams, device, precision, self._threads, kernel
+        )
+        # Chosen once: during a reload, the model in use would disturb the measurement.
+        self._threads = decoder.threads
         cache = PrefixCache(round(settings.cache_mb * 2**20))
         engine = Engine(
             decoder,

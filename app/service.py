@@ -56,11 +56,12 @@ class Service:
         return self.checkpoint.vocabulary
 
     def __str__(self) -> str:
-        config = self.checkpoint.config
+        config, threads = self.checkpoint.config, self.decoder.threads
         return (
             f"{self.settings.checkpoint} ({self.model.hash}): "
             f"{config.layers} x {config.hidden_size}, {len(self.vocabulary)} characters, "
             f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder.kernel}"
+            f" with {threads} {'thread' if threads == 1 else 'threads'}"
         )
 
     def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:

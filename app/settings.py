@@ -31,7 +31,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)  # 0: any free port
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
     precision: Literal["auto", "fp32", "int8"] = "auto"
-    threads: int | None = Field(None, ge=1, le=1024)  # of the engine; None: by the cores
+    kernel: str | None = None  # what computes the steps; None: the fastest
+    threads: int | None = Field(None, ge=1, le=64)  # of the engine; None: by a measurement
     max_streams: int = Field(64, ge=1, le=4096)  # generations that run at the same time
     max_queue: int = Field(256, ge=0, le=100_000)  # generations that may wait for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters per generation

@@ -54,6 +54,10 @@ class Backend(Protocol):
 
     kernel: str  # name of the kernel, for logs and metrics
 
+    @property
+    def threads(self) -> int:
+        """Number of threads that compute."""
+
     def use_thread(self) -> None:
         """Prepare the calling thread to call `step`. Other threads can compute, but slower."""
 

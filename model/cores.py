@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 
 def available_cores(root: Path = Path("/")) -> int:
-    """Return the number of usable cores: the affinity mask, capped by the cgroup CPU quota.
+    """Return the number of usable cores: those of the affinity mask, capped by the CPU quota.
+
+    The operating system lists a core with simultaneous multithreading ("hyper-threading") as two
+    CPUs. It counts once, because its two CPUs share the units that multiply and the cache.
 
     A container's limit (`docker run --cpus 3`) is a quota. The container sees all cores, but if
     more threads run than the quota allows, the operating system stops all of them for the rest of
@@ -20,10 +23,22 @@ def available_cores(root: Path = Path("/")) -> int:
         root: root of the file system. Tests pass another one.
     """
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        cores = _physical_cores(os.sched_getaffinity(0), root)
     else:
         cores = os.cpu_count() or 1
     return min([cores, *(max(2, math.ceil(quota)) for quota in _quotas(root))])
+
+
+def _physical_cores(cpus: Collection[int], root: Path) -> int:
+    """Return the number of cores that some CPUs belong to, or of CPUs if Linux does not tell."""
+    folder = root / "sys/devices/system/cpu"
+    siblings = set()  # each core's list of CPUs, for example "0,4" or "0-1"
+    for cpu in cpus:
+        try:
+            siblings.add((folder / f"cpu{cpu}/topology/thread_siblings_list").read_text())
+        except OSError:
+            return len(cpus)
+    return len(siblings)
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -102,8 +102,8 @@ class Decoder:
         slots: maximum number of streams.
         device: device to compute on: "cpu", "cuda" or a numbered GPU such as "cuda:1".
         precision: "fp32", or "int8" on a CPU: 8-bit weights and hidden values, the rest float32.
-        threads: number of threads that compute on a CPU. None is one thread for a native kernel,
-            and torch's own setting for torch.
+        threads: number of threads that compute on a CPU. None chooses one: `model.thread_count`
+            measures native kernels, and `model.selection.default_threads` decides for torch.
         kernel: one of `model.selection.kernels_for(precision, device)`, by default the fastest.
 
     Raises:
@@ -116,7 +116,7 @@ class Decoder:
         slots: int,
         device: str = "cpu",
         precision: Precision = "fp32",
-        threads: int | None = None,
+        threads: int | None = 1,
         kernel: str | None = None,
     ) -> None:
         self.device, self.slots, self.precision = device, slots, precision
@@ -136,6 +136,11 @@ class Decoder:
     def kernel(self) -> str:
         """Name of the kernel that computes the steps."""
         return self._backend.kernel
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that compute."""
+        return self._backend.threads
 
     def use_thread(self) -> None:
         """Prepare the calling thread to call `advance`."""

@@ -23,17 +23,15 @@ import numpy.typing as npt
 from model import native_library
 from model.backend import DecoderState, StepInput, StepOutput
 from model.native_array import aligned_copy, aligned_empty, checked_address
+from model.native_library import LAYOUT
 from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, stacked_weight
 from model.quantization import quantize_rows
 from model.sampling import SamplingParams, sampling_columns
 
-_LANES = 16  # floats in one vector of the layout
-_TILE = 4 * _LANES  # outputs that a kernel computes together; in a layer, 4 gates of 16 units
-_GROUP = 4  # inputs that one dot-product instruction multiplies and adds
-_BLOCK = 16  # slot rows that a kernel may read together, even if some have no stream
-_HIDDEN_SCALE = 1 / 127  # hidden value per unit of its code
-_ZERO_CODE = 128  # code of the hidden value 0
+_LANES, _TILE, _GROUP, _BLOCK = LAYOUT.lanes, LAYOUT.tile, LAYOUT.group, LAYOUT.block
+_HIDDEN_SCALE = 1 / LAYOUT.hidden_steps  # hidden value per unit of its code
+_ZERO_CODE = LAYOUT.zero_code
 
 # The kernel computes sigmoid and tanh from powers of two, and the products give it the exponents:
 # sigmoid(x) = 1 / (1 + 2^(-x log2 e)), tanh(x) = 2 sigmoid(2x) - 1.
@@ -99,6 +97,15 @@ class NativeBackend:
     def move(self, source: int, target: int) -> None:
         self._hidden_BLRW[0, :, target] = self._hidden_BLRW[0, :, source]
         self._cell_SLW[target] = self._cell_SLW[source]
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that compute."""
+        return self._team.threads
+
+    def use_threads(self, threads: int) -> None:
+        """Change the number of threads. Results do not depend on it."""
+        self._team.resize(threads)
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._sampling_S = sampling_columns(params, self._vocabulary_size)

@@ -11,12 +11,12 @@ import functools
 import importlib.util
 import logging
 import os
+import threading
+from collections.abc import Callable
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_void_p, sizeof
-from typing import cast
+from typing import NamedTuple, cast
 
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
-
-_LAYOUT_VERSION = 2  # kLayoutVersion in model/native/lstm.h
 
 logger = logging.getLogger("charstream")
 
@@ -70,6 +70,39 @@ class CBatch(Structure):
     ]
 
 
+class Layout(NamedTuple):
+    """The constants of the memory that Python and C++ share, in the order of native.cpp."""
+
+    version: int  # raised with every change of a structure or of its meaning
+    product_bytes: int
+    network_bytes: int
+    batch_bytes: int
+    lanes: int  # floats in one vector of the layout
+    group: int  # inputs that one dot-product instruction multiplies and adds
+    tile: int  # outputs that a kernel computes together; in a layer, 4 gates of `lanes` units
+    block: int  # slot rows that a kernel may read together, even if some have no stream
+    alignment: int  # of weights, offsets, scales, biases and the input table, in bytes
+    most_weight: int  # largest absolute value of a weight's code
+    zero_code: int  # code of the hidden value 0
+    hidden_steps: int  # steps of a hidden value's code between 0 and 1
+
+
+LAYOUT = Layout(
+    version=3,
+    product_bytes=sizeof(CProduct),
+    network_bytes=sizeof(CNetwork),
+    batch_bytes=sizeof(CBatch),
+    lanes=16,
+    group=4,
+    tile=64,
+    block=16,
+    alignment=64,
+    most_weight=63,
+    zero_code=128,
+    hidden_steps=127,
+)
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled library, or log the reason and return None if it is not available."""
@@ -78,16 +111,16 @@ def library() -> ctypes.CDLL | None:
         logger.info("the native kernel is not compiled; torch computes the steps")
         return None
     try:
-        found = _declared(ctypes.CDLL(spec.origin))
-    except (OSError, AttributeError) as error:
+        found = ctypes.CDLL(spec.origin)
+    except OSError as error:
         logger.warning("the native kernel does not load; torch computes the steps: %s", error)
         return None
-    layout = (c_int32 * 4)()
-    found.charstream_layout(layout)
-    if list(layout) != [_LAYOUT_VERSION, *map(sizeof, (CProduct, CNetwork, CBatch))]:
+    difference = _difference(found)
+    if difference is not None:
         logger.warning(
-            "the native kernel was built from another version of the sources; torch computes the "
-            "steps; install the package again to rebuild it"
+            "the native kernel was built from another version of the sources (%s); torch computes "
+            "the steps; install the package again to rebuild it",
+            difference,
         )
         return None
     return found
@@ -102,6 +135,9 @@ def kernels() -> tuple[str, ...]:
 
 class Team:
     """A team of threads that computes the steps of a network. The caller's thread is one of them.
+
+    One call computes at a time: a call during another one raises RuntimeError, as does a call after
+    `close` or in a forked process.
 
     Args:
         kernel: one of `kernels()`.
@@ -118,41 +154,93 @@ class Team:
             raise ValueError(
                 f"kernel {kernel!r} does not run on this processor; expected {', '.join(kernels())}"
             )
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
         self._library, self._pid = cast("ctypes.CDLL", library()), os.getpid()
-        index = _names(self._library).index(kernel)
-        self._team: int | None = self._library.charstream_open(index, byref(network), threads)
-        if not self._team:
-            raise MemoryError(
-                f"the native kernel could not start {threads} threads or allocate its memory"
-            )
+        self._kernel, self._network = _names(self._library).index(kernel), network
+        self._busy = threading.Lock()
+        self._team: int | None = self._open(threads)
+        self.threads = threads
+
+    def resize(self, threads: int) -> None:
+        """Change the number of threads. Raises what the constructor raises.
+
+        If it fails, the team has the same number of threads as before.
+        """
+        self._take()
+        try:
+            new = self._open(threads)
+            self._library.charstream_close(self._team)
+            self._team, self.threads = new, threads
+        finally:
+            self._busy.release()
 
     def run(self, batch: CBatch) -> None:
         """Compute the steps of a batch. This releases the interpreter's lock."""
-        self._library.charstream_run(self._handle(), byref(batch))
+        self._call(self._library.charstream_run, batch)
 
     def multiply(self, batch: CBatch) -> None:
         """Compute only the layers' matrix products: a lower bound for the time of `run`."""
-        self._library.charstream_multiply(self._handle(), byref(batch))
+        self._call(self._library.charstream_multiply, batch)
 
-    def _handle(self) -> int | None:
+    def close(self) -> None:
+        """End the threads. A second call does nothing, and neither does one in a forked process."""
+        if os.getpid() != self._pid or not self._team:
+            return  # a forked process has no such threads, and would wait for their end for ever
+        self._take()
+        self._library.charstream_close(self._team)
+        self._team = None
+        self._busy.release()
+
+    def _open(self, threads: int) -> int:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        team = self._library.charstream_open(self._kernel, byref(self._network), threads)
+        if not team:
+            raise MemoryError(
+                f"the native kernel could not start {threads} threads or allocate its memory"
+            )
+        return int(team)
+
+    def _call(self, function: Callable[[int | None, object], None], batch: CBatch) -> None:
+        self._take()
+        try:
+            function(self._team, byref(batch))
+        finally:
+            self._busy.release()
+
+    def _take(self) -> None:
+        """Keep other threads out until `_busy` is released, if the team can compute."""
         if os.getpid() != self._pid:
             raise RuntimeError(
                 "a forked process does not have the native kernel's threads; "
                 "create the decoder after the fork"
             )
-        return self._team
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(
+                "the native kernel is computing a step in another thread; "
+                "use a decoder from one thread at a time"
+            )
+        if not self._team:
+            self._busy.release()
+            raise RuntimeError("the native kernel's threads have ended; create a new decoder")
 
-    def close(self) -> None:
-        """End the threads. A second call does nothing."""
-        team, self._team = self._team, None
-        if team:
-            self._library.charstream_close(team)
+
+def _difference(found: ctypes.CDLL) -> str | None:
+    """Declare the functions of the library, and return how it differs from this module, if so."""
+    try:
+        _declare(found)
+    except AttributeError as error:  # a function that older sources do not have
+        return str(error)
+    constants = (c_int32 * len(LAYOUT))()
+    found.charstream_constants(constants, len(constants))
+    for name, expected, value in zip(Layout._fields, LAYOUT, constants, strict=True):
+        if value != expected:
+            return f"{name} is {value}, expected {expected}"
+    return None
 
 
-def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
-    found.charstream_layout.argtypes, found.charstream_layout.restype = [POINTER(c_int32)], None
+def _declare(found: ctypes.CDLL) -> None:
+    found.charstream_constants.argtypes = [POINTER(c_int32), c_int]
+    found.charstream_constants.restype = None
     found.charstream_name.argtypes, found.charstream_name.restype = [c_int], c_char_p
     found.charstream_available.argtypes = [c_int]
     found.charstream_open.argtypes = [c_int, POINTER(CNetwork), c_int]
@@ -160,7 +248,6 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
     for step in (found.charstream_run, found.charstream_multiply):
         step.argtypes, step.restype = [c_void_p, POINTER(CBatch)], None
     found.charstream_close.argtypes, found.charstream_close.restype = [c_void_p], None
-    return found
 
 
 def _names(found: ctypes.CDLL) -> list[str]:

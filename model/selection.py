@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from model import native_library
@@ -18,10 +19,12 @@ from model.cores import available_cores
 from model.errors import DeviceError
 from model.native_backend import NativeBackend
 from model.network_config import NetworkConfig, Weights
+from model.thread_count import choose_threads
 
 TORCH = "torch"  # name of the kernel made of torch operators
 
 _MOST_DEFAULT_THREADS = 8
+_PRECISIONS: tuple[Precision, ...] = ("int8", "fp32")
 _GPU_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 logger = logging.getLogger("charstream")
@@ -53,10 +56,11 @@ def choose_device(name: str) -> str:
     return str(device)
 
 
-def choose_precision(name: str, device: str) -> Precision:
+def choose_precision(name: str, device: str, kernel: str | None = None) -> Precision:
     """Return the precision for a name. "auto" is int8 if a fast kernel has it, otherwise fp32.
 
-    Without torch, "auto" is int8 on a CPU even if only the plain kernel is available.
+    With a kernel that a user chose, "auto" is int8 if this kernel has it. Without torch, "auto" is
+    int8 on a CPU even if only the plain kernel is available.
 
     Raises:
         DeviceError: if `name` is "int8" and int8 is not available on the device, or if torch is
@@ -65,6 +69,8 @@ def choose_precision(name: str, device: str) -> Precision:
     if name == "fp32":
         require_torch("precision 'fp32'", "train")
         return "fp32"
+    if name == "auto" and kernel is not None:
+        return "int8" if _computes(kernel, "int8", device) else "fp32"
     kernel = default_kernel("int8", device)
     fast = kernel is not None and (kernel != native_library.PLAIN or not torch_is_installed())
     if fast or (kernel and name == "int8"):
@@ -97,13 +103,27 @@ def kernels_for(precision: Precision, device: str) -> tuple[str, ...]:
     return (*fast, *by_torch, *compiled[len(fast) :])
 
 
-def default_threads(precision: Precision, device: str) -> int:
+def check_kernel(name: str, device: str) -> str:
+    """Return the name of a kernel that a user chose.
+
+    Raises:
+        DeviceError: if the kernel is not available on the device in any precision.
+    """
+    if not any(_computes(name, precision, device) for precision in _PRECISIONS):
+        available = dict.fromkeys(k for p in _PRECISIONS for k in kernels_for(p, device))
+        raise DeviceError(
+            f"kernel {name!r} is not available on {device}; expected {_listed(available)}"
+        )
+    return name
+
+
+def default_threads(precision: Precision, device: str, kernel: str | None = None) -> int:
     """Return the number of threads that a server's decoder should use, at most 8.
 
     The native kernel's threads yield their core while they wait. Torch's threads spin, so with
     torch one core is left to the server's event loop.
     """
-    native = default_kernel(precision, device) != TORCH
+    native = (kernel or default_kernel(precision, device)) != TORCH
     return max(1, min(_MOST_DEFAULT_THREADS, available_cores() - (0 if native else 1)))
 
 
@@ -113,7 +133,7 @@ def make_backend(
     slots: int,
     device: str,
     precision: Precision,
-    threads: int | None = None,
+    threads: int | None = 1,
     kernel: str | None = None,
 ) -> Backend:
     """Return a backend for a network. `Decoder` describes the arguments.
@@ -124,15 +144,18 @@ def make_backend(
     kernel = kernel or default_kernel(precision, device)
     if kernel is None:
         raise DeviceError(_unavailable(precision, device))
-    if kernel not in _fast_kernels(device) or precision != "int8":
-        _check_kernel(kernel, precision, device)
-    if kernel != TORCH:
-        return NativeBackend(config, weights, slots, kernel, threads or 1)
-    import torch
+    _check_precision(kernel, precision, device)
+    most = threads or default_threads(precision, device, kernel)
+    if kernel == TORCH:
+        import torch
 
-    from model.torch_backend import TorchBackend
+        from model.torch_backend import TorchBackend
 
-    return TorchBackend(config, weights, slots, precision, torch.device(device), threads)
+        return TorchBackend(config, weights, slots, precision, torch.device(device), most)
+    backend = NativeBackend(config, weights, slots, kernel, most)
+    if threads is None:
+        choose_threads(backend, slots, most)
+    return backend
 
 
 def torch_is_installed() -> bool:
@@ -151,11 +174,22 @@ def require_torch(what: str, extra: str) -> None:
         )
 
 
-def _check_kernel(kernel: str, precision: Precision, device: str) -> None:
-    available = kernels_for(precision, device)
-    if kernel not in available:
-        expected = ", ".join(available) or "none, because torch is not installed"
-        raise DeviceError(f"kernel {kernel!r} is not available; expected {expected}")
+def _check_precision(kernel: str, precision: Precision, device: str) -> None:
+    if not _computes(kernel, precision, device):
+        raise DeviceError(
+            f"kernel {kernel!r} is not available in {precision} on {device}; "
+            f"expected {_listed(kernels_for(precision, device))}"
+        )
+
+
+def _computes(kernel: str, precision: Precision, device: str) -> bool:
+    """Return whether a kernel is available. Native kernels are found without torch."""
+    native = precision == "int8" and device == "cpu" and kernel in native_library.kernels()
+    return native or kernel in kernels_for(precision, device)
+
+
+def _listed(kernels: Iterable[str]) -> str:
+    return ", ".join(kernels) or "none, because torch is not installed"
 
 
 def _fast_kernels(device: str) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ class TorchBackend:
         slots: maximum number of streams.
         precision: precision of the matrix products.
         device: device to compute on, the CPU by default.
-        threads: number of threads of torch, in the threads that create the backend or call
-            `use_thread`. None keeps torch's setting.
+        threads: number of torch's threads, in the thread that creates the backend and in those
+            that call `use_thread`. None keeps torch's setting.
 
     Raises:
         DeviceError: if the precision is not available on the device.
@@ -66,6 +66,10 @@ class TorchBackend:
                 "on this machine, torch's results for a stream depend on the other streams, so a "
                 "seed may give different texts; use precision int8 with a native kernel"
             )
+
+    @property
+    def threads(self) -> int:
+        return self._wanted_threads or torch.get_num_threads()
 
     def use_thread(self) -> None:
         if self._wanted_threads is not None:

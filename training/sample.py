@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.sampling import SamplingParams
-from model.selection import choose_precision, default_threads
+from model.selection import choose_precision
 
 
 def sample(
@@ -28,5 +30,5 @@ def sample(
     vocabulary = checkpoint.vocabulary
     ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
     precision = choose_precision("auto", device)  # the service's default, for equal texts
-    decoder = Decoder(checkpoint, 1, device, precision, default_threads(precision, device))
+    decoder = Decoder(checkpoint, 1, device, precision, torch.get_num_threads())
     return vocabulary.decode(decoder.generate(ids, length, params, seed))

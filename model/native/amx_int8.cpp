@@ -7,7 +7,7 @@
 #include "kernel.h"
 #include "vectors.h"
 
-#if defined(CHARSTREAM_X86) && defined(__linux__)
+#ifdef CHARSTREAM_AMX_INT8
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>

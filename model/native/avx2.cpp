@@ -7,7 +7,7 @@
 #include "kernel.h"
 #include "vectors.h"
 
-#ifdef CHARSTREAM_X86
+#ifdef CHARSTREAM_AVX2
 #include <immintrin.h>
 
 #include "target.h"

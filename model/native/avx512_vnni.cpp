@@ -2,7 +2,7 @@
 #include "kernel.h"
 #include "vectors.h"
 
-#ifdef CHARSTREAM_X86
+#ifdef CHARSTREAM_AVX512_VNNI
 #include <immintrin.h>
 
 #include "target.h"

@@ -3,7 +3,7 @@
 #include "kernel.h"
 #include "vectors.h"
 
-#ifdef CHARSTREAM_X86
+#ifdef CHARSTREAM_AVX_VNNI
 #include <cpuid.h>
 #include <immintrin.h>
 

@@ -4,6 +4,12 @@
 #include <atomic>
 #include <thread>
 
+#include "cache_line.h"
+
+#ifndef __cpp_lib_atomic_wait
+#error "std::atomic::wait is missing: use GCC 11, Clang with libstdc++ 11, or libc++ 11 or newer"
+#endif
+
 // Pauses for a moment, during which the other hardware thread of the core can run.
 inline void cpu_relax() {
 #if defined(__x86_64__)
@@ -30,15 +36,22 @@ inline void wait_for_change(const std::atomic<unsigned>& value, unsigned old) {
     if (attempt < 100) cpu_relax();
     else std::this_thread::yield();
   }
-  value.wait(old, std::memory_order_acquire);
+  value.wait(old, std::memory_order_seq_cst);
 }
 
 // Changes a value that other threads wait for, and wakes those that sleep.
 //
-// The change is sequentially consistent, not just a release. libstdc++'s notify_all first reads the
-// number of sleepers, and returns if there are none. After a release, a processor may read that
-// number before the change is visible, while a thread that still sees the old value goes to sleep.
-// That thread would never wake up.
+// All data that the threads exchange is ordered by release and acquire: the fetch_add releases what
+// this thread wrote, and the load that sees the new value acquires it.
+//
+// Whether a sleeper is woken needs more: sequential consistency on both sides. notify_all first
+// reads the number of sleepers, and does nothing if there are none. A waiter first adds itself to
+// this number, then looks at the value once more. Each thread writes one variable and reads the
+// other one. With release and acquire only, both may read the old values (the "store buffering"
+// pattern, which x86 shows, too): then nobody wakes the thread that goes to sleep. libstdc++ makes
+// its two accesses to the number sequentially consistent from GCC 12 on; ours to the value have to
+// be so as well. On x86 a fetch_add of any order is a full fence, so the stronger order costs
+// nothing.
 inline void advance_and_wake(std::atomic<unsigned>& value) {
   value.fetch_add(1, std::memory_order_seq_cst);
   value.notify_all();
@@ -57,7 +70,8 @@ class Barrier {
   }
 
  private:
-  const int threads_;
-  std::atomic<int> arrived_{0};
-  std::atomic<unsigned> phase_{0};  // counts how often all threads have met
+  // On separate lines: every arriving thread writes arrived_ while the others poll phase_.
+  alignas(kCacheLine) std::atomic<int> arrived_{0};
+  alignas(kCacheLine) std::atomic<unsigned> phase_{0};  // counts how often all threads have met
+  alignas(kCacheLine) const int threads_;
 };

@@ -6,11 +6,6 @@
 
 class Barrier;
 
-// The most streams in a block. A block is the set of streams whose products are computed together,
-// so that each weight is loaded once for all of them. `model/native_backend.py` pads the hidden
-// values by one row less than this.
-constexpr int kMaxBlock = 16;
-
 // The fewest tiles of an output layer that is split among the threads if there are few streams.
 constexpr int kMinSharedTiles = 16;
 

@@ -7,20 +7,36 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "-ffast-math and its parts change results: rounding, NaN, and the equality of all kernels"
+#endif
+
 // Raise this version with every change of a structure or of what its memory means. Python compares
-// it, so that it refuses a library that was built from other sources.
-constexpr int32_t kLayoutVersion = 2;
+// it and the constants below with its own, and refuses a library that was built from other sources.
+constexpr int32_t kLayoutVersion = 3;
 
 constexpr int kLanes = 16;       // outputs in one vector of the layout
 constexpr int kGroupInputs = 4;  // inputs that one dot-product instruction multiplies and adds
 constexpr int kTileVectors = 4;  // vectors of outputs in a tile; in an LSTM layer, one per gate
 constexpr int kTileOutputs = kTileVectors * kLanes;
 constexpr int kGroupBytes = kTileOutputs * kGroupInputs;  // weights of a tile for one group
+constexpr int kAlignment = 64;  // of all arrays of a Product and of the input table, in bytes
+
+// A hidden value h in (-1, 1) is stored as the code kZeroCode + round(kHiddenSteps * h).
+constexpr int kZeroCode = 128, kHiddenSteps = 127;
+
+// The most streams in a block. A block is the set of streams whose products are computed together,
+// so that each weight is loaded once for all of them. Python pads the hidden values by one row less
+// than this.
+constexpr int kMaxBlock = 16;
 
 // Sums are 32-bit integers. The largest sum has to fit: u8 inputs times 7-bit weights, over the
 // inputs of a layer that reads two layers of the largest size that NetworkConfig allows.
-constexpr int64_t kMaxInput = 255, kMaxWeight = 63, kMaxHiddenSize = 65'536;
-static_assert(kMaxInput * kMaxWeight * 2 * kMaxHiddenSize <= INT32_MAX);
+constexpr int kMaxInput = 255, kMaxWeight = 63;
+constexpr int64_t kMaxHiddenSize = 65'536;
+static_assert(kMaxHiddenSize * kMaxInput * kMaxWeight * 2 <= INT32_MAX);
+static_assert(kZeroCode + kHiddenSteps <= kMaxInput && kZeroCode - kHiddenSteps >= 0);
 
 // A matrix product with int8 weights: outputs = (sums + offsets) * scales + biases.
 //

@@ -1,5 +1,7 @@
 // The functions that Python calls through ctypes: `model/native_library.py`.
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <type_traits>
 
 #include "team.h"
@@ -16,12 +18,13 @@ const Kernel* const kKernels[] = {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &k
 constexpr int kKernelCount = sizeof kKernels / sizeof *kKernels;
 }  // namespace
 
-// Writes the layout's version and the sizes of the structures, which Python compares with its own.
-EXPORT void charstream_layout(int32_t* layout) {
-  layout[0] = kLayoutVersion;
-  layout[1] = sizeof(Product);
-  layout[2] = sizeof(Network);
-  layout[3] = sizeof(Batch);
+// Writes the layout's constants, at most `count` of them. Python compares them with its own:
+// `Layout` in `model/native_library.py` has the same order.
+EXPORT void charstream_constants(int32_t* constants, int count) {
+  constexpr int32_t kConstants[] = {
+      kLayoutVersion, sizeof(Product), sizeof(Network), sizeof(Batch), kLanes,    kGroupInputs,
+      kTileOutputs,   kMaxBlock,       kAlignment,      kMaxWeight,    kZeroCode, kHiddenSteps};
+  std::copy_n(kConstants, std::min(count, int(std::size(kConstants))), constants);
 }
 
 // Returns the name of a kernel, or null after the last one.

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "cache_line.h"
 #include "lstm.h"
 
 // Character ids by falling logit; equal logits by rising id. Sorts only as far as it is read.
@@ -19,7 +19,7 @@ class Ranking {
  private:
   void insert(const float* logits, int count, int top_k);
 
-  std::vector<uint64_t> keys_;
+  LineVector<uint64_t> keys_;
   int sorted_ = 0;  // sorted keys, which are at the end of keys_, the first position last
 };
 

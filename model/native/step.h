@@ -20,16 +20,13 @@
 // - All other arithmetic is done per element in float32. The compiler must not reorder it or fuse
 //   multiplications with additions (-ffp-contract=off); fused_multiply_add says where to fuse.
 //
-// These files call no templates of the standard library. The linker keeps one copy of such a
-// function for the whole program, and this copy might use instructions that the processor lacks.
+// These files call no templates of the standard library, and include no header of it inside the
+// region that is compiled for the instruction set. The linker keeps one copy of such a function for
+// the whole program, and this copy might use instructions that the processor lacks.
 #pragma once
 
-#include "kernel.h"
+#include "kernel.h"  // already included above the instruction set's region, and so is vectors.h
 #include "vectors.h"
-
-#ifdef __FAST_MATH__
-#error "-ffast-math breaks the rounding in power_of_two and the equality of all kernels' results"
-#endif
 
 namespace {
 
@@ -38,6 +35,12 @@ static_assert(kLanes % kVectorWidth == 0, "a vector must not cross the layout's 
 static_assert(kTileOutputs % (kSumVectors * kVectorWidth) == 0, "passes must cover a tile exactly");
 static_assert(kBlock >= 1 && kBlock <= kMaxBlock, "buffers hold kMaxBlock streams");
 static_assert(kBlock <= 8 && kSumVectors <= 4, "raise the unroll pragmas below, too");
+
+// The types that the functions above must have: another one does not compile.
+[[maybe_unused]] constexpr Floats (*kCheckMultiplyAdd)(Floats, Floats, Floats) = fused_multiply_add;
+[[maybe_unused]] constexpr Input (*kCheckBroadcast)(const uint8_t*) = broadcast;
+[[maybe_unused]] constexpr Ints (*kCheckDot)(Ints, Input, const int8_t*) = dot;
+[[maybe_unused]] constexpr const bool* kCheckFlags[] = {&kSignedInputs, &kHasWideBlock};
 
 using Bytes = Vectors<kVectorWidth>::Bytes;
 
@@ -129,8 +132,8 @@ inline const float* input_table_row(const Network& network, int64_t id) {
 
 // The codes of a stream's hidden values in a layer and a bank. Those of the next stream follow.
 inline uint8_t* hidden_codes(const Task& task, int bank, int layer, int stream) {
-  const std::size_t row = (std::size_t(bank) * task.network.depth + layer) * task.batch.slot_rows;
-  return task.batch.hidden + (row + stream) * task.network.width;
+  const std::size_t bank_layer = std::size_t(bank) * task.network.depth + layer;
+  return task.batch.hidden + (bank_layer * task.batch.slot_rows + stream) * task.network.width;
 }
 
 // The sums of a layer's tile, the four gates of 16 units, for B streams.
@@ -167,10 +170,10 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
                                  const int64_t* ids) {
   const Network& network = task.network;
   const std::size_t width = network.width, unit = tile * kLanes;
-  const std::size_t row = std::size_t(stream) * network.depth + layer;
+  const std::size_t cells = std::size_t(stream) * network.depth + layer;
   const UnitPointers units{layer ? network.layers[layer].biases
                                  : input_table_row(network, ids[stream]),
-                           task.batch.cell + row * width + unit,
+                           task.batch.cell + cells * width + unit,
                            hidden_codes(task, 1 - bank, layer, stream) + unit};
   __builtin_prefetch(units.cell, 1);
   if (!layer)
@@ -210,8 +213,8 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
     const Floats state_power = power_of_two(cell * -2.8853901f);  // -2 log2(e)
     const Floats hidden = (1.0f - state_power) / ((1.0f + output_power) * (1.0f + state_power));
     // The low byte of kRounder + 127 h is round(127 h).
-    const Ints code = Ints(fused_multiply_add(hidden, splat(127.0f), splat(kRounder)));
-    store(units.hidden + unit, __builtin_convertvector(code + 128, Bytes));
+    const Ints code = Ints(fused_multiply_add(hidden, splat(kHiddenSteps), splat(kRounder)));
+    store(units.hidden + unit, __builtin_convertvector(code + kZeroCode, Bytes));
   }
 }
 
@@ -354,23 +357,24 @@ inline void finish_step(const Task& task, int step, int bank) {
   const int max_block = kHasWideBlock ? kMaxBlock : kBlock, streams = task.batch.streams;
   const int begin = first_of_thread(task, streams, task.thread);
   const int end = first_of_thread(task, streams, task.thread + 1);
-  const int tiles = task.network.output->tiles, row = tiles * kTileOutputs;
+  const int tiles = task.network.output->tiles, outputs = tiles * kTileOutputs;
   if (streams <= kMaxBlock && tiles >= kMinSharedTiles) {
     // Few streams, large output layer: each thread computes a range of tiles for all streams.
     const int first_tile = first_of_thread(task, tiles, task.thread);
     const int end_tile = first_of_thread(task, tiles, task.thread + 1);
     for_each_block(max_block, 0, streams, [&](int first_stream, int size) {
-      const LogitRange range{task.shared_logits + first_stream * row, first_tile, end_tile};
+      const LogitRange range{task.shared_logits + first_stream * outputs, first_tile, end_tile};
       compute_needed_logits(task, range, step, first_stream, size, bank);
     });
     arrive_and_wait(task.barrier);
     for (int stream = begin; stream < end; ++stream)
-      choose_id(task, task.shared_logits + stream * row, step, stream);
+      choose_id(task, task.shared_logits + stream * outputs, step, stream);
     return;
   }
   for_each_block(max_block, begin, end, [&](int first_stream, int size) {
     compute_needed_logits(task, {task.logits, 0, tiles}, step, first_stream, size, bank);
-    for (int b = 0; b < size; ++b) choose_id(task, task.logits + b * row, step, first_stream + b);
+    for (int b = 0; b < size; ++b)
+      choose_id(task, task.logits + b * outputs, step, first_stream + b);
   });
 }
 

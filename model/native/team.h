@@ -27,10 +27,11 @@ class Team {
  private:
   using Work = void (*)(const Task&);
 
-  struct Workspace {
+  // What a thread writes while it chooses ids. On lines of its own, see cache_line.h.
+  struct alignas(kCacheLine) Workspace {
     explicit Workspace(const Network& network);
     Sampler sampler;
-    std::vector<float> logits, exponentials;
+    LineVector<float> logits, exponentials;
   };
 
   void execute(Work work, const Batch& batch);
@@ -44,7 +45,9 @@ class Team {
   std::vector<std::unique_ptr<Workspace>> workspaces_;
   std::vector<std::thread> helpers_;
   Barrier barrier_;
-  const Batch* batch_ = nullptr;
+
+  // The caller writes these for each call. Between calls, the helpers poll calls_.
+  alignas(kCacheLine) const Batch* batch_ = nullptr;
   Work work_ = nullptr;  // null tells the helpers to stop
   std::atomic<unsigned> calls_{0};  // the helpers wait for this number to change
 };

@@ -71,6 +71,8 @@ def test_every_kind_of_origin_is_accepted(origin: str, monkeypatch: pytest.Monke
         ("MAX_STREAMS", "0", "greater than or equal to 1"),
         ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("THREADS", "none", "valid integer"),
+        ("THREADS", "0", "greater than or equal to 1"),
+        ("THREADS", "65", "less than or equal to 64"),
         ("CORS_ORIGINS", "a.example", "such as https://example.org"),
         ("CORS_ORIGINS", "https://a.example/", "such as https://example.org"),
         ("CORS_ORIGINS", "https://A.example", "such as https://example.org"),

@@ -84,3 +84,37 @@ def test_without_a_valid_limit_all_cores_count(
     tmp_path: Path, groups: str, files: dict[str, str]
 ) -> None:
     assert available_cores(system(tmp_path, groups, files)) == CORES
+
+
+def siblings(root: Path, lists: dict[int, str]) -> Path:
+    """A folder with the topology of some CPUs."""
+    topology = {f"cpu{cpu}/topology/thread_siblings_list": text for cpu, text in lists.items()}
+    for name, text in topology.items():
+        path = root / "sys/devices/system/cpu" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text + "\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("usable", "cores"),
+    [(range(8), 4), (range(4), 4), ({0, 4}, 1), ({0, 4, 1}, 2), ({2}, 1)],
+)
+def test_hardware_threads_of_a_core_count_once(
+    usable: set[int], cores: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Four cores with two threads each: CPUs 0 and 4 are the first core."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: usable, raising=False)
+    root = siblings(tmp_path, {cpu: f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)})
+    assert available_cores(root) == cores
+
+
+def test_a_quota_also_limits_cores_with_two_threads(tmp_path: Path) -> None:
+    system(tmp_path, "0::/\n", {"cpu.max": "300000 100000\n"})
+    root = siblings(tmp_path, {cpu: f"{cpu // 2 * 2}-{cpu // 2 * 2 + 1}" for cpu in range(CORES)})
+    assert available_cores(root) == 3
+
+
+def test_without_the_topology_every_cpu_is_a_core(tmp_path: Path) -> None:
+    root = siblings(tmp_path, {cpu: f"{cpu // 2 * 2}-{cpu // 2 * 2 + 1}" for cpu in range(3)})
+    assert available_cores(root) == CORES

@@ -65,6 +65,14 @@ def test_int8_is_chosen_where_a_fast_kernel_has_it(monkeypatch: pytest.MonkeyPat
     assert choose_precision("int8", CPU) == "int8"
 
 
+def test_a_forced_kernel_decides_the_precision() -> None:
+    for kernel in kernels_for("int8", CPU):
+        assert choose_precision("auto", CPU, kernel) == "int8"
+        assert choose_precision("fp32", CPU, kernel) == "fp32"
+    if "torch" not in kernels_for("int8", CPU):
+        assert choose_precision("auto", CPU, "torch") == "fp32"
+
+
 def test_torch_leaves_a_core_to_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "available_cores", lambda: 4)
     assert default_threads("fp32", CPU) == 3

@@ -1,0 +1,58 @@
+"""The results do not depend on the number of threads, even if there are more threads than cores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import native_library
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
+from model.sampling import SamplingParams
+from tests.model.test_native_backend import make, params, random_input, results
+
+KERNELS = native_library.kernels()
+pytestmark = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
+
+_MOST_THREADS = 16
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> CharLSTM:
+    """Networks whose tiles do and do not divide evenly among the threads."""
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    layers, vocabulary = draw(st.integers(1, 3)), draw(st.sampled_from([2, 83, 1100]))
+    return CharLSTM(NetworkConfig(vocabulary, draw(st.integers(1, 300)), layers))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    network=networks(),
+    sampling=st.lists(params, min_size=1, max_size=20),
+    threads=st.lists(st.integers(2, _MOST_THREADS), min_size=2, max_size=2, unique=True),
+    seed=st.integers(0, 1000),
+)
+def test_any_number_of_threads_gives_the_same_bits(
+    network: CharLSTM, sampling: list[SamplingParams], threads: list[int], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    slots = len(sampling)
+    inputs = [random_input(random, network.config.vocabulary_size, 5, slots) for _ in range(2)]
+    expected = results(make(network, slots, "plain"), sampling, inputs)
+    for kernel in KERNELS:
+        for count in threads:
+            assert results(make(network, slots, kernel, count), sampling, inputs) == expected
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> None:
+    torch.manual_seed(1)
+    network = CharLSTM(NetworkConfig(1030, 130, 2))  # 17 tiles of outputs, 9 of each layer
+    sampling = [SamplingParams(top_k=top_k) for top_k in (1, 5, None)]
+    inputs = [random_input(np.random.default_rng(2), 1030, 4, len(sampling))]
+    expected = results(make(network, 3, kernel, 1), sampling, inputs)
+    for threads in range(2, _MOST_THREADS + 1):
+        assert results(make(network, 3, kernel, threads), sampling, inputs) == expected

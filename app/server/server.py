@@ -148,7 +148,7 @@ def serve() -> None:
     )
     Server(config, manager, settings.drain_seconds).run()
     if manager.loads:
-        # The interpreter would end this thread when it returns from PyTorch, and thereby abort the
+        # The interpreter would end this thread when it returns from C++ code, and so abort the
         # process. The thread may also read a file that never comes.
         os._exit(0)
 

@@ -18,8 +18,8 @@ def main() -> None:
     # Set before the slow imports: process 1 of a container has no default action for SIGTERM.
     # Do not raise an exception here: an import in progress might catch it.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    if hasattr(signal, "SIGHUP"):  # the checkpoint is being loaded anyway
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # it waits until the server can reload
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     from app.server.server import serve
 
     serve()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
@@ -14,6 +13,7 @@ from app.api import errors, generate, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
+from app.middleware.cors import Cors
 from app.middleware.cross_site import refuse_cross_site
 from app.middleware.request_log import REQUEST_ID, RequestLog
 from app.model_manager import ModelManager
@@ -65,7 +65,7 @@ def _add_routes(app: FastAPI, auth: Auth) -> None:
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -26,13 +27,13 @@ _Result = TypeVar("_Result")
 logger = logging.getLogger("charstream")
 
 _MOST_RETIRED = 3  # replaced models that still have generations; each one takes memory
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.02
 
 
 class ModelManager:
     """Holds the current service, and the replaced ones until their generations have ended.
 
-    Use it from one event loop. Only `drain` may be called from elsewhere.
+    Use it from one event loop.
 
     Args:
         settings: settings of the service.
@@ -50,6 +51,8 @@ class ModelManager:
         self._retired: list[Service] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
+        self._loading: asyncio.Future[Service | None] | None = None
+        self._loader: threading.Thread | None = None
         self._draining = False
         self._register_gauges()
         self._publish_model()
@@ -63,6 +66,11 @@ class ModelManager:
     def idle(self) -> bool:
         """Whether no generation is queued or running."""
         return all(engine.idle for engine in self.engines)
+
+    @property
+    def loads(self) -> bool:
+        """Whether a thread still loads a model, also one that is not needed any more."""
+        return self._loader is not None and self._loader.is_alive()
 
     def start(self) -> None:
         """Start the first engine. Raise EngineError if it does not work."""
@@ -92,9 +100,11 @@ class ModelManager:
     def drain(self, seconds: float) -> None:
         """Accept no new generations, and end those that still run after `seconds` seconds.
 
-        Safe in signal handlers.
+        A reload that has not finished fails at once.
         """
         self._draining = True
+        if self._loading is not None and not self._loading.done():
+            self._loading.set_exception(_shutting_down())
         for engine in self.engines:
             engine.drain(seconds)
 
@@ -106,13 +116,18 @@ class ModelManager:
             await asyncio.to_thread(engine.stop)
 
     async def _reload(self) -> bool:
+        if self._draining:
+            raise _shutting_down()
         keys = self._settings.all_api_keys()
         loop = asyncio.get_running_loop()
-        new = await _in_daemon_thread(lambda: self._load_beside(loop))
-        if self._draining:
+        self._loading = loop.create_future()
+        load = functools.partial(self._load_beside, loop)
+        self._loader = _start_daemon_thread(load, self._loading)
+        new = await self._loading
+        if self._draining:  # since the model was loaded
             if new is not None:
                 await asyncio.to_thread(new.engine.stop)
-            raise ReloadError("the service is shutting down")
+            raise _shutting_down()
         self._auth.set_keys(keys)
         if new is None:
             return False
@@ -131,19 +146,18 @@ class ModelManager:
             return None
         if len(self._retired) >= _MOST_RETIRED:
             raise ReloadError(
-                f"{_MOST_RETIRED} replaced models still wait for their last requests, for at least "
-                f"{self._settings.receive_seconds:g} s each; try again later"
+                f"{_MOST_RETIRED} replaced models still finish their generations; try again later"
             )
         new = self._make_service(checkpoint)
         new.engine.start(loop)
         return new
 
     async def _retire(self, service: Service) -> None:
-        """Stop a replaced service when it has no generations and can get no more.
+        """Stop a replaced service as soon as it has no generations.
 
-        A request that was arriving when the service was replaced may still submit a generation.
+        It gets no more: endpoints submit their jobs in the same turn of the event loop in which
+        they get the current service (`api.dependencies`).
         """
-        await asyncio.sleep(self._settings.receive_seconds)
         while not service.engine.idle:
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.to_thread(service.engine.stop)
@@ -190,19 +204,30 @@ class ModelManager:
         ).set(1)
 
 
-async def _in_daemon_thread(function: Callable[[], _Result]) -> _Result:
+def _shutting_down() -> ReloadError:
+    return ReloadError("the service is shutting down")
+
+
+def _start_daemon_thread(
+    function: Callable[[], _Result], future: asyncio.Future[_Result]
+) -> threading.Thread:
     """Run a function in a thread that does not keep the process alive, unlike asyncio's threads.
 
     Reading a checkpoint may hang, for example on a network file system.
+
+    Args:
+        function: the function.
+        future: gets the result or the exception, unless it is done before.
     """
-    future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
 
     def run() -> None:
-        future.set_running_or_notify_cancel()  # afterwards it cannot be cancelled
         try:
-            future.set_result(function())
+            settle = functools.partial(future.set_result, function())
         except BaseException as error:
-            future.set_exception(error)
+            settle = functools.partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
+            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else settle())
 
-    threading.Thread(target=run, name="reload", daemon=True).start()
-    return await asyncio.wrap_future(future)
+    thread = threading.Thread(target=run, name="reload", daemon=True)
+    thread.start()
+    return thread

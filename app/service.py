@@ -33,7 +33,7 @@ class ModelId(NamedTuple):
     hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Service:
     """One loaded model with its engine. `ModelManager` creates one at startup and at each reload.
 

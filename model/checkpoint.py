@@ -26,7 +26,7 @@ _MAX_NESTING = 16  # lists and objects inside each other in a metadata value
 _MAX_LISTED = 8  # differences named in one message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays cannot be compared with ==
 class Checkpoint:
     """A model: the content of a checkpoint file.
 

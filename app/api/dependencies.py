@@ -1,4 +1,9 @@
-"""Dependencies: FastAPI dependencies of the endpoints, and the submission of jobs."""
+"""Dependencies: FastAPI dependencies of the endpoints, and the submission of jobs.
+
+A reload may replace the current service while a request waits, and a replaced service is stopped
+when it has no generations. So an endpoint must not wait between getting the service and submitting
+its jobs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from fastapi import Depends, Request
 
 from app.engine.generation import Generation
 from app.engine.job import Job
+from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.model_manager import ModelManager
 from app.service import Service
@@ -22,12 +28,18 @@ async def _service(request: Request) -> Service:
     return (await _manager(request)).service
 
 
+async def _service_after_body(request: Request, _: Body) -> Service:
+    """Return the service that is current when the body has arrived."""
+    return await _service(request)
+
+
 async def _record(request: Request) -> RequestRecord:
     return RequestRecord.of(request.scope)
 
 
 CurrentManager = Annotated[ModelManager, Depends(_manager)]
 CurrentService = Annotated[Service, Depends(_service)]
+ServiceAfterBody = Annotated[Service, Depends(_service_after_body)]
 CurrentRecord = Annotated[RequestRecord, Depends(_record)]
 
 

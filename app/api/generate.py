@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from app.api import openapi, sse
 from app.api.character_scores import all_score_fields
 from app.api.closing import ClosedConnection, closer_of
-from app.api.dependencies import CurrentRecord, CurrentService, submit
+from app.api.dependencies import CurrentRecord, CurrentService, ServiceAfterBody, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
@@ -79,9 +79,9 @@ _EVENTS = openapi.events(
 )
 async def post_generate(
     request: Request,
-    service: CurrentService,
-    record: CurrentRecord,
     body: Body,
+    service: ServiceAfterBody,
+    record: CurrentRecord,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -29,6 +29,7 @@ _POLICY = "; ".join(
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-cache",  # the browser revalidates each file, so that versions never mix
+    "Accept-Ranges": "none",
 }
 
 
@@ -38,6 +39,7 @@ class PageFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        _ignore_range(scope)
         response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)
         return response
@@ -45,6 +47,15 @@ class PageFiles(StaticFiles):
 
 @router.head("/", include_in_schema=False)
 @router.get("/", include_in_schema=False)
-async def page() -> Response:
+async def page(request: Request) -> Response:
     """Return the HTML of the playground."""
+    _ignore_range(request.scope)
     return FileResponse(STATIC / "index.html", headers=_HEADERS)
+
+
+def _ignore_range(scope: Scope) -> None:
+    """Remove the header Range, as RFC 9110, section 14.2, allows.
+
+    Starlette would refuse a malformed one in a format of its own.
+    """
+    scope["headers"] = [header for header in scope["headers"] if header[0] != b"range"]

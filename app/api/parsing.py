@@ -7,9 +7,10 @@ would occupy the event loop for seconds. So they are counted here before they ar
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
@@ -50,40 +51,49 @@ def parse_body(
     """
     body = body or b"{}"
     try:
-        _check_counts(schema, body, most)
-        _check_fields(schema, body, ignore_nulls)
+        keys = _check_counts(schema, body, most)
+        _check_fields(schema, body, keys, ignore_nulls)
         return schema.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise InvalidBodyError(error, list(schema.model_fields)) from error
 
 
-def _check_counts(schema: type[BaseModel], body: bytes, most: Counts) -> None:
-    """Raise ValidationError if a body has too many keys, containers or items."""
+def _check_counts(schema: type[BaseModel], body: bytes, most: Counts) -> int:
+    """Return the number of keys. Raise ValidationError for too many keys, containers or items."""
     structure = _STRING.sub(b"", body)
     found = Counts(
         keys=structure.count(b":"),
         containers=structure.count(b"[") + structure.count(b"{"),
         items=structure.count(b","),
     )
-    if all(number <= limit for number, limit in zip(found, most, strict=True)):
-        return
-    if found.containers != structure.count(b"]") + structure.count(b"}"):
+    exceeds = any(number > limit for number, limit in zip(found, most, strict=True))
+    if exceeds and found.containers != structure.count(b"]") + structure.count(b"}"):
         unbalanced = PydanticCustomError("json_invalid", "Invalid JSON: brackets do not match")
         raise _invalid(schema, unbalanced, {"body": ""})
     for name, number, limit in zip(Counts._fields, found, most, strict=True):
         if number > limit:
             too_many = PydanticCustomError("too_many", f"must have at most {limit} {name}")
             raise _invalid(schema, too_many, {"body": number})
+    return found.keys
 
 
-def _check_fields(schema: type[BaseModel], body: bytes, ignore_nulls: bool) -> None:
-    """Raise InvalidBodyError for unknown fields, before any field is validated."""
+def _check_fields(schema: type[BaseModel], body: bytes, keys: int, ignore_nulls: bool) -> None:
+    """Raise an error for repeated keys and unknown fields, before any field is validated.
+
+    Args:
+        schema: the Pydantic model of the request.
+        body: JSON in UTF-8.
+        keys: number of keys in the body, if it is JSON.
+        ignore_nulls: whether unknown fields whose value is null are accepted.
+    """
     try:
         value = from_json(body)
     except ValueError:
         return  # the validation reports what is wrong
     if not isinstance(value, dict):
         return
+    if keys != _count_keys(value):  # of the same keys, the parser keeps the last one
+        _check_unique(schema, body)
     unknown = [name for name in value if name not in schema.model_fields]
     if ignore_nulls:
         unknown = [name for name in unknown if value[name] is not None]
@@ -91,6 +101,25 @@ def _check_fields(schema: type[BaseModel], body: bytes, ignore_nulls: bool) -> N
         named = {name: value[name] for name in unknown[:MOST_FIELDS]}
         error = _invalid(schema, "extra_forbidden", named)
         raise InvalidBodyError(error, list(schema.model_fields), len(unknown) - len(named))
+
+
+def _count_keys(value: dict[str, Any]) -> int:
+    """Return the number of keys of an object and of the objects in it, outside of lists."""
+    return len(value) + sum(_count_keys(v) for v in value.values() if isinstance(v, dict))
+
+
+def _check_unique(schema: type[BaseModel], body: bytes) -> None:
+    """Raise ValidationError if an object has a key twice. JSON parsers disagree on its value."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        values: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in values:
+                repeated = PydanticCustomError("repeated", "must not appear twice in one object")
+                raise _invalid(schema, repeated, {name: value})
+            values[name] = value
+
+    json.loads(body.decode(), object_pairs_hook=check)
 
 
 def _invalid(

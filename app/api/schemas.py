@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from app.api.query_values import Integer, Number, OrNull
 from app.engine.generation import Generation
 from app.errors import FieldError
 from app.service import ModelId
@@ -14,14 +15,6 @@ from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
 from model.scores import MOST_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
-
-
-def _null_in_query(value: Any, info: ValidationInfo) -> Any:
-    """Read an empty value or the word "null" of a query string as null."""
-    return None if info.mode == "python" and value in ("", "null") else value
-
-
-_OrNull = BeforeValidator(_null_in_query)
 
 
 def _in_a_list(value: Any) -> Any:
@@ -54,36 +47,36 @@ class GenerateRequest(BaseModel):
         description="Text that the model reads first and continues.",
         examples=["And Levin said,"],
     )
-    length: int = Field(
+    length: Integer = Field(
         200, ge=1, description="Number of characters to generate, up to the server's limit."
     )
-    top_k: Annotated[int | None, _OrNull] = Field(
+    top_k: Annotated[Integer | None, OrNull] = Field(
         5,
         ge=1,
         description="Draw only from this many of the most likely characters. Null draws from all.",
     )
-    temperature: float = Field(
+    temperature: Number = Field(
         1.0,
         ge=0,
         le=MAX_TEMPERATURE,
         description="Values below 1 make likely characters likelier, values above 1 make the "
         "text more random. 0 always takes the most likely character.",
     )
-    top_p: Annotated[float | None, _OrNull] = Field(
+    top_p: Annotated[Number | None, OrNull] = Field(
         None,
         gt=0,
         le=1,
         description="Draw only from the smallest set of the most likely characters whose "
         "probabilities sum to at least this value.",
     )
-    min_p: Annotated[float | None, _OrNull] = Field(
+    min_p: Annotated[Number | None, OrNull] = Field(
         None,
         ge=0,
         le=1,
         description="Leave out characters whose probability is below this fraction of the highest "
         "probability.",
     )
-    seed: Annotated[int | None, _OrNull] = Field(
+    seed: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
         le=MAX_SEED,
@@ -92,7 +85,7 @@ class GenerateRequest(BaseModel):
     )
     stop: Stops = Field([], description="The text ends before the first of these strings.")
     stream: bool = Field(False, description="Whether to respond with server-sent events.")
-    unknown: Annotated[Unknown | None, _OrNull] = Field(
+    unknown: Annotated[Unknown | None, OrNull] = Field(
         None,
         description="What to do with characters of the prime that the vocabulary lacks: reject the "
         "request, skip the characters, or fold them: replace quotation marks, dashes, spaces and "
@@ -100,13 +93,13 @@ class GenerateRequest(BaseModel):
         "vocabulary has U+FFFD reads it in place of the characters that are left.",
     )
 
-    logprobs: Annotated[int | None, _OrNull] = Field(
+    logprobs: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
         le=MOST_ALTERNATIVES,
         description="Number of top alternatives to return per character. Null disables scores.",
     )
-    model: Annotated[str | None, _OrNull] = _MODEL
+    model: Annotated[str | None, OrNull] = _MODEL
 
     @property
     def sampling(self) -> SamplingParams:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
 from app.api.character_scores import all_score_fields
-from app.api.dependencies import CurrentRecord, CurrentService, submit
+from app.api.dependencies import CurrentRecord, ServiceAfterBody, submit
 from app.api.disconnect import disconnected_response, read_to_end
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
@@ -34,7 +34,7 @@ router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
     ),
 )
 async def score(
-    request: Request, service: CurrentService, record: CurrentRecord, body: Body
+    request: Request, body: Body, service: ServiceAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns the log-probability of each character, computed as when text is generated."""
     params = parse_body(ScoreRequest, body)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, CurrentService
+from app.api.dependencies import CurrentRecord, CurrentService, ServiceAfterBody
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
 from app.api.json_response import json_response
 from app.api.parsing import Counts, parse_body
@@ -96,7 +96,7 @@ _MODEL = {
     ),
 )
 async def post_completions(
-    request: Request, service: CurrentService, record: CurrentRecord, body: Body
+    request: Request, body: Body, service: ServiceAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
     params = parse_body(CompletionRequest, body, _most(service), ignore_nulls=True)

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.api.closing import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
 from app.server.close_delimited import close_delimited
+from app.server.expect import close_if_unread
 from app.server.forwarded_for import keep_addresses
 from app.server.lingering import LingeringTransport
 from app.server.refusal import RefusedError
@@ -168,6 +169,8 @@ class Connection(HttpToolsProtocol):
         self._responding = cycle
         if cycle.scope["http_version"] != "1.1":
             app = close_delimited(app, cycle)
+        elif cycle.waiting_for_100_continue:
+            app = close_if_unread(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _parse_soon(self) -> None:

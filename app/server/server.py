@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from types import FrameType
 
 import uvicorn
@@ -25,6 +26,8 @@ _REFUSING_SECONDS = 0.1  # before the streams are cut: those who reconnect must 
 _LAST_FRAMES_SECONDS = 1.5  # after the drain time, for the last frames to be sent
 _POLL_SECONDS = 0.02  # between two checks whether all generations have ended
 _GIVE_UP_SECONDS = 2  # after the drain time; then the remaining requests are cancelled
+
+_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
 
 logger = logging.getLogger("charstream")
 
@@ -45,24 +48,43 @@ class Server(uvicorn.Server):
         self._reloading: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals in the block, and ignore them afterwards.
+
+        uvicorn would restore the handlers of the system. A second SIGTERM, or a SIGHUP, could then
+        end the process with another exit status than 0.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+        for number in (signal.SIGINT, signal.SIGTERM, *_HANGUP):
+            signal.signal(number, signal.SIG_IGN)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         drain_seconds = 0 if self.should_exit else self._drain_seconds
-        if self._loop is not None:  # first, so that it runs before the streams are cut
-            self._loop.call_soon_threadsafe(self._end_after, drain_seconds)
-        self._manager.drain(drain_seconds)
         self.should_exit = True
+        if self._loop is None:
+            self._manager.drain(drain_seconds)
+        else:
+            self._loop.call_soon_threadsafe(self._drain, drain_seconds)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        if hasattr(signal, "SIGHUP"):
-            self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        for number in _HANGUP:
+            signal.signal(number, self._on_hangup)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logger.info("shutting down; running streams have %g s to finish", self._drain_seconds)
         while not self._manager.idle:  # uvicorn would first close connections that are idle
             await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)
+
+    def _drain(self, drain_seconds: float) -> None:
+        self._end_after(drain_seconds)
+        self._manager.drain(drain_seconds)
 
     def _end_after(self, drain_seconds: float) -> None:
         assert self._loop is not None
@@ -86,7 +108,11 @@ class Server(uvicorn.Server):
             if isinstance(connection, Connection):
                 connection.transport.abort()
 
-    def _on_hangup(self) -> None:
+    def _on_hangup(self, sig: int, frame: FrameType | None) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._reload_soon)
+
+    def _reload_soon(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload())
         self._reloading.add(task)
         task.add_done_callback(self._reloading.discard)
@@ -121,6 +147,10 @@ def serve() -> None:
         timeout_graceful_shutdown=round(settings.drain_seconds) + _GIVE_UP_SECONDS,
     )
     Server(config, manager, settings.drain_seconds).run()
+    if manager.loads:
+        # The interpreter would end this thread when it returns from C++ code, and so abort the
+        # process. The thread may also read a file that never comes.
+        os._exit(0)
 
 
 def _check_address(host: str, port: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import shutil
 import signal
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -20,11 +22,12 @@ from app.errors import ReloadError
 from app.main import create_app
 from app.model_manager import ModelManager
 from app.settings import Settings
-from model.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.app.engine.tiny_engine import until
 from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
 from tests.server import RunningServer, running_server
+from tests.sockets import all_received, connected
 
 OPERATOR = {"Authorization": "Bearer operator"}
 PARAMS: dict[str, Any] = {"prime": "abc", "length": 200, "seed": 5}
@@ -38,6 +41,15 @@ def other_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def same_size_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Checkpoints that differ from the tiny one in their weights only."""
+    folder = tmp_path_factory.mktemp("same_size")
+    for seed in (2, 3, 4):
+        save_checkpoint(make_checkpoint(seed=seed), folder / f"{seed}.safetensors")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
 def served_path(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copy(tiny_path, tmp_path_factory.mktemp("served") / "model.safetensors"))
 
@@ -45,7 +57,7 @@ def served_path(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def running(served_path: Path) -> Iterator[RunningServer]:
     with running_server(
-        served_path, admin_keys="operator", receive_seconds="0.5", max_length="10000000"
+        served_path, admin_keys="operator", receive_seconds="60", max_length="10000000"
     ) as server:
         yield server
 
@@ -144,6 +156,82 @@ def test_no_request_fails_during_reloads(
         assert all(count.result() > 0 for count in counts)
 
 
+def test_a_request_that_arrives_during_a_reload_uses_the_new_model(
+    client: httpx.Client, running: RunningServer, served_path: Path, other_path: Path
+) -> None:
+    """The old model does not wait for it."""
+    body = json.dumps(PARAMS).encode()
+    head = b"POST /generate HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    lines = len(running.lines)
+    with connected(running, head % len(body) + body[:9]) as slow:
+        client.get("/health/live")  # by now, the head has been read
+        assert reload(client, served_path, other_path).json()["changed"] is True
+        deadline = time.monotonic() + 10
+        while not any("replaced model has finished" in line for line in running.lines[lines:]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        slow.sendall(body[9:])
+        head_and_body = all_received(slow)
+    assert head_and_body.startswith(b"HTTP/1.1 200")
+    assert load_checkpoint(other_path).hash.encode() in head_and_body
+
+
+def test_ten_reloads_in_a_row_are_not_refused(
+    client: httpx.Client, running: RunningServer, served_path: Path, same_size_paths: list[Path]
+) -> None:
+    """Short streams run meanwhile, and each comes from one model and is complete."""
+    params = PARAMS | {"length": 300}
+    texts = {}
+    for path in same_size_paths:
+        reload(client, served_path, path)
+        done = client.post("/generate", json=params).json()
+        texts[done["model"]["hash"]] = done["text"]
+    stop = False
+
+    def read_streams() -> int:
+        count = 0
+        with running.client() as other:
+            while not stop:
+                response = other.get("/generate", params=params)
+                events = list(parse_events(response.text.split("\n")))
+                assert events[-1].name == "done"
+                assert text_of(events) == texts[response.headers["Charstream-Model"]]
+                count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as pool:
+        counts = [pool.submit(read_streams) for _ in range(3)]
+        try:
+            for number in range(10):
+                path = same_size_paths[number % 3]
+                response = reload(client, served_path, path)
+                assert response.json()["changed"] is True, response.text
+        finally:
+            stop = True
+        assert all(count.result() > 0 for count in counts)
+
+
+def test_replaced_models_may_finish_in_any_order(
+    client: httpx.Client, running: RunningServer, served_path: Path, same_size_paths: list[Path]
+) -> None:
+    """A model that could not be told from another one of its size stayed for ever."""
+    endless = {"length": "10000000"}
+    with running.client() as reader:
+        streams = []
+        for path in same_size_paths:
+            request = reader.build_request("GET", "/generate", params=endless)
+            streams.append(reader.send(request, stream=True).iter_raw())
+            next(streams[-1])
+            assert reload(client, served_path, path).status_code == 200
+        while streams:
+            finished = len([line for line in running.lines if "replaced model has" in line])
+            streams.pop()  # the newest one; an iterator closes its connection when it is deleted
+            deadline = time.monotonic() + 10
+            while finished == len([line for line in running.lines if "replaced model has" in line]):
+                assert time.monotonic() < deadline, "a replaced model stays"
+                time.sleep(0.02)
+
+
 def test_a_damaged_checkpoint_is_not_loaded_and_the_response_says_why(
     client: httpx.Client, running: RunningServer, served_path: Path
 ) -> None:
@@ -201,7 +289,6 @@ def test_the_number_of_replaced_models_is_limited(
             streams.append(reader.send(request, stream=True).iter_raw())
             next(streams[-1])
             responses.append(reload(client, served_path, path, retry_seconds))
-            time.sleep(0.7)  # longer than a replaced model without generations stays
         streams.clear()
     assert [response.status_code for response in responses] == [200, 200, 200, 409]
     assert "replaced models" in responses[-1].json()["detail"]
@@ -216,6 +303,35 @@ def test_a_draining_service_does_not_reload(tiny_path: Path) -> None:
             app.state.model_manager.drain(60)
             with pytest.raises(ReloadError, match="shutting down"):
                 await app.state.model_manager.reload()
+
+    asyncio.run(scenario())
+
+
+def test_a_drain_does_not_wait_for_a_reload(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading the checkpoint may hang."""
+
+    async def scenario() -> None:
+        app = create_app(Settings(checkpoint=tiny_path, threads=1))
+        manager: ModelManager = app.state.model_manager
+        began, goes_on = threading.Event(), threading.Event()
+
+        def load(path: Path) -> Checkpoint:
+            began.set()
+            goes_on.wait(20)
+            return load_checkpoint(path)
+
+        monkeypatch.setattr("app.model_manager.load_checkpoint", load)
+        async with app.router.lifespan_context(app):
+            reloading = asyncio.create_task(manager.reload())
+            await asyncio.to_thread(began.wait, 20)
+            manager.drain(60)
+            with pytest.raises(ReloadError, match="shutting down"):
+                await asyncio.wait_for(reloading, 10)
+            assert manager.loads
+            goes_on.set()
+            await until(lambda: not manager.loads)
 
     asyncio.run(scenario())
 

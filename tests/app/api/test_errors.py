@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.events import parse_events, text_of
 from tests.server import RunningServer
 
 
@@ -92,6 +93,10 @@ def test_a_field_out_of_range_is_named_with_value_and_limit(
     [
         ("length=0", "length"),
         ("length=ten", "length"),
+        ("length=1_0", "length"),
+        ("length=%EF%BC%91", "length"),  # a digit of full width
+        ("seed=1.0", "seed"),
+        ("temperature=1_0.5", "temperature"),
         ("top_k=0", "top_k"),
         ("temperature=nan", "temperature"),
         ("temperature=inf", "temperature"),
@@ -104,6 +109,30 @@ def test_a_field_out_of_range_is_named_with_value_and_limit(
 def test_query_parameters_are_checked_too(client: httpx.Client, query: str, field: str) -> None:
     detail = check_error(client.get(f"/generate?{query}"), 422, "invalid_field")
     assert detail.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["length=010&seed=5", "length=%2B10&seed=5&temperature=1e0&top_p=1.", "length=10&seed=5"],
+)
+def test_numbers_in_a_query_have_decimal_digits(client: httpx.Client, query: str) -> None:
+    expected = client.post("/generate", json={"length": 10, "seed": 5}).json()["text"]
+    assert text_of(parse_events(client.get(f"/generate?{query}").text.split("\n"))) == expected
+
+
+def test_a_repeated_key_is_refused(client: httpx.Client) -> None:
+    response = client.post("/generate", content=b'{"length": 1, "length": 2}')
+    detail = check_error(response, 422, "invalid_field")
+    assert detail == "length: must not appear twice in one object, got 2"
+    response = client.post("/v1/completions", content=b'{"n": 1, "n": 1}')
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "n")
+
+
+@pytest.mark.parametrize("path", ["/", "/static/page.css"])
+def test_a_malformed_range_is_ignored(client: httpx.Client, path: str) -> None:
+    response = client.get(path, headers={"Range": "bytes=9-1"})
+    assert response.status_code == 200
+    assert response.content == client.get(path).content
 
 
 def test_a_response_about_thousands_of_invalid_fields_is_short(client: httpx.Client) -> None:

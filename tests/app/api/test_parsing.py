@@ -58,3 +58,37 @@ def test_of_many_unknown_fields_the_rest_is_counted() -> None:
     with pytest.raises(InvalidBodyError) as caught:
         parse_body(GenerateRequest, json.dumps({f"x{n}": 1 for n in range(5000)}).encode())
     assert len(caught.value.errors()) + caught.value.left_out == 5000
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"length": 1, "seed": 2, "length": 1}', "length"),
+        (b'{"length": 1, "l\\u0065ngth": 2}', "length"),
+        (b'{"prompt": "a", "logit_bias": {"5": 1, "6": 1, "5": 2}}', "5"),
+        (b'{"metadata": [[{"a": 1, "b": [], "a": 1}]]}', "a"),
+    ],
+)
+def test_a_repeated_key_is_refused_by_name(body: bytes, name: str) -> None:
+    with pytest.raises(InvalidBodyError) as caught:
+        parse_body(CompletionRequest if b"prompt" in body else GenerateRequest, body)
+    (error,) = caught.value.errors()
+    assert error["type"] == "repeated"
+    assert error["loc"] == (name,)
+
+
+def test_the_same_key_in_different_objects_is_not_repeated() -> None:
+    number = b"1" * 4000
+    body = (
+        b'{"seed": 5, "metadata": [{"seed": %b}, {"seed": 1.5, "x": {"seed": "seed:"}}]}' % number
+    )
+    assert parse_body(CompletionRequest, body, ignore_nulls=True).seed == 5
+
+
+def test_a_large_body_with_a_repeated_key_is_refused_quickly() -> None:
+    body = json.dumps({"prompt": list(range(100_000)), "user": "x" * 500_000}).encode()
+    began = time.process_time()
+    with pytest.raises(InvalidBodyError) as caught:
+        parse_body(CompletionRequest, body[:-1] + b', "user": ""}', Counts(items=100_001))
+    assert caught.value.errors()[0]["type"] == "repeated"
+    assert time.process_time() - began < 1, "about 0.02 s on an idle machine"

@@ -194,6 +194,37 @@ def test_a_body_that_breaks_before_it_was_asked_for_is_refused(running: RunningS
     assert statuses([response]) == [400]
 
 
+SMUGGLED = b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n"
+UNREAD = b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(SMUGGLED)
+
+
+@pytest.mark.parametrize("then", [SMUGGLED, SMUGGLED[:9], LIVE * 50, SMUGGLED + LIVE, b""])
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"POST /nowhere", 404),
+        (b"POST /info", 405),
+        (b"GET /health/live", 200),
+        (b"GET /generate?length=0", 422),
+    ],
+)
+def test_a_response_before_the_body_was_asked_for_closes_the_connection(
+    running: RunningServer, line: bytes, status: int, then: bytes
+) -> None:
+    """The client may send the body or its next request, and the server cannot tell which."""
+    responses = answered(running, line + b" HTTP/1.1\r\nHost: x\r\n" + UNREAD, then)
+    assert statuses(responses) == [status]
+    assert responses[0].headers["connection"] == "close"
+
+
+def test_a_body_that_came_without_being_asked_for_keeps_the_connection(
+    running: RunningServer,
+) -> None:
+    request = b"POST /nowhere HTTP/1.1\r\nHost: x\r\n" + UNREAD + SMUGGLED
+    responses = answered(running, request + request + LAST)
+    assert statuses(responses) == [404, 404, 200]
+
+
 def test_a_client_that_still_sends_receives_the_response(running: RunningServer) -> None:
     body = b"x" * MEGABYTE
     head = post(b"Content-Length: %d\r\n" % len(body), b"")

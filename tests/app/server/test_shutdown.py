@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from model.checkpoint import save_checkpoint
+from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
 from tests.server import running_server
 from tests.sockets import ENDLESS, all_received, connected
@@ -115,6 +119,28 @@ def test_clients_that_do_not_read_do_not_delay_the_shutdown(tiny_path: Path) -> 
         assert b"event: " not in received, "neither error nor done"
         assert ending.process.wait(20) == 0
         assert not any("Traceback" in line for line in ending.lines)
+
+
+def test_signals_and_reloads_do_not_disturb_the_shutdown(tmp_path: Path) -> None:
+    """SIGHUP ended the process late in the shutdown, and a reload could abort it."""
+    paths = [tmp_path / f"{seed}.safetensors" for seed in (1, 2)]
+    for seed, path in enumerate(paths):
+        save_checkpoint(make_checkpoint(seed, hidden_size=256), path)
+    served = Path(shutil.copy(paths[0], tmp_path / "served.safetensors"))
+    with running_server(served, drain_seconds="0.5") as ending:
+        for number in range(3):
+            shutil.copy(paths[number % 2], tmp_path / "new")
+            (tmp_path / "new").replace(served)
+            ending.process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+        ending.process.terminate()
+        deadline = time.monotonic() + 20
+        while ending.process.poll() is None:
+            assert time.monotonic() < deadline
+            ending.process.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
+        assert ending.process.wait() == 0
+    assert not any("Traceback" in line or "terminate" in line for line in ending.lines)
 
 
 def wait_until(condition: Callable[[], object]) -> None:

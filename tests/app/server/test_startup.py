@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -96,3 +97,20 @@ def test_the_log_of_the_start_describes_the_model_and_the_backend(tiny_path: Pat
     message = json.loads(line)["message"]
     for part in ("tiny.safetensors", info["hash"], "2 x 32", "on cpu", f"in {info['precision']}"):
         assert part in message
+
+
+def test_sighup_during_the_start_reloads_after_it(tiny_path: Path) -> None:
+    """The file may have been replaced after it was read."""
+    process = start_process(tiny_path, port="0")
+    assert process.stdout is not None
+    timer = Timer(60, process.kill)
+    timer.start()
+    try:
+        line = next(line for line in process.stdout if " loaded " in line)
+        process.send_signal(signal.SIGHUP)
+        line = next((line for line in process.stdout if " reloaded: " in line), "")
+    finally:
+        timer.cancel()
+        process.kill()
+        process.communicate()
+    assert "reloaded: the checkpoint has not changed" in line

@@ -78,18 +78,36 @@ function describe(record) {
   return lines;
 }
 
-function makeList(record, onChoose) {
-  const topK = Number(record.settings?.top_k || Infinity);
-  const items = record.top.map(([token, logprob], index) => {
-    const isCurrent = token === record.token;
-    const button = makeAlternative(token, Math.exp(logprob), isCurrent, index >= topK, onChoose);
-    return make("li", "", button);
+/**
+ * The alternatives of a record, as { token, probability, drawn, isExcluded }. `probability` is the
+ * model's own; `drawn` is the one after temperature and all filters, if the server has sent it.
+ */
+function alternativesOf({ top, settings }) {
+  const topK = Number(settings?.top_k || Infinity);
+  return top.map(([token, logprob, drawn], index) => {
+    const isExcluded = drawn === undefined ? index >= topK : drawn === 0;
+    return { token, probability: Math.exp(logprob), drawn, isExcluded };
   });
-  if (topK < items.length) items.splice(topK, 0, make("li", "cut", `Excluded by top-k ${topK}:`));
-  return make("ul", "", ...items);
 }
 
-function makeAlternative(token, probability, isCurrent, isExcluded, onChoose) {
+function makeList(record, onChoose) {
+  const all = alternativesOf(record);
+  const items = all.map((each) => makeAlternative(each, each.token === record.token, onChoose));
+  const list = make("ul", "", ...items.map((item) => make("li", "", item)));
+  const cut = all.findIndex(({ isExcluded }) => isExcluded);
+  if (cut > 0) list.children[cut].before(make("li", "cut", cutLabel(record)));
+  if (all.some(({ drawn }) => drawn !== undefined)) list.prepend(makeColumnHeads());
+  return list;
+}
+
+const cutLabel = ({ settings, top }) =>
+  top[0].length > 2 ? "Excluded by the filters:" : `Excluded by top-k ${settings.top_k}:`;
+
+const makeColumnHeads = () =>
+  make("li", "heads", make("span", "", "model"), make("span", "", "drawn"));
+
+function makeAlternative(alternative, isCurrent, onChoose) {
+  const { token, probability, drawn, isExcluded } = alternative;
   const fill = make("i");
   fill.style.width = `${probability * 100}%`;
   const button = makeButton(
@@ -97,18 +115,28 @@ function makeAlternative(token, probability, isCurrent, isExcluded, onChoose) {
     make("span", "glyph", glyph(token)),
     make("span", "bar-track", fill),
     make("span", "probability", percent(probability)),
+    ...(drawn === undefined ? [] : [make("span", "probability", drawn ? percent(drawn) : "0%")]),
   );
   button.classList.toggle("current", isCurrent);
   button.classList.toggle("excluded", isExcluded);
-  const notes = (isCurrent ? ", in the text" : "") + (isExcluded ? ", excluded by top-k" : "");
-  const label = `${spokenName(token)}, ${percent(probability)}${notes}: continue from here`;
-  button.setAttribute("aria-label", label);
+  button.setAttribute("aria-label", alternativeLabel(alternative, isCurrent));
   button.title = "Continue from here";
   button.addEventListener("click", () => {
     hide();
     onChoose(token);
   });
   return button;
+}
+
+function alternativeLabel({ token, probability, drawn, isExcluded }, isCurrent) {
+  const filter = drawn === undefined ? "top-k" : "the filters";
+  const notes = [
+    percent(probability),
+    drawn && `drawn at ${percent(drawn)}`,
+    isCurrent && "in the text",
+    isExcluded && `excluded by ${filter}`,
+  ];
+  return `${spokenName(token)}, ${notes.filter(Boolean).join(", ")}: continue from here`;
 }
 
 function announcement(record) {

@@ -1,5 +1,8 @@
 // HTTP requests to the server, with retries and with an API key where the server requires one.
 
+import { toJSON } from "./json.js";
+import { ConnectionError, Retries } from "./retries.js";
+
 /** A response with an error status, or an `error` event of a stream (status 0). */
 export class ApiError extends Error {
   constructor(status, body, retryAfter) {
@@ -11,8 +14,9 @@ export class ApiError extends Error {
   }
 }
 
-const MAX_RETRY_SECONDS = 10; // between two attempts to reach a server that does not respond
-const RETRYABLE_STATUSES = [429, 503]; // the server is busy, and says when to retry
+const RETRYABLE_STATUSES = [429, 502, 503]; // the server, or one in front of it, is busy
+const UNREADABLE_RESPONSE =
+  "The server sent a response that this page cannot read. Reload the page and try again.";
 const STORAGE_KEY = "charstream-key";
 
 let apiKey = storedKey();
@@ -43,27 +47,14 @@ function storeKey(key) {
   }
 }
 
-/**
- * Serializes a request body. A seed can be as large as 2^63 - 1, which a JavaScript number cannot
- * represent, so the page holds it as a string of digits and inserts the digits here.
- */
-function toJSON({ seed, ...rest }) {
-  const json = JSON.stringify(rest);
-  return seed === undefined ? json : `${json.slice(0, -1)},"seed":${BigInt(seed)}}`;
-}
-
-/** Sends one request. Throws an ApiError, or whatever fetch throws. */
+/** Sends one request. Throws an ApiError, or a ConnectionError if there is no response. */
 async function send(path, body, { signal, headers = {} } = {}) {
   const allHeaders = { ...headers };
   if (apiKey) allHeaders.Authorization = `Bearer ${apiKey}`;
   if (body) allHeaders["Content-Type"] = "application/json";
-  const response = await fetch(path, {
-    method: body ? "POST" : "GET",
-    body: body && toJSON(body),
-    headers: allHeaders,
-    signal,
-    cache: "no-store",
-  });
+  const method = body ? "POST" : "GET";
+  const init = { method, body: body && toJSON(body), headers: allHeaders, signal };
+  const response = await connected(fetch(path, { ...init, cache: "no-store" }), signal);
   if (response.ok) return response;
   const errorBody = await response.json().catch(() => ({}));
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
@@ -86,46 +77,51 @@ export async function request(path, body, options = {}) {
   }
 }
 
+/** Awaits a network operation. Throws a ConnectionError if it fails and was not aborted. */
+export async function connected(operation, signal) {
+  try {
+    return await operation;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ConnectionError("The server cannot be reached.", { cause: error });
+  }
+}
+
+/** Parses JSON from the server. Throws an error that the user understands. */
+export function parseJSON(text) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(UNREADABLE_RESPONSE, { cause: error });
+  }
+}
+
+/** Whether an attempt that failed with this error may succeed later. */
+const isTemporary = (error) =>
+  error instanceof ConnectionError || RETRYABLE_STATUSES.includes(error.status);
+
 /**
  * Sends a request and retries while the server is busy or cannot be reached.
  *
- * Calls `onWait({ reason, seconds })` once per second while it waits. `reason` is the ApiError of
- * a busy server, or null if there was no response.
+ * Options: `signal`; `headers`; `retries`, which waits between the attempts; `read(response)`,
+ * whose result is returned instead of the response. A failure in `read` counts as one of the
+ * request.
  */
-export async function requestWithRetry(path, body, options) {
-  for (let attempt = 0; ; attempt += 1) {
+export async function requestWithRetry(path, body, { retries, read, ...options }) {
+  for (;;) {
     try {
-      return await request(path, body, options);
+      const response = await request(path, body, options);
+      return read ? await read(response) : response;
     } catch (error) {
-      if (options.signal.aborted) throw error;
-      if (error instanceof ApiError && !RETRYABLE_STATUSES.includes(error.status)) throw error;
-      const reason = error instanceof ApiError ? error : null;
-      const seconds = reason?.retryAfter ?? Math.min(MAX_RETRY_SECONDS, 2 ** attempt);
-      await countDown(seconds, reason, options);
+      if (options.signal.aborted || !isTemporary(error)) throw error;
+      await retries.wait(error instanceof ApiError ? error : null);
     }
   }
 }
 
-/** Waits for a number of seconds and reports the remaining ones through `onWait`. */
-export async function countDown(seconds, reason, { signal, onWait }) {
-  for (let left = seconds; left > 0; left -= 1) {
-    onWait({ reason, seconds: left });
-    await sleep(1000, signal);
-  }
-  onWait({ reason, seconds: 0 });
-}
-
-function sleep(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, milliseconds);
-    signal.throwIfAborted();
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
+/** Sends a request with retries (see Retries for the options), and returns the parsed JSON. */
+export function requestJSON(path, body, options) {
+  const { signal } = options;
+  const read = async (response) => parseJSON(await connected(response.text(), signal));
+  return requestWithRetry(path, body, { signal, retries: new Retries(options), read });
 }

@@ -1,14 +1,13 @@
-// A chart of the entropy along a text, updated while the text grows.
+// A chart of a lens's values along a text, updated while the text grows.
 
-import { bits } from "./surprisal.js";
-
-const MIN_SCALE = 4; // bits; the scale never ends below it, so that low entropies look low
 const MARGIN_LEFT = 40; // pixels for the labels of the scale
 const MARGIN_TOP = 6; // pixels
 
 export class Chart {
-  constructor(canvas) {
+  /** `curve`: what to draw, see surprisal_lens.js. */
+  constructor(canvas, curve) {
     this.canvas = canvas;
+    this.curve = curve;
     this.records = [];
     this.highlighted = null;
     this.listeners = new AbortController();
@@ -44,16 +43,16 @@ export class Chart {
   }
 
   draw() {
-    const { canvas, records } = this;
+    const { canvas, records, curve } = this;
     const width = canvas.clientWidth - MARGIN_LEFT;
     const height = canvas.clientHeight;
     if (width <= 0 || !records.length) return;
     const context = prepareContext(canvas);
     const style = getComputedStyle(canvas);
-    const means = meanEntropies(records, Math.min(Math.floor(width / 2), records.length));
-    const max = Math.max(MIN_SCALE, ...means);
+    const means = meanValues(records, Math.min(Math.floor(width / 2), records.length), curve);
+    const max = Math.max(curve.minScale, ...means);
     const y = (value) => height - 1 - (value / max) * (height - MARGIN_TOP - 1);
-    drawScale(context, width, max, y, style);
+    drawScale(context, { width, max, y, style, unit: curve.unit });
     context.translate(MARGIN_LEFT, 0);
     drawBars(context, means, width, height, y, style);
     drawCurve(context, movingAverage(means), width, y, style);
@@ -77,7 +76,7 @@ function prepareContext(canvas) {
   return context;
 }
 
-function drawScale(context, width, max, y, style) {
+function drawScale(context, { width, max, y, style, unit }) {
   context.fillStyle = style.color;
   context.strokeStyle = style.getPropertyValue("--line");
   context.font = `11px ${style.fontFamily}`;
@@ -87,7 +86,7 @@ function drawScale(context, width, max, y, style) {
     context.moveTo(MARGIN_LEFT, y(value));
     context.lineTo(MARGIN_LEFT + width, y(value));
     context.stroke();
-    if (value) context.fillText(`${value} bits`, 0, y(value));
+    if (value) context.fillText(`${value} ${unit}`, 0, y(value));
   }
 }
 
@@ -124,15 +123,16 @@ function movingAverage(values) {
   });
 }
 
-/** The mean entropy, in bits, of each of `count` equal parts of a text; 0 without scores. */
-function meanEntropies(records, count) {
+/** The mean value of each of `count` equal parts of a text; 0 for a part without values. */
+function meanValues(records, count, { valueOf }) {
   const sums = new Float64Array(count);
   const counts = new Uint32Array(count);
   records.forEach((record, index) => {
-    if (record.entropy === undefined) return;
+    const value = valueOf(record);
+    if (value === undefined) return;
     const part = Math.floor((index * count) / records.length);
-    sums[part] += record.entropy;
+    sums[part] += value;
     counts[part] += 1;
   });
-  return Array.from(sums, (sum, part) => (counts[part] ? bits(sum / counts[part]) : 0));
+  return Array.from(sums, (sum, part) => (counts[part] ? sum / counts[part] : 0));
 }

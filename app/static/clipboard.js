@@ -1,7 +1,16 @@
 // Copies text to the clipboard.
 
+const FORBIDDEN =
+  "The browser does not allow this page to use the clipboard. Copy by hand instead.";
+
+/** Copies text, and shows in a status line whether that worked. `label` says what was copied. */
+export async function copyAndReport(text, label, statusLine) {
+  if (await copy(text)) statusLine.show(`${label} copied.`);
+  else statusLine.show(FORBIDDEN, { isError: true });
+}
+
 /** Copies text. Returns whether the browser allowed it. */
-export async function copy(text) {
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -4,17 +4,12 @@ import { make, makeButton } from "./dom.js";
 import { readInput } from "./form.js";
 import { Pane } from "./pane.js";
 import { ALTERNATIVES, addScores, replaceToken, textOf } from "./scoring.js";
-import { SAMPLING_FIELDS, describeSampling, toRequestBody } from "./settings.js";
+import { SAMPLING, SAMPLING_FIELDS, describeSampling, toRequestBody } from "./settings.js";
 import { generationStatistics } from "./statistics.js";
 import { stream } from "./stream.js";
 
 const EMPTY_MESSAGE =
   "No text yet. Enter a prime and press Generate: the model continues it, one character at a time.";
-const FIELDS = {
-  top_k: { label: "Top-k", placeholder: "all" },
-  temperature: { label: "Temperature", placeholder: "" },
-  top_p: { label: "Top-p", placeholder: "off" },
-};
 
 export class Column {
   /**
@@ -76,7 +71,7 @@ export class Column {
   }
 
   #addField(field, value) {
-    const { label, placeholder } = FIELDS[field];
+    const { label, placeholder } = SAMPLING[field];
     const id = `${field}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
     const labelElement = make("label", "", label);
     labelElement.htmlFor = id;
@@ -104,40 +99,57 @@ export class Column {
   /**
    * Generates a text: after the prime of the settings and the `kept` records, which begin the text.
    *
-   * The previous text stays until the server has responded. Options: `signal`; `onWait`;
-   * `onResponse(headers)`; `onCharacters()`; `withScores`, whether to request scores.
-   * Returns the data of the stream's `done` event, or {} if that event was lost.
+   * The previous text stays until the server has responded. Options: those of `stream`;
+   * `onCharacters()`; `onReceived(done)`, called when all characters have arrived, though the pace
+   * may hold some of them back; `withScores`, whether to request scores; `isFollowing`, whether the
+   * view scrolls with the text.
+   * Returns { done, shownPerSecond }: the data of the stream's `done` event, or null if that event
+   * was lost, and the rate at which a paced text was shown, or null if the pace held nothing back.
    */
   async generate(settings, kept, options) {
     const request = { ...settings, kept: textOf(kept) };
     const body = toRequestBody(request);
     if (options.withScores) body.logprobs = ALTERNATIVES;
-    let hasStarted = false;
+    const run = { kept, done: null, startedAt: null };
+    options.signal.addEventListener("abort", () => this.pane.view.discardHidden(), { once: true });
     const onResponse = (headers) => {
-      if (!hasStarted) this.#start(request, kept, headers.get("Charstream-Model"));
-      hasStarted = true;
+      if (run.startedAt === null) this.#start(request, kept, headers, options);
+      run.startedAt ??= performance.now();
       options.onResponse(headers);
     };
-    let done;
     try {
       for await (const events of stream(body, { ...options, onResponse })) {
         options.onCharacters();
         this.#append(events, settings);
-        done = events.find(({ name }) => name === "done")?.data;
+        run.done = events.find(({ name }) => name === "done")?.data ?? null;
       }
-      await this.pane.view.allShown();
+      return await this.#show(run, options);
     } finally {
-      if (hasStarted) this.#finish(kept.length, done);
+      if (run.startedAt !== null) this.#finish(run, options.signal);
     }
-    return done ?? {};
   }
 
-  #start(request, kept, model) {
-    this.generated = { ...request, model: model ?? request.model ?? "" };
+  #start(request, kept, headers, { isFollowing }) {
+    const { pane } = this;
+    const model = headers.get("Charstream-Model") ?? request.model ?? "";
+    this.generated = { ...request, model };
     this.subtitle.textContent = describeSampling(request);
     this.root.classList.add("running");
-    this.pane.show(request.prime, [...kept]);
-    if (kept.at(-1)?.chosen) this.pane.view.keepVisible(kept.length - 1);
+    pane.show(request.prime, kept, kept.length - 1);
+    if (kept.at(-1)?.chosen) pane.view.keepVisible(kept.length - 1);
+    else if (kept.length) pane.view.scrollToEnd();
+    if (!isFollowing) pane.view.isFollowing = false;
+  }
+
+  /** Waits until the pace has let all characters through. Returns the result of `generate`. */
+  async #show({ kept, done, startedAt }, { signal, onReceived }) {
+    const { view } = this.pane;
+    const isHeldBack = view.isHeldBack;
+    if (isHeldBack) onReceived(done);
+    await view.allShown();
+    signal.throwIfAborted();
+    const rate = ((this.records.length - kept.length) * 1000) / (performance.now() - startedAt);
+    return { done, shownPerSecond: isHeldBack ? rate : null };
   }
 
   #append(events, settings) {
@@ -147,12 +159,14 @@ export class Column {
     this.pane.view.append(records);
   }
 
-  #finish(keptLength, done) {
+  /** Ends a run. If the user has stopped it, only the characters that were visible remain. */
+  #finish({ kept, done }, { aborted }) {
     this.root.classList.remove("running");
-    this.pane.view.flush();
-    const length = String(Math.max(1, this.records.length - keptLength));
-    this.generated = { ...this.generated, length };
-    this.pane.addStatistics(done ? generationStatistics(done) : []);
+    if (!aborted) this.pane.view.flush();
+    const length = String(Math.max(1, this.records.length - kept.length));
+    const endsAtStop = !aborted && done?.finish_reason === "stop";
+    if (!endsAtStop) this.generated = { ...this.generated, length };
+    this.pane.addStatistics(done && !aborted ? generationStatistics(done) : []);
   }
 
   /** Requests scores for the characters that were generated without. */
@@ -163,7 +177,7 @@ export class Column {
     const statistics = this.pane.extraStatistics;
     const records = await addScores({ prime, records: this.records, model }, options);
     if (!records || this.generated !== generated) return; // the text was replaced in the meantime
-    this.pane.show(prime, records);
+    this.pane.show(prime, records, this.pane.cursor);
     this.pane.addStatistics(statistics);
   }
 

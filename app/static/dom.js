@@ -15,6 +15,9 @@ export function makeButton(className, ...content) {
   return button;
 }
 
+/** The field of a form with a name. `form.elements` would also find ids, such as the Stop button. */
+export const namedField = (form, name) => form.querySelector(`[name="${name}"]`);
+
 /** Creates a term and its value for a definition list. */
 export const makeEntry = (term, value) =>
   make("div", "", make("dt", "", term), make("dd", "", value));

@@ -14,10 +14,11 @@ const UNEXPECTED = "An unexpected error occurred. Reload the page and try again.
 /**
  * Shows an error in the first of the forms that has the invalid fields, and in a status line.
  *
- * Options: `retry`, the remedy [label, function] if another model is loaded; `name`, the name of
- * the column whose text failed, if there are several.
+ * Options: `retry`, the remedy [label, function] if another model is loaded; `onReplaced()`, called
+ * after the user had unknown characters replaced; `name`, the name of the column whose text failed,
+ * if there are several.
  */
-export function showError(error, forms, statusLine, { retry, name }) {
+export function showError(error, forms, statusLine, { retry, onReplaced, name }) {
   const labels = forms.reduce(
     (found, each) => (found.length ? found : showErrors(each, error.errors ?? [])),
     [],
@@ -30,14 +31,15 @@ export function showError(error, forms, statusLine, { retry, name }) {
   } else if (labels.length) {
     const isOwn = name && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
     const message = `Invalid input${isOwn ? ` for ${name}` : ""}: check ${labels.join(" and ")}.`;
-    statusLine.show(message, { isError: true, remedy: replacementRemedy(error, statusLine) });
+    const remedy = replacementRemedy(error, statusLine, onReplaced);
+    statusLine.show(message, { isError: true, remedy });
   } else {
     statusLine.show(error.message || UNEXPECTED, { isError: true });
   }
 }
 
 /** A remedy that replaces unknown characters, or null for other errors. */
-function replacementRemedy(error, statusLine) {
+function replacementRemedy(error, statusLine, onReplaced) {
   if (error.code !== "unknown_character") return null;
   const isPassage = error.errors[0].field === "text";
   const field = document.querySelector(isPassage ? "#passage" : "#prime");
@@ -47,6 +49,7 @@ function replacementRemedy(error, statusLine) {
     field.focus();
     clearErrors(field.form);
     statusLine.show("Ready.");
+    onReplaced?.();
   };
   return ["Replace or remove them", replace];
 }

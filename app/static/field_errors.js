@@ -1,5 +1,15 @@
 // Validation errors, shown beside the fields of a form.
 
+import { namedField } from "./dom.js";
+
+/** A field's value that the page rejects before it sends the request. */
+export class FieldError extends Error {
+  constructor(field, message) {
+    super(message);
+    this.errors = [{ field, message }];
+  }
+}
+
 /** Removes the errors from a form. */
 export function clearErrors(form) {
   for (const element of form.querySelectorAll(".field-error")) element.replaceChildren();
@@ -13,7 +23,8 @@ export function clearErrors(form) {
  */
 export function showErrors(form, errors) {
   const fields = errors.flatMap(({ field, message }) => {
-    const input = form.elements.namedItem(field);
+    const [name] = field.split("."); // an element of a list has a position: stop.0
+    const input = namedField(form, name);
     const element = input && errorElement(input);
     if (!element) return [];
     element.textContent = toSentence(message);

@@ -1,13 +1,13 @@
 // The form with the settings of a generation.
 
-import { UNREADABLE, randomSeed } from "./settings.js";
+import { namedField } from "./dom.js";
+import { FIELDS, UNREADABLE, randomSeed } from "./settings.js";
 
-const FIELDS = ["prime", "length", "top_k", "temperature", "top_p", "seed"];
 const DEFAULT_PRIME = "And Levin said,"; // the one in index.html, which suits the shipped model
 
 export const form = document.querySelector("#controls");
 
-const field = (name) => form.elements.namedItem(name);
+const field = (name) => namedField(form, name);
 
 /** The value of an input. A browser reports text that is not a number as an empty value. */
 export const readInput = (input) => (input.validity.badInput ? UNREADABLE : input.value);

@@ -3,9 +3,10 @@
 import * as alternatives from "./alternatives.js";
 import { clearAllErrors, showError } from "./error_messages.js";
 import { form } from "./form.js";
+import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
 import { textOf } from "./scoring.js";
-import { formatCount } from "./statistics.js";
+import { formatCount, formatRate } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
@@ -23,13 +24,13 @@ export class GenerationRunner {
   /**
    * `onChange()`: generations have started, responded or ended. `onLink(hash, historyMode)`: the
    * address is to lead to the texts. The mode is "push" for new texts, otherwise "replace".
+   * `onReplaced()`: the user had the unknown characters of the prime replaced.
    */
-  constructor(columns, { onChange, onLink }) {
-    this.columns = columns;
-    this.onChange = onChange;
-    this.onLink = onLink;
+  constructor(columns, { onChange, onLink, onReplaced }) {
+    Object.assign(this, { columns, onChange, onLink, onReplaced });
     this.statusLine = new StatusLine();
     this.running = new Map(); // column -> AbortController
+    this.suspended = new Set(); // functions that continue the requests which have given up
   }
 
   get isRunning() {
@@ -39,6 +40,11 @@ export class GenerationRunner {
   /** The link to the current texts, as an address's hash; null if it would be too long. */
   get link() {
     return this.#link();
+  }
+
+  /** Keeps the link up to date with the pace. */
+  updateLink() {
+    if (this.columns.withText.length && !this.isRunning) this.onLink(this.#link(), "replace");
   }
 
   /** Runs the generations of several plans, and resolves when all have ended. */
@@ -117,10 +123,14 @@ export class GenerationRunner {
   #options(signal, batch, onFirstResponse, primeLength) {
     let hasStarted = false;
     let isWaiting = true;
-    const show = (message) => batch.hasFailed || this.statusLine.show(message); // errors stay
+    const show = (message) => {
+      if (this.suspended.size) this.showSuspended();
+      else if (!batch.hasFailed) this.statusLine.show(message); // errors stay
+    };
     return {
       signal,
       withScores: this.columns.isColoured,
+      isFollowing: this.columns.all.length === 1, // compared texts are easier to read from the top
       onWait: (wait) => {
         isWaiting = true;
         this.statusLine.showWait(wait, hasStarted);
@@ -131,11 +141,30 @@ export class GenerationRunner {
         this.onChange();
         show(waitingMessage(Number(headers.get("Charstream-Queue")), primeLength));
       },
+      onGiveUp: (failure) => {
+        isWaiting = true;
+        return this.#suspend(failure, hasStarted, signal);
+      },
       onCharacters: () => {
         if (isWaiting) show("Generating…");
         isWaiting = false;
       },
+      onReceived: (done) => show(receivedMessage(done)),
     };
+  }
+
+  /** Shows that a request has given up. Resolves when the user asks to try again. */
+  #suspend(failure, hasStarted, signal) {
+    const resumeAll = () => {
+      for (const resume of this.suspended) resume();
+      this.suspended.clear();
+    };
+    this.showSuspended = () => this.statusLine.showGivenUp(failure, hasStarted, resumeAll);
+    this.showSuspended();
+    return new Promise((resolve) => {
+      this.suspended.add(resolve);
+      signal.addEventListener("abort", () => this.suspended.delete(resolve), { once: true });
+    });
   }
 
   #showError(error, column, settings, kept) {
@@ -145,7 +174,8 @@ export class GenerationRunner {
     const anyModel = { ...settings, model: "" };
     const retry = ["Generate with this model", () => this.run([[column, anyModel, kept]])];
     const forms = column.inputs.length ? [column.form, form] : [form];
-    showError(shown, forms, this.statusLine, { retry, name: column.name });
+    const onReplaced = kept.length ? null : this.onReplaced;
+    showError(shown, forms, this.statusLine, { retry, onReplaced, name: column.name });
   }
 
   #showResults(plans, results) {
@@ -163,7 +193,7 @@ export class GenerationRunner {
     );
     const texts = this.columns.all.map((column) => planned.get(column) ?? column.generated);
     const present = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));
-    return present.length ? linkToTexts(present) : "";
+    return present.length ? linkToTexts(present, pace.isPaced() ? pace.name() : "") : "";
   }
 }
 
@@ -173,16 +203,29 @@ function waitingMessage(queuedAhead, primeLength) {
   return primeLength < LONG_PRIME ? WAITING : `Reading ${formatCount(primeLength)} characters…`;
 }
 
+/** The message while the pace holds back characters that have all arrived. */
+function receivedMessage(done) {
+  const rate = done && formatRate(done.timings.characters_per_second);
+  const received = rate ? `Received at ${rate} characters per second` : "Received";
+  return `${received}. Shown at ${formatRate(pace.rate())} per second…`;
+}
+
 /** Summarizes completed generations. */
 function summary(completed, seed) {
-  if (completed.length > 1) return `${completed.length} texts, seed ${seed}.`;
+  const shownPerSecond = completed.at(-1).result.shownPerSecond;
+  const shown = shownPerSecond ? `, shown at ${formatRate(shownPerSecond)} per second` : "";
+  if (completed.length > 1) return `${completed.length} texts${shown}, seed ${seed}.`;
   const { kept, result } = completed[0];
-  const { timings, usage } = result;
-  if (!usage) return "The text is complete.";
-  const generated = usage.generated_characters;
-  const length = kept.length
-    ? `${formatCount(generated)} characters added, ${formatCount(kept.length + generated)} in total`
-    : `${formatCount(generated)} characters`;
-  const rate = formatCount(Math.round(timings.characters_per_second));
-  return `${length}, ${rate} per second, seed ${seed}.`;
+  if (!result.done) return "The text is complete.";
+  const { timings, usage, finish_reason: reason } = result.done;
+  const length = lengthMessage(kept.length, usage.generated_characters);
+  const end = reason === "stop" ? " before a stop string" : "";
+  const rate = `${formatRate(timings.characters_per_second)} per second`;
+  const speed = shown ? `${rate} from the server${shown}` : rate;
+  return `${length}${end}, ${speed}, seed ${seed}.`;
+}
+
+function lengthMessage(kept, generated) {
+  if (!kept) return `${formatCount(generated)} characters`;
+  return `${formatCount(generated)} characters added, ${formatCount(kept + generated)} in total`;
 }

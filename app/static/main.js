@@ -2,12 +2,14 @@
 
 import * as alternatives from "./alternatives.js";
 import { onKeyRequired } from "./api.js";
-import { copy } from "./clipboard.js";
+import { copyAndReport } from "./clipboard.js";
 import { Columns } from "./columns.js";
+import { ExportMenu } from "./export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form.js";
 import { GenerationRunner } from "./generation_runner.js";
 import { askForKey } from "./key_dialog.js";
 import { readCard } from "./model_card.js";
+import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
 import { textOf } from "./scoring.js";
@@ -21,7 +23,12 @@ const columns = new Columns({
   onFork: (column, records) => run([continuation(column, records)]),
   onRemove,
 });
-const runner = new GenerationRunner(columns, { onChange: refresh, onLink: setAddress });
+const runner = new GenerationRunner(columns, {
+  onChange: refresh,
+  onLink: setAddress,
+  onReplaced: () => runner.isRunning || generate(),
+});
+const exportMenu = new ExportMenu(columns, runner.statusLine);
 const scorePanel = new ScorePanel({
   onFork: forkPassage,
   onScored: (passage, hash) => setAddress(linkToPassage(passage, hash), "push"),
@@ -46,7 +53,7 @@ function continuation(column, records, shared = settings()) {
 }
 
 function run(plans, historyMode) {
-  scrollToTexts();
+  scrollToTexts(plans);
   return runner.run(plans, historyMode);
 }
 
@@ -87,6 +94,7 @@ function openAddress() {
     scorePanel.open(link.passage, link.model);
   } else if (link) {
     tabs.select("write");
+    pace.setFromLink(link.pace);
     openTexts(link.texts);
   } else if (columns.first.generated) {
     clear();
@@ -123,7 +131,9 @@ function refresh() {
   element("continue").disabled = runner.isRunning || !hasText;
   for (const id of ["copy", "copy-link", "clear"]) element(id).disabled = !hasText;
   element("compare").disabled = columns.isFull;
-  element("compare").textContent = columns.all.length === 2 ? "Compare with a third" : "Compare";
+  const label = columns.all.length === 2 ? "Compare with a third" : "Compare";
+  element("compare").setAttribute("aria-label", label); // the button itself keeps its size
+  exportMenu.canSave = hasText && !runner.isRunning;
   if (focused?.disabled)
     element(runner.isRunning ? "stop" : "generate").focus({ preventScroll: true });
 }
@@ -137,26 +147,21 @@ function clear() {
   refresh();
 }
 
-/** Scrolls to the texts if they begin near or below the bottom of the window. */
-function scrollToTexts() {
+/**
+ * Scrolls to the texts if they begin near or below the bottom of the window, and to the beginning
+ * of new texts also if it is above the window.
+ */
+function scrollToTexts(plans) {
   const { top } = columns.root.getBoundingClientRect();
-  if (top < window.innerHeight * 0.8) return;
+  const areNew = plans.every(([, , kept]) => !kept.length);
+  if (top < window.innerHeight * 0.8 && (top >= 0 || !areNew)) return;
   const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
   columns.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
 }
 
-async function copyAndReport(text, label) {
-  if (await copy(text)) runner.statusLine.show(`${label} copied.`);
-  else
-    runner.statusLine.show(
-      "The browser does not allow this page to use the clipboard. Copy by hand instead.",
-      { isError: true },
-    );
-}
-
 function copyTexts() {
   const text = columns.withText.map((column) => textOf(column.records)).join("\n\n");
-  copyAndReport(text, "Text");
+  copyAndReport(text, "Text", runner.statusLine);
 }
 
 /** Copies a link to the texts. The address itself may lead elsewhere, such as to a passage. */
@@ -166,16 +171,23 @@ function copyLink() {
     runner.statusLine.show("This text is too long for a link. Copy the text instead.", {
       isError: true,
     });
-  else copyAndReport(new URL(link, location).href, "Link");
+  else copyAndReport(new URL(link, location).href, "Link", runner.statusLine);
+}
+
+/** Closes the topmost thing that is open or runs. */
+function closeTopmost(isScoring) {
+  if (exportMenu.isOpen) exportMenu.close();
+  else if (alternatives.isOpen()) alternatives.hide();
+  else if (isScoring) scorePanel.cancel();
+  else runner.stop();
 }
 
 function onKey(event) {
-  if (element("key-dialog").open) return;
+  // While an input method composes characters, the keys are its own.
+  if (event.isComposing || element("key-dialog").open) return;
   const isScoring = !element("score").hidden;
   if (event.key === "Escape") {
-    alternatives.hide();
-    if (isScoring) scorePanel.cancel();
-    else runner.stop();
+    closeTopmost(isScoring);
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     if (isScoring) scorePanel.score();
@@ -199,6 +211,7 @@ element("colours").addEventListener("change", ({ target }) => {
   if (!runner.isRunning) runner.addScores();
 });
 document.addEventListener("keydown", onKey);
+pace.onChange(() => parseLink(location.hash)?.texts && runner.updateLink());
 window.addEventListener("popstate", openAddress);
 
 onKeyRequired(async (wasRejected) => {

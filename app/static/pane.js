@@ -5,11 +5,14 @@ import * as alternatives from "./alternatives.js";
 import { Chart } from "./chart.js";
 import { make } from "./dom.js";
 import { showStatistics, textStatistics } from "./statistics.js";
+import { surprisalLens } from "./surprisal_lens.js";
 import { TextView } from "./text_view.js";
 
 const REFRESH_INTERVAL = 120; // milliseconds between updates of chart and statistics
 const KEYBOARD_HINT =
   "The left and right arrow keys move between characters. Enter opens the alternatives.";
+
+const [LEFT, RIGHT] = ["ArrowLeft", "ArrowRight"];
 
 let paneCount = 0;
 
@@ -21,9 +24,10 @@ export class Pane {
   constructor({ label, emptyMessage, onChoose }) {
     paneCount += 1;
     this.onChoose = onChoose;
+    this.lens = surprisalLens;
     this.#build(label, emptyMessage, `sheet-hint-${paneCount}`);
-    this.chart = new Chart(this.canvas);
-    this.view = new TextView(this.sheet, this.text, () => this.#onGrow());
+    this.chart = new Chart(this.canvas, this.lens.curve);
+    this.view = new TextView(this.sheet, this.text, this.lens, () => this.#onGrow());
     this.extraStatistics = [];
     this.cursor = -1; // the index of the character that the keyboard has reached
     this.#listen();
@@ -37,6 +41,7 @@ export class Pane {
     const hint = make("p", "visually-hidden", KEYBOARD_HINT);
     hint.id = hintId;
     const content = make("div", "content", this.prime, this.text);
+    content.dir = "auto"; // the direction of the text's script
     this.sheet = make("div", "sheet", this.empty, content, hint);
     this.sheet.tabIndex = 0;
     this.sheet.setAttribute("role", "group");
@@ -44,11 +49,7 @@ export class Pane {
     this.sheet.setAttribute("aria-describedby", hintId);
     this.canvas = make("canvas");
     this.canvas.setAttribute("role", "img");
-    const caption = make(
-      "figcaption",
-      "",
-      "Entropy before each character. Click to go to a character.",
-    );
+    const caption = make("figcaption", "", this.lens.curve.caption);
     this.figure = make("figure", "chart", caption, this.canvas);
     this.statistics = make("dl", "statistics");
   }
@@ -61,8 +62,13 @@ export class Pane {
     this.refresh();
   }
 
-  show(prime, records) {
+  /**
+   * Shows a text: a prime, and the records after it. `cursor` is the index of the character from
+   * which the arrow keys start, or -1 to start before the first one.
+   */
+  show(prime, records, cursor = -1) {
     alternatives.hide();
+    this.cursor = cursor;
     this.prime.textContent = prime;
     this.extraStatistics = [];
     this.view.set(records);
@@ -87,14 +93,15 @@ export class Pane {
     this.refreshedAt = performance.now();
     const { records } = this.view;
     this.empty.hidden = records.length > 0 || this.prime.textContent !== "";
-    const hasScores = records.some((record) => record.entropy !== undefined);
-    this.figure.hidden = !this.isColoured || !hasScores;
+    const { curve } = this.lens;
+    const hasValues = records.some((record) => curve.valueOf(record) !== undefined);
+    this.figure.hidden = !this.isColoured || !hasValues;
     this.chart.show(records);
     const statistics = records.length ? [...textStatistics(records), ...this.extraStatistics] : [];
     showStatistics(this.statistics, statistics);
     this.canvas.setAttribute(
       "aria-label",
-      `Entropy along the text, in bits, over ${records.length} characters`,
+      `${curve.name} along the text, in ${curve.unit}, over ${records.length} characters`,
     );
   }
 
@@ -148,9 +155,11 @@ export class Pane {
   #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.isColoured) return;
     const last = this.view.records.length - 1;
+    if (last < 0) return;
+    const [forward, back] = this.#isRightToLeft() ? [LEFT, RIGHT] : [RIGHT, LEFT];
     const target = {
-      ArrowRight: Math.min(last, this.cursor + 1),
-      ArrowLeft: Math.max(0, this.cursor - 1),
+      [forward]: Math.min(last, this.cursor + 1),
+      [back]: Math.max(0, Math.min(last, this.cursor - 1)),
       Home: 0,
       End: last,
     }[event.key];
@@ -163,9 +172,13 @@ export class Pane {
     }
   }
 
+  #isRightToLeft() {
+    return getComputedStyle(this.text).direction === "rtl";
+  }
+
   #moveCursor(index) {
     this.cursor = index;
-    this.view.elements.get(index)?.scrollIntoView({ block: "nearest" });
+    this.view.reveal(index);
     this.showAlternatives(index, true);
   }
 }

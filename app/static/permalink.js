@@ -1,26 +1,33 @@
 // Permalinks: everything that the texts depend on, in the address's hash, which browsers do not
 // send to the server.
 
-const FIELDS = ["prime", "kept", "length", "top_k", "temperature", "top_p", "seed", "model"];
+import { FIELDS } from "./settings.js";
+
+const LINK_FIELDS = [...FIELDS, "kept", "model"];
+const OPTIONAL = ["kept", "min_p", "stop", "model"]; // a link that omits them means ""
 const MAX_TEXTS = 3;
 const MAX_LENGTH = 500_000; // characters of a hash; some browsers accept a little more
 
-/** The hash for the settings of one to three texts, or null if it would be too long. */
-export function linkToTexts(texts) {
+/**
+ * The hash for the settings of one to three texts, or null if it would be too long.
+ * `pace` is the pace to show them at, or "" to leave it to the reader.
+ */
+export function linkToTexts(texts, pace = "") {
   const pairs = texts.flatMap((settings, index) => {
     const fields = index === 0 ? firstFields(settings) : changedFields(settings, texts[0]);
     const prefix = index === 0 ? "" : `${index + 1}.`;
     return fields.map((field) => [prefix + field, settings[field] ?? ""]);
   });
   pairs.push(["texts", String(texts.length)]);
+  if (pace) pairs.push(["pace", pace]);
   return toHash(pairs);
 }
 
 const firstFields = (settings) =>
-  FIELDS.filter((field) => !["kept", "model"].includes(field) || settings[field]);
+  LINK_FIELDS.filter((field) => !OPTIONAL.includes(field) || settings[field]);
 
 const changedFields = (settings, first) =>
-  FIELDS.filter((field) => settings[field] !== first[field]);
+  LINK_FIELDS.filter((field) => settings[field] !== first[field]);
 
 /** The hash for a scored passage, or null if it would be too long. */
 export const linkToPassage = (passage, model) =>
@@ -35,26 +42,27 @@ function toHash(pairs) {
 }
 
 /**
- * Parses a hash. Returns { passage, model }, or { texts } with the fields that the hash contains,
- * or null if the hash describes neither.
+ * Parses a hash. Returns { passage, model }, or { texts, pace } with the fields that the hash
+ * contains, or null if the hash describes neither.
  */
 export function parseLink(hash) {
   const params = new URLSearchParams(hash.slice(1));
   if (params.has("passage"))
     return { passage: params.get("passage"), model: params.get("model") ?? "" };
   if (!params.has("prime")) return null;
-  const first = { kept: "", model: "", ...parseFields(params, "") };
+  const none = Object.fromEntries(OPTIONAL.map((field) => [field, ""]));
+  const first = { ...none, ...parseFields(params, "") };
   const count = Math.min(MAX_TEXTS, Math.max(1, Number(params.get("texts")) || 1));
   const texts = Array.from({ length: count }, (_, index) => ({
     ...first,
     ...parseFields(params, `${index + 1}.`),
   }));
-  return { texts };
+  return { texts, pace: params.get("pace") ?? "" };
 }
 
 const parseFields = (params, prefix) =>
   Object.fromEntries(
-    FIELDS.filter((field) => params.has(prefix + field)).map((field) => [
+    LINK_FIELDS.filter((field) => params.has(prefix + field)).map((field) => [
       field,
       params.get(prefix + field),
     ]),

@@ -2,23 +2,25 @@
 
 import { make } from "./dom.js";
 import { showError } from "./error_messages.js";
-import { clearErrors } from "./field_errors.js";
+import { FieldError, clearErrors } from "./field_errors.js";
 import { Pane } from "./pane.js";
 import { replaceToken, score, textOf } from "./scoring.js";
-import { FieldError } from "./settings.js";
 import { bitsPerCharacter, formatCount } from "./statistics.js";
+import { saveCSV, saveJSON } from "./text_export.js";
 import { StatusLine } from "./status_line.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
+const DEFAULT_PRIME = "\n"; // what the server puts before a passage
 const EXAMPLE =
   "Happy families are all alike; every unhappy family is unhappy in its own way.\n\n" +
   "The dragon closed his laptop and went for a walk.";
 const EMPTY_MESSAGE =
   "No scores yet. Paste a passage and press Score to see which characters the model expected.";
 
-const form = document.querySelector("#score-controls");
-const field = document.querySelector("#passage");
-const stopButton = document.querySelector("#score-stop");
+const element = (id) => document.getElementById(id);
+const form = element("score-controls");
+const field = element("passage");
+const stopButton = element("score-stop");
 const statusLine = new StatusLine("score-");
 
 export class ScorePanel {
@@ -28,6 +30,7 @@ export class ScorePanel {
    */
   constructor({ onFork, onScored }) {
     this.controller = null; // of the running request
+    this.model = null; // hash of the model that scored the text in the pane
     this.onScored = onScored;
     this.pane = new Pane({
       label: "Scored text",
@@ -41,7 +44,7 @@ export class ScorePanel {
     const { sheet, figure, statistics } = this.pane;
     const title = make("h2", "visually-hidden", "Scored text");
     const column = make("article", "column", title, sheet, figure, statistics);
-    document.querySelector("#scored").append(column);
+    element("scored").append(column);
     this.#listen();
   }
 
@@ -51,7 +54,9 @@ export class ScorePanel {
       this.score();
     });
     stopButton.addEventListener("click", () => this.cancel());
-    document.querySelector("#example").addEventListener("click", () => {
+    element("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
+    element("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
+    element("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
     });
@@ -76,7 +81,9 @@ export class ScorePanel {
     } catch (thrown) {
       const error = await nameUnknownCharacters(thrown, text);
       const retry = ["Score with this model", () => this.score()];
-      if (!signal.aborted) showError(error, [form], statusLine, { retry });
+      const onReplaced = () => this.score();
+      if (!signal.aborted) showError(error, [form], statusLine, { retry, onReplaced });
+      this.#noteEarlierPassage(text);
     } finally {
       if (this.controller === controller) this.#finish();
     }
@@ -88,16 +95,34 @@ export class ScorePanel {
       signal,
       onProgress: (done, total) => statusLine.show(progressMessage(done, total)),
       onWait: (wait) => statusLine.showWait(wait),
+      onGiveUp: (failure) =>
+        new Promise((resolve) => statusLine.showGivenUp(failure, false, resolve)),
     };
     const { records, model: usedModel } = await score({ prime: "", text, model }, options);
+    this.model = usedModel.hash;
     this.pane.show("", records);
+    this.#noteEarlierPassage(text);
     const mean = bitsPerCharacter(records).toFixed(2);
     statusLine.show(`${formatCount(records.length)} characters, ${mean} bits per character.`);
     this.onScored(text, usedModel.hash);
   }
 
+  /** Says so if the pane shows another passage than `text`, the one that was sent last. */
+  #noteEarlierPassage(text) {
+    const { records } = this.pane.view;
+    element("score-note").hidden = !records.length || textOf(records) === text;
+  }
+
+  #export() {
+    const { records } = this.pane.view;
+    const fields = { prime: DEFAULT_PRIME, text: textOf(records), model: this.model };
+    return [{ name: "passage", fields, request: null, records }];
+  }
+
   #finish() {
     this.controller = null;
+    for (const id of ["score-save-json", "score-save-csv"])
+      element(id).disabled = this.model === null;
     const hadFocus = document.activeElement === stopButton;
     stopButton.disabled = true;
     if (hadFocus) field.focus();

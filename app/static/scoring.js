@@ -4,7 +4,7 @@
 // top, probability }. A sampled record also has `settings`, those that it was sampled with. A
 // record that the user picked has `chosen`.
 
-import { requestWithRetry } from "./api.js";
+import { requestJSON } from "./api.js";
 
 export const ALTERNATIVES = 8; // alternatives to request for each character
 const CHUNK = 20_000; // characters per request, so that the page can report progress
@@ -26,7 +26,7 @@ export async function score({ prime, text, model }, options) {
     };
     if (context) body.prime = context;
     if (usedModel?.hash || model) body.model = usedModel?.hash ?? model;
-    const response = await (await requestWithRetry("score", body, options)).json();
+    const response = await requestJSON("score", body, options);
     records = records.concat(response.characters);
     usedModel = response.model;
   }

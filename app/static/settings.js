@@ -1,32 +1,44 @@
 // The settings of a generation, as the strings that the fields hold, and as a request body.
 
-export const SAMPLING_FIELDS = ["top_k", "temperature", "top_p"];
+import { FieldError } from "./field_errors.js";
+import { parseStops } from "./stop_strings.js";
+
+/** The sampling settings, which can differ between compared texts. */
+export const SAMPLING = {
+  top_k: { label: "Top-k", placeholder: "all" },
+  temperature: { label: "Temperature", placeholder: "" },
+  top_p: { label: "Top-p", placeholder: "off" },
+  min_p: { label: "Min-p", placeholder: "off" },
+};
+export const SAMPLING_FIELDS = Object.keys(SAMPLING);
+
+/** The fields of the main form. */
+export const FIELDS = ["prime", "length", ...SAMPLING_FIELDS, "stop", "seed"];
 
 /** Stands for an input that the browser cannot parse as a number and therefore does not reveal. */
 export const UNREADABLE = "?";
 
-/** A field's value that the page rejects before it sends the request. */
-export class FieldError extends Error {
-  constructor(field, message) {
-    super(message);
-    this.errors = [{ field, message }];
-  }
-}
-
 /** Picks a random seed. */
 export const randomSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0]);
 
-/** Builds the body of a request. Throws a FieldError that names the invalid field. */
+/**
+ * Builds the body of a request. The seed stays a string of digits, see `toJSON` in json.js.
+ * Throws a FieldError that names the invalid field.
+ */
 export function toRequestBody(settings) {
-  const body = {
+  const { model } = settings;
+  const stop = parseStops(settings.stop);
+  return {
     prime: settings.prime + settings.kept,
     length: parseInteger(settings, "length"),
     top_k: settings.top_k === "" ? null : parseInteger(settings, "top_k"),
     temperature: parseNumber(settings, "temperature"),
-    top_p: settings.top_p === "" ? null : parseNumber(settings, "top_p"),
+    ...(settings.top_p !== "" && { top_p: parseNumber(settings, "top_p") }),
+    ...(settings.min_p !== "" && { min_p: parseNumber(settings, "min_p") }),
+    ...(stop.length && { stop }),
     seed: parseSeed(settings),
+    ...(model && { model }),
   };
-  return settings.model ? { ...body, model: settings.model } : body;
 }
 
 function parseInteger(settings, field) {
@@ -55,8 +67,9 @@ function expected(kind, settings, field) {
 }
 
 /** Describes sampling settings: "top-k 5, temperature 0.8". */
-export function describeSampling({ top_k, temperature, top_p }) {
+export function describeSampling({ top_k, temperature, top_p, min_p }) {
   const parts = [`top-k ${top_k || "all"}`, `temperature ${temperature}`];
   if (top_p) parts.push(`top-p ${top_p}`);
+  if (min_p) parts.push(`min-p ${min_p}`);
   return parts.join(", ");
 }

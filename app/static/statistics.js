@@ -6,6 +6,10 @@ import { surprisal } from "./surprisal.js";
 /** Formats a whole number with thousands separators. */
 export const formatCount = (value) => value.toLocaleString("en");
 
+/** Formats a rate, with at most one decimal, and none from 10. */
+export const formatRate = (value) =>
+  value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
+
 const formatNumber = (value, decimals = 0) =>
   value.toLocaleString("en", { maximumFractionDigits: decimals, minimumFractionDigits: decimals });
 

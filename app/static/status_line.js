@@ -31,6 +31,13 @@ export class StatusLine {
     this.show(message, { isError: true });
     this.countdown.textContent = seconds ? `Retrying in ${seconds} s.` : "Retrying…";
   }
+
+  /** Shows that the page no longer tries. `resume()`: the user asks to try again. */
+  showGivenUp({ reason, failures }, hasStarted, resume) {
+    const message = reason ? busyMessage(reason) : unreachableMessage(hasStarted);
+    const remedy = ["Try again", resume];
+    this.show(`${message} Gave up after ${failures} attempts.`, { isError: true, remedy });
+  }
 }
 
 /** The server's message ends with a time to wait, which the countdown shows instead. */

@@ -1,35 +1,39 @@
 // The characters of a text as DOM elements, added once per frame.
 
 import { make } from "./dom.js";
-import { colourClass } from "./surprisal.js";
+import { PacedBuffer } from "./paced_buffer.js";
 
-const MAX_PER_FRAME = 250; // characters
 const FOLLOW_DISTANCE = 40; // pixels from the end within which the view scrolls with the text
 const MIN_BLOCK = 400; // characters; the next line end closes the block, which has its own layout
 
 export class TextView {
   /**
-   * Shows records (see scoring.js) in the element `text`, which scrolls inside the element `sheet`.
-   * Calls `onGrow()` after each frame that added characters.
+   * Shows records (see scoring.js) in the element `text`, which scrolls inside the element `sheet`,
+   * in the colours of a lens (see surprisal_lens.js). Calls `onGrow()` after each frame that added
+   * characters.
+   *
+   * `records` are those that are shown. Others may wait in the buffer until the pace allows them.
    */
-  constructor(sheet, text, onGrow) {
+  constructor(sheet, text, lens, onGrow) {
     this.sheet = sheet;
     this.text = text;
     this.onGrow = onGrow;
+    this.lens = lens;
+    this.buffer = new PacedBuffer();
     for (const type of ["wheel", "touchmove", "pointerdown", "keydown"])
-      sheet.addEventListener(type, () => (this.isFollowing = true), { passive: true });
+      sheet.addEventListener(type, () => this.#onUse(), { passive: true });
     this.clear();
   }
 
   clear() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
+    this.#cancelFrame();
+    this.buffer.clear();
     this.records = [];
     this.elements = new Map(); // index of a record with scores -> element
     this.indices = new WeakMap(); // element -> index
-    this.shownCount = 0;
     this.highlighted = null;
     this.isFollowing = true; // whether the view scrolls with the end of the text, if it is visible
+    this.isAtEnd = false; // the view has scrolled to the end, and the user has not scrolled since
     this.waiters = [];
     this.text.replaceChildren();
     this.#startBlock();
@@ -38,33 +42,69 @@ export class TextView {
   /** Replaces all records, and shows the new ones at once. */
   set(records) {
     this.clear();
-    this.records = records;
-    this.flush();
+    this.#show(records);
+    this.onGrow();
+  }
+
+  /** Whether the pace holds back records that have been received. */
+  get isHeldBack() {
+    return this.buffer.isHeldBack;
   }
 
   append(records) {
-    for (const record of records) this.records.push(record);
+    this.buffer.add(records);
     this.#schedule();
   }
 
-  /** Resolves when all records are shown. */
+  /** Resolves when all records are shown, or discarded. */
   allShown() {
-    if (this.shownCount === this.records.length) return Promise.resolve();
+    if (!this.buffer.size) return Promise.resolve();
     return new Promise((resolve) => this.waiters.push(resolve));
   }
 
   /** Shows all records now. */
   flush() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    this.#show(this.records.length);
+    this.#cancelFrame();
+    this.#show(this.buffer.takeAll());
     this.onGrow();
+    this.#notify();
+  }
+
+  /** Discards the records that are not shown yet. */
+  discardHidden() {
+    this.#cancelFrame();
+    this.buffer.clear();
+    this.onGrow();
+    this.#notify();
   }
 
   /** Keeps the character at an index visible until the user scrolls. */
   keepVisible(index) {
     this.isFollowing = false;
+    this.reveal(index);
+  }
+
+  /** Scrolls to the character at an index, if it is not visible. */
+  reveal(index) {
+    this.isAtEnd = false;
     this.elements.get(index)?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Scrolls to the end of the text. */
+  scrollToEnd() {
+    const { sheet } = this;
+    this.isAtEnd = true;
+    sheet.scrollTop = sheet.scrollHeight;
+    // Blocks that have become visible get their real height only in the next frame.
+    requestAnimationFrame(() => {
+      if (this.isAtEnd && this.isFollowing) sheet.scrollTop = sheet.scrollHeight;
+    });
+  }
+
+  /** The user may scroll now: whether the view is at the end is to be measured. */
+  #onUse() {
+    this.isFollowing = true;
+    this.isAtEnd = false;
   }
 
   /** The index of the character that an element shows, or undefined. */
@@ -81,36 +121,48 @@ export class TextView {
     return element;
   }
 
+  #cancelFrame() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+  }
+
   #schedule() {
-    if (this.frame || this.shownCount === this.records.length) return;
+    if (this.frame || !this.buffer.size) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
-      const { scrollTop, scrollHeight, clientHeight } = this.sheet;
-      const isAtEnd = scrollTop + clientHeight > scrollHeight - FOLLOW_DISTANCE;
-      this.#show(this.shownCount + MAX_PER_FRAME);
-      if (isAtEnd && this.isFollowing) this.sheet.scrollTop = this.sheet.scrollHeight;
-      this.onGrow();
+      const records = this.buffer.take();
+      if (records.length) this.#grow(records);
+      this.#notify();
       this.#schedule();
     });
   }
 
-  #show(end) {
-    const last = Math.min(end, this.records.length);
+  #grow(records) {
+    const { scrollTop, scrollHeight, clientHeight } = this.sheet;
+    const isAtEnd = this.isAtEnd || scrollTop + clientHeight > scrollHeight - FOLLOW_DISTANCE;
+    this.#show(records);
+    if (isAtEnd && this.isFollowing) this.scrollToEnd();
+    this.onGrow();
+  }
+
+  #notify() {
+    if (!this.buffer.size) this.waiters.splice(0).forEach((resolve) => resolve());
+  }
+
+  #show(records) {
     let nodes = [""]; // strings and elements alternate; the block gets them in one call
-    for (; this.shownCount < last; this.shownCount += 1) {
-      const record = this.records[this.shownCount];
+    for (const record of records) {
       this.blockLength += 1;
       const endsBlock = record.token === "\n" && this.blockLength >= MIN_BLOCK;
       if (record.logprob === undefined && !endsBlock) nodes[nodes.length - 1] += record.token;
       else nodes.push(this.#makeCharacter(record, endsBlock), "");
+      this.records.push(record);
       if (!endsBlock) continue;
       this.block.append(...nodes.filter(Boolean));
       this.#startBlock();
       nodes = [""];
     }
     this.block.append(...nodes.filter(Boolean));
-    if (this.shownCount === this.records.length)
-      this.waiters.splice(0).forEach((resolve) => resolve());
   }
 
   #makeCharacter(record, endsBlock) {
@@ -118,11 +170,11 @@ export class TextView {
     element.textContent = record.token;
     element.classList.toggle("block-end", endsBlock);
     if (record.logprob === undefined) return element;
-    element.classList.add("c", colourClass(record));
+    element.classList.add("c", this.lens.classOf(record));
     element.classList.toggle("newline", record.token === "\n");
     element.classList.toggle("chosen", record.chosen === true);
-    this.elements.set(this.shownCount, element);
-    this.indices.set(element, this.shownCount);
+    this.elements.set(this.records.length, element);
+    this.indices.set(element, this.records.length);
     return element;
   }
 

@@ -23,7 +23,7 @@ def opened(
         expect_failures: whether requests may fail, which the browser logs as errors.
         context_options: options for `Browser.new_context`.
     """
-    context = browser.new_context(reduced_motion="reduce", **context_options)
+    context = browser.new_context(**{"reduced_motion": "reduce", **context_options})
     page = context.new_page()
     origin = "/".join(address.split("/")[:3])
     problems: list[str] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from tests.app.page.playground import character, fill, generate, opened, press
 from tests.browser import needs_browser
@@ -51,6 +53,8 @@ def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) 
         generate(page, prime="abc", length=150, top_k="", temperature=2)
         character(page, 9).hover()
         found += findings(page)
+        page.locator("#export summary").click()
+        found += findings(page)
         press(page, "Compare")
         fill(page, length=0)
         press(page, "Generate")
@@ -68,3 +72,48 @@ def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) 
 def findings(page: Page) -> list[str]:
     violations = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_and_line_ends_have_contrast_on_every_colour(
+    browser: Browser, server: RunningServer, theme: str
+) -> None:
+    with opened(browser, server.url, color_scheme=theme) as page:
+        generate(page, prime="abc", length=10)
+        page.locator("#text").evaluate(
+            """text => {
+                for (let level = 0; level <= 6; level += 1) {
+                    const element = document.createElement("span");
+                    element.className = `c newline s${level}`;
+                    text.append(element);
+                }
+            }"""
+        )
+        for level in range(7):
+            element = page.locator(f"#text .newline.s{level}").last
+            for pseudo in ("", "::before"):
+                assert contrast(element, pseudo) >= 4.5
+            assert contrast(page.locator(f"#legend .s{level}"), "") >= 4.5
+        steps = page.locator("#legend i").all_inner_texts()
+        assert steps == ["0", "1", "2", "3", "4", "5", "6+"], "the steps have labels"
+
+
+def contrast(element: Locator, pseudo: str) -> float:
+    """The contrast ratio of an element's text, or its pseudo-element's, as WCAG defines it."""
+    colours = element.evaluate(
+        """(element, pseudo) => {
+            const background = getComputedStyle(element).backgroundColor;
+            const sheet = getComputedStyle(document.querySelector(".sheet")).backgroundColor;
+            const isClear = background === "rgba(0, 0, 0, 0)";
+            return [getComputedStyle(element, pseudo).color, isClear ? sheet : background];
+        }""",
+        pseudo,
+    )
+    dark, light = sorted(map(luminance, colours))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -74,3 +74,45 @@ def test_a_forked_text_shows_its_own_seed(page: Page) -> None:
     page.locator("#status").get_by_text("60 characters").wait_for()
     seed = page.locator("#status").inner_text().split()[-1].rstrip(".")
     assert f"2.seed={seed}" in page.evaluate("location.hash")
+
+
+def test_compared_texts_are_shown_from_their_beginnings(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    fill(page, length=1500)
+    left = page.locator("#prime").bounding_box()
+    press(page, "Compare")
+    press(page, "Compare with a third")
+    press(page, "Generate")
+    page.get_by_text("3 texts").wait_for()
+    sheets = page.locator("#write .sheet")
+    assert [sheet.evaluate("sheet => sheet.scrollTop") for sheet in sheets.all()] == [0, 0, 0]
+    assert page.locator("#prime").bounding_box() == left, "the form stays where it is"
+    tops = {sheet.bounding_box()["y"] for sheet in sheets.all()}  # type: ignore[index]
+    assert len(tops) == 1, "the texts are side by side"
+    press(page, "Continue")
+    wait_for_text(page, length=3000)
+    assert sheets.first.evaluate("sheet => sheet.scrollTop") > 0, "what was added is in view"
+
+
+def test_a_phone_shows_the_first_of_the_compared_texts(
+    browser: Browser, server: RunningServer
+) -> None:
+    phone: dict[str, Any] = {"has_touch": True, "viewport": {"width": 390, "height": 844}}
+    with opened(browser, server.url, **phone) as page:
+        generate(page, prime="abc", length=500)
+        press(page, "Compare")
+        press(page, "Generate")
+        page.get_by_text("2 texts").wait_for()
+        box = page.locator("#write .sheet").first.bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] < 500
+
+
+def test_a_continued_text_stays_in_view(page: Page) -> None:
+    generate(page, length=1500)
+    page.locator("#write .sheet").evaluate("sheet => (sheet.scrollTop = 0)")
+    press(page, "Continue")
+    wait_for_text(page, length=3000)
+    page.locator("#status").get_by_text("3,000 in total").wait_for()
+    rest = "sheet => sheet.scrollHeight - sheet.scrollTop - sheet.clientHeight"
+    assert page.locator("#write .sheet").evaluate(rest) < 40

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 from playwright.sync_api import Browser
 
+from app.api.page import STATIC
 from tests.app.page.playground import opened
 from tests.browser import needs_browser
 from tests.server import RunningServer
@@ -27,3 +30,12 @@ def test_the_api_reference_contacts_no_other_host(browser: Browser, server: Runn
     with opened(browser, f"{server.url}/docs") as page:
         page.get_by_text("Generate text", exact=True).wait_for()
         page.get_by_text("/v1/completions", exact=True).wait_for()
+
+
+def test_the_page_loads_all_modules_at_once(server: RunningServer) -> None:
+    html = httpx.get(server.url, trust_env=False).text
+    preloaded = re.findall(r'rel="modulepreload" href="static/(.*)"', html)
+    assert preloaded == sorted(preloaded)
+    assert {"main.js", *preloaded} == {path.name for path in STATIC.glob("*.js")}
+    imports = [re.findall(r'from "./(.*)"', path.read_text()) for path in STATIC.glob("*.js")]
+    assert {name for names in imports for name in names} == set(preloaded), "none is unused"

@@ -71,6 +71,22 @@ def test_every_control_changes_the_text(page: Page, server: RunningServer) -> No
     wild: dict[str, Any] = {"length": 40, "temperature": 1.5, "seed": 2**63 - 1}
     text = generate(page, top_k="", top_p="0.9", **wild)
     assert text == api_text(server, prime="abc", top_k=None, top_p=0.9, **wild)
+    text = generate(page, top_k="", top_p="", min_p="0.3", **wild)
+    assert text == api_text(server, prime="abc", top_k=None, min_p=0.3, **wild)
+
+
+def test_a_text_ends_before_a_stop_string(page: Page, server: RunningServer) -> None:
+    whole = generate(page, length=300, seed=7)
+    stops = ["\\", "q\n", whole[20:23]]
+    fill(page, stop="\n".join(each.replace("\\", r"\\").replace("\n", r"\n") for each in stops))
+    press(page, "Generate")
+    page.locator("#status").get_by_text(" before a stop string").wait_for()
+    text = text_of(page)
+    assert text == api_text(server, prime="abc", length=300, seed=7, stop=stops)
+    assert len(text) <= 20
+    page.reload()  # the link has the stop strings, too
+    page.locator("#status").get_by_text(" before a stop string").wait_for()
+    assert text_of(page) == text
 
 
 def test_an_empty_seed_differs_each_time_and_the_dice_fill_it_in(page: Page) -> None:
@@ -103,3 +119,9 @@ def test_generated_text_is_never_parsed_as_html(page: Page) -> None:
     assert "<" in text_of(page)
     assert page.locator(".content :not(span)").count() == 0
     assert content(page.locator("#columns .prime")) == "<b>&amp<script>"
+
+
+def test_a_text_has_the_direction_of_its_script(page: Page) -> None:
+    assert generate(page, length=10)
+    directions = ["textarea#prime", "textarea#passage", ".content"]
+    assert all(page.locator(f"{each}[dir=auto]").count() for each in directions)

@@ -32,7 +32,7 @@ def test_typographic_characters_are_replaced(browser: Browser, shipped: RunningS
         fill(page, prime=prime, length=10)
         press(page, "Generate")
         press(page, "Replace or remove them")
-        page.locator("#status").get_by_text("Ready.").wait_for()
+        page.locator("#status").get_by_text("10 characters").wait_for()
         plain = "\"Don't stop,\" she said -- it's the naive cafe... "
         assert page.get_by_label("Prime").input_value() == plain
 
@@ -45,9 +45,12 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
             "top_k": ("1.5", "enter a whole number instead of 1.5"),
             "temperature": ("", "enter a number."),
             "top_p": ("2", "less than or equal to 1"),
+            "min_p": ("-0.5", "greater than or equal to 0"),
+            "stop": ("a\nb\nc\nd\ne", "enter at most 4 lines instead of 5"),
             "seed": ("-1", "enter a whole number from 0 to 9223372036854775807 instead of -1"),
         }
-        rights = {"length": 10, "top_k": 5, "temperature": 1, "top_p": "", "seed": 1}
+        rights: dict[str, object] = {"length": 10, "top_k": 5, "temperature": 1, "seed": 1}
+        rights |= dict.fromkeys(("top_p", "min_p", "stop"), "")
         for name, (value, words) in wrongs.items():
             fill(page, **{**rights, name: value})
             press(page, "Generate")
@@ -60,7 +63,7 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         unknown = "Ж (U+0416), ü (U+00FC), U+0007, U+00A0"
         page.get_by_text(f"The model does not know: {unknown}.").wait_for()
         press(page, "Replace or remove them")
-        page.locator("#status").get_by_text("Ready.").wait_for()
+        page.locator("#status").get_by_text("10 characters").wait_for()
         assert page.get_by_label("Prime").input_value() == "abu "
         assert page.locator("[aria-invalid]").count() == 0
         assert generate(page, length=10)
@@ -77,3 +80,19 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         page.locator("#controls [name=top_k]").press_sequentially("e")  # scripts see an empty value
         press(page, "Generate")
         assert page.locator("#top_k-error").inner_text() == "Enter a number."
+
+
+def test_stop_strings_are_checked_by_the_page_and_by_the_server(
+    browser: Browser, server: RunningServer
+) -> None:
+    wrongs = {
+        r"\q": r"Write \n, \t, \r or \\ instead of \q.",
+        "a" * 1001: "at most 1000 characters",
+    }
+    with opened(browser, server.url, expect_failures=True) as page:
+        for value, words in wrongs.items():
+            fill(page, prime="abc", stop=value)
+            press(page, "Generate")
+            page.locator("#stop-error").get_by_text(words).wait_for()
+            status = page.locator("#status").inner_text()
+            assert status == "Invalid input: check End before."

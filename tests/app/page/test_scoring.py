@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Browser, Page, Route
 
-from tests.app.page.playground import character, content, generate, press, text_of
+from tests.app.page.playground import character, content, generate, opened, press, text_of
 from tests.browser import needs_browser
 from tests.server import RunningServer
 
@@ -66,3 +66,30 @@ def test_a_passage_is_scored_and_continued(page: Page, server: RunningServer) ->
     page.locator("#alternatives button").first.click()
     page.get_by_text("500 characters").wait_for()
     assert content(page.locator("#columns .prime")) == passage[:6]
+
+
+def test_a_failed_score_says_so_and_keeps_both_texts(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        page.get_by_role("tab", name="Score").click()
+        passage, status = page.get_by_label("Passage"), page.locator("#score-status")
+        note = page.get_by_text("The text below is the passage that was scored before.")
+        passage.fill("abc")
+        press(page, "Score")
+        status.get_by_text("3 characters").wait_for()
+        passage.fill("abЖ")
+        press(page, "Score")
+        status.get_by_text("Invalid input: check Passage.").wait_for()
+        assert note.is_visible()
+        page.route("**/score", lambda route: route.fulfill(body="<html>"))
+        passage.fill("abcd")
+        press(page, "Score")
+        status.get_by_text("a response that this page cannot read").wait_for()
+        assert note.is_visible()
+        assert passage.input_value() == "abcd"
+        assert content(page.locator("#scored .text")) == "abc"
+        page.unroute("**/score")
+        press(page, "Score")
+        status.get_by_text("4 characters").wait_for()
+        assert note.is_hidden()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Route
+import pytest
+from playwright.sync_api import Browser, Page, Route
 
 from tests.app.page.playground import api_text, fill, opened, press, text_of, wait_for_text
 from tests.browser import needs_browser
@@ -113,3 +114,77 @@ def test_a_request_to_a_draining_server_is_retried(browser: Browser, server: Run
             press(page, "Generate")
             page.get_by_text("Retrying in").wait_for()
             page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
+
+
+def counted(page: Page, failure: Callable[[Route], None]) -> list[Route]:
+    """Let all generations fail, and return the list to which each attempt is added."""
+    attempts: list[Route] = []
+
+    def fail(route: Route) -> None:
+        attempts.append(route)
+        failure(route)
+
+    page.route("**/generate", fail)
+    return attempts
+
+
+def break_at_once(route: Route) -> None:
+    route.fulfill(status=200, content_type="text/event-stream", body=": ping\n\n")
+
+
+@pytest.mark.parametrize("failure", [Route.abort, break_at_once])
+def test_the_page_gives_up_after_some_attempts_and_the_user_can_retry(
+    browser: Browser, server: RunningServer, failure: Callable[[Route], None]
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        attempts = counted(page, failure)
+        page.clock.install()
+        fill(page, prime="abc", length=30, seed=5)
+        press(page, "Generate")
+        given_up = page.locator("#status").get_by_text("Gave up after 8 attempts.")
+        for _ in range(600):
+            if given_up.is_visible():
+                break
+            page.clock.run_for(1000)
+            page.wait_for_timeout(10)
+        assert len(attempts) == 8
+        page.clock.run_for(60_000)
+        assert len(attempts) == 8
+        page.unroute("**/generate")
+        press(page, "Try again")
+        page.locator("#status").get_by_text("30 characters").wait_for()
+        assert text_of(page) == api_text(server, prime="abc", length=30, seed=5)
+
+
+def test_a_request_that_has_given_up_can_be_stopped(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        page.clock.install()
+        counted(page, Route.abort)
+        press(page, "Generate")
+        for _ in range(600):
+            if page.get_by_role("button", name="Try again").is_visible():
+                break
+            page.clock.run_for(1000)
+            page.wait_for_timeout(10)
+        press(page, "Stop")
+        assert page.locator("#status").inner_text() == "Stopped."
+        assert page.get_by_role("button", name="Try again").is_hidden()
+        assert page.get_by_role("button", name="Generate").is_enabled()
+
+
+def test_an_unreadable_response_is_not_requested_again(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        broken = 'id: 5-1\ndata: {"token": \n\n'
+
+        def fulfill(route: Route) -> None:
+            route.fulfill(status=200, content_type="text/event-stream", body=broken)
+
+        attempts = counted(page, fulfill)
+        press(page, "Generate")
+        page.locator("#status").get_by_text("a response that this page cannot read").wait_for()
+        page.wait_for_timeout(1500)
+        assert len(attempts) == 1

@@ -126,7 +126,7 @@ class ModelManager:
     def _load_beside(self, loop: asyncio.AbstractEventLoop) -> Service | None:
         """Return a started service for the new checkpoint, or None if nothing changed."""
         checkpoint = load_checkpoint(self._settings.checkpoint)
-        if checkpoint.hash == self.service.model.hash and not self.service.engine.failed:
+        if _is_same(checkpoint, self.service.checkpoint) and not self.service.engine.failed:
             return None
         if len(self._retired) >= _MOST_RETIRED:
             raise ReloadError(
@@ -183,6 +183,11 @@ class ModelManager:
             service.decoder.precision,
             service.decoder.kernel,
         ).set(1)
+
+
+def _is_same(new: Checkpoint, old: Checkpoint) -> bool:
+    """Return whether two checkpoints are the same model with the same catalogue of cells."""
+    return (new.hash, new.cells) == (old.hash, old.cells)
 
 
 async def _in_daemon_thread(function: Callable[[], _Result]) -> _Result:

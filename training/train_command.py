@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, save_cells
 from model.errors import DeviceError, TrainingError
 from model.sampling import SamplingParams
 from model.selection import choose_device
+from training.cell_catalogue import MINIMUM_CHARACTERS, find_tracked_cells
 from training.corpus import Corpus, read_text
 from training.curve import can_draw, draw_curve
 from training.interrupt import Interrupt
@@ -55,6 +56,8 @@ def train(options: argparse.Namespace) -> int:
         trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)
         _show_run(console, trainer, options)
+        if trainer.done and process_group.is_main:
+            _find_cells(console, trainer)
         _conclude(console, trainer)
         return 0 if trainer.done else INTERRUPTED
 
@@ -176,6 +179,20 @@ def _write_results(trainer: Trainer, validation: Validation, source: str) -> str
     if validation.best:
         folder.write_card(model_card(load_checkpoint(folder.best_path), source, text))
     return text
+
+
+def _find_cells(console: Console, trainer: Trainer) -> None:
+    """Add the catalogue of cells to the best checkpoint, unless it has one."""
+    best, corpus = trainer.folder.best_path, trainer.corpus
+    if not best.exists() or len(corpus.validation) < MINIMUM_CHARACTERS:
+        return
+    checkpoint = load_checkpoint(best)
+    if not checkpoint.cells:
+        console.print("Finding the cells that track properties of the text ...")
+        network = CharLSTM.of(checkpoint).to(trainer.device)
+        cells = find_tracked_cells(network, checkpoint.vocabulary, corpus.validation)
+        with trainer.folder.explaining_failure():
+            save_cells(best, cells)
 
 
 def _conclude(console: Console, trainer: Trainer) -> None:

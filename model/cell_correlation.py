@@ -61,10 +61,10 @@ class CellCorrelation:
         """
         cells, properties = (np.sqrt(squares) for squares in self._squares)
         scales_PC = properties[:, None] * cells
-        quotients_PC = np.divide(
+        quotients_PC: Floats = np.divide(
             self._products_PC, scales_PC, out=np.zeros_like(scales_PC), where=scales_PC > 0
         )
-        return quotients_PC.clip(-1, 1)
+        return np.clip(quotients_PC, -1, 1, out=quotients_PC)
 
     def _add_block(
         self, values_bC: npt.NDArray[np.floating], properties_bP: npt.NDArray[np.floating]
@@ -91,7 +91,9 @@ class CellCorrelation:
         self._products_PC += deviations[1].T @ deviations[0] + weight * np.outer(*shifts[::-1])
 
 
-def correlate(values_nC: npt.NDArray[np.floating], property_n: Floats, name: str) -> Floats:
+def correlate(
+    values_nC: npt.NDArray[np.floating], property_n: npt.NDArray[np.floating], name: str
+) -> Floats:
     """Return the correlation of each cell with a property, (C,).
 
     Args:
@@ -110,7 +112,7 @@ def correlate(values_nC: npt.NDArray[np.floating], property_n: Floats, name: str
     return first
 
 
-def check_varies(property_n: Floats, name: str) -> None:
+def check_varies(property_n: npt.NDArray[np.floating], name: str) -> None:
     """Raise CorrelationError if a property has only one value in a text.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
@@ -46,6 +46,7 @@ tracked_cells = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(tracked_cells, max_size=9, unique_by=lambda tracked: tracked.property))
 def test_a_catalogue_survives_json(cells: list[TrackedCell]) -> None:
     assert parse_catalogue(json.loads(catalogue_json(cells)), 4, 32) == tuple(cells)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.cell_correlation import CellCorrelation, check_varies, correlate, span_values, strongest
 from model.errors import CorrelationError
 
 
+@settings(deadline=None)
 @given(st.integers(2, 60), st.integers(0, 2**32 - 1), st.data())
 def test_it_is_pearsons_correlation_however_the_text_is_divided(
     characters: int, seed: int, data: st.DataObject
@@ -33,6 +34,7 @@ def test_many_rows_are_added_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole[2] == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1, width=32), st.integers(1, 40), st.integers(1, 40))
 def test_a_cell_that_never_changes_has_exactly_zero(value: float, first: int, second: int) -> None:
     """Its mean, computed in floating point, may differ from its value."""
@@ -64,6 +66,7 @@ def test_which_properties_vary_is_told() -> None:
     assert correlation.coefficients().tolist() == [[0.0], [0.0]]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=5))
 def test_spans_mark_their_characters(spans: list[tuple[int, int]]) -> None:
     if not all(begin < end for begin, end in spans):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.text_properties import PROPERTIES
@@ -114,6 +114,7 @@ def test_these_are_the_properties() -> None:
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
+@settings(deadline=None)
 @given(text=texts)
 @example("")
 @example('a "b" «c» “d” „e“ (f) [g')
@@ -125,6 +126,7 @@ def test_it_equals_its_definition(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
+@settings(deadline=None)
 @given(text=texts, length=st.integers(0, 80))
 def test_it_depends_only_on_what_was_read(name: str, text: str, length: int) -> None:
     of = PROPERTIES[name]

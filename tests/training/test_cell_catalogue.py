@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
@@ -81,6 +81,7 @@ def test_a_long_text_is_read_in_part_and_to_its_end(
     assert reports[-1] == 4000
 
 
+@settings(deadline=None)
 @given(st.text("ab \n", min_size=200, max_size=2000), st.integers(10, 300))
 def test_passages_are_parts_of_the_text_in_order(text: str, length: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

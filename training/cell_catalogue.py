@@ -9,6 +9,7 @@ Shape letters: T steps, B passages, P properties, C cells of all layers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import torch
 
 from model.cell_catalogue import Catalogue, TrackedCell
 from model.cell_correlation import CellCorrelation, Floats, strongest
+from model.checkpoint import load_checkpoint, save_cells
 from model.errors import TrainingError
 from model.lstm_layer import State
 from model.network import CharLSTM
@@ -25,8 +27,10 @@ from training.cell_values import read_cells
 
 MINIMUM_CHARACTERS = 200
 
+MOST_CHARACTERS = 200_000  # to read in total
+
 _PASSAGE = 5000  # characters
-_MOST_PASSAGES = 40
+_SHARE_OF_RUN = 0.02  # of the characters of a training run, to read for its catalogue
 _DECIMALS = 4  # of a correlation
 _VALUES_PER_CALL = 1 << 22  # values of cells that are held at the same time
 
@@ -35,7 +39,11 @@ _Flags = npt.NDArray[np.bool_]
 
 
 def find_tracked_cells(
-    network: CharLSTM, vocabulary: Vocabulary, ids: CorpusIds, report: Report = lambda _: None
+    network: CharLSTM,
+    vocabulary: Vocabulary,
+    ids: CorpusIds,
+    report: Report = lambda _: None,
+    most: int = MOST_CHARACTERS,
 ) -> Catalogue:
     """Return the best cell for each property that varies in a text, strongest correlation first.
 
@@ -51,6 +59,7 @@ def find_tracked_cells(
         vocabulary: the characters of the ids.
         ids: text that the network was not trained on, at least 200 characters.
         report: function to call with the number of characters read so far, of `len(ids)`.
+        most: number of characters to read at most, at least 200.
 
     Raises:
         TrainingError: if the text is too short.
@@ -60,7 +69,7 @@ def find_tracked_cells(
             f"the text to read has {len(ids)} characters; the catalogue of cells needs at least "
             f"{MINIMUM_CHARACTERS}: use more text"
         )
-    passages = divide(vocabulary.decode(ids))
+    passages = divide(vocabulary.decode(ids), most)
     correlations_BPC, varies_BP = _correlate(network, vocabulary, passages, report)
     found = [
         _best(name, correlations_BPC[varies_BP[:, p], p], np.flatnonzero(varies_BP[:, p]), network)
@@ -70,19 +79,41 @@ def find_tracked_cells(
     return tuple(sorted(catalogue, key=lambda tracked: -abs(tracked.correlation)))
 
 
-def divide(text: str) -> list[str]:
-    """Return up to 40 passages of a text, at least two, of at most 5,000 characters each.
+def add_catalogue(path: Path, ids: CorpusIds, device: torch.device, trained: int) -> None:
+    """Add the catalogue to the checkpoint of a training run, unless it has one.
 
-    A passage begins after a blank line if there is one nearby, otherwise at the beginning of a
-    line, otherwise anywhere.
+    It reads up to 2% of the number of characters that the run has read, so that its time does not
+    matter. Nothing is added if the text has fewer than 200 characters.
+
+    Args:
+        path: the checkpoint file.
+        ids: the validation text, in the vocabulary of the checkpoint.
+        device: device to compute on.
+        trained: number of characters that the run has read.
+
+    Raises:
+        CheckpointError: if the file cannot be read or written.
     """
-    count = min(max(2, len(text) // _PASSAGE), _MOST_PASSAGES)
+    checkpoint = load_checkpoint(path)
+    if checkpoint.cells or len(ids) < MINIMUM_CHARACTERS:
+        return
+    most = min(max(MINIMUM_CHARACTERS, int(trained * _SHARE_OF_RUN)), MOST_CHARACTERS)
+    network = CharLSTM.of(checkpoint).to(device)
+    save_cells(path, find_tracked_cells(network, checkpoint.vocabulary, ids, most=most))
+
+
+def divide(text: str, most: int = MOST_CHARACTERS) -> list[str]:
+    """Return at least two passages of a text, of at most 5,000 characters each and `most` in total.
+
+    The passages are spread over the text. A passage begins after a blank line if there is one
+    nearby, otherwise at the beginning of a line, otherwise anywhere.
+    """
+    count = max(2, min(len(text), most) // _PASSAGE)
+    length = min(_PASSAGE, most // count)
     spacing = len(text) // count
     begins = [_beginning(text, i * spacing, i * spacing + spacing // 2) for i in range(count)]
     ends = [*begins[1:], len(text)]
-    return [
-        text[begin : min(begin + _PASSAGE, end)] for begin, end in zip(begins, ends, strict=True)
-    ]
+    return [text[begin : min(begin + length, end)] for begin, end in zip(begins, ends, strict=True)]
 
 
 def _beginning(text: str, first: int, last: int) -> int:

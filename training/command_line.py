@@ -140,7 +140,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 def _cells(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     ids, _ = _validation_ids(checkpoint.vocabulary, read_text(options.text))
-    network = CharLSTM.of(checkpoint).to(choose_device(options.device))
+    network = CharLSTM.of(checkpoint).to(torch.device(choose_device(options.device)))
     with evaluation_progress(len(ids), "Reading") as report:
         cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report)
     save_cells(options.checkpoint, cells)

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import Checkpoint, load_checkpoint, save_cells
+from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import DeviceError, TrainingError
 from model.sampling import SamplingParams
 from model.selection import choose_device
-from training.cell_catalogue import MINIMUM_CHARACTERS, find_tracked_cells
+from training.cell_catalogue import add_catalogue
 from training.corpus import Corpus, read_text
 from training.curve import can_draw, draw_curve
 from training.interrupt import Interrupt
@@ -56,7 +56,7 @@ def train(options: argparse.Namespace) -> int:
         trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)
         _show_run(console, trainer, options)
-        if trainer.done and process_group.is_main:
+        if trainer.done and process_group.is_main and folder.best_path.exists():
             _find_cells(console, trainer)
         _conclude(console, trainer)
         return 0 if trainer.done else INTERRUPTED
@@ -183,16 +183,11 @@ def _write_results(trainer: Trainer, validation: Validation, source: str) -> str
 
 def _find_cells(console: Console, trainer: Trainer) -> None:
     """Add the catalogue of cells to the best checkpoint, unless it has one."""
-    best, corpus = trainer.folder.best_path, trainer.corpus
-    if not best.exists() or len(corpus.validation) < MINIMUM_CHARACTERS:
-        return
-    checkpoint = load_checkpoint(best)
-    if not checkpoint.cells:
-        console.print("Finding the cells that track properties of the text ...")
-        network = CharLSTM.of(checkpoint).to(trainer.device)
-        cells = find_tracked_cells(network, checkpoint.vocabulary, corpus.validation)
-        with trainer.folder.explaining_failure():
-            save_cells(best, cells)
+    console.print("Finding the cells that track properties of the text ...")
+    config, best = trainer.config, trainer.folder.best_path
+    trained = trainer.step * config.batch_size * config.sequence_length
+    with trainer.folder.explaining_failure():
+        add_catalogue(best, trainer.corpus.validation, trainer.device, trained)
 
 
 def _conclude(console: Console, trainer: Trainer) -> None:

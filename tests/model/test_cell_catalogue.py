@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -93,7 +93,7 @@ def test_adding_a_catalogue_changes_neither_the_model_nor_its_hash(path: Path) -
         before, weights={}
     )
     for name, tensor in before.weights.items():
-        assert torch.equal(after.weights[name], tensor)
+        assert np.array_equal(after.weights[name], tensor)
     save_cells(path, CELLS[1:])  # replaces it
     assert load_checkpoint(path).cells == CELLS[1:]
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
 from model.errors import TrainingError
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.text_properties import PROPERTIES
 from model.vocabulary import CorpusIds, Vocabulary
 from training import cell_catalogue
 from training.__main__ import main
-from training.cell_catalogue import divide, find_tracked_cells
+from training.cell_catalogue import add_catalogue, divide, find_tracked_cells
 
 LINE = 'Kitty said: "I (and you) know 20 of them."\n'
 TEXT = "".join(LINE[number % 5 :] + "\n" * (number % 3 == 0) for number in range(400))
@@ -35,7 +36,7 @@ def counting_checkpoint() -> Checkpoint:
     weight_ih[forget] = 20
     weight_ih[forget, vocabulary.characters.index("\n")] = -20
     weight_ih[candidate] = 0.002
-    return Checkpoint(config, vocabulary, network.state_dict())
+    return Checkpoint(config, vocabulary, network.weights())
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def ids_of(checkpoint: Checkpoint, text: str) -> CorpusIds:
 
 
 def test_the_cell_that_counts_is_found(counting: Checkpoint) -> None:
-    cells = find_tracked_cells(counting.network(), counting.vocabulary, ids_of(counting, TEXT))
+    cells = find_tracked_cells(CharLSTM.of(counting), counting.vocabulary, ids_of(counting, TEXT))
     best = {tracked.property: tracked for tracked in cells}
     assert best.keys() == PROPERTIES.keys() - {"indentation"}, "nothing is indented"
     assert (best["line_position"].layer, best["line_position"].cell) == (0, 3)
@@ -59,7 +60,7 @@ def test_the_cell_that_counts_is_found(counting: Checkpoint) -> None:
 def test_the_result_does_not_depend_on_how_many_values_are_held(
     counting: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, ids = counting.network(), ids_of(counting, TEXT)
+    network, ids = CharLSTM.of(counting), ids_of(counting, TEXT)
     whole = find_tracked_cells(network, counting.vocabulary, ids)
     monkeypatch.setattr(cell_catalogue, "_VALUES_PER_CALL", 1000)
     assert find_tracked_cells(network.train(), counting.vocabulary, ids) == whole
@@ -69,25 +70,25 @@ def test_a_long_text_is_read_in_part_and_to_its_end(
     counting: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cell_catalogue, "_PASSAGE", 100)
-    passages = divide(TEXT)
+    passages = divide(TEXT, 4000)
     assert len(passages) == 40
     assert sum(map(len, passages)) <= 4000
     assert TEXT.rindex(passages[-1]) > 0.9 * len(TEXT)
     reports: list[int] = []
-    find_tracked_cells(
-        counting.network(), counting.vocabulary, ids_of(counting, TEXT), reports.append
-    )
+    ids = ids_of(counting, TEXT)
+    find_tracked_cells(CharLSTM.of(counting), counting.vocabulary, ids, reports.append, most=4000)
     assert reports == sorted(reports)
     assert reports[-1] == 4000
 
 
 @settings(deadline=None)
-@given(st.text("ab \n", min_size=200, max_size=2000), st.integers(10, 300))
-def test_passages_are_parts_of_the_text_in_order(text: str, length: int) -> None:
+@given(st.text("ab \n", min_size=200, max_size=2000), st.integers(10, 300), st.integers(200, 3000))
+def test_passages_are_parts_of_the_text_in_order(text: str, length: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cell_catalogue, "_PASSAGE", length)
-        passages = divide(text)
-    assert 2 <= len(passages) <= 40
+        passages = divide(text, most)
+    assert len(passages) >= 2
+    assert sum(map(len, passages)) <= most
     end = 0
     for passage in passages:
         assert 0 < len(passage) <= length
@@ -104,7 +105,30 @@ def test_a_passage_begins_with_a_paragraph_or_a_line() -> None:
 
 def test_a_text_that_is_too_short_is_refused(counting: Checkpoint) -> None:
     with pytest.raises(TrainingError, match="has 199 characters; the catalogue of cells needs"):
-        find_tracked_cells(counting.network(), counting.vocabulary, np.zeros(199, np.uint8))
+        find_tracked_cells(CharLSTM.of(counting), counting.vocabulary, np.zeros(199, np.uint8))
+
+
+def test_a_short_run_reads_little_for_its_catalogue(
+    counting: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def measure(text: str, most: int) -> list[str]:
+        read.append(sum(map(len, divide(text, most))))
+        return divide(text, most)
+
+    monkeypatch.setattr(cell_catalogue, "divide", measure)
+    ids = ids_of(counting, TEXT)
+    for trained, least, most in ((0, 150, 200), (50_000, 900, 1000), (10**9, 14_000, 15_000)):
+        path = tmp_path / f"{trained}.safetensors"
+        save_checkpoint(counting, path)
+        add_catalogue(path, ids[:199], torch.device("cpu"), trained)
+        assert load_checkpoint(path).cells == (), "the text is too short"
+        add_catalogue(path, ids, torch.device("cpu"), trained)
+        assert load_checkpoint(path).cells
+        assert least <= read[-1] <= most
+        add_catalogue(path, ids, torch.device("cpu"), trained)
+    assert len(read) == 3, "a checkpoint with a catalogue keeps it"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -121,7 +145,7 @@ def test_the_command_prints_and_stores_the_catalogue(
     after = load_checkpoint(path)
     assert after.hash == before.hash
     assert after.cells == find_tracked_cells(
-        counting.network(), counting.vocabulary, ids_of(counting, TEXT)
+        CharLSTM.of(counting), counting.vocabulary, ids_of(counting, TEXT)
     )
     if as_json:
         (first, *_) = json.loads(shown)["cells"]

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from training.cell_values import read_cells
 
 

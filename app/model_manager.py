@@ -142,7 +142,7 @@ class ModelManager:
     def _load_beside(self, loop: asyncio.AbstractEventLoop) -> Service | None:
         """Return a started service for the new checkpoint, or None if nothing changed."""
         checkpoint = load_checkpoint(self._settings.checkpoint)
-        if checkpoint.hash == self.service.model.hash and not self.service.engine.failed:
+        if _is_same(checkpoint, self.service.checkpoint) and not self.service.engine.failed:
             return None
         if len(self._retired) >= _MOST_RETIRED:
             raise ReloadError(
@@ -206,6 +206,11 @@ class ModelManager:
 
 def _shutting_down() -> ReloadError:
     return ReloadError("the service is shutting down")
+
+
+def _is_same(new: Checkpoint, old: Checkpoint) -> bool:
+    """Return whether two checkpoints are the same model with the same catalogue of cells."""
+    return (new.hash, new.cells) == (old.hash, old.cells)
 
 
 def _start_daemon_thread(

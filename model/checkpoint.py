@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from model.atomic_file import replacing
+from model.cell_catalogue import Catalogue, TrackedCell, catalogue_json, parse_catalogue
 from model.errors import CheckpointError, VocabularyError
 from model.network_config import NetworkConfig, Weights
 from model.tensor_file import open_tensor_file
@@ -21,7 +22,7 @@ from model.vocabulary import Vocabulary
 
 FORMAT_VERSION = "1"
 _REQUIRED_KEYS = ("format_version", "config", "vocabulary")
-_KNOWN_KEYS = (*_REQUIRED_KEYS, "training", "digest")
+_KNOWN_KEYS = (*_REQUIRED_KEYS, "training", "cells", "digest")
 _MAX_NESTING = 16  # lists and objects inside each other in a metadata value
 _MAX_LISTED = 8  # differences named in one message
 
@@ -36,7 +37,9 @@ class Checkpoint:
         weights: float32 arrays by PyTorch parameter name, with the shapes of `config.shapes()`.
         training: the training record: corpus, split, losses, settings. Plain JSON values.
         name: the file name without its extension, or the folder's name for `best.safetensors`.
-        hash: the first 16 hex digits of a SHA-256 digest of the content. Empty until it is saved.
+        hash: the first 16 hex digits of a SHA-256 digest of the content without `cells`. Empty
+            until it is saved.
+        cells: the cell that tracks each property best. Empty if nobody has looked for them.
     """
 
     config: NetworkConfig
@@ -45,6 +48,7 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     hash: str = ""
+    cells: Catalogue = ()
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -62,10 +66,32 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "vocabulary": json.dumps(checkpoint.vocabulary.characters),
         "training": json.dumps(checkpoint.training),
     }
+    if checkpoint.cells:
+        metadata["cells"] = catalogue_json(checkpoint.cells)
+        _read_cells(metadata["cells"], checkpoint.config, path)
+    _write(metadata, weights, path)
+
+
+def save_cells(path: Path, cells: Sequence[TrackedCell]) -> None:
+    """Replace the catalogue of cells in a checkpoint file. The model and its hash do not change.
+
+    All other metadata is kept as it is, also what this version does not know.
+
+    Raises:
+        CheckpointError: if the file is not a valid checkpoint, if a cell is not part of its
+            network, or if the file cannot be written.
+    """
+    checkpoint, metadata, weights = _load(path)
+    metadata["cells"] = catalogue_json(cells)
+    _read_cells(metadata["cells"], checkpoint.config, path)
+    _write(metadata, weights, path)
+
+
+def _write(metadata: dict[str, str], weights: Weights, path: Path) -> None:
     metadata["digest"] = _digest(metadata, weights)
     try:
         with replacing(path) as file:
-            file.write(safetensors.numpy.save(weights, metadata))
+            file.write(safetensors.numpy.save(dict(weights), metadata))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -81,10 +107,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: if the file is missing, is not a regular file, is damaged, was altered
             since it was written, changes while it is read, or differs from its own config.
     """
-    path = Path(path)
+    return _load(Path(path))[0]
+
+
+def _load(path: Path) -> tuple[Checkpoint, dict[str, str], Weights]:
+    """Return a checkpoint, and the metadata and the weights of its file."""
     try:
         with open_tensor_file(path) as file:
-            config, vocabulary, training = _read_metadata(file.metadata, path)
+            config, vocabulary, training, cells = _read_metadata(file.metadata, path)
             found = {name: entry.shape for name, entry in file.entries.items()}
             _check_shapes(config, found, path)
             weights = file.read()
@@ -94,10 +124,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except ValueError as error:  # a null character in the path
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     check_weights(config, weights, path)
-    digest = _digest(file.metadata, weights)
-    if file.metadata.get("digest", digest) != digest:
+    metadata = dict(file.metadata)
+    digest = _digest(metadata, weights)
+    if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
-    return Checkpoint(config, vocabulary, weights, training, _name_of(path), digest[:16])
+    name, model_hash = _name_of(path), _model_hash(metadata, weights, digest)
+    checkpoint = Checkpoint(config, vocabulary, weights, training, name, model_hash, cells)
+    return checkpoint, metadata, weights
 
 
 def _name_of(path: Path) -> str:
@@ -107,7 +140,7 @@ def _name_of(path: Path) -> str:
 
 def _read_metadata(
     metadata: Mapping[str, str], path: Path
-) -> tuple[NetworkConfig, Vocabulary, dict[str, Any]]:
+) -> tuple[NetworkConfig, Vocabulary, dict[str, Any], Catalogue]:
     missing = [key for key in _REQUIRED_KEYS if key not in metadata]
     if missing:
         raise CheckpointError(f"{path}: its metadata lacks {', '.join(missing)}")
@@ -133,7 +166,16 @@ def _read_metadata(
     loss = training.get("validation_loss")
     if loss is not None and (isinstance(loss, bool) or not isinstance(loss, int | float)):
         raise CheckpointError(f"{path}: validation_loss must be a number, got {loss!r:.40}")
-    return config, vocabulary, training
+    cells = _read_cells(metadata.get("cells", "[]"), config, path)
+    return config, vocabulary, training, cells
+
+
+def _read_cells(text: str, config: NetworkConfig, path: Path) -> Catalogue:
+    try:
+        items = _json(text, "cells", list, path)
+        return parse_catalogue(items, config.layers, config.hidden_size)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: metadata key 'cells': {error}") from error
 
 
 def _read_vocabulary(text: str, path: Path) -> Vocabulary:
@@ -239,3 +281,11 @@ def _digest(metadata: Mapping[str, str], weights: Weights) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(weights[name]).data)
     return digest.hexdigest()
+
+
+def _model_hash(metadata: Mapping[str, str], weights: Weights, digest: str) -> str:
+    """Return the hash of a model. The catalogue of cells describes the model and is left out."""
+    if "cells" in metadata:
+        model = {key: value for key, value in metadata.items() if key != "cells"}
+        digest = _digest(model, weights)
+    return digest[:16]

@@ -4,6 +4,7 @@ CharstreamError
 ├── UnknownCharacterError   a text has characters that are not in the vocabulary
 ├── VocabularyError         the given characters cannot form a vocabulary
 ├── SamplingError           a sampling parameter is out of range
+├── CorrelationError        a property or a span cannot be correlated with cells
 ├── CheckpointError         a checkpoint is missing, damaged or inconsistent
 ├── CorpusError             a text cannot be read, or is too short to train on
 ├── TrainingError           a training run cannot start or continue
@@ -56,6 +57,10 @@ class UnknownCharacterError(CharstreamError):
 
 class SamplingError(CharstreamError):
     """A sampling parameter is out of range. The message names it, its value and the range."""
+
+
+class CorrelationError(CharstreamError):
+    """A property or a span of a text cannot be correlated with cells. The message says why."""
 
 
 class CheckpointError(CharstreamError):

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import load_checkpoint, save_checkpoint
+from model.cell_catalogue import Catalogue
+from model.checkpoint import load_checkpoint, save_cells, save_checkpoint
 from model.errors import CharstreamError, TrainingError
+from model.network import CharLSTM
 from model.sampling import SamplingParams, check_seed
 from model.selection import choose_device, choose_precision
+from model.text_properties import PROPERTIES
 from model.tokenizer_file import save_tokenizer
 from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import CorpusIds, Vocabulary
 from training import train_arguments
+from training.cell_catalogue import find_tracked_cells
 from training.corpus import PUBLISHED, describe_missing, fetch, is_published, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
 from training.progress import evaluation_progress
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a model on a text"))
     _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
+    _add_cells(commands.add_parser("cells", help="find cells that track properties of a text"))
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
     _add_corpus(commands.add_parser("corpus", help="download a published text"))
     _add_import(commands.add_parser("import", help="convert a checkpoint of Udacity's notebook"))
@@ -115,6 +120,46 @@ def _validation_ids(vocabulary: Vocabulary, text: str) -> tuple[CorpusIds, int]:
     if len(ids) < 2:
         raise TrainingError("the last tenth of the text is too short to evaluate; use more text")
     return ids, len(text) - len(ids)
+
+
+def _add_cells(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_cells)
+    parser.add_argument(
+        "checkpoint", type=Path, help=".safetensors file of the model; gets the catalogue of cells"
+    )
+    parser.add_argument(
+        "--text",
+        type=Path,
+        required=True,
+        help="text file, or folder of text files; the last tenth of the text is read",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _cells(options: argparse.Namespace) -> int:
+    checkpoint = load_checkpoint(options.checkpoint)
+    ids, _ = _validation_ids(checkpoint.vocabulary, read_text(options.text))
+    network = CharLSTM.of(checkpoint).to(torch.device(choose_device(options.device)))
+    with evaluation_progress(len(ids), "Reading") as report:
+        cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report)
+    save_cells(options.checkpoint, cells)
+    if options.json:
+        print(json.dumps({"cells": [dataclasses.asdict(tracked) for tracked in cells]}))
+    else:
+        print(_as_table(cells))
+    return 0
+
+
+def _as_table(cells: Catalogue) -> str:
+    lines = [f"{'property':<20}layer   cell  correlation"]
+    lines += [
+        f"{tracked.property:<20}{tracked.layer:>5}{tracked.cell:>7}{tracked.correlation:>13.4f}"
+        for tracked in cells
+    ]
+    missing = PROPERTIES.keys() - {tracked.property for tracked in cells}
+    lines += [f"{name:<20}does not vary in this text" for name in PROPERTIES if name in missing]
+    return "\n".join(lines)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:

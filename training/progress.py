@@ -81,14 +81,16 @@ class ProgressDisplay:
 
 
 @contextmanager
-def evaluation_progress(characters: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of an evaluation on stderr, if that is a terminal.
+def evaluation_progress(
+    characters: int, title: str = "Evaluating"
+) -> Iterator[Callable[[int], None]]:
+    """Show the progress of reading a text on stderr, if that is a terminal.
 
-    Yields a function to call with the number of characters evaluated so far.
+    Yields a function to call with the number of characters read so far.
     """
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("Evaluating", total=characters)
+        task = bar.add_task(title, total=characters)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -17,6 +17,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import DeviceError, TrainingError
 from model.sampling import SamplingParams
 from model.selection import choose_device
+from training.cell_catalogue import add_catalogue
 from training.corpus import Corpus, read_text
 from training.curve import can_draw, draw_curve
 from training.interrupt import Interrupt
@@ -55,6 +56,8 @@ def train(options: argparse.Namespace) -> int:
         trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)
         _show_run(console, trainer, options)
+        if trainer.done and process_group.is_main and folder.best_path.exists():
+            _find_cells(console, trainer)
         _conclude(console, trainer)
         return 0 if trainer.done else INTERRUPTED
 
@@ -176,6 +179,15 @@ def _write_results(trainer: Trainer, validation: Validation, source: str) -> str
     if validation.best:
         folder.write_card(model_card(load_checkpoint(folder.best_path), source, text))
     return text
+
+
+def _find_cells(console: Console, trainer: Trainer) -> None:
+    """Add the catalogue of cells to the best checkpoint, unless it has one."""
+    console.print("Finding the cells that track properties of the text ...")
+    config, best = trainer.config, trainer.folder.best_path
+    trained = trainer.step * config.batch_size * config.sequence_length
+    with trainer.folder.explaining_failure():
+        add_catalogue(best, trainer.corpus.validation, trainer.device, trained)
 
 
 def _conclude(console: Console, trainer: Trainer) -> None:

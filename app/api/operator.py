@@ -7,12 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app import __version__
 from app.api import openapi
 from app.api.dependencies import CurrentManager, CurrentService
-from app.api.schemas import Health, Info, Limits, ModelName, Reloaded
+from app.api.model_card import Info, info_of
+from app.api.schemas import Health, ModelName, Reloaded
 from app.engine.metrics import Metrics
-from app.service import Service
 from model.tokenizer_file import tokenizer_json
 
 public = APIRouter(tags=["Operation"])
@@ -61,7 +60,7 @@ async def ready(service: CurrentService) -> Health:
 @info_router.get("/info", summary="The model and the server's limits")
 async def info(service: CurrentService) -> Info:
     """Returns the loaded model, the device that computes, and the limits of a request."""
-    return _info(service)
+    return info_of(service)
 
 
 @info_router.get("/tokenizer.json", summary="The vocabulary as a tokenizer for other tools")
@@ -79,27 +78,3 @@ async def reload(manager: CurrentManager) -> Reloaded:
     """
     changed = await manager.reload()
     return Reloaded(changed=changed, model=ModelName(**manager.service.model._asdict()))
-
-
-def _info(service: Service) -> Info:
-    settings, checkpoint = service.settings, service.checkpoint
-    return Info(
-        name=service.model.name,
-        hash=service.model.hash,
-        vocabulary=list(service.vocabulary.characters),
-        layers=checkpoint.config.layers,
-        hidden_size=checkpoint.config.hidden_size,
-        parameters=sum(array.size for array in checkpoint.weights.values()),
-        validation_loss=checkpoint.training.get("validation_loss"),
-        training=dict(checkpoint.training),
-        device=str(service.decoder.device),
-        precision=service.decoder.precision,
-        kernel=service.decoder.kernel,
-        limits=Limits(
-            length=settings.max_length,
-            prime=settings.max_prime,
-            streams=settings.max_streams,
-            queue=settings.max_queue,
-        ),
-        version=__version__,
-    )

@@ -209,33 +209,6 @@ class ScoreResponse(BaseModel):
     model: ModelName
 
 
-class Limits(BaseModel):
-    """Limits of the server."""
-
-    length: int = Field(description="Maximum number of characters to generate per text.")
-    prime: int = Field(description="Maximum number of characters of a prime or a scored text.")
-    streams: int = Field(description="Maximum number of generations that run at the same time.")
-    queue: int = Field(description="Maximum number of generations that wait for a slot.")
-
-
-class Info(BaseModel):
-    """The loaded model, how it is computed, and the server's limits."""
-
-    name: str
-    hash: str
-    vocabulary: list[str]
-    layers: int
-    hidden_size: int
-    parameters: int
-    validation_loss: float | None = Field(description="Validation loss in nats per character.")
-    training: dict[str, Any]
-    device: str
-    precision: str
-    kernel: str
-    limits: Limits
-    version: str
-
-
 class Reloaded(BaseModel):
     """The result of a reload."""
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import torch
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from model.cell_catalogue import TrackedCell
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import CheckpointError
 from model.network import CharLSTM
@@ -115,13 +116,19 @@ class CheckpointFuzzer:
 
     def _check_loaded(self, loaded: Checkpoint, forged: bool) -> None:
         CharLSTM.of(loaded)
-        json.dumps([loaded.training, loaded.vocabulary.characters], allow_nan=False).encode()
+        cells = [asdict(tracked) for tracked in loaded.cells]
+        record = [loaded.training, loaded.vocabulary.characters, cells]
+        json.dumps(record, allow_nan=False).encode()
+        for tracked in loaded.cells:
+            _require(tracked.layer < loaded.config.layers, "a cell of no layer")
+            _require(tracked.cell < loaded.config.hidden_size, "a cell outside its layer")
         if not forged:
             original = self._original
             _require(loaded.hash == original.hash, "another hash")
             _require(loaded.config == original.config, "another config")
             _require(loaded.vocabulary == original.vocabulary, "another vocabulary")
             _require(loaded.training == original.training, "another training record")
+            _require(loaded.cells == original.cells, "another catalogue of cells")
             for name, array in original.weights.items():
                 _require(np.array_equal(loaded.weights[name], array), f"another {name}")
 
@@ -233,7 +240,23 @@ def _values(text: str) -> st.SearchStrategy[Any]:
     change = st.dictionaries(st.sampled_from(names), _sizes | json_values, max_size=3)
     value = json.loads(text)
     changed = change.map(lambda new: json.dumps(value | new if isinstance(value, dict) else new))
+    if text.startswith("[{"):  # the catalogue of cells
+        changed |= _catalogues().map(json.dumps)
     return changed | json_values.map(json.dumps) | _nested | st.text(max_size=30) | json_values
+
+
+def _catalogues() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return a strategy of catalogues of cells, most of them not valid."""
+    item = st.fixed_dictionaries(
+        {
+            "property": st.text(max_size=70) | json_values,
+            "layer": st.integers(0, 2) | _sizes | json_values,
+            "cell": st.integers(0, 4) | _sizes | json_values,
+            "correlation": st.floats(-1.1, 1.1) | json_values,
+        },
+        optional={"extra": json_values},
+    )
+    return st.lists(item, max_size=3)
 
 
 def _small_checkpoint() -> Checkpoint:
@@ -241,7 +264,8 @@ def _small_checkpoint() -> Checkpoint:
     vocabulary = Vocabulary('\n aé漢😀\x85"\\')
     config = NetworkConfig(len(vocabulary), hidden_size=4, layers=2, embedding_size=3)
     record = {"validation_loss": 3.5, "corpus": {"name": "a", "split": [0.9, 0.1]}}
-    return Checkpoint(config, vocabulary, CharLSTM(config).weights(), record)
+    cells = (TrackedCell("quotes", 1, 3, -0.9926), TrackedCell("a later one", 0, 0, 0.5))
+    return Checkpoint(config, vocabulary, CharLSTM(config).weights(), record, cells=cells)
 
 
 def _reset_peak_memory() -> int:

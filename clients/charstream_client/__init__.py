@@ -75,6 +75,7 @@ from .results import (
     Score,
     Timings,
     Token,
+    TrackedCell,
     Usage,
 )
 from .retry import OnWait, logger
@@ -114,6 +115,7 @@ __all__ = [
     "Timeout",
     "Timings",
     "Token",
+    "TrackedCell",
     "UnavailableError",
     "Usage",
     "logger",

@@ -96,6 +96,15 @@ class Limits(TypedDict):
     queue: int
 
 
+class TrackedCell(TypedDict):
+    """The cell of the network that tracks a property of texts best."""
+
+    property: str  # for example "quotes" or "line_position"
+    layer: int  # counted from 0
+    cell: int  # counted from 0
+    correlation: float  # -1 to 1
+
+
 class Info(TypedDict):
     """The loaded model, how it is computed, and the server's limits."""
 
@@ -107,6 +116,7 @@ class Info(TypedDict):
     parameters: int
     validation_loss: float | None  # nats per character
     training: dict[str, Any]
+    cells: NotRequired[list[TrackedCell]]  # strongest first; absent on older servers
     device: str
     precision: str
     kernel: str

@@ -22,7 +22,8 @@ from app.errors import ReloadError
 from app.main import create_app
 from app.model_manager import ModelManager
 from app.settings import Settings
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.cell_catalogue import TrackedCell
+from model.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
 from tests.app.engine.tiny_engine import until
 from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
@@ -104,6 +105,17 @@ def test_after_a_reload_every_endpoint_uses_the_new_model(
     )
     reloaded_again = client.post("/reload", headers=OPERATOR).json()
     assert reloaded_again["changed"] is False
+
+
+def test_a_reload_finds_a_new_catalogue_of_cells_for_the_same_model(
+    client: httpx.Client, served_path: Path, tiny_path: Path, tmp_path: Path
+) -> None:
+    described = Path(shutil.copy(tiny_path, tmp_path))
+    save_cells(described, [TrackedCell("quotes", 1, 31, -0.5)])
+    before = client.get("/info").json()
+    assert reload(client, served_path, described).json()["changed"] is True
+    cells = [{"property": "quotes", "layer": 1, "cell": 31, "correlation": -0.5}]
+    assert client.get("/info").json() == before | {"cells": cells}
 
 
 def test_a_stream_finishes_on_the_model_on_which_it_began(

@@ -40,6 +40,7 @@ def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
     assert shown.endswith(f"CHARSTREAM_CHECKPOINT={out}/best.safetensors python -m app\n")
     assert len(list((out / "samples").iterdir())) == shown.count("epoch ") - 1
     best = str(out / "best.safetensors")
+    assert "line_position" in [tracked.property for tracked in load_checkpoint(Path(best)).cells]
     assert main(["evaluate", best, "--text", str(text), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["characters"] == len(TEXT) // 10 - 1

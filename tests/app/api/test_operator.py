@@ -5,7 +5,8 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from app import __version__
-from model.checkpoint import Checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint
+from tests.conftest import SHIPPED
 from tests.server import RunningServer
 
 
@@ -22,6 +23,17 @@ def test_the_model_card_describes_the_loaded_model(server: RunningServer, tiny: 
     assert info["precision"] in ("fp32", "int8")
     assert info["limits"] == {"length": 5000, "prime": 2000, "streams": 8, "queue": 8}
     assert info["version"] == __version__
+    assert info["cells"] == [], "the tiny checkpoint has no catalogue"
+
+
+def test_the_model_card_lists_cells_and_what_they_track(shipped: RunningServer) -> None:
+    with shipped.client() as client:
+        info = client.get("/info").json()
+    assert info["hash"] == load_checkpoint(SHIPPED).hash
+    first = info["cells"][0]
+    assert first.keys() == {"property", "layer", "cell", "correlation"}
+    assert (first["property"], first["layer"], first["cell"]) == ("quotes", 1, 301)
+    assert -1 <= first["correlation"] < -0.95
 
 
 def test_the_tokenizer_gives_the_ids_that_a_prompt_may_have(

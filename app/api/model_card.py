@@ -1,0 +1,84 @@
+"""Model card: the body of GET /info."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app import __version__
+from app.service import Service
+
+
+class Limits(BaseModel):
+    """Limits of the server."""
+
+    length: int = Field(description="Maximum number of characters to generate per text.")
+    prime: int = Field(description="Maximum number of characters of a prime or a scored text.")
+    streams: int = Field(description="Maximum number of generations that run at the same time.")
+    queue: int = Field(description="Maximum number of generations that wait for a slot.")
+
+
+class TrackedCell(BaseModel):
+    """The cell of the network that tracks a property of texts best."""
+
+    property: str = Field(
+        description="What the cell tracks, for example `quotes` or `line_position`."
+    )
+    layer: int = Field(description="Layer of the cell, counted from 0.")
+    cell: int = Field(description="Index of the cell in its layer, counted from 0.")
+    correlation: float = Field(
+        ge=-1,
+        le=1,
+        description="Correlation of the property with tanh of the cell state, measured on text "
+        "that was not used for training or to choose the cell.",
+    )
+
+
+class Info(BaseModel):
+    """The loaded model, how it is computed, and the server's limits."""
+
+    name: str
+    hash: str
+    vocabulary: list[str]
+    layers: int
+    hidden_size: int
+    parameters: int
+    validation_loss: float | None = Field(description="Validation loss in nats per character.")
+    training: dict[str, Any]
+    cells: list[TrackedCell] = Field(
+        description="The catalogue of the checkpoint: cells that track properties of texts, the "
+        "strongest correlation first. Empty if the checkpoint has no catalogue."
+    )
+    device: str
+    precision: str
+    kernel: str
+    limits: Limits
+    version: str
+
+
+def info_of(service: Service) -> Info:
+    """Return the model card of a service."""
+    settings, checkpoint = service.settings, service.checkpoint
+    return Info(
+        name=service.model.name,
+        hash=service.model.hash,
+        vocabulary=list(service.vocabulary.characters),
+        layers=checkpoint.config.layers,
+        hidden_size=checkpoint.config.hidden_size,
+        parameters=sum(array.size for array in checkpoint.weights.values()),
+        validation_loss=checkpoint.training.get("validation_loss"),
+        training=dict(checkpoint.training),
+        cells=[TrackedCell(**asdict(tracked)) for tracked in checkpoint.cells],
+        device=str(service.decoder.device),
+        precision=service.decoder.precision,
+        kernel=service.decoder.kernel,
+        limits=Limits(
+            length=settings.max_length,
+            prime=settings.max_prime,
+            streams=settings.max_streams,
+            queue=settings.max_queue,
+        ),
+        version=__version__,
+    )

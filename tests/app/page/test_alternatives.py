@@ -108,6 +108,7 @@ def test_the_panel_is_above_or_below_its_character(page: Page, size: tuple[int, 
     panel = page.locator("#alternatives")
     for index in range(0, 700, 90):
         page.mouse.move(1, 1)
+        panel.wait_for(state="hidden")  # else the panel of the last character is measured
         character(page, index).scroll_into_view_if_needed()
         character(page, index).hover()
         panel.wait_for()

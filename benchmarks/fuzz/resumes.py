@@ -26,6 +26,8 @@ from tests.events import Event, parse_events
 
 _PING_SECONDS = (0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 15.0)
 _CLIENTS = 24
+_TIMEOUT = 60.0  # seconds without a byte: only a stream that hangs takes so long
+_REPORTED = 5000  # resumes between two lines of progress
 _ODD = "0123456789abcdefg-+_ .ABC\u00e9\u0663"  # characters to insert into event ids
 _REQUESTS: tuple[dict[str, Any], ...] = (
     {"length": 120, "seed": 1},
@@ -52,13 +54,17 @@ async def fuzz_resumes(checkpoint: Path, resumes: int, seed: int = 0) -> ResumeC
     counts, chance = ResumeCounts(), random.Random(seed)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_server(checkpoint))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False))
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=_TIMEOUT)
+        )
         whole = [await _stream(client, request, None, counts) for request in _REQUESTS]
         changing = asyncio.create_task(_change_ping_seconds(chance))
 
         async def resume() -> None:
             while counts.resumes < resumes:
                 counts.resumes += 1
+                if counts.resumes % _REPORTED == 0:
+                    print(f"{counts.resumes:,} resumes, {len(counts.wrong):,} wrong", flush=True)
                 index = chance.randrange(len(_REQUESTS))
                 await _check(client, _REQUESTS[index], whole[index], chance, counts)
                 if counts.resumes % 10 == 0:

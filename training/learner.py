@@ -21,6 +21,7 @@ from model.lstm_layer import State
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from training.config import TrainingConfig
+from training.muon import Muon, recurrent_matrices
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
 
@@ -36,11 +37,12 @@ class UpdateResult:
 class Learner:
     """The weights, their optimizer, their average, and the state carried from batch to batch.
 
-    It trains by truncated backpropagation through time with AdamW (Loshchilov and Hutter 2019) and
-    clipped gradients, and keeps an exponential average of the weights. A confidence penalty rewards
-    the entropy of the predictions (Pereyra et al. 2017). Reported losses do not include it. The
-    random number generator is seeded before each update, so an update depends on its number and not
-    on the random numbers that other code has drawn.
+    It trains by truncated backpropagation through time with clipped gradients, and keeps an
+    exponential average of the weights. The optimizer is AdamW (Loshchilov and Hutter 2019), or Muon
+    for the recurrent matrices and AdamW for the rest. A confidence penalty rewards the entropy of
+    the predictions (Pereyra et al. 2017). Reported losses do not include it. The random number
+    generator is seeded before each update, so an update depends on its number and not on the random
+    numbers that other code has drawn.
 
     Args:
         network: network on the device to train on, with the same weights in every process.
@@ -55,8 +57,11 @@ class Learner:
         self._device = network.output.weight.device
         self._parameters = list(network.parameters())
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
+        self._muon = _new_muon(network, config)
+        by_muon = {id(matrix) for matrix in self._muon.matrices.values()}
+        self._by_adamw = [p for p in self._parameters if id(p) not in by_muon]
         self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self._by_adamw, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self._state = self._zero_state()
 
@@ -76,7 +81,7 @@ class Learner:
             inputs_TB: ids of the whole batch of all processes, int64.
             targets_TB: id of the next character of each input, int64.
             step: number of the update, counted from 0.
-            rate: learning rate.
+            rate: learning rate of AdamW. That of Muon has the same share of its peak.
             flags: flags that this process sets for all processes.
         """
         self._seed(step)
@@ -84,7 +89,7 @@ class Learner:
         with autocast(self._config.precision, self._device):
             logits_TBV, state = self.network(self._local(inputs_TB), self._state)
         loss, objective = self._losses(logits_TBV, self._local(targets_TB))
-        self._optimizer.zero_grad()
+        self.network.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
         mean_loss, all_flags = self._process_group.reduce(self._parameters, loss.item(), flags)
         if math.isfinite(mean_loss):
@@ -110,6 +115,7 @@ class Learner:
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self._optimizer.state_dict(),
+            "muon": self._muon.buffers,
             "hidden": self._process_group.all_gather(hidden),
             "cell": self._process_group.all_gather(cell),
         }
@@ -130,6 +136,8 @@ class Learner:
         }
         groups = self._optimizer.state_dict()["param_groups"]  # decided by the config
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for name, buffer in self._muon.buffers.items():
+            buffer.copy_(state["muon"][name])
         shard = self._process_group.shard
         self._state = (shard(state["hidden"]).clone(), shard(state["cell"]).clone())
 
@@ -142,12 +150,13 @@ class Learner:
             "average": weights,
             "optimizer": {
                 index: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
-                for index, p in enumerate(self._parameters)
+                for index, p in enumerate(self._by_adamw)
             },
+            "muon": _shapes(self._muon.buffers),
             "hidden": carried,
             "cell": carried,
         }
-        found = state | {"optimizer": state["optimizer"].get("state")}
+        found = {"muon": {}} | state | {"optimizer": state["optimizer"].get("state")}
         for name, shapes in expected.items():
             if _shapes(found[name]) != shapes:
                 raise ValueError(f"the tensors of {name} do not fit this run")
@@ -172,6 +181,7 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        self._muon.step(rate * self._config.muon_learning_rate / self._config.learning_rate)
         self._average_weights(step + 1)
 
     def _seed(self, step: int) -> None:
@@ -183,6 +193,15 @@ class Learner:
         decay = min(self._config.averaging, updates / (9 + updates))  # shorter average at first
         weights = list(self.network.state_dict().values())
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+
+
+def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:
+    """Return the optimizer of the recurrent matrices. It has none if AdamW updates them."""
+    matrices = recurrent_matrices(network) if config.optimizer == "muon" else {}
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    return Muon(
+        matrices, config.muon_momentum, config.muon_iterations, config.muon_weight_decay, dtype
+    )
 
 
 def _shapes(value: object) -> object:

@@ -20,7 +20,7 @@ from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.train_arguments import given
 
-_FINE_TUNING_DIVISOR = 3  # of the default learning rate
+_FINE_TUNING_DIVISOR = 3  # of the default learning rates
 
 Configs = tuple[NetworkConfig, TrainingConfig]
 
@@ -102,7 +102,8 @@ class RunSetup:
         )
         if self.initial is not None:
             network = self.initial.config.as_dict()
-            run["learning_rate"] = TrainingConfig.learning_rate / _FINE_TUNING_DIVISOR
+            for name in ("learning_rate", "muon_learning_rate"):
+                run[name] = getattr(TrainingConfig, name) / _FINE_TUNING_DIVISOR
         return network, run
 
     def _precision(self, name: str) -> TrainingPrecision:

@@ -25,6 +25,11 @@ _RUN_FLAGS = (
     ("--batch-size", int, "sequences per batch"),
     ("--seq-len", int, "characters per sequence and update"),
     ("--learning-rate", float, "peak learning rate"),
+    ("--optimizer", str, "adamw, or muon for the recurrent matrices"),
+    ("--muon-lr", float, "peak learning rate of Muon"),
+    ("--muon-momentum", float, "momentum of Muon"),
+    ("--muon-iterations", int, "Newton-Schulz iterations per update of Muon"),
+    ("--muon-weight-decay", float, "weight decay of Muon"),
     ("--warmup", int, "updates until the learning rate reaches its peak"),
     ("--weight-decay", float, "weight decay of AdamW"),
     ("--clip", float, "maximum norm of the gradient"),
@@ -34,7 +39,7 @@ _RUN_FLAGS = (
     ("--seed", int, "seed of weights, dropout and batches"),
 )
 _ALIASES = {"--batch-size": "--streams", "--seq-len": "--steps"}  # names of the first release
-_FIELDS = {"--seq-len": "sequence_length"}
+_FIELDS = {"--seq-len": "sequence_length", "--muon-lr": "muon_learning_rate"}
 _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "batch_size")
 
 

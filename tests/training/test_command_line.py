@@ -243,9 +243,11 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
             assert torch.equal(state[part][name], tensor), name
 
 
-def test_two_processes_train_as_one(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_train_as_one(text: Path, tmp_path: Path, optimizer: str) -> None:
     settings = ["--text", str(text), *SMALL, "--epochs", "6", "--validations", "6"]
     settings += ["--dropout", "0", "--weight-dropout", "0", "--precision", "fp32"]
+    settings += ["--optimizer", optimizer]
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     one = run_training(*settings, "--out", str(tmp_path / "one"))
     two = run_training(*settings, "--out", str(tmp_path / "two"), launcher=torchrun)

@@ -47,6 +47,11 @@ def test_the_names_in_checkpoints_are_a_public_format() -> None:
         "validations",
         "seed",
         "precision",
+        "optimizer",
+        "muon_learning_rate",
+        "muon_momentum",
+        "muon_iterations",
+        "muon_weight_decay",
     ]
     assert (record["streams"], record["steps"]) == (5, 7)
     assert TrainingConfig(**settings_from_record(record)) == config
@@ -98,3 +103,11 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
     flags += ["--validations", "1", "--seq-len", "20"]
     assert run(["train", *flags, "--minutes", "0.05"]) == 0
     assert measured == ["auto"]
+
+
+def test_a_record_of_an_older_version_means_what_it_meant() -> None:
+    record = TrainingConfig().as_record()
+    old = {name: value for name, value in record.items() if "muon" not in name}
+    del old["optimizer"]
+    assert settings_from_record(old)["optimizer"] == "adamw"
+    assert TrainingConfig(**settings_from_record(old)) == TrainingConfig()

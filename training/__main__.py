@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -15,8 +16,14 @@ _NEEDS_TORCH = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+def main(arguments: Sequence[str] | None = None, began: float | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        arguments: arguments of the command line. None takes those of the process.
+        began: time of `time.monotonic` at which the command began. None takes the current time.
+    """
+    began = time.monotonic() if began is None else began
     try:
         from training.command_line import run  # loads torch, which takes seconds
     except ModuleNotFoundError as error:
@@ -24,11 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(_NEEDS_TORCH, file=sys.stderr)
         return 1
-    return run(arguments)
+    return run(arguments, began)
 
 
 def _main() -> int:
     """Set up the process, run one command and return its exit status. Handles Ctrl-C."""
+    began = time.monotonic()
     _wait_passively()
     _print_any_character()
     # Until torch is loaded, end the process at once: an import could catch an exception.
@@ -38,9 +46,11 @@ def _main() -> int:
             import training.command_line  # noqa: F401  # loads torch
 
         signal.signal(signal.SIGINT, raising)
-        return main()
+        return main(began=began)
     except KeyboardInterrupt:
         return _interrupted()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process ends in any case
 
 
 def _interrupted() -> int:

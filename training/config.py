@@ -11,6 +11,9 @@ from training.precision import TrainingPrecision
 
 # Field -> its name in checkpoints and saved states, which keep the names of the first release.
 _RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}
+MOST_VALIDATED = 500_000  # characters
+_YEAR = 366 * 24 * 60  # minutes
+
 # Fields that older records lack, with the values that older versions trained with.
 _ADDED: dict[str, Any] = {
     "optimizer": "adamw",
@@ -18,6 +21,8 @@ _ADDED: dict[str, Any] = {
     "muon_momentum": 0.95,
     "muon_iterations": 5,
     "muon_weight_decay": 0.0,
+    "minutes": None,
+    "validation_characters": MOST_VALIDATED,
 }
 
 OPTIMIZERS = ("adamw", "muon")
@@ -49,6 +54,8 @@ class TrainingConfig:
     muon_momentum: float = 0.95  # 0 to below 1
     muon_iterations: int = 5  # Newton-Schulz iterations per update, 1 to 20
     muon_weight_decay: float = 0.0
+    minutes: float | None = None  # time limit; `epochs` is then only the first plan
+    validation_characters: int = MOST_VALIDATED  # that a validation reads at most
 
     def __post_init__(self) -> None:
         ranges = {
@@ -67,6 +74,11 @@ class TrainingConfig:
             "muon_learning_rate": (self.muon_learning_rate > 0, "above 0"),
             "muon_momentum": (0 <= self.muon_momentum < 1, "at least 0 and below 1"),
             "muon_iterations": (1 <= self.muon_iterations <= 20, "1 to 20"),
+            "minutes": (
+                self.minutes is None or 0 < self.minutes <= _YEAR,
+                "above 0, at most a year",
+            ),
+            "validation_characters": (self.validation_characters >= 1000, "at least 1000"),
             "muon_weight_decay": (self.muon_weight_decay >= 0, "at least 0"),
         }
         for name, (valid, expected) in ranges.items():

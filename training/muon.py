@@ -85,7 +85,9 @@ def orthogonalize(matrix: Tensor, iterations: int) -> Tensor:
     """
     if matrix.size(0) > matrix.size(1):
         return orthogonalize(matrix.mT, iterations).mT
-    x = matrix / matrix.norm().clamp(min=_EPSILON)  # the largest singular value is now at most 1
+    x: Tensor = matrix / matrix.norm().clamp(
+        min=_EPSILON
+    )  # the largest singular value is now at most 1
     for _ in range(iterations):
         gram = x @ x.mT
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)

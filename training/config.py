@@ -23,6 +23,8 @@ _ADDED: dict[str, Any] = {
     "muon_weight_decay": 0.0,
     "minutes": None,
     "validation_characters": MOST_VALIDATED,
+    "distill_weight": 0.5,
+    "distill_temperature": 1.0,
 }
 
 OPTIMIZERS = ("adamw", "muon")
@@ -56,6 +58,8 @@ class TrainingConfig:
     muon_weight_decay: float = 0.0
     minutes: float | None = None  # time limit; `epochs` is then only the first plan
     validation_characters: int = MOST_VALIDATED  # that a validation reads at most
+    distill_weight: float = 0.5  # share of the teachers in the objective, if there are any
+    distill_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         ranges = {
@@ -79,6 +83,8 @@ class TrainingConfig:
                 "above 0, at most a year",
             ),
             "validation_characters": (self.validation_characters >= 1000, "at least 1000"),
+            "distill_weight": (0 <= self.distill_weight <= 1, "0 to 1"),
+            "distill_temperature": (self.distill_temperature > 0, "above 0"),
             "muon_weight_decay": (self.muon_weight_decay >= 0, "at least 0"),
         }
         for name, (valid, expected) in ranges.items():

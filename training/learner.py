@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from model.lstm_layer import State
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from training.config import TrainingConfig
+from training.distillation import Teachers
 from training.muon import Muon, recurrent_matrices
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
@@ -48,10 +50,15 @@ class Learner:
         network: network on the device to train on, with the same weights in every process.
         config: settings of the run.
         process_group: processes that share each batch.
+        teachers: networks to learn from, beside the text (see `training.distillation`).
     """
 
     def __init__(
-        self, network: CharLSTM, config: TrainingConfig, process_group: ProcessGroup
+        self,
+        network: CharLSTM,
+        config: TrainingConfig,
+        process_group: ProcessGroup,
+        teachers: Sequence[Checkpoint] = (),
     ) -> None:
         self.network, self._config, self._process_group = network, config, process_group
         self._device = network.output.weight.device
@@ -64,6 +71,10 @@ class Learner:
             self._by_adamw, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self._state = self._zero_state()
+        self._teachers = Teachers(
+            teachers, self._local_batch_size, config.distill_temperature, config.precision,
+            self._device,
+        )  # fmt: skip
 
     def update(
         self,
@@ -86,9 +97,10 @@ class Learner:
         """
         self._seed(step)
         self.network.train()
+        local_TB = self._local(inputs_TB)
         with autocast(self._config.precision, self._device):
-            logits_TBV, state = self.network(self._local(inputs_TB), self._state)
-        loss, objective = self._losses(logits_TBV, self._local(targets_TB))
+            logits_TBV, state = self.network(local_TB, self._state)
+        loss, objective = self._losses(logits_TBV, local_TB, self._local(targets_TB))
         self.network.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
         mean_loss, all_flags = self._process_group.reduce(self._parameters, loss.item(), flags)
@@ -100,6 +112,7 @@ class Learner:
     def reset_state(self) -> None:
         """Set the state of every sequence to zeros."""
         self._state = self._zero_state()
+        self._teachers.reset()
 
     def averaged_network(self) -> CharLSTM:
         """Return a network with the averaged weights, in evaluation mode."""
@@ -110,14 +123,19 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs. Every process must call this."""
+        gather = self._process_group.all_gather
         hidden, cell = self._state
         return {
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self._optimizer.state_dict(),
             "muon": self._muon.buffers,
-            "hidden": self._process_group.all_gather(hidden),
-            "cell": self._process_group.all_gather(cell),
+            "hidden": gather(hidden),
+            "cell": gather(cell),
+            "teachers": {
+                str(number): {"hidden": gather(hidden), "cell": gather(cell)}
+                for number, (hidden, cell) in enumerate(self._teachers.states)
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -140,11 +158,17 @@ class Learner:
             buffer.copy_(state["muon"][name])
         shard = self._process_group.shard
         self._state = (shard(state["hidden"]).clone(), shard(state["cell"]).clone())
+        self._teachers.states = [
+            (shard(saved["hidden"]).clone(), shard(saved["cell"]).clone())
+            for saved in state.get("teachers", {}).values()
+        ]
 
     def _check_shapes(self, state: dict[str, Any]) -> None:
         weights = {name: tuple(value.shape) for name, value in self.average.items()}
-        config = self.network.config
-        carried = (config.layers, self._config.batch_size, config.hidden_size)
+        carried = _carried_shape(self.network.config, self._config.batch_size)
+        teachers = [
+            _carried_shape(config, self._config.batch_size) for config in self._teachers.configs
+        ]
         expected = {
             "network": weights,
             "average": weights,
@@ -155,26 +179,41 @@ class Learner:
             "muon": _shapes(self._muon.buffers),
             "hidden": carried,
             "cell": carried,
+            "teachers": {
+                str(number): {"hidden": shape, "cell": shape}
+                for number, shape in enumerate(teachers)
+            },
         }
-        found = {"muon": {}} | state | {"optimizer": state["optimizer"].get("state")}
+        found = (
+            {"muon": {}, "teachers": {}} | state | {"optimizer": state["optimizer"].get("state")}
+        )
         for name, shapes in expected.items():
             if _shapes(found[name]) != shapes:
                 raise ValueError(f"the tensors of {name} do not fit this run")
 
     def _zero_state(self) -> State:
-        return self.network.zero_state(self._config.batch_size // self._process_group.size)
+        return self.network.zero_state(self._local_batch_size)
+
+    @property
+    def _local_batch_size(self) -> int:
+        return self._config.batch_size // self._process_group.size
 
     def _local(self, values_TB: Tensor) -> Tensor:
         return self._process_group.shard(values_TB).to(self._device, non_blocking=True)
 
-    def _losses(self, logits_TBV: Tensor, targets_TB: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(
+        self, logits_TBV: Tensor, inputs_TB: Tensor, targets_TB: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the loss to report, and the objective to minimize."""
         logprobs_NV = logits_TBV.float().flatten(0, 1).log_softmax(dim=-1)
-        loss = F.nll_loss(logprobs_NV, targets_TB.flatten())
-        if not self._config.confidence_penalty:
-            return loss, loss
-        entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
-        return loss, loss - self._config.confidence_penalty * entropy
+        loss = objective = F.nll_loss(logprobs_NV, targets_TB.flatten())
+        if len(self._teachers):
+            divergence = self._teachers.divergence(logits_TBV, inputs_TB)
+            objective = torch.lerp(loss, divergence, self._config.distill_weight)
+        if self._config.confidence_penalty:
+            entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
+            objective = objective - self._config.confidence_penalty * entropy
+        return loss, objective
 
     def _optimize(self, step: int, rate: float) -> None:
         nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
@@ -204,6 +243,11 @@ def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:
     )
 
 
+def _carried_shape(config: NetworkConfig, batch_size: int) -> tuple[int, int, int]:
+    """Return the shape of a state that is carried from batch to batch."""
+    return config.layers, batch_size, config.hidden_size
+
+
 def _shapes(value: object) -> object:
     """Return the shapes of float32 tensors in nested dictionaries, or None for other values."""
     if isinstance(value, dict):
@@ -219,6 +263,7 @@ def new_learner(
     device: torch.device,
     process_group: ProcessGroup,
     initial: Checkpoint | None = None,
+    teachers: Sequence[Checkpoint] = (),
 ) -> Learner:
     """Return a learner for the start of a run, with the same weights in every process.
 
@@ -236,4 +281,4 @@ def new_learner(
     network = CharLSTM(network_config)
     if initial is not None:
         network.load(initial.weights)
-    return Learner(network.to(device), config, process_group)
+    return Learner(network.to(device), config, process_group, teachers)

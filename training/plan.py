@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +90,7 @@ def measure_speed(
     device: torch.device,
     process_group: ProcessGroup,
     initial: Checkpoint | None = None,
+    teachers: Sequence[Checkpoint] = (),
 ) -> Speed:
     """Measure a few short updates of a network that is discarded afterwards.
 
@@ -97,7 +98,7 @@ def measure_speed(
     """
     length = min(_MEASURED_LENGTH, config.sequence_length)
     batch = Batches(corpus.training, config.batch_size, length).batch(0, 0)
-    learner = new_learner(network_config, config, device, process_group, initial)
+    learner = new_learner(network_config, config, device, process_group, initial, teachers)
     learner.update(*batch, 0, config.learning_rate)  # the first one takes longer
     limit = min(_MEASURED_SECONDS, _MEASURED_SHARE * 60 * (config.minutes or math.inf))
     started, updates, elapsed = time.monotonic(), 0, 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,7 @@ class RunSetup:
         folder: the folder of the run.
         corpus: the text.
         initial: checkpoint to fine-tune, or None.
+        teachers: checkpoints to learn from.
         device: device to train on.
         process_group: processes that share each batch.
     """
@@ -44,6 +46,7 @@ class RunSetup:
     folder: RunFolder
     corpus: Corpus
     initial: Checkpoint | None
+    teachers: Sequence[Checkpoint]
     device: torch.device
     process_group: ProcessGroup
 

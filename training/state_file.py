@@ -32,7 +32,7 @@ _TYPES: dict[str, type] = {
     "cell": torch.Tensor,
 }
 # The states of the first release lack these.
-_ADDED_TYPES: dict[str, type] = {"pace": dict, "muon": dict}
+_ADDED_TYPES: dict[str, type] = {"pace": dict, "muon": dict, "teachers": dict}
 _FINGERPRINT_TYPES: dict[str, type] = {"corpus": str, "network": dict, "settings": dict}
 
 

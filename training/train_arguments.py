@@ -32,6 +32,8 @@ _RUN_FLAGS = (
     ("--weight-decay", float, "weight decay of AdamW"),
     ("--clip", float, "maximum norm of the gradient"),
     ("--confidence-penalty", float, "weight of the bonus for uncertain predictions"),
+    ("--distill-weight", float, "share of the checkpoints of --distill-from, 0 to 1"),
+    ("--distill-temperature", float, "temperature of --distill-from"),
     ("--averaging", float, "decay of the averaged weights; 0 switches averaging off"),
     ("--validations", int, "number of validations in the whole run"),
     ("--validation-characters", int, "characters that a validation reads at most"),
@@ -51,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
         "--init-from", type=Path, metavar="CKPT", help="checkpoint to fine-tune on the text"
+    )
+    parser.add_argument(
+        "--distill-from",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CKPT",
+        help="checkpoints with the same vocabulary to learn from, beside the text",
     )
     parser.add_argument(
         "--min-count",

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from rich.console import Console
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import DeviceError, TrainingError
 from model.selection import choose_device
+from model.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
 from training.corpus import Corpus, read_text
 from training.curve import can_draw
+from training.distillation import check_vocabulary
 from training.events import Update
 from training.interrupt import Interrupt
 from training.memory import explaining_lack_of_memory
@@ -102,7 +104,8 @@ def _make_trainer(
         folder.check_free()
     initial = load_checkpoint(options.init_from) if options.init_from else None
     corpus = _read_corpus(options, initial, console)
-    setup = RunSetup(options, folder, corpus, initial, device, process_group)
+    teachers = _load_teachers(options.distill_from, corpus.vocabulary)
+    setup = RunSetup(options, folder, corpus, initial, teachers, device, process_group)
     network_config, config = setup.configs()
     pace = None
     if config.minutes and not options.resume:
@@ -110,8 +113,15 @@ def _make_trainer(
         network_config, config, pace = setup.planned(network_config, config, _spent(options))
     return Trainer(
         corpus, network_config, config, folder, device,
-        options.resume, process_group, initial, pace,
+        options.resume, process_group, initial, pace, teachers,
     )  # fmt: skip
+
+
+def _load_teachers(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Checkpoint]:
+    teachers = [load_checkpoint(path) for path in paths]
+    for teacher, path in zip(teachers, paths, strict=True):
+        check_vocabulary(teacher, path, vocabulary)
+    return teachers
 
 
 def _spent(options: argparse.Namespace) -> float:
@@ -132,6 +142,7 @@ def _read_corpus(
 def _introduce(console: Console, trainer: Trainer) -> None:
     """Print the sizes of text and network, and the schedule."""
     corpus, network, config = trainer.corpus, trainer.network, trainer.config
+    epochs = trainer.total_steps / trainer.batches.per_epoch
     parameters = sum(parameter.numel() for parameter in network.parameters())
     size = trainer.process_group.size
     lines = [
@@ -139,7 +150,7 @@ def _introduce(console: Console, trainer: Trainer) -> None:
         f"validation, {len(corpus.vocabulary)} distinct",
         f"{describe_sizes(network.config)} LSTM, {parameters:,} parameters, on {trainer.device} in "
         f"{config.precision}" + (f", {size} processes" if size > 1 else ""),
-        f"{trainer.epochs:.3g} epochs, {trainer.total_steps:,} updates of {config.batch_size} x "
+        f"{epochs:.3g} epochs, {trainer.total_steps:,} updates of {config.batch_size} x "
         f"{config.sequence_length} characters, dropout {network.config.dropout} of values and "
         f"{network.config.weight_dropout} of recurrent weights",
     ]

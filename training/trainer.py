@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,6 +46,7 @@ class Trainer:
         process_group: the processes that share the work. Each of them creates a Trainer.
         initial: checkpoint whose weights the run starts from. None starts from random weights.
         pace: plan of a new run with a time limit. None makes the updates of `config.epochs`.
+        teachers: checkpoints with the same vocabulary to learn from, beside the text.
 
     Raises:
         TrainingError: if the folder holds a run and `resume` is false, if there is nothing to
@@ -64,14 +65,17 @@ class Trainer:
         process_group: ProcessGroup | None = None,
         initial: Checkpoint | None = None,
         pace: Pace | None = None,
+        teachers: Sequence[Checkpoint] = (),
     ) -> None:
         self.corpus, self.config, self.folder, self.device = corpus, config, folder, device
         self.process_group = process_group or ProcessGroup()
-        self._initial = initial
+        self._initial, self._teachers = initial, teachers
         self.batches = Batches(corpus.training, config.batch_size, config.sequence_length)
         updates = max(1, round(config.epochs * self.batches.per_epoch))
         self.pace = pace or Pace(updates, config.validations)
-        self.learner = new_learner(network_config, config, device, self.process_group, initial)
+        self.learner = new_learner(
+            network_config, config, device, self.process_group, initial, teachers
+        )
         self.step = 0
         self.best_loss = math.inf
         self._losses: list[float] = []  # since the last validation
@@ -104,6 +108,8 @@ class Trainer:
         }
         if self._initial is not None:
             record["initial_checkpoint"] = self._initial.hash
+        if self._teachers:
+            record["teachers"] = [teacher.hash for teacher in self._teachers]
         return record
 
     @property
@@ -115,11 +121,6 @@ class Trainer:
     def total_steps(self) -> int:
         """Number of updates of the whole run. With a time limit, it may change during the run."""
         return self.pace.total_steps
-
-    @property
-    def epochs(self) -> float:
-        """Number of passes over the training text of the whole run."""
-        return self.total_steps / self.batches.per_epoch
 
     @property
     def done(self) -> bool:
@@ -225,7 +226,7 @@ class Trainer:
         validation = None
         if self.process_group.is_main:
             try:
-                loss = self._validation_loss(stop if self.process_group.size == 1 else _never)
+                loss = self._validation_loss(lambda: self.process_group.size == 1 and stop())
             except Stopped:
                 return None
             validation = self._validated(loss)
@@ -252,7 +253,9 @@ class Trainer:
     # Saved state -------------------------------------------------------------
 
     def _fingerprint(self) -> Fingerprint:
-        return make_fingerprint(self.corpus, self.network.config, self.config, self._initial)
+        return make_fingerprint(
+            self.corpus, self.network.config, self.config, self._initial, self._teachers
+        )
 
     def _save_is_due(self) -> bool:
         """Whether the saved state is older than 15 seconds, or no state is saved yet."""
@@ -288,7 +291,3 @@ class Trainer:
             raise self.folder.damaged_state(str(error)) from error
         if self.process_group.is_main:
             self.folder.drop_records_after(self.step)
-
-
-def _never() -> bool:
-    return False

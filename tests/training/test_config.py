@@ -55,6 +55,8 @@ def test_the_names_in_checkpoints_are_a_public_format() -> None:
         "muon_weight_decay",
         "minutes",
         "validation_characters",
+        "distill_weight",
+        "distill_temperature",
     ]
     assert (record["streams"], record["steps"]) == (5, 7)
     assert TrainingConfig(**settings_from_record(record)) == config
@@ -69,7 +71,7 @@ def options(*flags: str) -> argparse.Namespace:
 def make_setup(tmp_path: Path, *flags: str) -> RunSetup:
     device = torch.device("cpu")
     folder, corpus = RunFolder(tmp_path), Corpus.from_text(TEXT)
-    return RunSetup(options(*flags), folder, corpus, None, device, ProcessGroup())
+    return RunSetup(options(*flags), folder, corpus, None, [], device, ProcessGroup())
 
 
 def test_the_old_names_of_flags_still_work(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
     text.write_text(TEXT)
     flags = ["--text", str(text), "--out", str(tmp_path / "run"), "--hidden-size", "8"]
     flags += ["--validations", "1", "--seq-len", "20"]
-    assert run(["train", *flags, "--minutes", "0.1"]) == 0
+    assert run(["train", *flags, "--minutes", "0.2"]) == 0
     assert measured == ["auto"]
 
 

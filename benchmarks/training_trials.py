@@ -60,7 +60,10 @@ def main() -> None:
     console = Console(width=110)
     for seed in range(options.seeds):
         for name, flags in trials.items():
-            results[name].append(_result(options, name, flags, seed))
+            try:
+                results[name].append(_result(options, name, flags, seed))
+            except subprocess.CalledProcessError as error:
+                print(f"{name}, seed {seed}: failed with exit status {error.returncode}")
             console.print(_table(results, options))
 
 

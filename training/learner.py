@@ -158,9 +158,9 @@ class Learner:
             buffer.copy_(state["muon"][name])
         shard = self._process_group.shard
         self._state = (shard(state["hidden"]).clone(), shard(state["cell"]).clone())
+        saved = [state["teachers"][str(number)] for number in range(len(self._teachers))]
         self._teachers.states = [
-            (shard(saved["hidden"]).clone(), shard(saved["cell"]).clone())
-            for saved in state.get("teachers", {}).values()
+            (shard(each["hidden"]).clone(), shard(each["cell"]).clone()) for each in saved
         ]
 
     def _check_shapes(self, state: dict[str, Any]) -> None:

@@ -129,12 +129,12 @@ def pace_from_state(values: Mapping[str, Any], step: int) -> Pace:
         ValueError: if they are not those of a plan.
     """
     pace = Pace(**{field.name: values.get(field.name) for field in fields(Pace)})  # type: ignore[arg-type]
-    whole = (pace.total_steps, pace.validations, pace.validated, pace.counted_step)
+    counts = (pace.total_steps, pace.validations, pace.validated, pace.counted_step)
     times = (pace.per_update, pace.per_validation, pace.counted_seconds, pace.validating)
-    limits = () if pace.limit is None else (pace.limit,)
     if (
-        all(type(value) is int and 0 <= value < 2**53 for value in whole)
-        and all(type(value) is float and math.isfinite(value) for value in (*times, *limits))
+        all(type(value) is int and 0 <= value < 2**53 for value in counts)
+        and all(type(value) is float and 0 <= value < math.inf for value in times)
+        and (pace.limit is None or (type(pace.limit) is float and math.isfinite(pace.limit)))
         and pace.validations > 0
         and pace.total_steps >= max(1, step)
     ):

@@ -16,7 +16,8 @@ from torch import Tensor
 from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.lstm_layer import State
-from model.network import NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 from training.precision import TrainingPrecision, autocast
 
@@ -45,7 +46,7 @@ class Teachers:
         precision: TrainingPrecision,
         device: torch.device,
     ) -> None:
-        self._networks = [checkpoint.network().to(device).eval() for checkpoint in checkpoints]
+        self._networks = [CharLSTM.of(checkpoint).to(device).eval() for checkpoint in checkpoints]
         self._batch_size, self._temperature = batch_size, temperature
         self._precision, self._device = precision, device
         self.states: list[State] = []

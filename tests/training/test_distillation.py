@@ -13,7 +13,8 @@ from torch import Tensor
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import TrainingError
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM, arrays
+from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 from tests.training.test_trainer import CONFIG, CPU, TEXT, make_trainer
 from training.corpus import Corpus
@@ -29,7 +30,7 @@ def make_teacher(seed: int, **sizes: int) -> Checkpoint:
     """A network with random weights. Its hash stands for its content, as after loading."""
     torch.manual_seed(seed)
     config = NetworkConfig(SIZE, **{"hidden_size": 8, "layers": 1, **sizes})
-    weights = CharLSTM(config).state_dict()
+    weights = arrays(CharLSTM(config).state_dict())
     return Checkpoint(config, CORPUS.vocabulary, weights, hash=f"hash of {seed}")
 
 
@@ -58,7 +59,7 @@ def test_the_target_is_the_mean_of_the_teachers_probabilities(temperature: float
     teachers = Teachers(TEACHERS, 3, temperature, "fp32", CPU)
     inputs, logits = batches(2), torch.randn(5, 3, SIZE)
     divergences = [teachers.divergence(logits, part) for part in inputs]
-    whole = [teacher.network()(torch.cat(inputs))[0] for teacher in TEACHERS]
+    whole = [CharLSTM.of(teacher)(torch.cat(inputs))[0] for teacher in TEACHERS]
     targets = sum((each / temperature).softmax(-1) for each in whole) / len(whole)
     assert isinstance(targets, Tensor)
     own = (logits / temperature).log_softmax(-1)
@@ -71,7 +72,7 @@ def test_the_target_is_the_mean_of_the_teachers_probabilities(temperature: float
 def test_a_network_that_predicts_as_its_teachers_has_no_divergence() -> None:
     teachers = Teachers(TEACHERS[:1], 3, 1.0, "fp32", CPU)
     (inputs,) = batches(1)
-    logits = TEACHERS[0].network()(inputs)[0]
+    logits = CharLSTM.of(TEACHERS[0])(inputs)[0]
     assert teachers.divergence(logits, inputs).item() == pytest.approx(0, abs=1e-6)
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from model.errors import TrainingError
-from model.network import CharLSTM, NetworkConfig
+from model.network import CharLSTM
+from model.network_config import NetworkConfig
 from tests.training.test_trainer import CONFIG, make_trainer
 from training.muon import Muon, orthogonalize, recurrent_matrices
 

@@ -76,7 +76,7 @@ class ProgressDisplay:
             loss=self._loss,
             validation=self._validation,
             speed=self._characters / seconds,
-            left=clock(left),
+            left=_clock(left),
         )
 
     def validated(self, validation: Validation, sample: str) -> None:
@@ -110,8 +110,7 @@ def evaluation_progress(
         yield lambda done: bar.update(task, completed=done)
 
 
-def clock(seconds: float) -> str:
-    """Return a duration as hours, minutes and seconds, such as "1:05:09"."""
+def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

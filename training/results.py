@@ -60,7 +60,8 @@ def _summary(trainer: Trainer) -> dict[str, object]:
         "network": f"{network.layers} x {network.hidden_size} LSTM, {parameters:,} parameters",
         "computed": f"on {trainer.device} in {trainer.config.precision}",
         "training text": f"the first {len(corpus.training):,} characters",
-        "validation text": f"the last {len(corpus.validation):,} characters",
+        "validation text": f"the last {len(corpus.validation):,} characters, of which a validation "
+        f"predicts {trainer.validated_characters:,}",
         "vocabulary": f"{len(corpus.vocabulary):,} characters",
         "SHA-256 of the text": corpus.sha256,
     }

@@ -25,7 +25,7 @@ from training.events import Update
 from training.interrupt import Interrupt
 from training.memory import explaining_lack_of_memory
 from training.process_group import ProcessGroup
-from training.progress import ProgressDisplay, clock
+from training.progress import ProgressDisplay
 from training.results import write_results
 from training.run_folder import RunFolder
 from training.run_lock import locked
@@ -154,22 +154,17 @@ def _introduce(console: Console, trainer: Trainer) -> None:
         f"{config.sequence_length} characters, dropout {network.config.dropout} of values and "
         f"{network.config.weight_dropout} of recurrent weights",
     ]
-    left = trainer.pace.seconds_left(trainer.seconds)
-    if left is not None:
+    if config.minutes:
         lines.append(
-            f"ends in {clock(left)}, so the number of updates will follow the speed; "
-            f"{trainer.pace.validations} validations on {_validated(trainer):,} characters"
+            f"ends after {config.minutes:g} minutes, so the number of updates will follow the "
+            f"speed; {trainer.pace.validations} validations on "
+            f"{trainer.validated_characters:,} characters"
         )
     if trainer.step:
         lines.append(f"resumed at update {trainer.step:,}")
     if not can_draw():
         lines.append("no curve.png without matplotlib: pip install matplotlib")
     console.print("\n".join(lines), highlight=False)
-
-
-def _validated(trainer: Trainer) -> int:
-    """Return how many characters a validation predicts."""
-    return min(len(trainer.corpus.validation) - 1, trainer.config.validation_characters)
 
 
 def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -> None:
@@ -212,7 +207,9 @@ def _conclude(console: Console, trainer: Trainer) -> None:
     best = trainer.folder.best_path
     if trainer.done:
         lines = (
-            f"Validation loss {trainer.best_loss:.4f} nats per character: {best}\n"
+            f"Validation loss {trainer.best_loss:.4f} nats per character, on "
+            f"{trainer.validated_characters:,} of {len(trainer.corpus.validation):,} characters: "
+            f"{best}\n"
             f"The run in pictures and samples: {trainer.folder.report_path}\n"
             f"To serve the model, run:\n{serve_command(best)}"
         )

@@ -123,6 +123,11 @@ class Trainer:
         return self.pace.total_steps
 
     @property
+    def validated_characters(self) -> int:
+        """Number of characters that a validation predicts, or about one percent less."""
+        return min(len(self.corpus.validation) - 1, self.config.validation_characters)
+
+    @property
     def done(self) -> bool:
         """Whether all updates and validations of the run have been made."""
         return self.step >= self.total_steps and not self.pace.validation_is_due(self.step)

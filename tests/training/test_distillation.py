@@ -134,7 +134,7 @@ def test_an_ensemble_computes_in_bfloat16_nearly_as_in_float32() -> None:
     inputs, logits = batches(3), torch.randn(5, 3, SIZE)
     results = []
     for precision in ("fp32", "bf16"):
-        teachers = Teachers(TEACHERS, 3, 1.0, precision, CPU)  # type: ignore[arg-type]
+        teachers = Teachers(TEACHERS, 3, 1.0, precision, CPU)
         results.append([teachers.divergence(logits, part).item() for part in inputs])
         assert all(value.dtype == torch.float32 for state in teachers.states for value in state)
     assert results[0] == pytest.approx(results[1], abs=0.02)

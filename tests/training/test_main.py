@@ -68,7 +68,7 @@ def test_an_interrupt_that_gets_lost_is_raised_again() -> None:
 import signal, sys, time
 import training.command_line as command_line
 from training.__main__ import _main
-def run(began):
+def run(*_):
     try:
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:

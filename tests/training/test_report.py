@@ -129,7 +129,7 @@ def test_a_browser_shows_it_without_a_request_or_a_warning(tmp_path: Path) -> No
     with running_browser() as browser:
         backgrounds = set()
         for scheme in ("light", "dark"):
-            page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+            page = browser.new_page(color_scheme=scheme)
             page.on("console", lambda message: messages.append(message.text))
             page.on("request", lambda request: messages.append(request.url))
             page.goto(path.as_uri())

@@ -178,12 +178,11 @@ class Trainer:
 
     def _update(self, stop: bool) -> tuple[Update, Flags]:
         """Make one update. Return its report, and the flags that any process has set."""
-        step = self.step
-        if step % self.batches.per_epoch == 0:
+        if self.step % self.batches.per_epoch == 0:
             self.learner.reset_state()
-        inputs_TB, targets_TB = self.batches.of_step(step, self.config.seed)
-        rate = self._learning_rate(step)
-        result = self.learner.update(inputs_TB, targets_TB, step, rate, self._flags(stop))
+        inputs_TB, targets_TB = self.batches.of_step(self.step, self.config.seed)
+        rate, flags = self._learning_rate(self.step), self._flags(stop)
+        result = self.learner.update(inputs_TB, targets_TB, self.step, rate, flags)
         if not math.isfinite(result.loss):
             raise self._loss_error(result.loss)
         self.step += 1
@@ -291,6 +290,8 @@ class Trainer:
                 self.pace = pace_from_state(state["pace"], self.step)
             else:
                 self.pace.validation_done(self.step)
+            if self.pace.validation_is_due(self.step) and not self._losses:
+                raise ValueError("a validation is due, but there are no losses")
             self.learner.load_state_dict(state)
         except ValueError as error:
             raise self.folder.damaged_state(str(error)) from error

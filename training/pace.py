@@ -29,6 +29,7 @@ class Pace:
         limit: seconds of the run, with its last validation. None means that the plan is fixed.
         per_update: seconds of an update, 0 if not measured yet.
         per_validation: seconds of a validation, with the files that are written after it.
+        per_update_then: seconds of an update when `per_validation` was measured or planned.
         validated: parts of the run that a validation has ended.
         counted_step, counted_seconds: updates and seconds at the last count. The seconds do not
             include validations.
@@ -40,6 +41,7 @@ class Pace:
     limit: float | None = None
     per_update: float = 0.0
     per_validation: float = 0.0
+    per_update_then: float = 0.0
     validated: int = 0
     counted_step: int = 0
     counted_seconds: float = 0.0
@@ -56,7 +58,7 @@ class Pace:
     def validation_took(self, seconds: float) -> None:
         """Note how long a validation took."""
         self.validating += seconds
-        self.per_validation = seconds
+        self.per_validation, self.per_update_then = seconds, self.per_update
 
     def shorten(self, seconds: float) -> None:
         """Subtract seconds that have passed from the time limit, if there is one."""
@@ -90,11 +92,21 @@ class Pace:
             return self.total_steps, self.validations
         self._measure(step, seconds - self.validating)
         left = self.limit * (1 - _RESERVE) - seconds
-        affordable = _MOST_VALIDATING * left / max(self.per_validation, 1e-6)
+        validation = self._next_validation()
+        affordable = _MOST_VALIDATING * left / max(validation, 1e-6)
         remaining = max(1, int(min(affordable, self.validations - self.validated)))
-        left -= remaining * self.per_validation
+        left -= remaining * validation
         updates = int(left / self.per_update) if self.per_update and left > 0 else 0
         return step + updates, self.validated + remaining
+
+    def _next_validation(self) -> float:
+        """Return the expected seconds of the next validation, at the current speed.
+
+        The time of a planned validation changes as that of updates does. That of a measured one
+        only falls: the measurement may be newer than the smoothed speed of the updates.
+        """
+        change = self.per_update / self.per_update_then if self.per_update_then else 1.0
+        return self.per_validation * (min(1.0, change) if self.validated else change)
 
     def adopt(self, total_steps: int, validations: int) -> None:
         """Set the number of updates and of validations."""
@@ -130,7 +142,8 @@ def pace_from_state(values: Mapping[str, Any], step: int) -> Pace:
     """
     pace = Pace(**{field.name: values.get(field.name) for field in fields(Pace)})  # type: ignore[arg-type]
     counts = (pace.total_steps, pace.validations, pace.validated, pace.counted_step)
-    times = (pace.per_update, pace.per_validation, pace.counted_seconds, pace.validating)
+    speeds = (pace.per_update, pace.per_validation, pace.per_update_then)
+    times = (*speeds, pace.counted_seconds, pace.validating)
     if (
         all(type(value) is int and 0 <= value < 2**53 for value in counts)
         and all(type(value) is float and 0 <= value < math.inf for value in times)

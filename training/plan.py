@@ -146,7 +146,7 @@ def planned(
     _check_long_enough(limit, spent + per_validation + _LEAST_UPDATES * speed.per_update)
     affordable = int(_VALIDATING_SHARE * limit / per_validation)
     validations = given.get("validations") or max(1, min(affordable, _MOST_VALIDATIONS))
-    pace = Pace(1, validations, limit, speed.per_update, per_validation)
+    pace = Pace(1, validations, limit, speed.per_update, per_validation, speed.per_update)
     pace.adopt(*pace.count(0, spent))
     batches = Batches(corpus.training, config.batch_size, config.sequence_length)
     epochs = pace.total_steps / batches.per_epoch

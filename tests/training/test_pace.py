@@ -52,7 +52,7 @@ def test_a_run_ends_within_five_percent_of_its_time(
     def seconds_at(seconds: float) -> float:
         return speeds[min(int(seconds / limit * len(speeds)), len(speeds) - 1)]
 
-    pace = Pace(1, validations, limit, planned_speed, validating * planned_speed)
+    pace = Pace(1, validations, limit, planned_speed, validating * planned_speed, planned_speed)
     pace.adopt(*pace.count(0, 0.0))
     last = seconds_at(limit) * max(1.0, validating)  # an update or a validation may be unexpected
     assert abs(simulate(pace, seconds_at, validating) - limit) < 0.05 * limit + last

@@ -16,7 +16,7 @@ _INTERVAL = 10.0  # seconds, the longest time between two counts
 _INTERVAL_SHARE = 0.02  # of the time limit
 _SMOOTHING = 0.5  # weight of the newest measurement of the speed
 _MOST_VALIDATING = 0.2  # of the time that is left
-_RESERVE = 0.015  # of the time limit, for the end of the process
+_RESERVE = 0.02  # of the time limit, for the catalogue of cells and the end of the process
 
 
 @dataclass

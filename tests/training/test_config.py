@@ -103,6 +103,7 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
         return "fp32"
 
     monkeypatch.setattr(run_setup, "choose_training_precision", choose)
+    monkeypatch.setattr(run_setup, "measure_speed", lambda *_: Speed(0.01, 1e-5))
     text = tmp_path / "book.txt"
     text.write_text(TEXT)
     flags = ["--text", str(text), "--out", str(tmp_path / "run"), "--hidden-size", "8"]

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -13,10 +14,17 @@ INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
 _NEEDS_TORCH = (
     "charstream: training needs torch, which is not installed: pip install 'charstream[train]'"
 )
+_AGAIN_SECONDS = 2.0  # long enough for a command to clean up
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+def main(arguments: Sequence[str] | None = None, began: float | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        arguments: arguments of the command line. None takes those of the process.
+        began: time of `time.monotonic` at which the command began. None takes the current time.
+    """
+    began = time.monotonic() if began is None else began
     try:
         from training.command_line import run  # loads torch, which takes seconds
     except ModuleNotFoundError as error:
@@ -24,29 +32,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(_NEEDS_TORCH, file=sys.stderr)
         return 1
-    return run(arguments)
+    return run(arguments, began)
 
 
 def _main() -> int:
     """Set up the process, run one command and return its exit status. Handles Ctrl-C."""
+    began = time.monotonic()
     _wait_passively()
     _print_any_character()
     # Until torch is loaded, end the process at once: an import could catch an exception.
-    raising = signal.signal(signal.SIGINT, lambda *_: os._exit(_interrupted()))
+    signal.signal(signal.SIGINT, _end)
     try:
         with suppress(ModuleNotFoundError):  # `main` reports it
             import training.command_line  # noqa: F401  # loads torch
 
-        signal.signal(signal.SIGINT, raising)
-        return main()
+        signal.signal(signal.SIGINT, _interrupt)
+        return main(began=began)
     except KeyboardInterrupt:
-        return _interrupted()
+        return INTERRUPTED
+    finally:
+        for number in _signals():
+            signal.signal(number, signal.SIG_IGN)  # the process ends in any case
 
 
-def _interrupted() -> int:
+def _end(*_: object) -> None:
+    _say_interrupted()
+    os._exit(INTERRUPTED)
+
+
+def _interrupt(*_: object) -> None:
+    """Say that the command is interrupted, and raise KeyboardInterrupt until the process ends.
+
+    Once may not be enough: an exception can get lost in an import, or while Python disposes of an
+    object.
+    """
+    _say_interrupted()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
+    raise KeyboardInterrupt
+
+
+def _signals() -> list[signal.Signals]:
+    names = ("SIGALRM", "SIGINT")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+def _say_interrupted() -> None:
     if os.environ.get("RANK", "0") == "0":  # only one of the processes that torchrun started
         os.write(2, b"charstream: interrupted\n")  # works inside a signal handler too
-    return INTERRUPTED
 
 
 def _wait_passively() -> None:

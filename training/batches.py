@@ -65,6 +65,15 @@ class Batches:
         chunk = torch.from_numpy(self.ids[positions_TB].astype(np.int64))
         return chunk[:-1], chunk[1:]
 
+    def of_step(self, step: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the batch of an update of a run, counted from 0.
+
+        Each epoch starts at another offset, which the seed decides, so that the sequences differ.
+        """
+        epoch, index = divmod(step, self.per_epoch)
+        random = np.random.default_rng([seed, epoch])
+        return self.batch(index, int(random.integers(0, self.spare + 1)))
+
     @property
     def _characters(self) -> int:
         """Characters per batch."""

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,9 +31,15 @@ from training.sample import sample
 from training.train_command import train
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status. An error is printed as one line on stderr."""
+def run(arguments: Sequence[str] | None = None, began: float | None = None) -> int:
+    """Run one command and return its exit status. An error is printed as one line on stderr.
+
+    Args:
+        arguments: arguments of the command line. None takes those of the process.
+        began: time of `time.monotonic` at which the command began. None takes the current time.
+    """
     options = _parser().parse_args(arguments)
+    options.began = time.monotonic() if began is None else began
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)

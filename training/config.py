@@ -11,6 +11,23 @@ from training.precision import TrainingPrecision
 
 # Field -> its name in checkpoints and saved states, which keep the names of the first release.
 _RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}
+MOST_VALIDATED = 500_000  # characters
+_YEAR = 366 * 24 * 60  # minutes
+
+# Fields that older records lack, with the values that older versions trained with.
+_ADDED: dict[str, Any] = {
+    "optimizer": "adamw",
+    "muon_learning_rate": 0.06,
+    "muon_momentum": 0.95,
+    "muon_iterations": 5,
+    "muon_weight_decay": 0.0,
+    "minutes": None,
+    "validation_characters": MOST_VALIDATED,
+    "distill_weight": 0.5,
+    "distill_temperature": 1.0,
+}
+
+OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,15 @@ class TrainingConfig:
     validations: int = 20  # over the whole run
     seed: int = 0
     precision: TrainingPrecision = "fp32"
+    optimizer: str = "adamw"  # or "muon", for the recurrent matrices; the rest has AdamW
+    muon_learning_rate: float = 0.06  # peak, for the recurrent matrices
+    muon_momentum: float = 0.95  # 0 to below 1
+    muon_iterations: int = 5  # Newton-Schulz iterations per update, 1 to 20
+    muon_weight_decay: float = 0.0
+    minutes: float | None = None  # time limit; `epochs` is then only the first plan
+    validation_characters: int = MOST_VALIDATED  # that a validation reads at most
+    distill_weight: float = 0.5  # share of the teachers in the objective, if there are any
+    distill_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         ranges = {
@@ -48,6 +74,18 @@ class TrainingConfig:
             "averaging": (0 <= self.averaging < 1, "at least 0 and below 1"),
             "validations": (self.validations >= 1, "at least 1"),
             "seed": (0 <= self.seed < 2**63, "at least 0 and below 2^63"),
+            "optimizer": (self.optimizer in OPTIMIZERS, "adamw or muon"),
+            "muon_learning_rate": (self.muon_learning_rate > 0, "above 0"),
+            "muon_momentum": (0 <= self.muon_momentum < 1, "at least 0 and below 1"),
+            "muon_iterations": (1 <= self.muon_iterations <= 20, "1 to 20"),
+            "minutes": (
+                self.minutes is None or 0 < self.minutes <= _YEAR,
+                "above 0, at most a year",
+            ),
+            "validation_characters": (self.validation_characters >= 1000, "at least 1000"),
+            "distill_weight": (0 <= self.distill_weight <= 1, "0 to 1"),
+            "distill_temperature": (self.distill_temperature > 0, "above 0"),
+            "muon_weight_decay": (self.muon_weight_decay >= 0, "at least 0"),
         }
         for name, (valid, expected) in ranges.items():
             if not valid:
@@ -59,6 +97,9 @@ class TrainingConfig:
 
 
 def settings_from_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the TrainingConfig arguments stored in a record of `TrainingConfig.as_record`."""
+    """Return the TrainingConfig arguments stored in a record of `TrainingConfig.as_record`.
+
+    Older records lack some fields. These get the values that older versions trained with.
+    """
     fields = {recorded: name for name, recorded in _RECORDED_AS.items()}
-    return {fields.get(name, name): value for name, value in record.items()}
+    return _ADDED | {fields.get(name, name): value for name, value in record.items()}

@@ -19,22 +19,25 @@ from model.network import CharLSTM
 from model.sampling import SamplingParams
 from model.selection import make_backend
 from model.vocabulary import CorpusIds
+from training.config import MOST_VALIDATED
 
 # The state is carried from call to call, so these limits bound memory and change no result.
 _LOGITS_PER_CALL = 1 << 20
 _STEPS_PER_CALL = 2048  # of the decoder
 
-# For an estimate: number of segments, warm-up characters of each, characters read in total.
+# For an estimate: largest number of segments, and warm-up characters of each.
 _SEGMENTS = 64
 _WARMUP = 512
-_MOST_CHARACTERS = 500_000
-
 
 Report = Callable[[int], None]
 
 
 def _no_report(_: int) -> None:
     pass
+
+
+class Stopped(Exception):  # noqa: N818  # not an error
+    """The evaluation was stopped, as requested."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +70,46 @@ def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
 
 
 @torch.no_grad()
-def estimate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
+def estimate(
+    network: CharLSTM,
+    ids: CorpusIds,
+    most: int = MOST_VALIDATED,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Approximate `evaluate` to about three decimals, many times faster.
 
     Reads up to 64 segments of the text in parallel. For each segment after the first, the network
     first reads the 512 characters before it, from a zero state. It is then close to the state that
-    it has after all of the text before the segment. In a long text, only the first part of each
-    segment is read, half a million characters in total.
+    it has after all of the text before the segment.
+
+    Args:
+        network: the network to evaluate. Its training mode is restored afterwards.
+        ids: character ids, (N,) with N >= 2.
+        most: the largest number of characters to predict. In a longer text, only the first part of
+            each segment is read.
+        stop: function that returns whether to stop. It is called often.
+
+    Raises:
+        Stopped: if `stop` returned true.
     """
-    count = max(1, min(_SEGMENTS, (len(ids) - 1) // (2 * _WARMUP)))
+    count = _segments(len(ids), most)
     spacing = (len(ids) - 1) // count
     starts = np.arange(count) * spacing
     state: State | None = None
     if count > 1:
-        _, warmed_up = _read(network, ids, starts[1:] - _WARMUP, _WARMUP, None)
+        _, warmed_up = _read(network, ids, starts[1:] - _WARMUP, _WARMUP, None, stop)
         zeros = network.zero_state(1)
         state = (torch.cat([zeros[0], warmed_up[0]], 1), torch.cat([zeros[1], warmed_up[1]], 1))
-    return _read(network, ids, starts, min(spacing, _MOST_CHARACTERS // count), state)[0]
+    return _read(network, ids, starts, min(spacing, most // count), state, stop)[0]
+
+
+def estimated_characters(length: int, most: int) -> int:
+    """Return how many characters `estimate` reads of a text of some length, with the warm-up."""
+    return min(length - 1, most) + (_segments(length, most) - 1) * _WARMUP
+
+
+def _segments(length: int, most: int) -> int:
+    return max(1, min(_SEGMENTS, min(length - 1, most) // (2 * _WARMUP)))
 
 
 def _read(
@@ -92,6 +118,7 @@ def _read(
     starts: npt.NDArray[np.int64],
     length: int,
     state: State | None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Evaluation, State]:
     """Read `length` characters from each start in parallel. Return the loss and the final state."""
     steps_per_call = max(1, _LOGITS_PER_CALL // (len(starts) * network.config.vocabulary_size))
@@ -99,6 +126,9 @@ def _read(
     network.eval()
     state = state or network.zero_state(len(starts))
     for first in range(0, length, steps_per_call):
+        if stop():
+            network.train(was_training)
+            raise Stopped
         last = min(first + steps_per_call, length)
         chunk = _tensor(ids, _positions(starts, first, last + 1), network)
         logits, state = network(chunk[:-1], state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from model.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ def make_fingerprint(
     network_config: NetworkConfig,
     config: TrainingConfig,
     initial: Checkpoint | None,
+    teachers: Sequence[Checkpoint],
 ) -> Fingerprint:
     """Return the fingerprint of a run, as plain values."""
     return {
@@ -27,6 +29,7 @@ def make_fingerprint(
         "network": network_config.as_dict(),
         "settings": config.as_record(),
         "initial": "" if initial is None else initial.hash,
+        "teachers": [teacher.hash for teacher in teachers],
     }
 
 
@@ -34,14 +37,16 @@ def check_same_run(saved: Fingerprint, current: Fingerprint, folder: RunFolder) 
     """Check that the run in a folder may be resumed.
 
     Raises:
-        TrainingError: if the text, vocabulary, initial weights or a setting differs. The message
-            names the difference.
+        TrainingError: if the text, vocabulary, initial weights, teachers or a setting differs. The
+            message names the difference.
     """
     path = folder.path
     if saved["corpus"] != current["corpus"]:
         raise TrainingError(f"{path} was trained on another text: --text must be the same")
     if saved.get("initial", "") != current["initial"]:
         raise TrainingError(f"{path} started from other weights: --init-from must be the same")
+    if saved.get("teachers", []) != current["teachers"]:
+        raise TrainingError(f"{path} had other teachers: --distill-from must be the same")
     if saved.get("vocabulary", current["vocabulary"]) != current["vocabulary"]:
         raise TrainingError(f"{path} has another vocabulary: --min-count must be the same")
     if differences := _differences(saved, current):

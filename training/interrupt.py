@@ -1,4 +1,4 @@
-"""Interrupt: turns Ctrl-C and SIGTERM into a request to stop after the current update."""
+"""Interrupt: turns Ctrl-C and SIGTERM into a request to stop soon."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._announce and not self.requested:
-            again = ", or at once if you press Ctrl-C again" if self._once else ""
-            line = f"\nStopping after this update{again} ...\n"
+            again = " (at once if you press Ctrl-C again)" if self._once else ""
+            line = f"\nStopping, and saving the state{again} ...\n"
             os.write(2, line.encode())  # print() may fail inside a signal handler
         self.requested = True
         if self._once:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from model.lstm_layer import State
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from training.config import TrainingConfig
+from training.distillation import Teachers
+from training.muon import Muon, recurrent_matrices
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
 
@@ -36,29 +39,42 @@ class UpdateResult:
 class Learner:
     """The weights, their optimizer, their average, and the state carried from batch to batch.
 
-    It trains by truncated backpropagation through time with AdamW (Loshchilov and Hutter 2019) and
-    clipped gradients, and keeps an exponential average of the weights. A confidence penalty rewards
-    the entropy of the predictions (Pereyra et al. 2017). Reported losses do not include it. The
-    random number generator is seeded before each update, so an update depends on its number and not
-    on the random numbers that other code has drawn.
+    It trains by truncated backpropagation through time with clipped gradients, and keeps an
+    exponential average of the weights. The optimizer is AdamW (Loshchilov and Hutter 2019), or Muon
+    for the recurrent matrices and AdamW for the rest. A confidence penalty rewards the entropy of
+    the predictions (Pereyra et al. 2017). Reported losses do not include it. The random number
+    generator is seeded before each update, so an update depends on its number and not on the random
+    numbers that other code has drawn.
 
     Args:
         network: network on the device to train on, with the same weights in every process.
         config: settings of the run.
         process_group: processes that share each batch.
+        teachers: networks to learn from, beside the text (see `training.distillation`).
     """
 
     def __init__(
-        self, network: CharLSTM, config: TrainingConfig, process_group: ProcessGroup
+        self,
+        network: CharLSTM,
+        config: TrainingConfig,
+        process_group: ProcessGroup,
+        teachers: Sequence[Checkpoint] = (),
     ) -> None:
         self.network, self._config, self._process_group = network, config, process_group
         self._device = network.output.weight.device
         self._parameters = list(network.parameters())
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
+        self._muon = _new_muon(network, config)
+        by_muon = {id(matrix) for matrix in self._muon.matrices.values()}
+        self._by_adamw = [p for p in self._parameters if id(p) not in by_muon]
         self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self._by_adamw, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self._state = self._zero_state()
+        self._teachers = Teachers(
+            teachers, self._local_batch_size, config.distill_temperature, config.precision,
+            self._device,
+        )  # fmt: skip
 
     def update(
         self,
@@ -76,15 +92,16 @@ class Learner:
             inputs_TB: ids of the whole batch of all processes, int64.
             targets_TB: id of the next character of each input, int64.
             step: number of the update, counted from 0.
-            rate: learning rate.
+            rate: learning rate of AdamW. That of Muon has the same share of its peak.
             flags: flags that this process sets for all processes.
         """
         self._seed(step)
         self.network.train()
+        local_TB = self._local(inputs_TB)
         with autocast(self._config.precision, self._device):
-            logits_TBV, state = self.network(self._local(inputs_TB), self._state)
-        loss, objective = self._losses(logits_TBV, self._local(targets_TB))
-        self._optimizer.zero_grad()
+            logits_TBV, state = self.network(local_TB, self._state)
+        loss, objective = self._losses(logits_TBV, local_TB, self._local(targets_TB))
+        self.network.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
         mean_loss, all_flags = self._process_group.reduce(self._parameters, loss.item(), flags)
         if math.isfinite(mean_loss):
@@ -95,6 +112,7 @@ class Learner:
     def reset_state(self) -> None:
         """Set the state of every sequence to zeros."""
         self._state = self._zero_state()
+        self._teachers.reset()
 
     def averaged_network(self) -> CharLSTM:
         """Return a network with the averaged weights, in evaluation mode."""
@@ -105,13 +123,19 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that `load_state_dict` needs. Every process must call this."""
+        gather = self._process_group.all_gather
         hidden, cell = self._state
         return {
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self._optimizer.state_dict(),
-            "hidden": self._process_group.all_gather(hidden),
-            "cell": self._process_group.all_gather(cell),
+            "muon": self._muon.buffers,
+            "hidden": gather(hidden),
+            "cell": gather(cell),
+            "teachers": {
+                str(number): {"hidden": gather(hidden), "cell": gather(cell)}
+                for number, (hidden, cell) in enumerate(self._teachers.states)
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -130,48 +154,73 @@ class Learner:
         }
         groups = self._optimizer.state_dict()["param_groups"]  # decided by the config
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for name, buffer in self._muon.buffers.items():
+            buffer.copy_(state["muon"][name])
         shard = self._process_group.shard
         self._state = (shard(state["hidden"]).clone(), shard(state["cell"]).clone())
+        saved = [state["teachers"][str(number)] for number in range(len(self._teachers))]
+        self._teachers.states = [
+            (shard(each["hidden"]).clone(), shard(each["cell"]).clone()) for each in saved
+        ]
 
     def _check_shapes(self, state: dict[str, Any]) -> None:
         weights = {name: tuple(value.shape) for name, value in self.average.items()}
-        config = self.network.config
-        carried = (config.layers, self._config.batch_size, config.hidden_size)
+        carried = _carried_shape(self.network.config, self._config.batch_size)
+        teachers = [
+            _carried_shape(config, self._config.batch_size) for config in self._teachers.configs
+        ]
         expected = {
             "network": weights,
             "average": weights,
             "optimizer": {
                 index: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
-                for index, p in enumerate(self._parameters)
+                for index, p in enumerate(self._by_adamw)
             },
+            "muon": _shapes(self._muon.buffers),
             "hidden": carried,
             "cell": carried,
+            "teachers": {
+                str(number): {"hidden": shape, "cell": shape}
+                for number, shape in enumerate(teachers)
+            },
         }
-        found = state | {"optimizer": state["optimizer"].get("state")}
+        found = (
+            {"muon": {}, "teachers": {}} | state | {"optimizer": state["optimizer"].get("state")}
+        )
         for name, shapes in expected.items():
             if _shapes(found[name]) != shapes:
                 raise ValueError(f"the tensors of {name} do not fit this run")
 
     def _zero_state(self) -> State:
-        return self.network.zero_state(self._config.batch_size // self._process_group.size)
+        return self.network.zero_state(self._local_batch_size)
+
+    @property
+    def _local_batch_size(self) -> int:
+        return self._config.batch_size // self._process_group.size
 
     def _local(self, values_TB: Tensor) -> Tensor:
         return self._process_group.shard(values_TB).to(self._device, non_blocking=True)
 
-    def _losses(self, logits_TBV: Tensor, targets_TB: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(
+        self, logits_TBV: Tensor, inputs_TB: Tensor, targets_TB: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the loss to report, and the objective to minimize."""
         logprobs_NV = logits_TBV.float().flatten(0, 1).log_softmax(dim=-1)
-        loss = F.nll_loss(logprobs_NV, targets_TB.flatten())
-        if not self._config.confidence_penalty:
-            return loss, loss
-        entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
-        return loss, loss - self._config.confidence_penalty * entropy
+        loss = objective = F.nll_loss(logprobs_NV, targets_TB.flatten())
+        if len(self._teachers):
+            divergence = self._teachers.divergence(logits_TBV, inputs_TB)
+            objective = torch.lerp(loss, divergence, self._config.distill_weight)
+        if self._config.confidence_penalty:
+            entropy = -(logprobs_NV.exp() * logprobs_NV).sum(dim=-1).mean()
+            objective = objective - self._config.confidence_penalty * entropy
+        return loss, objective
 
     def _optimize(self, step: int, rate: float) -> None:
         nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        self._muon.step(rate * self._config.muon_learning_rate / self._config.learning_rate)
         self._average_weights(step + 1)
 
     def _seed(self, step: int) -> None:
@@ -183,6 +232,20 @@ class Learner:
         decay = min(self._config.averaging, updates / (9 + updates))  # shorter average at first
         weights = list(self.network.state_dict().values())
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+
+
+def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:
+    """Return the optimizer of the recurrent matrices. It has none if AdamW updates them."""
+    matrices = recurrent_matrices(network) if config.optimizer == "muon" else {}
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    return Muon(
+        matrices, config.muon_momentum, config.muon_iterations, config.muon_weight_decay, dtype
+    )
+
+
+def _carried_shape(config: NetworkConfig, batch_size: int) -> tuple[int, int, int]:
+    """Return the shape of a state that is carried from batch to batch."""
+    return config.layers, batch_size, config.hidden_size
 
 
 def _shapes(value: object) -> object:
@@ -200,6 +263,7 @@ def new_learner(
     device: torch.device,
     process_group: ProcessGroup,
     initial: Checkpoint | None = None,
+    teachers: Sequence[Checkpoint] = (),
 ) -> Learner:
     """Return a learner for the start of a run, with the same weights in every process.
 
@@ -217,4 +281,4 @@ def new_learner(
     network = CharLSTM(network_config)
     if initial is not None:
         network.load(initial.weights)
-    return Learner(network.to(device), config, process_group)
+    return Learner(network.to(device), config, process_group, teachers)

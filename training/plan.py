@@ -1,9 +1,11 @@
-"""Plan: chooses settings that suit a text, and the number of epochs that fit into a given time."""
+"""Plan: chooses settings that suit a text, and a first plan for a run with a time limit."""
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,18 +14,24 @@ from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.network_config import NetworkConfig
 from training.batches import Batches, default_batch_size
-from training.config import TrainingConfig
+from training.config import MOST_VALIDATED, TrainingConfig
 from training.corpus import Corpus
-from training.evaluation import estimate
+from training.evaluation import estimated_characters
 from training.learner import Learner, new_learner
+from training.pace import Pace
 from training.process_group import ProcessGroup
 
-_WARMUP_UPDATES = 3
-_LEAST_MEASURED = 5  # updates
-_MEASURED_SHARE = 0.02  # of the time, spent on measuring
-_VALIDATION_OVERHEAD = 1.0  # seconds for the files and the sample of a validation
-_RESERVE = 0.03  # of the time, for other work on the machine
+_MEASURED_LENGTH = 32  # characters per sequence of a measured update
+_MEASURED_UPDATES = 2
+_MEASURED_SECONDS = 1.5
+_MEASURED_SHARE = 0.01  # of the time limit
+_FILES_SECONDS = 1.0  # for the files and the sample of a validation
+_VALIDATING_SHARE = 0.1  # of the time limit, for all validations
+_ONE_VALIDATION_SHARE = 0.025
+_LEAST_VALIDATED = 16_384  # characters
+_MOST_VALIDATIONS = 20
 _LEAST_UPDATES = 10  # of a run that is worth starting
+_MARGIN = 1.1  # of the least time that is named to a user
 
 # How well a network learns depends on how many characters it reads in total. If it reads a text
 # many times, it needs dropout. If it reads a text once or twice, it learns better without.
@@ -67,63 +75,94 @@ def recommended_dropout(epochs: float) -> dict[str, Any]:
     return {"dropout": 0.35, "weight_dropout": 0.3}
 
 
-def epochs_within(
-    minutes: float,
+@dataclass(frozen=True)
+class Speed:
+    """How fast a machine trains a network, the same in all processes."""
+
+    per_update: float  # seconds
+    per_character: float  # seconds to read a character without training
+
+
+def measure_speed(
     corpus: Corpus,
     network_config: NetworkConfig,
     config: TrainingConfig,
     device: torch.device,
     process_group: ProcessGroup,
     initial: Checkpoint | None = None,
-) -> float:
-    """Return the number of epochs, with validations, that fit into a time on this machine.
+    teachers: Sequence[Checkpoint] = (),
+) -> Speed:
+    """Measure a few short updates of a network that is discarded afterwards.
 
-    This measures updates of a network that is discarded afterwards. Every process of the group must
-    call this function. All of them get the same result.
+    It takes a few seconds. Every process of the group must call this function.
+    """
+    length = min(_MEASURED_LENGTH, config.sequence_length)
+    batch = Batches(corpus.training, config.batch_size, length).batch(0, 0)
+    learner = new_learner(network_config, config, device, process_group, initial, teachers)
+    learner.update(*batch, 0, config.learning_rate)  # the first one takes longer
+    limit = min(_MEASURED_SECONDS, _MEASURED_SHARE * 60 * (config.minutes or math.inf))
+    started, updates, elapsed = time.monotonic(), 0, 0.0
+    while updates < _MEASURED_UPDATES or elapsed < limit:
+        learner.update(*batch, updates, config.learning_rate)
+        updates += 1
+        elapsed = process_group.mean(time.monotonic() - started, device)
+    reading = process_group.mean(_seconds_to_read(learner, batch[0].to(device)), device)
+    return Speed(
+        per_update=elapsed / updates * config.sequence_length / length,
+        per_character=reading / batch[0].numel(),
+    )
+
+
+@torch.no_grad()
+def _seconds_to_read(learner: Learner, inputs_TB: torch.Tensor) -> float:
+    network = learner.averaged_network()
+    started = time.monotonic()
+    network(inputs_TB)[0].sum().item()  # waits for a GPU
+    return time.monotonic() - started
+
+
+def planned(
+    config: TrainingConfig, speed: Speed, spent: float, corpus: Corpus, given: Mapping[str, Any]
+) -> tuple[TrainingConfig, Pace]:
+    """Return the settings and the plan of a run that ends after `config.minutes`.
+
+    The plan is a start: the run adapts it to the speed that it measures.
+
+    Args:
+        config: settings with a time limit.
+        speed: speed of this machine.
+        spent: seconds of the time limit that have passed.
+        corpus: the text.
+        given: the fields of the settings that the user has set.
 
     Raises:
         TrainingError: if the time is too short for a run.
     """
-    started = time.monotonic()
+    limit = 60 * (config.minutes or 0.0)
+    if "validation_characters" not in given:
+        config = replace(config, validation_characters=_affordable_characters(limit, speed))
+    read = estimated_characters(len(corpus.validation), config.validation_characters)
+    per_validation = read * speed.per_character + _FILES_SECONDS
+    _check_long_enough(limit, spent + per_validation + _LEAST_UPDATES * speed.per_update)
+    affordable = int(_VALIDATING_SHARE * limit / per_validation)
+    validations = given.get("validations") or max(1, min(affordable, _MOST_VALIDATIONS))
+    pace = Pace(1, validations, limit, speed.per_update, per_validation, speed.per_update)
+    pace.adopt(*pace.count(0, spent))
     batches = Batches(corpus.training, config.batch_size, config.sequence_length)
-    learner = new_learner(network_config, config, device, process_group, initial)
-    meter = _Meter(learner, config, device, process_group)
-    per_update = meter.seconds_per_update(batches, minutes * 60 * _MEASURED_SHARE)
-    validating = meter.seconds_per_validation(corpus) * config.validations
-    spent = process_group.mean(time.monotonic() - started, device)
-    left = minutes * 60 * (1 - _RESERVE) - spent - validating
-    if left < _LEAST_UPDATES * per_update:
-        needed = (spent + validating + _LEAST_UPDATES * per_update) / (1 - _RESERVE) / 60
+    epochs = pace.total_steps / batches.per_epoch
+    return replace(config, epochs=epochs, validations=pace.validations), pace
+
+
+def _affordable_characters(limit: float, speed: Speed) -> int:
+    """Return how many characters a validation may read at most."""
+    seconds = max(0.0, _ONE_VALIDATION_SHARE * limit - _FILES_SECONDS)
+    return round(min(max(seconds / speed.per_character, _LEAST_VALIDATED), MOST_VALIDATED))
+
+
+def _check_long_enough(limit: float, needed: float) -> None:
+    if limit < needed:
+        least = math.ceil(10 * _MARGIN * needed / 60) / 10
         raise TrainingError(
-            f"--minutes {minutes:g} is too short for this text and network on this machine: "
-            f"use at least {needed:.1f}, or fewer --validations (now {config.validations})"
+            f"--minutes {limit / 60:g} is too short for this text and network at the current speed "
+            f"of this machine: {least:g} would be enough"
         )
-    return int(left / per_update) / batches.per_epoch
-
-
-@dataclass(frozen=True)
-class _Meter:
-    """Measures the speed of training. Results are means over all processes."""
-
-    learner: Learner
-    config: TrainingConfig
-    device: torch.device
-    process_group: ProcessGroup
-
-    def seconds_per_update(self, batches: Batches, seconds: float) -> float:
-        """Return the mean seconds per update, measured for at least the given seconds."""
-        batch, rate = batches.batch(0, 0), self.config.learning_rate
-        for step in range(_WARMUP_UPDATES):
-            self.learner.update(*batch, step, rate)
-        started, updates, elapsed = time.monotonic(), 0, 0.0
-        while updates < _LEAST_MEASURED or elapsed < seconds:
-            self.learner.update(*batch, updates, rate)
-            updates += 1
-            elapsed = self.process_group.mean(time.monotonic() - started, self.device)
-        return elapsed / updates
-
-    def seconds_per_validation(self, corpus: Corpus) -> float:
-        started = time.monotonic()
-        estimate(self.learner.averaged_network(), corpus.validation)
-        elapsed = self.process_group.mean(time.monotonic() - started, self.device)
-        return elapsed + _VALIDATION_OVERHEAD

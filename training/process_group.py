@@ -20,6 +20,7 @@ class Flags:
 
     stop: bool = False
     save: bool = False
+    count: bool = False  # count the updates that fit into the time limit again
 
 
 NO_FLAGS = Flags()
@@ -80,15 +81,15 @@ class ProcessGroup:
         if not self._joined:
             return loss, flags
         gradients = [p.grad for p in parameters if p.grad is not None]
-        extras = gradients[0].new_tensor([loss, flags.stop, flags.save])
+        extras = gradients[0].new_tensor([loss, flags.stop, flags.save, flags.count])
         flat = torch.cat([*(g.flatten() for g in gradients), extras])  # one message for all
         dist.all_reduce(flat)
         flat /= self.size
         *means, extras = torch.split(flat, [*(g.numel() for g in gradients), len(extras)])
         for gradient, mean in zip(gradients, means, strict=True):
             gradient.copy_(mean.view_as(gradient))
-        mean_loss, stop, save = extras.tolist()
-        return mean_loss, Flags(stop=stop > 0, save=save > 0)
+        mean_loss, *shares = extras.tolist()
+        return mean_loss, Flags(*(share > 0 for share in shares))
 
     def mean(self, value: float, device: torch.device) -> float:
         """Return the mean of a number over all processes. Every process must call this."""
@@ -97,6 +98,14 @@ class ProcessGroup:
         total = torch.tensor([value], dtype=torch.float32, device=device)
         dist.all_reduce(total)
         return total.item() / self.size
+
+    def from_main(self, values: Sequence[int], device: torch.device) -> list[int]:
+        """Return the numbers that the main process passes. Every process must call this."""
+        if not self._joined:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.int64, device=device)
+        dist.broadcast(shared, src=0)
+        return [int(value) for value in shared.tolist()]
 
     def close(self) -> None:
         """Leave the group."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from training.trainer import Update, Validation
+from training.events import Update, Validation
+from training.forecast import forecast
 
 _SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
 
@@ -20,16 +22,22 @@ _SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
 class ProgressDisplay:
     """A progress bar with losses, speed and time left, and a line and a sample per validation."""
 
-    def __init__(self, console: Console, first_step: int, total_steps: int) -> None:
+    def __init__(
+        self,
+        console: Console,
+        first_step: int,
+        total_steps: int,
+        records: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._console = console
+        self._points = [(record["step"], record["validation_loss"]) for record in records]
         self._loss: float | None = None
         self._validation = "-"
         self._characters, self._started = 0, time.monotonic()
-        self._first_step = first_step
+        self._first_step, self._total_steps = first_step, total_steps
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]:.2f}"),
             BarColumn(),
-            TextColumn("{task.percentage:.0f}%"),
             TextColumn("train {task.fields[loss]:.3f}"),
             TextColumn("val {task.fields[validation]}"),
             TextColumn("{task.fields[speed]:,.0f} char/s"),
@@ -56,9 +64,13 @@ class ProgressDisplay:
         self._characters += update.characters
         seconds = time.monotonic() - self._started
         done = update.step - self._first_step
-        left = seconds / done * (update.total_steps - update.step)
+        self._total_steps = update.total_steps
+        left = update.seconds_left
+        if left is None:
+            left = seconds / done * (update.total_steps - update.step)
         self._bar.update(
             self._task,
+            total=update.total_steps,
             completed=update.step,
             epoch=update.epoch,
             loss=self._loss,
@@ -69,12 +81,16 @@ class ProgressDisplay:
 
     def validated(self, validation: Validation, sample: str) -> None:
         """Print the result of a validation and a sample of generated text."""
-        self._validation = f"{validation.validation_loss:.4f}"
+        loss = validation.validation_loss
+        self._points.append((validation.step, validation.validation_loss))
+        expected = forecast(self._points, self._total_steps)
+        end = "" if expected is None else f", end about {expected:.2f}"
+        self._validation = f"{loss:.3f}{end}"
         self._bar.update(self._task, validation=self._validation)
         mark = "  best so far" if validation.best else ""
         self._console.print(
             f"step {validation.step:,}  epoch {validation.epoch:.2f}  "
-            f"train {validation.training_loss:.4f}  validation {self._validation}{mark}",
+            f"train {validation.training_loss:.4f}  validation {loss:.4f}{mark}",
             highlight=False,
         )
         self._console.print(Panel(Text(sample), title="sample", title_align="left"))

@@ -6,6 +6,7 @@
     curve.png           losses and learning rate
     samples/            text generated at each validation
     model-card.md       a description of the model
+    report.html         losses, samples and settings as one page
     run.lock            exists while a process trains here, see `training.run_lock`
 
 Every file except metrics.jsonl is replaced as a whole. If the process is killed, each file has its
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from model.errors import CheckpointError, TrainingError
 from training.state_file import DamagedStateError, decode_state, encode_state
 
 Record = dict[str, Any]
+_SAMPLE = "step-"  # begins the names of samples
 
 
 class RunFolder:
@@ -45,6 +47,8 @@ class RunFolder:
         self.metrics_path = path / "metrics.jsonl"
         self.curve_path = path / "curve.png"
         self.card_path = path / "model-card.md"
+        self.report_path = path / "report.html"
+        self._samples_path = path / "samples"
 
     def check_free(self) -> None:
         """Raise TrainingError if the folder holds a run."""
@@ -107,11 +111,23 @@ class RunFolder:
 
     def write_sample(self, step: int, text: str) -> None:
         """Write the text generated at a validation."""
-        self._write(self.path / "samples" / f"step-{step:07}.txt", text.encode())
+        self._write(self._samples_path / f"{_SAMPLE}{step:07}.txt", text.encode())
+
+    def samples(self) -> dict[int, str]:
+        """Return the generated texts by the number of updates after which they were generated."""
+        texts = {}
+        for path in self._samples_path.glob(f"{_SAMPLE}*.txt"):
+            with suppress(ValueError, OSError):  # not one of ours
+                texts[int(path.stem.removeprefix(_SAMPLE))] = path.read_bytes().decode()
+        return texts
 
     def write_card(self, text: str) -> None:
         """Replace the model card."""
         self._write(self.card_path, text.encode())
+
+    def write_report(self, html: str) -> None:
+        """Replace the report."""
+        self._write(self.report_path, html.encode())
 
     def write_curve(self, png: bytes) -> None:
         """Replace the picture of the losses."""

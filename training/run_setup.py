@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +16,14 @@ from model.network_config import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.memory import check_memory
-from training.plan import epochs_within, recommended, recommended_dropout
+from training.pace import Pace
+from training.plan import measure_speed, planned, recommended, recommended_dropout
 from training.precision import TrainingPrecision, choose_training_precision
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.train_arguments import given
 
-_FINE_TUNING_DIVISOR = 3  # of the default learning rate
+_FINE_TUNING_DIVISOR = 3  # of the default learning rates
 
 Configs = tuple[NetworkConfig, TrainingConfig]
 
@@ -34,6 +37,7 @@ class RunSetup:
         folder: the folder of the run.
         corpus: the text.
         initial: checkpoint to fine-tune, or None.
+        teachers: checkpoints to learn from.
         device: device to train on.
         process_group: processes that share each batch.
     """
@@ -42,6 +46,7 @@ class RunSetup:
     folder: RunFolder
     corpus: Corpus
     initial: Checkpoint | None
+    teachers: Sequence[Checkpoint]
     device: torch.device
     process_group: ProcessGroup
 
@@ -71,25 +76,29 @@ class RunSetup:
         check_memory(network_config, self.device)
         return network_config, config
 
-    def planned(self, network_config: NetworkConfig, config: TrainingConfig) -> Configs:
-        """Return the configuration with the epochs that fit into --minutes, and their dropout.
+    def planned(
+        self, network_config: NetworkConfig, config: TrainingConfig, spent: float
+    ) -> tuple[NetworkConfig, TrainingConfig, Pace]:
+        """Return the configuration and the plan of a new run with a time limit.
+
+        Args:
+            network_config: the configuration so far. The plan changes its dropout.
+            config: as above. The plan changes its epochs and validations.
+            spent: seconds of the time limit that have passed.
 
         Raises:
             TrainingError: if the time is too short.
         """
-        epochs = epochs_within(
-            self.options.minutes,
-            self.corpus,
-            network_config,
-            config,
-            self.device,
-            self.process_group,
-            self.initial,
-        )
+        group = self.process_group
+        started = time.monotonic()
+        speed = measure_speed(self.corpus, network_config, config, self.device, group, self.initial)
+        spent = group.mean(spent + time.monotonic() - started, self.device)
+        chosen = given(self.options, TrainingConfig)
+        config, pace = planned(config, speed, spent, self.corpus, chosen)
         if self.initial is None:
-            dropout = recommended_dropout(epochs) | given(self.options, NetworkConfig)
+            dropout = recommended_dropout(config.epochs) | given(self.options, NetworkConfig)
             network_config = replace(network_config, **dropout)
-        return network_config, replace(config, epochs=epochs)
+        return network_config, config, pace
 
     def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the settings of the network and of the run for flags that are not given."""
@@ -102,7 +111,8 @@ class RunSetup:
         )
         if self.initial is not None:
             network = self.initial.config.as_dict()
-            run["learning_rate"] = TrainingConfig.learning_rate / _FINE_TUNING_DIVISOR
+            for name in ("learning_rate", "muon_learning_rate"):
+                run[name] = getattr(TrainingConfig, name) / _FINE_TUNING_DIVISOR
         return network, run
 
     def _precision(self, name: str) -> TrainingPrecision:

@@ -31,6 +31,8 @@ _TYPES: dict[str, type] = {
     "hidden": torch.Tensor,
     "cell": torch.Tensor,
 }
+# The states of the first release lack these.
+_ADDED_TYPES: dict[str, type] = {"pace": dict, "muon": dict, "teachers": dict}
 _FINGERPRINT_TYPES: dict[str, type] = {"corpus": str, "network": dict, "settings": dict}
 
 
@@ -62,7 +64,8 @@ def decode_state(content: bytes, device: torch.device) -> dict[str, Any]:
         raise DamagedStateError("it cannot be read") from error
     if not isinstance(state, dict):
         raise DamagedStateError("it is not a training state")
-    _check_types(state, _TYPES)
+    added = {name: kind for name, kind in _ADDED_TYPES.items() if name in state}
+    _check_types(state, _TYPES | added)
     _check_types(state["fingerprint"], _FINGERPRINT_TYPES)
     if state["step"] < 0 or not all(isinstance(loss, float) for loss in state["losses"]):
         raise DamagedStateError("its values make no sense")

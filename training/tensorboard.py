@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from model.errors import TrainingError
-from training.trainer import Trainer, Update, Validation
+from training.events import Update, Validation
+from training.trainer import Trainer
 
 _INTERVAL = 10  # updates between two points of the training loss
 

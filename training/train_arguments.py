@@ -11,8 +11,6 @@ from model.errors import TrainingError
 from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 
-_MOST_MINUTES = 366 * 24 * 60
-
 # Flag, type, help. A flag sets the field of the same name, or the one in `_FIELDS`.
 _NETWORK_FLAGS = (
     ("--hidden-size", int, "number of units of a layer"),
@@ -25,16 +23,24 @@ _RUN_FLAGS = (
     ("--batch-size", int, "sequences per batch"),
     ("--seq-len", int, "characters per sequence and update"),
     ("--learning-rate", float, "peak learning rate"),
+    ("--optimizer", str, "adamw, or muon for the recurrent matrices"),
+    ("--muon-lr", float, "peak learning rate of Muon"),
+    ("--muon-momentum", float, "momentum of Muon"),
+    ("--muon-iterations", int, "Newton-Schulz iterations per update of Muon"),
+    ("--muon-weight-decay", float, "weight decay of Muon"),
     ("--warmup", int, "updates until the learning rate reaches its peak"),
     ("--weight-decay", float, "weight decay of AdamW"),
     ("--clip", float, "maximum norm of the gradient"),
     ("--confidence-penalty", float, "weight of the bonus for uncertain predictions"),
+    ("--distill-weight", float, "share of the checkpoints of --distill-from, 0 to 1"),
+    ("--distill-temperature", float, "temperature of --distill-from"),
     ("--averaging", float, "decay of the averaged weights; 0 switches averaging off"),
     ("--validations", int, "number of validations in the whole run"),
+    ("--validation-characters", int, "characters that a validation reads at most"),
     ("--seed", int, "seed of weights, dropout and batches"),
 )
 _ALIASES = {"--batch-size": "--streams", "--seq-len": "--steps"}  # names of the first release
-_FIELDS = {"--seq-len": "sequence_length"}
+_FIELDS = {"--seq-len": "sequence_length", "--muon-lr": "muon_learning_rate"}
 _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "batch_size")
 
 
@@ -47,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
         "--init-from", type=Path, metavar="CKPT", help="checkpoint to fine-tune on the text"
+    )
+    parser.add_argument(
+        "--distill-from",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CKPT",
+        help="checkpoints with the same vocabulary to learn from, beside the text",
     )
     parser.add_argument(
         "--min-count",
@@ -63,7 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--epochs", type=float, metavar="N", help="passes over the text (default: by its length)"
     )
     duration.add_argument(
-        "--minutes", type=float, metavar="M", help="train for as many passes as fit into M minutes"
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="end after M minutes, whatever the machine's speed",
     )
     _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
     _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
@@ -88,9 +105,7 @@ def _default(config: type, field: str) -> str:
 
 
 def check_arguments(options: argparse.Namespace) -> None:
-    """Raise TrainingError if --minutes or --min-count is out of range."""
-    if options.minutes is not None and not 0 < options.minutes <= _MOST_MINUTES:
-        raise TrainingError(f"--minutes must be above 0 and at most a year, got {options.minutes}")
+    """Raise TrainingError if --min-count is out of range."""
     if options.min_count < 1:
         raise TrainingError(f"--min-count must be at least 1, got {options.min_count}")
 

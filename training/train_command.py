@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -15,28 +15,27 @@ from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import DeviceError, TrainingError
-from model.sampling import SamplingParams
 from model.selection import choose_device
+from model.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
 from training.corpus import Corpus, read_text
-from training.curve import can_draw, draw_curve
+from training.curve import can_draw
+from training.distillation import check_vocabulary
+from training.events import Update
 from training.interrupt import Interrupt
 from training.memory import explaining_lack_of_memory
-from training.model_card import model_card
 from training.process_group import ProcessGroup
 from training.progress import ProgressDisplay
+from training.results import write_results
 from training.run_folder import RunFolder
 from training.run_lock import locked
 from training.run_setup import RunSetup, describe_sizes
-from training.sample import sample
+from training.serve_command import serve_command
 from training.tensorboard import TensorBoard, require_tensorboard
 from training.train_arguments import check_arguments
-from training.trainer import Trainer, Update, Validation
+from training.trainer import Trainer
 
 INTERRUPTED = 130  # exit status
-
-_SAMPLE_CHARACTERS = 240
-_SAMPLING = SamplingParams(temperature=0.8, top_k=None)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -105,14 +104,29 @@ def _make_trainer(
         folder.check_free()
     initial = load_checkpoint(options.init_from) if options.init_from else None
     corpus = _read_corpus(options, initial, console)
-    setup = RunSetup(options, folder, corpus, initial, device, process_group)
-    configs = setup.configs()
-    if options.minutes and options.resume:
-        console.print("--minutes has no effect: a resumed run keeps its schedule.")
-    elif options.minutes:
-        console.print(f"Planning for {options.minutes:g} minutes ...", highlight=False)
-        configs = setup.planned(*configs)
-    return Trainer(corpus, *configs, folder, device, options.resume, process_group, initial)
+    teachers = _load_teachers(options.distill_from, corpus.vocabulary)
+    setup = RunSetup(options, folder, corpus, initial, teachers, device, process_group)
+    network_config, config = setup.configs()
+    pace = None
+    if config.minutes and not options.resume:
+        console.print(f"Planning for {config.minutes:g} minutes ...", highlight=False)
+        network_config, config, pace = setup.planned(network_config, config, _spent(options))
+    return Trainer(
+        corpus, network_config, config, folder, device,
+        options.resume, process_group, initial, pace, teachers,
+    )  # fmt: skip
+
+
+def _load_teachers(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Checkpoint]:
+    teachers = [load_checkpoint(path) for path in paths]
+    for teacher, path in zip(teachers, paths, strict=True):
+        check_vocabulary(teacher, path, vocabulary)
+    return teachers
+
+
+def _spent(options: argparse.Namespace) -> float:
+    """Return the seconds since the command began."""
+    return time.monotonic() - float(options.began)
 
 
 def _read_corpus(
@@ -128,6 +142,7 @@ def _read_corpus(
 def _introduce(console: Console, trainer: Trainer) -> None:
     """Print the sizes of text and network, and the schedule."""
     corpus, network, config = trainer.corpus, trainer.network, trainer.config
+    epochs = trainer.total_steps / trainer.batches.per_epoch
     parameters = sum(parameter.numel() for parameter in network.parameters())
     size = trainer.process_group.size
     lines = [
@@ -135,10 +150,16 @@ def _introduce(console: Console, trainer: Trainer) -> None:
         f"validation, {len(corpus.vocabulary)} distinct",
         f"{describe_sizes(network.config)} LSTM, {parameters:,} parameters, on {trainer.device} in "
         f"{config.precision}" + (f", {size} processes" if size > 1 else ""),
-        f"{config.epochs:.3g} epochs, {trainer.total_steps:,} updates of {config.batch_size} x "
+        f"{epochs:.3g} epochs, {trainer.total_steps:,} updates of {config.batch_size} x "
         f"{config.sequence_length} characters, dropout {network.config.dropout} of values and "
         f"{network.config.weight_dropout} of recurrent weights",
     ]
+    if config.minutes:
+        lines.append(
+            f"ends after {config.minutes:g} minutes, so the number of updates will follow the "
+            f"speed; {trainer.pace.validations} validations on "
+            f"{trainer.validated_characters:,} characters"
+        )
     if trainer.step:
         lines.append(f"resumed at update {trainer.step:,}")
     if not can_draw():
@@ -153,32 +174,23 @@ def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -
         stack.callback(torch.set_flush_denormal, False)
         group = trainer.process_group
         interrupt = stack.enter_context(Interrupt(once=group.size == 1, announce=group.is_main))
-        run = stack.enter_context(closing(trainer.run(lambda: interrupt.requested)))
+        events = trainer.run(lambda: interrupt.requested, _spent(options))
+        run = stack.enter_context(closing(events))
         if not group.is_main:
             for _ in run:
                 pass
             return
         board = stack.enter_context(closing(TensorBoard(trainer))) if options.tensorboard else None
-        display = stack.enter_context(ProgressDisplay(console, trainer.step, trainer.total_steps))
+        records = trainer.folder.records()
+        display = ProgressDisplay(console, trainer.step, trainer.total_steps, records)
+        stack.enter_context(display)
         for event in run:
             if board:
                 board.add(event)
             if isinstance(event, Update):
                 display.update(event)
             else:
-                display.validated(event, _write_results(trainer, event, options.text.name))
-
-
-def _write_results(trainer: Trainer, validation: Validation, source: str) -> str:
-    """Write the sample, curve and model card of a validation. Return the sample."""
-    folder = trainer.folder
-    text = sample(trainer.averaged(), "", _SAMPLE_CHARACTERS, _SAMPLING, validation.step)
-    folder.write_sample(validation.step, text)
-    if can_draw():
-        folder.write_curve(draw_curve(folder.records()))
-    if validation.best:
-        folder.write_card(model_card(load_checkpoint(folder.best_path), source, text))
-    return text
+                display.validated(event, write_results(trainer, event, options.text.name))
 
 
 def _find_cells(console: Console, trainer: Trainer) -> None:
@@ -195,8 +207,11 @@ def _conclude(console: Console, trainer: Trainer) -> None:
     best = trainer.folder.best_path
     if trainer.done:
         lines = (
-            f"Validation loss {trainer.best_loss:.4f} nats per character: {best}\n"
-            f"To serve it: CHARSTREAM_CHECKPOINT={shlex.quote(str(best))} python -m app"
+            f"Validation loss {trainer.best_loss:.4f} nats per character, on "
+            f"{trainer.validated_characters:,} of {len(trainer.corpus.validation):,} characters: "
+            f"{best}\n"
+            f"The run in pictures and samples: {trainer.folder.report_path}\n"
+            f"To serve the model, run:\n{serve_command(best)}"
         )
     else:
         lines = (

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.errors import TrainingError
@@ -19,39 +17,16 @@ from model.network_config import NetworkConfig
 from training.batches import Batches
 from training.config import TrainingConfig
 from training.corpus import Corpus
-from training.evaluation import estimate
+from training.evaluation import Stopped, estimate
+from training.events import Update, Validation
 from training.fingerprint import Fingerprint, check_same_run, make_fingerprint
 from training.learner import new_learner
 from training.learning_rate import learning_rate
-from training.process_group import Flags, ProcessGroup
+from training.pace import Pace, pace_from_state
+from training.process_group import NO_FLAGS, Flags, ProcessGroup
 from training.run_folder import RunFolder
 
 STATE_SECONDS = 15.0  # longest time between two saved states
-
-
-@dataclass(frozen=True)
-class Update:
-    """Report of one update of the weights."""
-
-    step: int  # updates so far, including this one
-    total_steps: int
-    epoch: float
-    loss: float  # of this batch, with dropout, nats per character
-    learning_rate: float
-    characters: int  # in this batch, over all processes
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Report of one validation. Losses are in nats per character."""
-
-    step: int
-    epoch: float
-    training_loss: float  # mean since the last validation, with dropout
-    validation_loss: float  # of the averaged weights, see `training.evaluation.estimate`
-    learning_rate: float
-    best: bool  # the lowest validation loss so far: best.safetensors now holds these weights
-    seconds: float  # of training since the run began
 
 
 class Trainer:
@@ -70,6 +45,8 @@ class Trainer:
         resume: whether to continue the run in the folder.
         process_group: the processes that share the work. Each of them creates a Trainer.
         initial: checkpoint whose weights the run starts from. None starts from random weights.
+        pace: plan of a new run with a time limit. None makes the updates of `config.epochs`.
+        teachers: checkpoints with the same vocabulary to learn from, beside the text.
 
     Raises:
         TrainingError: if the folder holds a run and `resume` is false, if there is nothing to
@@ -87,18 +64,24 @@ class Trainer:
         resume: bool = False,
         process_group: ProcessGroup | None = None,
         initial: Checkpoint | None = None,
+        pace: Pace | None = None,
+        teachers: Sequence[Checkpoint] = (),
     ) -> None:
         self.corpus, self.config, self.folder, self.device = corpus, config, folder, device
         self.process_group = process_group or ProcessGroup()
-        self._initial = initial
+        self._initial, self._teachers = initial, teachers
         self.batches = Batches(corpus.training, config.batch_size, config.sequence_length)
-        self.total_steps = max(1, round(config.epochs * self.batches.per_epoch))
-        self.learner = new_learner(network_config, config, device, self.process_group, initial)
+        updates = max(1, round(config.epochs * self.batches.per_epoch))
+        self.pace = pace or Pace(updates, config.validations)
+        self.learner = new_learner(
+            network_config, config, device, self.process_group, initial, teachers
+        )
         self.step = 0
         self.best_loss = math.inf
         self._losses: list[float] = []  # since the last validation
-        self._seconds = 0.0
+        self.seconds = 0.0
         self._saved_at: float | None = None  # None: no state is saved yet
+        self.clock = time.monotonic
         if resume:
             self._load_state()
         elif self.process_group.is_main:
@@ -120,11 +103,13 @@ class Trainer:
             "validation_loss": self.best_loss,
             "steps": self.step,
             "epoch": round(self.epoch, 3),
-            "seconds": round(self._seconds, 1),
+            "seconds": round(self.seconds, 1),
             "settings": self.config.as_record(),
         }
         if self._initial is not None:
             record["initial_checkpoint"] = self._initial.hash
+        if self._teachers:
+            record["teachers"] = [teacher.hash for teacher in self._teachers]
         return record
 
     @property
@@ -133,34 +118,53 @@ class Trainer:
         return self.step / self.batches.per_epoch
 
     @property
+    def total_steps(self) -> int:
+        """Number of updates of the whole run. With a time limit, it may change during the run."""
+        return self.pace.total_steps
+
+    @property
+    def validated_characters(self) -> int:
+        """Number of characters that a validation predicts, or about one percent less."""
+        return min(len(self.corpus.validation) - 1, self.config.validation_characters)
+
+    @property
     def done(self) -> bool:
-        """Whether all updates of the run have been made."""
-        return self.step >= self.total_steps
+        """Whether all updates and validations of the run have been made."""
+        return self.step >= self.total_steps and not self.pace.validation_is_due(self.step)
 
     def run(
-        self, stop: Callable[[], bool] = lambda: False
+        self, stop: Callable[[], bool] = lambda: False, spent: float = 0.0
     ) -> Generator[Update | Validation, None, None]:
         """Train to the end or until `stop` returns true, and yield each event as it happens.
 
         The state is saved after the first update, after each validation, every 15 seconds, and at
-        a stop. In a single process it is also saved if the iterator is closed between two events.
-        An exception does not save it: the state saved last stays in the folder. With several
-        processes, each must iterate to the end, and only the main one yields validations.
+        a stop. In a single process it is also saved if the iterator is closed between two events,
+        and a stop ends a validation, which the resumed run then repeats. An exception does not save
+        the state: the state saved last stays in the folder. With several processes, each must
+        iterate to the end, and only the main one yields validations.
+
+        Args:
+            stop: function that returns whether to stop.
+            spent: seconds of a time limit that have passed before the call.
 
         Raises:
             TrainingError: if the loss is NaN or infinite, or the folder cannot be written.
         """
-        started = time.monotonic()
-        seconds_before = self._seconds
+        self.pace.shorten(spent)
+        self._began = self.clock() - self.seconds
         try:
             while not self.done:
-                update, flags = self._update(Flags(stop(), self._save_is_due()))
-                self._seconds = seconds_before + time.monotonic() - started
-                validation = self._finish_update(update, flags)
-                yield update
+                flags = NO_FLAGS
+                if not self.pace.validation_is_due(self.step):  # else a stop ended the validation
+                    update, flags = self._update(stop())
+                    validation = self._finish_update(flags, stop)
+                    yield update
+                else:
+                    validation = self._finish_update(flags, stop)
                 if validation:
                     yield validation
-                if flags.stop:
+                    self.pace.validation_took(self._elapsed() - validation.seconds)
+                if flags.stop or self.pace.validation_is_due(self.step):
                     return
         except GeneratorExit:
             if self.process_group.size == 1:  # with more, saving needs all of them, which still run
@@ -172,23 +176,35 @@ class Trainer:
         weights = arrays(self.learner.average)
         return Checkpoint(self.network.config, self.corpus.vocabulary, weights, self.record)
 
-    def _update(self, flags: Flags) -> tuple[Update, Flags]:
+    def _update(self, stop: bool) -> tuple[Update, Flags]:
         """Make one update. Return its report, and the flags that any process has set."""
-        step, per_epoch = self.step, self.batches.per_epoch
-        if step % per_epoch == 0:
+        if self.step % self.batches.per_epoch == 0:
             self.learner.reset_state()
-        config = self.config
-        rate = learning_rate(step, self.total_steps, config.learning_rate, config.warmup)
-        inputs_TB, targets_TB = self._batch(*divmod(step, per_epoch))
-        result = self.learner.update(inputs_TB, targets_TB, step, rate, flags)
+        inputs_TB, targets_TB = self.batches.of_step(self.step, self.config.seed)
+        rate, flags = self._learning_rate(self.step), self._flags(stop)
+        result = self.learner.update(inputs_TB, targets_TB, self.step, rate, flags)
         if not math.isfinite(result.loss):
             raise self._loss_error(result.loss)
         self.step += 1
         self._losses.append(result.loss)
-        update = Update(
-            self.step, self.total_steps, self.epoch, result.loss, rate, inputs_TB.numel()
-        )
+        self.seconds = self._elapsed()
+        left = self.pace.seconds_left(self.seconds)
+        total, characters = self.total_steps, inputs_TB.numel()
+        update = Update(self.step, total, self.epoch, result.loss, rate, characters, left)
         return update, result.flags
+
+    def _flags(self, stop: bool) -> Flags:
+        is_main = self.process_group.is_main
+        count = is_main and self.pace.count_is_due(self.step, self._elapsed())
+        return Flags(stop, is_main and self._save_is_due(), count)
+
+    def _elapsed(self) -> float:
+        """Return the seconds of training since the run began."""
+        return self.clock() - self._began
+
+    def _learning_rate(self, step: int) -> float:
+        config = self.config
+        return learning_rate(step, self.total_steps, config.learning_rate, config.warmup)
 
     def _loss_error(self, loss: float) -> TrainingError:
         message = f"the loss is {loss} at step {self.step}: lower --learning-rate"
@@ -196,53 +212,58 @@ class Trainer:
             message += f". {self.folder.best_path} holds the best weights so far"
         return TrainingError(message)
 
-    def _finish_update(self, update: Update, flags: Flags) -> Validation | None:
-        """Validate and save the state if they are due. Only the main process validates."""
+    def _finish_update(self, flags: Flags, stop: Callable[[], bool]) -> Validation | None:
+        """Plan, validate and save the state if they are due. Only the main process validates."""
+        if flags.count:
+            plan = self.pace.count(self.step, self.seconds) if self.process_group.is_main else ()
+            self.pace.adopt(*self.process_group.from_main(plan or (0, 0), self.device))
         validation = None
-        validation_is_due = self._validation_is_due()
+        validation_is_due = self.pace.validation_is_due(self.step)
         if validation_is_due:
-            if self.process_group.is_main:
-                validation = self._validate(update)
-            self._losses.clear()
+            validation = self._validate(stop)
         if validation_is_due or flags.stop or flags.save:
             self._save_state()
         return validation
 
-    def _batch(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
-        """Return a batch. Each epoch starts at another offset, so that the sequences differ."""
-        random = np.random.default_rng([self.config.seed, epoch])
-        return self.batches.batch(index, int(random.integers(0, self.batches.spare + 1)))
+    def _validate(self, stop: Callable[[], bool]) -> Validation | None:
+        """Validate in the main process. Return None in others, and if `stop` returns true."""
+        validation = None
+        if self.process_group.is_main:
+            try:
+                loss = self._validation_loss(lambda: self.process_group.size == 1 and stop())
+            except Stopped:
+                return None
+            validation = self._validated(loss)
+            self.folder.add_record(asdict(validation))
+        self._losses.clear()
+        self.pace.validation_done(self.step)
+        return validation
 
-    def _validation_is_due(self) -> bool:
-        """Whether a validation is due. The validations divide the updates into equal parts."""
-        parts, total = self.config.validations, self.total_steps
-        return self.step * parts // total > (self.step - 1) * parts // total
+    def _validation_loss(self, stop: Callable[[], bool]) -> float:
+        network, most = self.learner.averaged_network(), self.config.validation_characters
+        return estimate(network, self.corpus.validation, most, stop).nats_per_character
 
-    def _validate(self, update: Update) -> Validation:
-        network = self.learner.averaged_network()
-        loss = estimate(network, self.corpus.validation).nats_per_character
+    def _validated(self, loss: float) -> Validation:
+        """Save the weights if their loss is the lowest so far, and return the report."""
         best = loss < self.best_loss
         if best:
             self.best_loss = loss
             with self.folder.explaining_failure():
                 save_checkpoint(self.averaged(), self.folder.best_path)
         training_loss = sum(self._losses) / len(self._losses)
-        validation = Validation(
-            self.step, self.epoch, training_loss, loss, update.learning_rate, best, self._seconds
-        )
-        self.folder.add_record(asdict(validation))
-        return validation
+        rate = self._learning_rate(self.step - 1)
+        return Validation(self.step, self.epoch, training_loss, loss, rate, best, self.seconds)
 
     # Saved state -------------------------------------------------------------
 
     def _fingerprint(self) -> Fingerprint:
-        return make_fingerprint(self.corpus, self.network.config, self.config, self._initial)
+        return make_fingerprint(
+            self.corpus, self.network.config, self.config, self._initial, self._teachers
+        )
 
     def _save_is_due(self) -> bool:
         """Whether the saved state is older than 15 seconds, or no state is saved yet."""
-        if not self.process_group.is_main:
-            return False
-        return self._saved_at is None or time.monotonic() - self._saved_at > STATE_SECONDS
+        return self._saved_at is None or self.clock() - self._saved_at > STATE_SECONDS
 
     def _save_state(self) -> None:
         state = {
@@ -250,20 +271,27 @@ class Trainer:
             "step": self.step,
             "best_loss": self.best_loss,
             "losses": self._losses,
-            "seconds": self._seconds,
+            "seconds": self.seconds,
+            "pace": self.pace.as_state(),
             **self.learner.state_dict(),
         }
         if self.process_group.is_main:
             self.folder.save_state(state)
-        self._saved_at = time.monotonic()
+        self._saved_at = self.clock()
 
     def _load_state(self) -> None:
         state = self.folder.load_state(self.device)
         check_same_run(state["fingerprint"], self._fingerprint(), self.folder)
-        self._saved_at = time.monotonic()
+        self._saved_at = self.clock()
         self.step, self.best_loss = state["step"], state["best_loss"]
-        self._losses, self._seconds = state["losses"], state["seconds"]
+        self._losses, self.seconds = state["losses"], state["seconds"]
         try:
+            if "pace" in state:  # states of the first release have none: their plan was fixed
+                self.pace = pace_from_state(state["pace"], self.step)
+            else:
+                self.pace.validation_done(self.step)
+            if self.pace.validation_is_due(self.step) and not self._losses:
+                raise ValueError("a validation is due, but there are no losses")
             self.learner.load_state_dict(state)
         except ValueError as error:
             raise self.folder.damaged_state(str(error)) from error

@@ -15,9 +15,10 @@ from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import evaluate_full_text
+from training.events import Update, Validation
 from training.precision import TrainingPrecision, autocast, choose_training_precision
 from training.run_folder import RunFolder
-from training.trainer import Trainer, Update, Validation
+from training.trainer import Trainer
 
 TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 

@@ -13,6 +13,7 @@ from training import run_setup
 from training.command_line import run
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
+from training.plan import Speed
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_setup import RunSetup
@@ -47,6 +48,15 @@ def test_the_names_in_checkpoints_are_a_public_format() -> None:
         "validations",
         "seed",
         "precision",
+        "optimizer",
+        "muon_learning_rate",
+        "muon_momentum",
+        "muon_iterations",
+        "muon_weight_decay",
+        "minutes",
+        "validation_characters",
+        "distill_weight",
+        "distill_temperature",
     ]
     assert (record["streams"], record["steps"]) == (5, 7)
     assert TrainingConfig(**settings_from_record(record)) == config
@@ -61,7 +71,7 @@ def options(*flags: str) -> argparse.Namespace:
 def make_setup(tmp_path: Path, *flags: str) -> RunSetup:
     device = torch.device("cpu")
     folder, corpus = RunFolder(tmp_path), Corpus.from_text(TEXT)
-    return RunSetup(options(*flags), folder, corpus, None, device, ProcessGroup())
+    return RunSetup(options(*flags), folder, corpus, None, [], device, ProcessGroup())
 
 
 def test_the_old_names_of_flags_still_work(tmp_path: Path) -> None:
@@ -71,16 +81,17 @@ def test_the_old_names_of_flags_still_work(tmp_path: Path) -> None:
     assert dataclasses.replace(renamed, precision=config.precision) == config
 
 
-def test_a_plan_changes_the_epochs_and_the_dropout_that_goes_with_them(
+def test_a_plan_changes_only_what_the_user_has_not_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_setup, "epochs_within", lambda *_: 2.5)
-    setup = make_setup(tmp_path, "--minutes", "1", "--weight-dropout", "0.2")
+    monkeypatch.setattr(run_setup, "measure_speed", lambda *_: Speed(1.0, 1e-4))
+    flags = ["--minutes", "10", "--weight-dropout", "0.2", "--validation-characters", "1000"]
+    setup = make_setup(tmp_path, *flags)
     network_config, config = setup.configs()
-    planned_network, planned = setup.planned(network_config, config)
-    assert planned == dataclasses.replace(config, epochs=2.5)
-    assert planned_network == dataclasses.replace(network_config, dropout=0.1)
-    assert planned_network.weight_dropout == 0.2
+    planned_network, planned, pace = setup.planned(network_config, config, 5.0)
+    assert planned == dataclasses.replace(config, epochs=planned.epochs, validations=20)
+    assert 500 < pace.total_steps < 600
+    assert planned_network == dataclasses.replace(network_config, dropout=0.35, weight_dropout=0.2)
 
 
 def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +103,18 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
         return "fp32"
 
     monkeypatch.setattr(run_setup, "choose_training_precision", choose)
+    monkeypatch.setattr(run_setup, "measure_speed", lambda *_: Speed(0.01, 1e-5))
     text = tmp_path / "book.txt"
     text.write_text(TEXT)
     flags = ["--text", str(text), "--out", str(tmp_path / "run"), "--hidden-size", "8"]
     flags += ["--validations", "1", "--seq-len", "20"]
-    assert run(["train", *flags, "--minutes", "0.05"]) == 0
+    assert run(["train", *flags, "--minutes", "0.2"]) == 0
     assert measured == ["auto"]
+
+
+def test_a_record_of_an_older_version_means_what_it_meant() -> None:
+    record = TrainingConfig().as_record()
+    old = {name: value for name, value in record.items() if "muon" not in name}
+    del old["optimizer"]
+    assert settings_from_record(old)["optimizer"] == "adamw"
+    assert TrainingConfig(**settings_from_record(old)) == TrainingConfig()

@@ -50,8 +50,7 @@ def test_an_estimate_is_close_and_reads_at_most_so_much(monkeypatch: pytest.Monk
     close = estimate(network, text)
     assert close.characters > 5900
     assert close.nats_per_character == pytest.approx(by_one_sequence, abs=1e-3)
-    monkeypatch.setattr(evaluation, "_MOST_CHARACTERS", 3000)
-    assert 2900 < estimate(network, text).characters <= 3000
+    assert 2900 < estimate(network, text, most=3000).characters <= 3000
 
 
 def test_of_a_short_text_the_estimate_is_exact() -> None:

@@ -16,7 +16,7 @@ def test_a_signal_is_noted_and_announced_at_once(
         assert not interrupt.requested
         signal.raise_signal(number)
         assert interrupt.requested
-        assert "Stopping after this update" in capfd.readouterr().err
+        assert "Stopping, and saving the state" in capfd.readouterr().err
         assert signal.getsignal(number) == before  # so that a second one ends the process
     assert signal.getsignal(number) == before
 

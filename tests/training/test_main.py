@@ -63,6 +63,25 @@ def test_ctrl_c_while_loading_ends_with_one_line() -> None:
     assert result.stdout == ""
 
 
+def test_an_interrupt_that_gets_lost_is_raised_again() -> None:
+    program = """
+import signal, sys, time
+import training.command_line as command_line
+from training.__main__ import _main
+def run(*_):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        time.sleep(60)
+command_line.run = run
+sys.exit(_main())
+"""
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert result.returncode == 130
+    assert result.stderr == "charstream: interrupted\n"
+
+
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     path = tmp_path / "book.txt"
@@ -91,6 +110,39 @@ def test_ctrl_c_while_planning_ends_with_one_line(text: Path, tmp_path: Path) ->
     assert process.communicate(timeout=60)[0] == "charstream: interrupted\n"
     assert process.returncode == 130
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("file", ["best.safetensors", "samples/step-", "report.html"])
+def test_ctrl_c_at_a_validation_saves_the_state(text: Path, tmp_path: Path, file: str) -> None:
+    """The signal comes when a file is about to be replaced for the first time."""
+    out = tmp_path / "run"
+    flags = ["--text", str(text), "--out", str(out), *SMALL, "--epochs", "500"]
+    program = f"""
+import os, runpy, signal
+real = os.replace
+def replace(source, target):
+    if {file!r} in str(target):
+        os.replace = real
+        signal.raise_signal(signal.SIGINT)
+    real(source, target)
+os.replace = replace
+runpy.run_module("training", run_name="__main__", alter_sys=True)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, "train", *flags, "--validations", "500"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 130
+    assert result.stderr.splitlines() == [
+        "",
+        "Stopping, and saving the state (at once if you press Ctrl-C again) ...",
+    ]
+    assert "the state is saved" in result.stdout
+    assert (out / "state.pt").exists()
+    assert not list(out.rglob(".*"))
 
 
 def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> None:

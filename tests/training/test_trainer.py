@@ -20,8 +20,9 @@ from training import trainer as trainer_module
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import estimate
+from training.events import Validation
 from training.run_folder import RunFolder
-from training.trainer import Trainer, Validation
+from training.trainer import Trainer
 
 TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 CPU = torch.device("cpu")

@@ -1,0 +1,150 @@
+"""Training trials: compare settings of training at equal time, with several seeds.
+
+    python -m benchmarks.training_trials --text data/anna.txt --minutes 5 --seeds 3
+
+Each trial is a run of `python -m training train` with a time limit, and `evaluate` of its result.
+The seeds are in the outer loop, so that slow changes of the machine affect all settings alike. A
+trial that has a result is not repeated, so an interrupted comparison continues. A settings file has
+a line `name: flags` for each trial. Without one, the settings of `TRIALS` are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from model.checkpoint import load_checkpoint
+
+_MUON = "--optimizer muon"
+
+TRIALS: dict[str, str] = {
+    "adamw, 3e-3 (default)": "",
+    "adamw, 6e-3": "--learning-rate 6e-3",
+    "muon, 0.03": f"{_MUON} --muon-lr 0.03",
+    "muon, 0.06": _MUON,
+    "muon, 0.08": f"{_MUON} --muon-lr 0.08",
+    "muon, 0.06, adamw 6e-3": f"{_MUON} --learning-rate 6e-3",
+    "muon, 0.06, batch 64": f"{_MUON} --batch-size 64",
+    "muon, 0.06, 3 iterations": f"{_MUON} --muon-iterations 3",
+    "muon, 0.06, momentum 0.9": f"{_MUON} --muon-momentum 0.9",
+    "muon, 0.06, decay 0.1": f"{_MUON} --muon-weight-decay 0.1",
+    "muon, 0.06, averaging 0.99": f"{_MUON} --averaging 0.99",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of one trial."""
+
+    loss: float  # of `evaluate`, nats per character
+    epochs: float
+    updates: int
+    minutes: float  # of training
+
+
+def main() -> None:
+    """Run all trials and print one table after each of them."""
+    options = _parser().parse_args()
+    trials = _read_trials(options.trials) if options.trials else TRIALS
+    results: dict[str, list[Result]] = {name: [] for name in trials}
+    console = Console(width=110)
+    for seed in range(options.seeds):
+        for name, flags in trials.items():
+            try:
+                results[name].append(_result(options, name, flags, seed))
+            except subprocess.CalledProcessError as error:
+                print(f"{name}, seed {seed}: failed with exit status {error.returncode}")
+            console.print(_table(results, options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_trials")
+    parser.add_argument("--text", type=Path, required=True, help="text to train on")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="time of each trial (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of seeds of each trial (default %(default)s)"
+    )
+    parser.add_argument("--trials", type=Path, help="file with a line `name: flags` for each trial")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/trials"),
+        help="folder for the runs (default %(default)s)",
+    )
+    return parser
+
+
+def _read_trials(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    pairs = [line.partition(":") for line in lines if not line.startswith("#")]
+    return {name.strip(): flags.strip() for name, _, flags in pairs}
+
+
+def _result(options: argparse.Namespace, name: str, flags: str, seed: int) -> Result:
+    """Return the result of a trial, from its folder if it has one."""
+    minutes = f"{options.minutes:g}"
+    folder: Path = options.out / f"{options.text.stem}-{minutes}" / _file_name(name, flags)
+    folder = folder / f"seed-{seed}"
+    path = folder / "result.json"
+    if not path.exists():
+        print(f"{name}, seed {seed}: {folder}", flush=True)
+        result = _run(options.text, folder, minutes, [*shlex.split(flags), "--seed", str(seed)])
+        path.write_text(json.dumps(asdict(result)))
+    return Result(**json.loads(path.read_text()))
+
+
+def _file_name(name: str, flags: str) -> str:
+    """Return a folder name that differs if the flags differ."""
+    text = f"{name} {flags}" if flags else name
+    return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
+
+
+def _run(text: Path, folder: Path, minutes: str, flags: Sequence[str]) -> Result:
+    resume = ["--resume"] if (folder / "state.pt").exists() else []
+    train = ["train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags]
+    _training(*train, *resume)
+    best = folder / "best.safetensors"
+    loss = json.loads(_training("evaluate", str(best), "--text", str(text), "--json"))
+    record = load_checkpoint(best).training
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    return Result(loss["nats_per_character"], last["epoch"], last["step"], record["seconds"] / 60)
+
+
+def _training(*arguments: str) -> str:
+    command = [sys.executable, "-m", "training", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def _table(results: Mapping[str, Sequence[Result]], options: argparse.Namespace) -> Table:
+    table = Table(title=f"{options.text.name}, {options.minutes:g} minutes", title_justify="left")
+    for column in ("settings", "loss", "lowest", "highest", "seeds", "epochs", "updates"):
+        table.add_column(column, justify="left" if column == "settings" else "right")
+    ended = {name: row for name, row in results.items() if row}
+    for name, row in sorted(ended.items(), key=lambda pair: _mean_loss(pair[1])):
+        losses = [result.loss for result in row]
+        figures = [f"{x:.4f}" for x in (_mean_loss(row), min(losses), max(losses))]
+        epochs = statistics.mean(result.epochs for result in row)
+        updates = statistics.mean(result.updates for result in row)
+        table.add_row(name, *figures, str(len(row)), f"{epochs:.2f}", f"{updates:,.0f}")
+    return table
+
+
+def _mean_loss(row: Sequence[Result]) -> float:
+    return statistics.mean(result.loss for result in row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""A run with a time limit ends at its time on a machine whose speed changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.errors import TrainingError
+from tests.training.test_trainer import CONFIG, CPU, TEXT, make_trainer, metrics
+from training.config import TrainingConfig
+from training.corpus import Corpus
+from training.pace import Pace, pace_from_state
+from training.plan import Speed, planned
+from training.run_folder import RunFolder
+from training.trainer import Trainer
+
+LIMITED = dataclasses.replace(CONFIG, minutes=2.0)
+CORPUS = Corpus.from_text(TEXT)
+SPEEDS = st.lists(st.floats(0.1, 4.0), min_size=1, max_size=6)
+
+
+def simulate(pace: Pace, seconds_at: Callable[[float], float], validating: float) -> float:
+    """Run a plan on a clock of its own. Return the seconds at the end."""
+    step, seconds = 0, 0.0
+    while step < pace.total_steps or pace.validation_is_due(step):
+        count = pace.count_is_due(step, seconds)
+        seconds += seconds_at(seconds)
+        step += 1
+        if count:
+            pace.adopt(*pace.count(step, seconds))
+        if pace.validation_is_due(step):
+            pace.validation_done(step)
+            pace.validation_took(validating * seconds_at(seconds))
+            seconds += validating * seconds_at(seconds)
+    assert step == pace.total_steps
+    return seconds
+
+
+@given(SPEEDS, st.floats(0.1, 4.0), st.floats(0, 8), st.floats(300, 3000), st.integers(1, 20))
+def test_a_run_ends_within_five_percent_of_its_time(
+    speeds: list[float], planned_speed: float, validating: float, limit: float, validations: int
+) -> None:
+    """Updates take 0.1 to 4 seconds, and change up to five times during the run."""
+
+    def seconds_at(seconds: float) -> float:
+        return speeds[min(int(seconds / limit * len(speeds)), len(speeds) - 1)]
+
+    pace = Pace(1, validations, limit, planned_speed, validating * planned_speed, planned_speed)
+    pace.adopt(*pace.count(0, 0.0))
+    last = seconds_at(limit) * max(1.0, validating)  # an update or a validation may be unexpected
+    assert abs(simulate(pace, seconds_at, validating) - limit) < 0.05 * limit + last
+
+
+def test_a_plan_made_on_a_busy_machine_is_corrected() -> None:
+    """Planned at ten times the time of an update, the run makes ten times the updates."""
+    pace = Pace(1, 4, 300.0, 3.6, 5.0)
+    pace.adopt(*pace.count(0, 10.0))
+    assert pace.total_steps < 80
+    seconds = simulate(pace, lambda _: 0.36, 10)
+    assert abs(seconds - 300) < 0.05 * 300
+    assert pace.total_steps > 700
+
+
+@given(st.integers(1, 500), st.integers(1, 40))
+def test_the_validations_of_a_fixed_plan_divide_the_updates(total: int, parts: int) -> None:
+    pace, validated = Pace(total, parts), []
+    for step in range(1, total + 1):
+        if pace.validation_is_due(step):
+            pace.validation_done(step)
+            validated.append(step)
+    assert validated == sorted({-(-part * total // parts) for part in range(1, parts + 1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("total_steps", 3), ("validations", 0), ("limit", "5"), ("per_update", float("nan"))],
+)
+def test_a_damaged_plan_is_refused(name: str, value: object) -> None:
+    state = Pace(9, 2, 60.0).as_state()
+    assert pace_from_state(state, 4).as_state() == state
+    with pytest.raises(ValueError, match="not those of a plan"):
+        pace_from_state(state | {name: value}, 4)
+
+
+LONG = dataclasses.replace(CORPUS, validation=CORPUS.training.repeat(40))
+SPEED = Speed(per_update=0.01, per_character=4e-5)
+
+
+def plan_for(minutes: float) -> tuple[TrainingConfig, Pace]:
+    return planned(dataclasses.replace(CONFIG, minutes=minutes), SPEED, 0.5, LONG, {})
+
+
+@pytest.mark.parametrize("minutes", [0.1, 0.5, 5, 600])
+def test_validations_take_a_small_part_of_the_time(minutes: float) -> None:
+    config, pace = plan_for(minutes)
+    assert pace.validations * pace.per_validation <= max(0.11 * 60 * minutes, pace.per_validation)
+    assert 16_384 <= config.validation_characters <= 500_000
+
+
+def test_a_time_that_is_too_short_is_refused_and_the_least_is_named() -> None:
+    with pytest.raises(
+        TrainingError, match=r"0\.01 is too short .*: [\d.]+ would be enough"
+    ) as caught:
+        plan_for(0.01)
+    least = float(str(caught.value).split()[-4])
+    assert plan_for(least)[1].total_steps >= 10
+
+
+def make_limited(folder: Path, resume: bool = False) -> Trainer:
+    """A trainer whose clock counts updates, and says that the machine becomes slower."""
+    network = make_trainer(folder / "sizes").network.config
+    pace = Pace(200, 4, 120.0, 0.5, 1.0)
+    trainer = Trainer(CORPUS, network, LIMITED, RunFolder(folder / "run"), CPU, resume, pace=pace)
+    trainer.clock = lambda: 0.5 * trainer.step + 0.01 * trainer.step**2
+    return trainer
+
+
+@pytest.mark.parametrize("stop_at", [1, 40, 70])
+def test_a_resumed_run_keeps_its_decisions(tmp_path: Path, stop_at: int) -> None:
+    whole = make_limited(tmp_path / "whole")
+    list(whole.run())
+    assert whole.done
+    assert 75 < whole.total_steps < 95  # 0.5 n + 0.01 n^2 is 120 at 87
+    run = make_limited(tmp_path / "stopped").run()
+    list(islice(run, stop_at))
+    run.close()
+    resumed = make_limited(tmp_path / "stopped", resume=True)
+    list(resumed.run())
+    assert resumed.pace == whole.pace
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    rates = [record["learning_rate"] for record in metrics(tmp_path / "whole" / "run")]
+    assert rates[-1] < 0.02 * LIMITED.learning_rate
+
+
+def test_a_stop_ends_a_validation_which_the_resumed_run_repeats(tmp_path: Path) -> None:
+    whole = make_trainer(tmp_path / "whole")
+    list(whole.run())
+    trainer = make_trainer(tmp_path / "stopped")
+    for _ in trainer.run(stop=lambda: trainer.pace.validation_is_due(trainer.step)):
+        pass
+    assert metrics_or_none(tmp_path / "stopped") == []
+    assert not trainer.done
+    resumed = make_trainer(tmp_path / "stopped", resume=True)
+    assert resumed.step == trainer.step
+    list(resumed.run())
+    losses = [record["validation_loss"] for record in metrics(tmp_path / "stopped")]
+    assert losses == [record["validation_loss"] for record in metrics(tmp_path / "whole")]
+
+
+def metrics_or_none(folder: Path) -> list[object]:
+    return list(metrics(folder)) if (folder / "metrics.jsonl").exists() else []

@@ -1,0 +1,139 @@
+"""The report of a run is one page that escapes every text and loads nothing."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+from unicodedata import category
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.browser import needs_browser, running_browser
+from tests.training.test_trainer import make_trainer
+from training.chart import Line, chart
+from training.events import Validation
+from training.report import Report, render
+from training.results import write_results
+
+VOID = {"meta", "path", "circle"}
+
+
+def records(*losses: float) -> list[dict[str, float]]:
+    return [
+        {
+            "step": step,
+            "epoch": step / 10,
+            "training_loss": loss + 0.1,
+            "validation_loss": loss,
+            "learning_rate": 0.003,
+        }
+        for step, loss in enumerate(losses, 1)
+    ]
+
+
+class Page(HTMLParser):
+    """The tags, attributes and texts of a page. Raises AssertionError if tags do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag in VOID or self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts[self.open[-1]][-1] += data
+
+
+def report(text: str = "", **values: object) -> Report:
+    return Report(text, text, {text: text}, values, records(2.0, 1.5), {2: text, 1: "a"})
+
+
+@given(st.text())
+def test_every_text_is_escaped(text: str) -> None:
+    """A control character has no place in HTML, so each is shown as U+FFFD."""
+    page = Page(render(report(text)))
+    command, newest, oldest = page.texts["pre"]
+    assert command == newest
+    assert len(command) == len(text)
+    differing = [c for c, shown in zip(text, command, strict=True) if c != shown]
+    assert {category(c) for c in differing} <= {"Cc", "Cs", "Cn"}
+    assert oldest == "a"
+    assert page.tags == Page(render(report("plain"))).tags
+
+
+@given(st.text())
+def test_a_page_loads_nothing(text: str) -> None:
+    page = Page(render(report(text)))
+    assert "script" not in page.tags
+    assert not {"src", "href", "style", "onload"} & {name for name, _ in page.attributes}
+    assert "url(" not in "".join(page.texts["style"])
+
+
+def test_samples_are_shown_with_their_losses_and_the_newest_is_first() -> None:
+    captions = Page(render(report("text"))).texts["figcaption"]
+    assert captions == [
+        "after 2 updates, validation loss 1.5000 (2.164 bits)",
+        "after 1 updates, validation loss 2.0000 (2.885 bits)",
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=9),
+    st.booleans(),
+)
+def test_a_chart_has_every_point_inside(points: list[tuple[float, float]], zero: bool) -> None:
+    page = Page(chart([Line("a", points), Line("b", points)], "x", "y", 300, zero))
+    places = [value for name, value in page.attributes if name in ("cx", "cy")]
+    assert len(places) == 4 * len(points)
+    assert all(0 <= float(place or "nan") <= 720 for place in places)
+
+
+def test_a_run_writes_its_report(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    for event in trainer.run():
+        if isinstance(event, Validation):
+            write_results(trainer, event, "<book>.txt")
+            newest = event
+    html = trainer.folder.report_path.read_text()
+    page = Page(html)
+    assert page.texts["h1"] == ["Training on <book>.txt"]
+    assert f"{trainer.best_loss:.4f} nats" in html
+    assert str(trainer.folder.best_path) in page.texts["pre"][0]
+    assert len(page.texts["figure"]) == 6
+    assert page.texts["pre"][1] == trainer.folder.samples()[newest.step]
+
+
+@pytest.mark.browser
+@needs_browser[1]
+def test_a_browser_shows_it_without_a_request_or_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render(report("<b>&amp;</b>\u2028\x00", a=1)))
+    messages: list[str] = []
+    with running_browser() as browser:
+        backgrounds = set()
+        for scheme in ("light", "dark"):
+            page = browser.new_page(color_scheme=scheme)
+            page.on("console", lambda message: messages.append(message.text))
+            page.on("request", lambda request: messages.append(request.url))
+            page.goto(path.as_uri())
+            backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            assert page.locator("circle").count() == 6
+    assert messages == [path.as_uri()] * 2
+    assert len(backgrounds) == 2

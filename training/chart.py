@@ -1,0 +1,101 @@
+"""Chart: lines in a coordinate system, as SVG that takes its colors from the page around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH = 720
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40  # margins
+_TICKS = 5  # about so many on each axis
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart. Its name is also its CSS class."""
+
+    name: str
+    points: Sequence[Point]
+
+
+def chart(
+    lines: Sequence[Line], x_label: str, y_label: str, height: int, from_zero: bool = False
+) -> str:
+    """Return an SVG element with the lines, two axes and their labels.
+
+    Args:
+        lines: at least one line with at least one point. All values must be finite.
+        x_label: what the horizontal axis shows.
+        y_label: what the vertical axis shows, with its unit.
+        height: height of the picture in CSS pixels. Its width is 720, or that of the page.
+        from_zero: whether the vertical axis begins at 0.
+    """
+    plane = _Plane([point for line in lines for point in line.points], height, from_zero)
+    parts = [*plane.axes(), *(plane.line(line) for line in lines)]
+    label = escape(f"{y_label} by {x_label}: {', '.join(line.name for line in lines)}")
+    middle = (height - _BOTTOM + _TOP) / 2
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">\n'
+        + "\n".join(parts)
+        + f'\n<text class="label" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{height - 6}" '
+        f'text-anchor="middle">{escape(x_label)}</text>'
+        f'\n<text class="label" transform="translate(12 {middle}) rotate(-90)" '
+        f'text-anchor="middle">{escape(y_label)}</text>\n</svg>'
+    )
+
+
+class _Plane:
+    """Translates values into positions of the picture."""
+
+    def __init__(self, points: Sequence[Point], height: int, from_zero: bool) -> None:
+        self._height = height
+        self._x = _ticks([x for x, _ in points] + [0.0])
+        self._y = _ticks([y for _, y in points] + [0.0] * from_zero)
+
+    def axes(self) -> list[str]:
+        bottom, right = self._height - _BOTTOM, _WIDTH - _RIGHT
+        horizontal = [
+            f'<path class="grid" d="M{_LEFT} {self._at_y(y)}H{right}"/>'
+            f'<text x="{_LEFT - 6}" y="{self._at_y(y) + 4}" text-anchor="end">{y:.6g}</text>'
+            for y in self._y
+        ]
+        vertical = [
+            f'<text x="{self._at_x(x)}" y="{bottom + 16}" text-anchor="middle">{x:.6g}</text>'
+            for x in self._x
+        ]
+        return horizontal + vertical
+
+    def line(self, line: Line) -> str:
+        places = [f"{self._at_x(x)} {self._at_y(y)}" for x, y in line.points]
+        name = escape(line.name)
+        dots = "".join(
+            f'<circle cx="{self._at_x(x)}" cy="{self._at_y(y)}" r="2.5"><title>{name}: {y:.4g}'
+            "</title></circle>"
+            for x, y in line.points
+        )
+        return f'<g class="{name}"><path class="line" d="M{"L".join(places)}"/>{dots}</g>'
+
+    def _at_x(self, x: float) -> float:
+        return _between(x, self._x, _LEFT, _WIDTH - _RIGHT)
+
+    def _at_y(self, y: float) -> float:
+        return _between(y, self._y, self._height - _BOTTOM, _TOP)
+
+
+def _between(value: float, ticks: Sequence[float], first: int, last: int) -> float:
+    share = (value - ticks[0]) / (ticks[-1] - ticks[0])
+    return round(first + share * (last - first), 1)
+
+
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Return round numbers at equal distances, from below the values to above them."""
+    low, high = min(values), max(values)
+    rough = (high - low) / _TICKS or abs(high) / _TICKS or 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    distance = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    first, last = math.floor(low / distance), math.ceil(high / distance)
+    return [number * distance for number in range(first, max(last, first + 1) + 1)]

@@ -1,0 +1,155 @@
+"""Pace: the number of updates of a run and its validations, fixed or adapted to the clock.
+
+A run with a time limit counts its updates again and again: so many as fit into the time that is
+left, at the speed of the last seconds. The learning rate depends on the number, so it falls to its
+final value at the end of the time, whether the machine has become slower or faster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+_INTERVAL = 10.0  # seconds, the longest time between two counts
+_INTERVAL_SHARE = 0.02  # of the time limit
+_SMOOTHING = 0.5  # weight of the newest measurement of the speed
+_MOST_VALIDATING = 0.2  # of the time that is left
+_RESERVE = 0.02  # of the time limit, for the catalogue of cells and the end of the process
+
+
+@dataclass
+class Pace:
+    """The plan of a run. It is saved with the run's state, so a resumed run keeps it.
+
+    Attributes:
+        total_steps: updates of the whole run.
+        validations: validations of the whole run. They divide the updates into equal parts.
+        limit: seconds of the run, with its last validation. None means that the plan is fixed.
+        per_update: seconds of an update, 0 if not measured yet.
+        per_validation: seconds of a validation, with the files that are written after it.
+        per_update_then: seconds of an update when `per_validation` was measured or planned.
+        validated: parts of the run that a validation has ended.
+        counted_step, counted_seconds: updates and seconds at the last count. The seconds do not
+            include validations.
+        validating: seconds that the validations have taken so far.
+    """
+
+    total_steps: int
+    validations: int
+    limit: float | None = None
+    per_update: float = 0.0
+    per_validation: float = 0.0
+    per_update_then: float = 0.0
+    validated: int = 0
+    counted_step: int = 0
+    counted_seconds: float = 0.0
+    validating: float = 0.0
+
+    def validation_is_due(self, step: int) -> bool:
+        """Return whether a validation is due after `step` updates."""
+        return step * self.validations // self.total_steps > self.validated
+
+    def validation_done(self, step: int) -> None:
+        """Note that the validation after `step` updates is done."""
+        self.validated = max(self.validated, step * self.validations // self.total_steps)
+
+    def validation_took(self, seconds: float) -> None:
+        """Note how long a validation took."""
+        self.validating += seconds
+        self.per_validation, self.per_update_then = seconds, self.per_update
+
+    def shorten(self, seconds: float) -> None:
+        """Subtract seconds that have passed from the time limit, if there is one."""
+        if self.limit is not None:
+            self.limit -= seconds
+
+    def count_is_due(self, step: int, seconds: float) -> bool:
+        """Return whether the updates should be counted again.
+
+        This is so after some seconds, and when half of the updates that were left at the last count
+        are made: a machine that has become much faster may reach the end before the next count.
+
+        Args:
+            step: updates so far.
+            seconds: duration of the run so far.
+        """
+        if self.limit is None:
+            return False
+        interval = min(_INTERVAL, _INTERVAL_SHARE * self.limit)
+        half_is_done = 2 * (self.total_steps - step) <= self.total_steps - self.counted_step
+        return half_is_done or seconds - self.validating - self.counted_seconds >= interval
+
+    def count(self, step: int, seconds: float) -> tuple[int, int]:
+        """Return the number of updates, and of validations, that fit into the time limit.
+
+        Args:
+            step: updates so far.
+            seconds: duration of the run so far.
+        """
+        if self.limit is None:
+            return self.total_steps, self.validations
+        self._measure(step, seconds - self.validating)
+        left = self.limit * (1 - _RESERVE) - seconds
+        validation = self._next_validation()
+        affordable = _MOST_VALIDATING * left / max(validation, 1e-6)
+        remaining = max(1, int(min(affordable, self.validations - self.validated)))
+        left -= remaining * validation
+        updates = int(left / self.per_update) if self.per_update and left > 0 else 0
+        return step + updates, self.validated + remaining
+
+    def _next_validation(self) -> float:
+        """Return the expected seconds of the next validation, at the current speed.
+
+        The time of a planned validation changes as that of updates does. That of a measured one
+        only falls: the measurement may be newer than the smoothed speed of the updates.
+        """
+        change = self.per_update / self.per_update_then if self.per_update_then else 1.0
+        return self.per_validation * (min(1.0, change) if self.validated else change)
+
+    def adopt(self, total_steps: int, validations: int) -> None:
+        """Set the number of updates and of validations."""
+        self.total_steps, self.validations = total_steps, validations
+
+    def _measure(self, step: int, seconds: float) -> None:
+        """Measure the speed since the last count. `seconds` does not include validations."""
+        if step == self.counted_step:
+            return
+        newest = (seconds - self.counted_seconds) / (step - self.counted_step)
+        last = self.per_update or newest
+        self.per_update = last + _SMOOTHING * (newest - last)
+        self.counted_step, self.counted_seconds = step, seconds
+
+    def seconds_left(self, seconds: float) -> float | None:
+        """Return the seconds until the time limit, or None if there is none."""
+        return None if self.limit is None else max(0.0, self.limit - seconds)
+
+    def as_state(self) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        return asdict(self)
+
+
+def pace_from_state(values: Mapping[str, Any], step: int) -> Pace:
+    """Return the plan in the values of `Pace.as_state`.
+
+    Args:
+        values: the plain values.
+        step: updates of the run so far.
+
+    Raises:
+        ValueError: if they are not those of a plan.
+    """
+    pace = Pace(**{field.name: values.get(field.name) for field in fields(Pace)})  # type: ignore[arg-type]
+    counts = (pace.total_steps, pace.validations, pace.validated, pace.counted_step)
+    speeds = (pace.per_update, pace.per_validation, pace.per_update_then)
+    times = (*speeds, pace.counted_seconds, pace.validating)
+    if (
+        all(type(value) is int and 0 <= value < 2**53 for value in counts)
+        and all(type(value) is float and 0 <= value < math.inf for value in times)
+        and (pace.limit is None or (type(pace.limit) is float and math.isfinite(pace.limit)))
+        and pace.validations > 0
+        and pace.total_steps >= max(1, step)
+    ):
+        return pace
+    raise ValueError("the values of pace are not those of a plan")

@@ -1,0 +1,67 @@
+"""Results: the files that a validation leaves beside the checkpoint, for people to look at."""
+
+from __future__ import annotations
+
+import math
+
+from model.checkpoint import load_checkpoint
+from model.sampling import SamplingParams
+from training.curve import can_draw, draw_curve
+from training.events import Validation
+from training.model_card import model_card
+from training.report import Report, render
+from training.sample import sample
+from training.serve_command import serve_command
+from training.trainer import Trainer
+
+_SAMPLE_CHARACTERS = 240
+_SAMPLING = SamplingParams(temperature=0.8, top_k=None)
+
+
+def write_results(trainer: Trainer, validation: Validation, source: str) -> str:
+    """Write the sample, curve, model card and report of a validation. Return the sample.
+
+    Args:
+        trainer: the run.
+        validation: its newest validation.
+        source: name of the text.
+    """
+    folder = trainer.folder
+    text = sample(trainer.averaged(), "", _SAMPLE_CHARACTERS, _SAMPLING, validation.step)
+    folder.write_sample(validation.step, text)
+    if can_draw():
+        folder.write_curve(draw_curve(folder.records()))
+    if validation.best:
+        folder.write_card(model_card(load_checkpoint(folder.best_path), source, text))
+    folder.write_report(render(make_report(trainer, source)))
+    return text
+
+
+def make_report(trainer: Trainer, source: str) -> Report:
+    """Return the report of a run with at least one validation."""
+    folder, network = trainer.folder, trainer.network.config
+    return Report(
+        source=source,
+        command=serve_command(folder.best_path.absolute()),
+        summary=_summary(trainer),
+        settings=network.as_dict() | trainer.config.as_record(),
+        records=folder.records(),
+        samples=folder.samples(),
+    )
+
+
+def _summary(trainer: Trainer) -> dict[str, object]:
+    corpus, network = trainer.corpus, trainer.network.config
+    loss, parameters = trainer.best_loss, sum(p.numel() for p in trainer.network.parameters())
+    return {
+        "lowest validation loss": f"{loss:.4f} nats, {loss / math.log(2):.4f} bits per character",
+        "updates": f"{trainer.step:,} of {trainer.total_steps:,}, {trainer.epoch:.2f} epochs",
+        "time": f"{trainer.seconds / 60:.1f} minutes",
+        "network": f"{network.layers} x {network.hidden_size} LSTM, {parameters:,} parameters",
+        "computed": f"on {trainer.device} in {trainer.config.precision}",
+        "training text": f"the first {len(corpus.training):,} characters",
+        "validation text": f"the last {len(corpus.validation):,} characters, of which a validation "
+        f"predicts {trainer.validated_characters:,}",
+        "vocabulary": f"{len(corpus.vocabulary):,} characters",
+        "SHA-256 of the text": corpus.sha256,
+    }

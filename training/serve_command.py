@@ -1,0 +1,18 @@
+"""Serve command: the line to paste into a shell to serve a checkpoint."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+
+def serve_command(checkpoint: Path) -> str:
+    """Return the command that serves a checkpoint with the Python that runs this process."""
+    return f"CHARSTREAM_CHECKPOINT={shlex.quote(str(checkpoint))} {shlex.quote(_python())} -m app"
+
+
+def _python() -> str:
+    """Return the path of the interpreter, relative if it is below the working directory."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -109,9 +109,11 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
         too_large = client.post("/generate", content=b" " * 3_000_000)
         assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
 
+        active = "charstream_streams_active"
+        wait_until(lambda: server.gauge(active) == 0)
         with socket.create_connection(("127.0.0.1", port)) as busy:
             busy.sendall(LONG)
-            wait_until(lambda: client.post("/generate", json={"length": 5}).status_code == 503)
+            wait_until(lambda: server.gauge(active) == 1)  # else a request below takes the slot
             for _ in range(6):  # full is not dead: nothing is left out for it
                 full = client.post("/generate", json={"length": 5})
                 assert (full.status_code, full.json()["code"]) == (503, "queue_full")

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cache_line.h"
+#include "patience.h"
 
 #ifndef __cpp_lib_atomic_wait
 #error "std::atomic::wait is missing: use GCC 11, Clang with libstdc++ 11, or libc++ 11 or newer"
@@ -30,13 +31,21 @@ inline void cpu_relax() {
 // competitive spinning"). libstdc++'s own atomic::wait has the same three stages, but with 12 spins
 // and 4 yields (bits/atomic_wait.h), after which a step of microseconds waits for a futex. The
 // README of this folder has the measurements.
-inline void wait_for_change(const std::atomic<unsigned>& value, unsigned old) {
-  for (int attempt = 0; attempt < 2000; ++attempt) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    if (attempt < 100) cpu_relax();
-    else std::this_thread::yield();
+//
+// Returns the nanoseconds after the first stage. So a short wait reads no clock.
+inline int64_t wait_for_change(const std::atomic<unsigned>& value, unsigned old) {
+  const auto changed = [&] { return value.load(std::memory_order_acquire) != old; };
+  for (int spins = 0; spins < 100; ++spins) {
+    if (changed()) return 0;
+    cpu_relax();
+  }
+  const int64_t began = nanoseconds_now();
+  for (int yields = 0; yields < 1900; ++yields) {
+    if (changed()) return nanoseconds_now() - began;
+    std::this_thread::yield();
   }
   value.wait(old, std::memory_order_seq_cst);
+  return nanoseconds_now() - began;
 }
 
 // Changes a value that other threads wait for, and wakes those that sleep.
@@ -59,19 +68,20 @@ inline void advance_and_wake(std::atomic<unsigned>& value) {
 
 class Barrier {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
-
-  void arrive_and_wait() {
+  // Waits until `threads` threads have arrived; all of them pass the same number. Returns the
+  // nanoseconds that `wait_for_change` returns.
+  int64_t arrive_and_wait(int threads) {
+    if (threads == 1) return 0;
     const unsigned phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads_)
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads)
       return wait_for_change(phase_, phase);
     arrived_.store(0, std::memory_order_relaxed);
     advance_and_wake(phase_);
+    return 0;
   }
 
  private:
   // On separate lines: every arriving thread writes arrived_ while the others poll phase_.
   alignas(kCacheLine) std::atomic<int> arrived_{0};
   alignas(kCacheLine) std::atomic<unsigned> phase_{0};  // counts how often all threads have met
-  alignas(kCacheLine) const int threads_;
 };

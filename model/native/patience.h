@@ -10,6 +10,9 @@ inline int64_t nanoseconds_now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(since_start).count();
 }
 
+// Shorter waits are not counted: the threads it waits for are running.
+constexpr int64_t kLeastWait = 20'000;
+
 // A wait counts at most this many nanoseconds, the scheduler's time slices of one or two other
 // threads. Longer ones come from a container's CPU limit, which stops all threads at once, for most
 // of a period of 100 ms. It would stop one thread as well.
@@ -31,10 +34,16 @@ class Patience {
     left_ = std::min(left_, most);
   }
 
-  // Ends a wait, or a call if nothing was waited for.
-  void stop_waiting(int64_t now, int64_t waited) {
-    left_ = std::min(left_ + (now - waited - computes_since_) / 2, most_) -
-            std::min(waited, kMostWait) / 2;
+  void note_wait(int64_t began, int64_t ended) {
+    if (ended - began < kLeastWait) return;
+    earn(began);
+    left_ -= std::min(ended - began, kMostWait) / 2;
+    computes_since_ = ended;
+  }
+
+  // Earns the time since the last wait or the start of the call.
+  void earn(int64_t now) {
+    left_ = std::min(left_ + (now - computes_since_) / 2, most_);
     computes_since_ = now;
   }
 

@@ -2,8 +2,8 @@
 
 void meet(const Task& task) {
   Meeting& meeting = task.meeting;
-  const int64_t waited = meeting.barrier.arrive_and_wait(task.threads);
-  if (waited && task.thread == 0) meeting.patience.stop_waiting(nanoseconds_now(), waited);
+  if (task.thread == 0) meeting.barrier.arrive_and_wait(task.threads, meeting.patience);
+  else meeting.barrier.arrive_and_wait(task.threads);
 }
 
 // The caller's thread writes the next number before the threads meet. They read it after that and
@@ -50,7 +50,7 @@ int Team::run(const Batch& batch, int threads, int64_t patience) {
   if (threads == 1) return execute(kernel_.run, batch, 1);
   meeting_.patience.start(nanoseconds_now(), patience);
   const int left = execute(kernel_.run, batch, threads);
-  meeting_.patience.stop_waiting(nanoseconds_now(), 0);
+  meeting_.patience.earn(nanoseconds_now());
   return left;
 }
 

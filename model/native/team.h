@@ -12,8 +12,9 @@
 // What the threads of a team exchange at the end of layers and steps.
 struct Meeting {
   Barrier barrier;
-  Patience patience;     // of the caller's thread
-  int next_threads = 0;  // number of threads after this step; the caller's thread decides
+  alignas(kCacheLine) Patience patience;  // of the caller's thread
+  // Number of threads after this step. The caller's thread decides, and all threads read it.
+  alignas(kCacheLine) int next_threads = 0;
 };
 
 // Calls of one team must not overlap.

@@ -21,9 +21,9 @@ from model.team_size import TeamSize
 
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
 
-# Nanoseconds that a call waits for other threads beyond half of its time before it continues with
-# half of them. A few of the scheduler's time slices, so that a single one does not count.
-PATIENCE = 8_000_000
+# Nanoseconds on the account of a team's patience (model/native/patience.h), a few of the
+# scheduler's time slices, so that a single one does not end it.
+PATIENCE = 12_000_000
 
 logger = logging.getLogger("charstream")
 

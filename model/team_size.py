@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 
-_SHORTEST_PAUSE = 0.1  # seconds; a failed trial takes 0.01 to 0.06
+_SHORTEST_PAUSE = 0.03  # seconds; the event loop of a server may be the only disturbance
+_LONGEST_TRIAL = 0.1  # seconds after which a trial that ends counts as a new disturbance
 _LONGEST_PAUSE = 1.0  # seconds, the most that an idle machine is left unused
 
 
@@ -18,7 +19,8 @@ class TeamSize:
     """The number of threads to compute with, from the calls before.
 
     After a number was too large, it is halved for a pause. Then all threads try again. Each pause
-    is twice as long as the one before, unless the trial before it lasted longer than its pause.
+    is twice as long as the one before, unless the trial before it lasted longer than that, and at
+    least a tenth of a second.
 
     Args:
         most: number of threads of the team, at least 1.
@@ -49,6 +51,6 @@ class TeamSize:
         """
         if threads < self._threads:
             lasted = now - self._ends
-            again = lasted <= self._pause
+            again = lasted <= max(self._pause, _LONGEST_TRIAL)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again else _SHORTEST_PAUSE
             self._threads, self._ends = threads, now + self._pause

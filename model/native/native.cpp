@@ -45,7 +45,7 @@ EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
 }
 
 // Takes a batch's steps with the first `threads` threads of a team, or fewer after waits that exceed
-// the patience (in nanoseconds). Returns the number of threads that took the last step.
+// the patience (in nanoseconds). Returns the number of threads that are left at the end.
 EXPORT int charstream_run(Team* team, const Batch* batch, int threads, int64_t patience) {
   return team->run(*batch, threads, patience);
 }

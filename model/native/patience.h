@@ -18,9 +18,10 @@ constexpr int64_t kLeastWait = 20'000;
 // of a period of 100 ms. It would stop one thread as well.
 constexpr int64_t kMostWait = 6'000'000;
 
-// An account of nanoseconds. Computing earns half of its time, and a long wait costs half of its
-// time. So the account runs empty if the caller waits for more than half of the time. Then half of
-// the threads would be as fast, because they would not wait for the others.
+// An account of nanoseconds. Computing earns its time, and a long wait costs half of its time. So
+// the account runs empty if the caller waits for more than two thirds of the time. At half of it,
+// half of the threads would do as much without waiting for the others, but each thread's core would
+// have more weights than its cache holds: two threads are up to four times as fast as one.
 //
 // This is a CUSUM test (Page 1954, "Continuous inspection schemes"), also known as a leaky bucket:
 // it forgets single long waits, and notices a series of them.
@@ -43,15 +44,15 @@ class Patience {
 
   // Earns the time since the last wait or the start of the call.
   void earn(int64_t now) {
-    left_ = std::min(left_ + (now - computes_since_) / 2, most_);
+    left_ = std::min(left_ + (now - computes_since_), most_);
     computes_since_ = now;
   }
 
   bool is_over() const { return left_ <= 0; }
 
-  // After the number of threads has changed: one longest wait uses up what a trial starts with, so
+  // After the number of threads has changed. Two longest waits use up what a trial starts with, so
   // that a trial on a busy machine is short.
-  void renew() { left_ = most_ / 4; }
+  void renew() { left_ = most_ / 2; }
 
  private:
   int64_t left_ = INT64_MAX, most_ = 0, computes_since_ = 0;

@@ -28,9 +28,9 @@ class Team {
   // Takes all steps of a batch. Each thread has a fixed range of every layer's tiles, so that these
   // weights stay in its core's own cache if they fit. The threads meet after each layer.
   //
-  // The first `threads` threads compute, and the others sleep. If the caller waits for more than
-  // half of the time (see Patience), half of the threads take the remaining steps. Returns how many
-  // threads took the last one.
+  // The first `threads` threads compute, and the others sleep. If the caller waits for most of
+  // the time (see Patience), half of the threads take the remaining steps. Returns how many threads
+  // are left after the last one.
   int run(const Batch& batch, int threads, int64_t patience);
 
   // Computes only the layers' products of the batch's steps: a lower limit of the time of `run`.

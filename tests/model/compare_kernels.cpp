@@ -20,7 +20,7 @@
 
 namespace {
 
-constexpr int64_t kPatience = 8'000'000;  // as in model/native_library.py
+constexpr int64_t kPatience = 12'000'000;  // as in model/native_library.py
 
 std::mt19937 random_bits(1);
 

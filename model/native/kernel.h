@@ -26,8 +26,8 @@ struct Task {
 // These three wait until all threads have called them. They are functions rather than methods, so
 // that the kernels' files need not include the standard library's templates (see step.h).
 void meet(const Task& task);
-// Also decides how many threads take the next steps. Nobody may call it between `meet_after_step`'s
-// beginning and its end in another thread, so another meeting has to lie between them.
+// Also decides how many threads take the next steps. Each step has to call it before
+// `meet_after_step`.
 void meet_after_layer(const Task& task);
 // Also sets the number of threads that take the next steps. Returns whether this thread is one.
 bool meet_after_step(Task& task);

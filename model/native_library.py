@@ -12,11 +12,18 @@ import importlib.util
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
-from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_void_p, sizeof
+from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_int64, c_void_p, sizeof
 from typing import NamedTuple, cast
 
+from model.team_size import TeamSize
+
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
+
+# Nanoseconds on the account of a team's patience (model/native/patience.h), a few of the
+# scheduler's time slices, so that a single one does not end it.
+PATIENCE = 12_000_000
 
 logger = logging.getLogger("charstream")
 
@@ -73,7 +80,7 @@ class CBatch(Structure):
 class Layout(NamedTuple):
     """The constants of the memory that Python and C++ share, in the order of native.cpp."""
 
-    version: int  # raised with every change of a structure or of its meaning
+    version: int  # raised with every change of a function, a structure or its meaning
     product_bytes: int
     network_bytes: int
     batch_bytes: int
@@ -88,7 +95,7 @@ class Layout(NamedTuple):
 
 
 LAYOUT = Layout(
-    version=3,
+    version=4,
     product_bytes=sizeof(CProduct),
     network_bytes=sizeof(CNetwork),
     batch_bytes=sizeof(CBatch),
@@ -142,7 +149,7 @@ class Team:
     Args:
         kernel: one of `kernels()`.
         network: packed weights. Their memory must outlive the team.
-        threads: number of threads, at least 1.
+        threads: number of threads, at least 1. Fewer compute while others keep the cores busy.
 
     Raises:
         ValueError: if the kernel does not run on this processor, or `threads` is below 1.
@@ -158,7 +165,7 @@ class Team:
         self._kernel, self._network = _names(self._library).index(kernel), network
         self._busy = threading.Lock()
         self._team: int | None = self._open(threads)
-        self.threads = threads
+        self.threads, self._size = threads, TeamSize(threads)
 
     def resize(self, threads: int) -> None:
         """Change the number of threads. Raises what the constructor raises.
@@ -169,13 +176,13 @@ class Team:
         try:
             new = self._open(threads)
             self._library.charstream_close(self._team)
-            self._team, self.threads = new, threads
+            self._team, self.threads, self._size = new, threads, TeamSize(threads)
         finally:
             self._busy.release()
 
     def run(self, batch: CBatch) -> None:
         """Compute the steps of a batch. This releases the interpreter's lock."""
-        self._call(self._library.charstream_run, batch)
+        self._call(self._run, batch)
 
     def multiply(self, batch: CBatch) -> None:
         """Compute only the layers' matrix products: a lower bound for the time of `run`."""
@@ -199,6 +206,11 @@ class Team:
                 f"the native kernel could not start {threads} threads or allocate its memory"
             )
         return int(team)
+
+    def _run(self, team: int | None, batch: object) -> None:
+        threads = self._size.choose(time.monotonic())
+        left = self._library.charstream_run(team, batch, threads, PATIENCE)
+        self._size.record(time.monotonic(), left)
 
     def _call(self, function: Callable[[int | None, object], None], batch: CBatch) -> None:
         self._take()
@@ -245,8 +257,10 @@ def _declare(found: ctypes.CDLL) -> None:
     found.charstream_available.argtypes = [c_int]
     found.charstream_open.argtypes = [c_int, POINTER(CNetwork), c_int]
     found.charstream_open.restype = c_void_p
-    for step in (found.charstream_run, found.charstream_multiply):
-        step.argtypes, step.restype = [c_void_p, POINTER(CBatch)], None
+    found.charstream_run.argtypes = [c_void_p, POINTER(CBatch), c_int, c_int64]
+    found.charstream_run.restype = c_int
+    found.charstream_multiply.argtypes = [c_void_p, POINTER(CBatch)]
+    found.charstream_multiply.restype = None
     found.charstream_close.argtypes, found.charstream_close.restype = [c_void_p], None
 
 

@@ -189,8 +189,8 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-template <void (*work)(const Task&)>
-void with_tile_registers(const Task& task) {
+template <void (*work)(Task&)>
+void with_tile_registers(Task& task) {
   const TileConfig config;
   asm volatile("ldtilecfg %0" ::"m"(config));
   work(task);

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cache_line.h"
+#include "patience.h"
 
 #ifndef __cpp_lib_atomic_wait
 #error "std::atomic::wait is missing: use GCC 11, Clang with libstdc++ 11, or libc++ 11 or newer"
@@ -19,6 +20,24 @@ inline void cpu_relax() {
 #endif
 }
 
+// Returns whether a value differs from `old` within about 1 us.
+inline bool spin_for_change(const std::atomic<unsigned>& value, unsigned old) {
+  for (int spins = 0; spins < 100; ++spins) {
+    if (value.load(std::memory_order_acquire) != old) return true;
+    cpu_relax();
+  }
+  return false;
+}
+
+// Yields, then sleeps, until a value differs from `old`.
+inline void yield_for_change(const std::atomic<unsigned>& value, unsigned old) {
+  for (int yields = 0; yields < 1900; ++yields) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    std::this_thread::yield();
+  }
+  value.wait(old, std::memory_order_seq_cst);
+}
+
 // Waits until a value differs from `old`, in three stages.
 //
 // 1. Spin: if the other thread runs on a core of its own, the change comes within about 1 us.
@@ -31,12 +50,7 @@ inline void cpu_relax() {
 // and 4 yields (bits/atomic_wait.h), after which a step of microseconds waits for a futex. The
 // README of this folder has the measurements.
 inline void wait_for_change(const std::atomic<unsigned>& value, unsigned old) {
-  for (int attempt = 0; attempt < 2000; ++attempt) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    if (attempt < 100) cpu_relax();
-    else std::this_thread::yield();
-  }
-  value.wait(old, std::memory_order_seq_cst);
+  if (!spin_for_change(value, old)) yield_for_change(value, old);
 }
 
 // Changes a value that other threads wait for, and wakes those that sleep.
@@ -59,19 +73,34 @@ inline void advance_and_wake(std::atomic<unsigned>& value) {
 
 class Barrier {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
+  // Waits until `threads` threads have arrived; all of them pass the same number.
+  void arrive_and_wait(int threads) {
+    unsigned phase;
+    if (!arrive(threads, phase)) wait_for_change(phase_, phase);
+  }
 
-  void arrive_and_wait() {
-    const unsigned phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads_)
-      return wait_for_change(phase_, phase);
-    arrived_.store(0, std::memory_order_relaxed);
-    advance_and_wake(phase_);
+  // The same for a thread that measures how long it waits. A wait that ends while the thread spins
+  // reads no clock.
+  void arrive_and_wait(int threads, Patience& patience) {
+    unsigned phase;
+    if (arrive(threads, phase) || spin_for_change(phase_, phase)) return;
+    const int64_t began = nanoseconds_now();
+    yield_for_change(phase_, phase);
+    patience.note_wait(began, nanoseconds_now());
   }
 
  private:
+  // Returns whether this thread is the last one. If not, `phase` changes when the last one arrives.
+  bool arrive(int threads, unsigned& phase) {
+    if (threads == 1) return true;
+    phase = phase_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < threads) return false;
+    arrived_.store(0, std::memory_order_relaxed);
+    advance_and_wake(phase_);
+    return true;
+  }
+
   // On separate lines: every arriving thread writes arrived_ while the others poll phase_.
   alignas(kCacheLine) std::atomic<int> arrived_{0};
   alignas(kCacheLine) std::atomic<unsigned> phase_{0};  // counts how often all threads have met
-  alignas(kCacheLine) const int threads_;
 };

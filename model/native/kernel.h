@@ -4,7 +4,7 @@
 #include "lstm.h"
 #include "sampler.h"
 
-class Barrier;
+class Meeting;
 
 // The fewest tiles of an output layer that is split among the threads if there are few streams.
 constexpr int kMinSharedTiles = 16;
@@ -14,23 +14,29 @@ constexpr int kMinSharedTiles = 16;
 struct Task {
   const Network& network;
   const Batch& batch;
-  int thread, threads;  // index of this thread, number of threads
-  Barrier& barrier;     // common to all threads
+  const int thread;  // index of this thread
+  int threads;       // number of threads, which may fall after a step
+  Meeting& meeting;  // common to all threads
   Sampler& sampler;
   float* logits;         // [kMaxBlock][padded vocabulary], this thread's own
   float* shared_logits;  // [kMaxBlock][padded vocabulary], common to all threads
   float* exponentials;   // [padded vocabulary], this thread's own
 };
 
-// Waits until all threads have called it. A function rather than a method, so that the kernels'
-// files need not include the standard library's templates (see step.h).
-void arrive_and_wait(Barrier& barrier);
+// These three wait until all threads have called them. They are functions rather than methods, so
+// that the kernels' files need not include the standard library's templates (see step.h).
+void meet(const Task& task);
+// Also decides how many threads take the next steps. Each step has to call it before
+// `meet_after_step`.
+void meet_after_layer(const Task& task);
+// Also sets the number of threads that take the next steps. Returns whether this thread is one.
+bool meet_after_step(Task& task);
 
 struct Kernel {
   const char* name;
   bool (*available)();                   // whether this processor and system support it
-  void (*run)(const Task&);              // all steps of the batch
-  void (*multiply_layers)(const Task&);  // only the layers' products, to measure the upper limit
+  void (*run)(Task&);              // all steps of the batch
+  void (*multiply_layers)(Task&);  // only the layers' products, to measure the upper limit
 };
 
 extern const Kernel kAmxInt8, kAvx512Vnni, kAvxVnni, kAvx2, kNeonDot, kPlain;

@@ -44,7 +44,11 @@ EXPORT Team* charstream_open(int kernel, const Network* network, int threads) {
   }
 }
 
-EXPORT void charstream_run(Team* team, const Batch* batch) { team->run(*batch); }
+// Takes a batch's steps with the first `threads` threads of a team, or fewer after waits that exceed
+// the patience (in nanoseconds). Returns the number of threads that are left at the end.
+EXPORT int charstream_run(Team* team, const Batch* batch, int threads, int64_t patience) {
+  return team->run(*batch, threads, patience);
+}
 
 EXPORT void charstream_multiply(Team* team, const Batch* batch) { team->multiply_layers(*batch); }
 

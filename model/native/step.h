@@ -366,7 +366,7 @@ inline void finish_step(const Task& task, int step, int bank) {
       const LogitRange range{task.shared_logits + first_stream * outputs, first_tile, end_tile};
       compute_needed_logits(task, range, step, first_stream, size, bank);
     });
-    arrive_and_wait(task.barrier);
+    meet(task);
     for (int stream = begin; stream < end; ++stream)
       choose_id(task, task.shared_logits + stream * outputs, step, stream);
     return;
@@ -423,8 +423,8 @@ inline void multiply_layer(const Task& task, int layer, int bank) {
   });
 }
 
-// Takes all steps of a batch.
-void run(const Task& task) {
+// Takes all steps of a batch, or those until this thread is not needed any more.
+void run(Task& task) {
   const Network& network = task.network;
   const Batch& batch = task.batch;
   const int64_t* ids = batch.last_ids;
@@ -433,20 +433,20 @@ void run(const Task& task) {
   for (int step = 0; step < steps; ++step, bank = 1 - bank) {
     for (int layer = 0; layer < network.depth; ++layer) {
       step_layer(task, layer, bank, ids);
-      arrive_and_wait(task.barrier);
+      meet_after_layer(task);
     }
     finish_step(task, step, 1 - bank);
     ids = batch.ids + std::size_t(step) * batch.streams;
-    arrive_and_wait(task.barrier);  // after the last one, the caller may free the batch
+    if (!meet_after_step(task)) return;  // after the last step, the caller may free the batch
   }
   if (bank && task.thread == 0) copy_to_bank_0(task);
 }
 
 // Computes only the layers' products of all steps. `run` cannot be faster.
-void multiply_layers(const Task& task) {
+void multiply_layers(Task& task) {
   for (int step = 0; step < task.batch.steps; ++step)
     for (int layer = 0; layer < task.network.depth; ++layer) multiply_layer(task, layer, step % 2);
-  arrive_and_wait(task.barrier);
+  meet(task);
 }
 
 }  // namespace

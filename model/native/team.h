@@ -9,6 +9,14 @@
 #include "barrier.h"
 #include "kernel.h"
 
+// What the threads of a team exchange at the end of layers and steps.
+struct Meeting {
+  Barrier barrier;
+  alignas(kCacheLine) Patience patience;  // of the caller's thread
+  // Number of threads after this step. The caller's thread decides, and all threads read it.
+  alignas(kCacheLine) int next_threads = 0;
+};
+
 // Calls of one team must not overlap.
 class Team {
  public:
@@ -19,13 +27,19 @@ class Team {
 
   // Takes all steps of a batch. Each thread has a fixed range of every layer's tiles, so that these
   // weights stay in its core's own cache if they fit. The threads meet after each layer.
-  void run(const Batch& batch) { execute(kernel_.run, batch); }
+  //
+  // The first `threads` threads compute, and the others sleep. If the caller waits for most of
+  // the time (see Patience), half of the threads take the remaining steps. Returns how many threads
+  // are left after the last one.
+  int run(const Batch& batch, int threads, int64_t patience);
 
   // Computes only the layers' products of the batch's steps: a lower limit of the time of `run`.
-  void multiply_layers(const Batch& batch) { execute(kernel_.multiply_layers, batch); }
+  void multiply_layers(const Batch& batch) {
+    execute(kernel_.multiply_layers, batch, helpers_.size() + 1);
+  }
 
  private:
-  using Work = void (*)(const Task&);
+  using Work = void (*)(Task&);
 
   // What a thread writes while it chooses ids. On lines of its own, see cache_line.h.
   struct alignas(kCacheLine) Workspace {
@@ -34,20 +48,25 @@ class Team {
     LineVector<float> logits, exponentials;
   };
 
-  void execute(Work work, const Batch& batch);
+  // Another thread of the team. It polls, or sleeps, until its number of calls changes.
+  struct alignas(kCacheLine) Helper {
+    std::atomic<unsigned> calls{0};
+    std::thread thread;
+  };
+
+  int execute(Work work, const Batch& batch, int threads);
   void serve_as_helper(int thread);
-  void work_as(int thread);
+  int work_as(int thread);
   void stop();
 
   const Kernel& kernel_;
   const Network network_;
-  const int threads_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;
-  std::vector<std::thread> helpers_;
-  Barrier barrier_;
+  std::vector<std::unique_ptr<Helper>> helpers_;  // thread 1 is the first one
+  Meeting meeting_;
 
-  // The caller writes these for each call. Between calls, the helpers poll calls_.
+  // The caller writes these for each call, before it wakes the helpers.
   alignas(kCacheLine) const Batch* batch_ = nullptr;
   Work work_ = nullptr;  // null tells the helpers to stop
-  std::atomic<unsigned> calls_{0};  // the helpers wait for this number to change
+  int threads_ = 0;
 };

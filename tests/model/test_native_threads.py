@@ -12,6 +12,7 @@ from model import native_library
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from model.sampling import SamplingParams
+from model.team_size import TeamSize
 from tests.model.test_native_backend import make, params, random_input, results
 
 KERNELS = native_library.kernels()
@@ -56,3 +57,47 @@ def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> No
     expected = results(make(network, 3, kernel, 1), sampling, inputs)
     for threads in range(2, _MOST_THREADS + 1):
         assert results(make(network, 3, kernel, threads), sampling, inputs) == expected
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    network=networks(),
+    sampling=st.lists(params, min_size=1, max_size=20),
+    most=st.integers(2, _MOST_THREADS),
+    sizes=st.lists(st.integers(1, _MOST_THREADS), min_size=4, max_size=4),
+    patience=st.sampled_from([0, native_library.PATIENCE]),
+    seed=st.integers(0, 1000),
+)
+def test_a_number_of_threads_that_changes_gives_the_same_bits(
+    network: CharLSTM,
+    sampling: list[SamplingParams],
+    most: int,
+    sizes: list[int],
+    patience: int,
+    seed: int,
+) -> None:
+    """Without patience, it is also halved after each step of a call."""
+    random = np.random.default_rng(seed)
+    slots = len(sampling)
+    inputs = [random_input(random, network.config.vocabulary_size, 5, slots) for _ in sizes]
+    expected = results(make(network, slots, "plain"), sampling, inputs)
+    for kernel in KERNELS:
+        backend = make(network, slots, kernel, most)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native_library, "PATIENCE", patience)
+            chosen = iter([min(size, most) for size in sizes])
+            patch.setattr(TeamSize, "choose", lambda self, now, chosen=chosen: next(chosen))
+            assert results(backend, sampling, inputs) == expected
+
+
+def test_a_team_without_patience_halves_its_threads_after_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native_library, "PATIENCE", 0)
+    ends: list[int] = []
+    monkeypatch.setattr(TeamSize, "record", lambda self, now, threads: ends.append(threads))
+    backend = make(CharLSTM(NetworkConfig(20, 64, 2)), 1, KERNELS[0], threads=8)
+    random = np.random.default_rng(0)
+    for steps in (1, 2, 3, 4):
+        backend.step(random_input(random, 20, steps, 1))
+    assert ends == [4, 2, 1, 1]

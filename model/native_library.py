@@ -16,6 +16,8 @@ from collections.abc import Callable
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_void_p, sizeof
 from typing import NamedTuple, cast
 
+from model.held_cell import MOST_HELD_CELLS
+
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
 
 logger = logging.getLogger("charstream")
@@ -61,6 +63,9 @@ class CBatch(Structure):
         ("top_p", c_void_p),
         ("min_p", c_void_p),
         ("alternatives", c_void_p),
+        ("hold_counts", c_void_p),
+        ("hold_cells", c_void_p),
+        ("hold_values", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
         ("slot_rows", c_int32),
@@ -85,10 +90,11 @@ class Layout(NamedTuple):
     most_weight: int  # largest absolute value of a weight's code
     zero_code: int  # code of the hidden value 0
     hidden_steps: int  # steps of a hidden value's code between 0 and 1
+    most_holds: int  # cells that a stream can hold
 
 
 LAYOUT = Layout(
-    version=3,
+    version=4,
     product_bytes=sizeof(CProduct),
     network_bytes=sizeof(CNetwork),
     batch_bytes=sizeof(CBatch),
@@ -100,6 +106,7 @@ LAYOUT = Layout(
     most_weight=63,
     zero_code=128,
     hidden_steps=127,
+    most_holds=MOST_HELD_CELLS,
 )
 
 

@@ -18,7 +18,10 @@ from tests.app.openai.completion_requests import complete, generated_text
 from tests.events import text_of
 from tests.server import RunningServer
 
-HOLD = [{"layer": 1, "cell": 30, "value": 4.5}, {"layer": 0, "cell": 2, "value": -3}]
+HOLD: list[dict[str, Any]] = [
+    {"layer": 1, "cell": 30, "value": 4.5},
+    {"layer": 0, "cell": 2, "value": -3},
+]
 
 holds = st.lists(
     st.fixed_dictionaries(
@@ -61,8 +64,8 @@ def test_the_text_is_the_one_of_a_decoder_that_holds_the_cells(
 def test_a_held_text_is_the_same_streamed_resumed_and_scored(
     server: RunningServer, hold: list[dict[str, Any]], seed: int, position: int, unscored: bool
 ) -> None:
-    fields = {"length": 80, "seed": seed}
-    scores = {} if unscored else {"logprobs": 2}
+    fields: dict[str, Any] = {"length": 80, "seed": seed}
+    scores: dict[str, Any] = {} if unscored else {"logprobs": 2}
     text = post(server, hold=hold, **fields)["text"]
     assert text_of(stream(server, hold=in_query(hold), **fields, **scores)) == text
     rest = stream(server, f"{seed:x}-{position}", hold=in_query(hold), **fields, **scores)

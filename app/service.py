@@ -20,6 +20,7 @@ from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.errors import UnknownCharacterError
 from model.folding import fold
+from model.held_cell import HeldCell
 from model.sampling import SamplingParams
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
@@ -165,6 +166,17 @@ class Service:
         most = self.settings.max_length
         if length > most:
             raise InvalidFieldError(field, length, f"must be at most {most} on this server")
+
+    def check_hold(self, hold: Sequence[HeldCell]) -> None:
+        """Raise InvalidFieldError if the model does not have one of the cells."""
+        config = self.checkpoint.config
+        for index, held in enumerate(hold):
+            if held.layer >= config.layers:
+                message = f"must be in 0..{config.layers - 1} with this model"
+                raise InvalidFieldError(f"hold.{index}.layer", held.layer, message)
+            if held.cell >= config.hidden_size:
+                message = f"must be in 0..{config.hidden_size - 1} with this model"
+                raise InvalidFieldError(f"hold.{index}.cell", held.cell, message)
 
     def check_characters(self, field: str, text: str) -> None:
         """Raise InvalidFieldError if a text has more characters than this server reads."""

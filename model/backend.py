@@ -71,7 +71,7 @@ class Backend(Protocol):
         """Copy the state of one slot to another."""
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
-        """Set the sampling parameters of the first `len(params)` slots."""
+        """Set the sampling parameters of the first `len(params)` slots, held cells included."""
 
     def step(self, inputs: StepInput) -> StepOutput:
         """Advance the streams of `inputs` and update their states."""

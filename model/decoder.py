@@ -120,6 +120,7 @@ class Decoder:
         kernel: str | None = None,
     ) -> None:
         self.device, self.slots, self.precision = device, slots, precision
+        self._config = checkpoint.config
         self.vocabulary_size = checkpoint.config.vocabulary_size
         weights = dict(checkpoint.weights)
         if (unknown := checkpoint.vocabulary.unknown_id) is not None:
@@ -150,13 +151,17 @@ class Decoder:
         """Add a stream as the last row.
 
         Raises:
-            ValueError: if every slot is taken, or an id of the prime is not in the vocabulary.
+            ValueError: if every slot is taken, an id of the prime is not in the vocabulary, or the
+                network does not have a cell that the stream holds.
         """
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
         if stream.prime.min() < 0 or stream.prime.max() >= self.vocabulary_size:
             raise ValueError(f"a prime's ids must be in 0..{self.vocabulary_size - 1}")
+        for held in stream.params.hold:
+            if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
+                raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True

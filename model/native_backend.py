@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from model import native_library
 from model.backend import DecoderState, StepInput, StepOutput
+from model.held_cell import HeldCellColumns
 from model.native_array import aligned_copy, aligned_empty, checked_address
 from model.native_library import LAYOUT
 from model.network_config import Array, NetworkConfig, Weights
@@ -108,10 +109,13 @@ class NativeBackend:
         self._team.resize(threads)
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
-        self._sampling_S = sampling_columns(params, self._vocabulary_size)
-        self._sampling_addresses = [
-            (name, column.ctypes.data, column.itemsize)
-            for name, column in self._sampling_S._asdict().items()
+        columns = sampling_columns(params, self._vocabulary_size)._asdict()
+        held = HeldCellColumns.of([p.hold for p in params], self._cell_SLW.shape[2])
+        if held is not None:
+            columns |= held._asdict()
+        self._columns_S: dict[str, npt.NDArray[Any]] = columns  # keeps the arrays alive
+        self._column_addresses = [
+            (name, column.ctypes.data, column.strides[0]) for name, column in columns.items()
         ]
 
     def step(self, inputs: StepInput) -> StepOutput:
@@ -150,7 +154,7 @@ class NativeBackend:
             alternatives=checked_address("alternatives", alternatives_S, _INT32, (streams,)),
             ids=checked_address("ids", result.ids, _INT64, size, writable=True),
             scores=None if scores is None else scores.ctypes.data,
-            **{name: first + inputs.first * size for name, first, size in self._sampling_addresses},
+            **{name: first + inputs.first * row for name, first, row in self._column_addresses},
         )
         self._team.run(batch)
 

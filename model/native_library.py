@@ -17,6 +17,7 @@ from collections.abc import Callable
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_int64, c_void_p, sizeof
 from typing import NamedTuple, cast
 
+from model.held_cell import MOST_HELD_CELLS
 from model.team_size import TeamSize
 
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
@@ -68,6 +69,9 @@ class CBatch(Structure):
         ("top_p", c_void_p),
         ("min_p", c_void_p),
         ("alternatives", c_void_p),
+        ("hold_counts", c_void_p),
+        ("hold_cells", c_void_p),
+        ("hold_values", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
         ("slot_rows", c_int32),
@@ -92,10 +96,11 @@ class Layout(NamedTuple):
     most_weight: int  # largest absolute value of a weight's code
     zero_code: int  # code of the hidden value 0
     hidden_steps: int  # steps of a hidden value's code between 0 and 1
+    most_holds: int  # cells that a stream can hold
 
 
 LAYOUT = Layout(
-    version=4,
+    version=5,
     product_bytes=sizeof(CProduct),
     network_bytes=sizeof(CNetwork),
     batch_bytes=sizeof(CBatch),
@@ -107,6 +112,7 @@ LAYOUT = Layout(
     most_weight=63,
     zero_code=128,
     hidden_steps=127,
+    most_holds=MOST_HELD_CELLS,
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import SamplingError
+from model.held_cell import HeldCell, check_held_cells
 
 Uniforms = npt.NDArray[np.float32]
 
@@ -34,14 +35,18 @@ class SamplingParams:
 
     The probabilities of the remaining characters are renormalized, and one of them is drawn.
 
+    `hold` changes the logits: in every step that draws a character, or scores one as if it had been
+    drawn, the state of these cells is set before the hidden values are computed from it.
+
     Raises:
-        SamplingError: if a value is out of range.
+        SamplingError: if a value is out of range, or a cell is held twice.
     """
 
     temperature: float = 1.0  # 0 to 100; 0 always takes the most likely character
     top_k: int | None = 5  # at least 1 (Fan et al. 2018); None keeps all
     top_p: float | None = None  # above 0, at most 1 (Holtzman et al. 2020); None keeps all
     min_p: float | None = None  # 0 to 1 (Nguyen et al. 2024); None keeps all
+    hold: tuple[HeldCell, ...] = ()  # up to 8 different cells
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -52,10 +57,11 @@ class SamplingParams:
             raise SamplingError(f"top_p must be above 0 and at most 1, got {self.top_p}")
         if self.min_p is not None and not 0 <= self.min_p <= 1:
             raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
+        check_held_cells(self.hold)
 
 
 class SamplingColumns(NamedTuple):
-    """The parameters of S streams, one array per parameter.
+    """The parameters of S streams, one array per parameter, without `hold`.
 
     The names are those of the native kernel's fields. Each array has the shape (S,).
     """

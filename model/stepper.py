@@ -33,6 +33,7 @@ from model.backend import Precision
 from model.linear import prepare
 from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, padded_weights, stacked_weight
+from model.torch_held_cells import HeldCellRows
 from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from model.torch_scores import score_rows
 
@@ -98,6 +99,7 @@ class Stepper(nn.Module):
         prompt_steps: int,
         rows: SamplingRows,
         alternatives: int = -1,
+        held: HeldCellRows | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
@@ -111,6 +113,7 @@ class Stepper(nn.Module):
             rows: sampling parameters.
             alternatives: number of top alternatives to score, see `model.scores.score_rows`. Below
                 0, no scores are computed.
+            held: the cells that streams hold at a value. None if no stream holds any.
 
         Returns:
             ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
@@ -119,7 +122,10 @@ class Stepper(nn.Module):
         ids: list[Tensor] = []
         scores: list[Tensor] = []
         for step, forced_S in enumerate(forced_ids_kS):
-            top_SW = self.recur(ids_S, hidden_SX, cell_SX)
+            held_SX: Tensor | None = None
+            if held is not None:
+                held_SX = held.states_SX.masked_fill(held.first_step_S1 > step, float("nan"))
+            top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_SX)
             ids_S = forced_S
             if step >= prompt_steps:
                 ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores)
@@ -148,8 +154,13 @@ class Stepper(nn.Module):
         return ids_S
 
     @torch.jit.export
-    def recur(self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor) -> Tensor:
-        """Read one character per stream. Return the hidden values of the top layer, (S, W)."""
+    def recur(
+        self, ids_S: Tensor, hidden_SX: Tensor, cell_SX: Tensor, held_SX: Tensor | None = None
+    ) -> Tensor:
+        """Read one character per stream. Return the hidden values of the top layer, (S, W).
+
+        The cell states are replaced with `held_SX`, except where it is NaN.
+        """
         width, streams = self.width, ids_S.size(0)
         for layer, product in enumerate(self.gates):
             begin, end = layer * width, (layer + 1) * width
@@ -158,12 +169,15 @@ class Stepper(nn.Module):
             else:
                 gates_SG = product(hidden_SX[:, begin - width : end])
             hidden_SW, cell_SW = hidden_SX[:, begin:end], cell_SX[:, begin:end]
+            held_SW = None if held_SX is None else held_SX[:, begin:end]
             if streams <= self.rows_per_call:
-                _update(gates_SG, hidden_SW, cell_SW)
+                _update(gates_SG, hidden_SW, cell_SW, held_SW)
             else:
                 for first in range(0, streams, self.rows_per_call):
                     last = first + self.rows_per_call
-                    _update(gates_SG[first:last], hidden_SW[first:last], cell_SW[first:last])
+                    held_rows = None if held_SW is None else held_SW[first:last]
+                    hidden_rows, cell_rows = hidden_SW[first:last], cell_SW[first:last]
+                    _update(gates_SG[first:last], hidden_rows, cell_rows, held_rows)
         return hidden_SX[:, -width:]
 
 
@@ -183,10 +197,12 @@ def rows_per_call(width: int, device: torch.device, threads: int) -> int:
     return max(1, _SERIAL_VALUES // (4 * width))
 
 
-def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor) -> None:
+def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor, held_SW: Tensor | None) -> None:
     """Update a layer's cell and hidden values in place from the results of its product."""
     forget_SW, input_SW, output_SW, doubled_SW = gates_SG.sigmoid_().chunk(4, dim=1)
     cell_SW.mul_(forget_SW).sub_(input_SW).addcmul_(input_SW, doubled_SW, value=2.0)
+    if held_SW is not None:
+        cell_SW.copy_(torch.where(held_SW.isnan(), cell_SW, held_SW))
     squashed_SW = (cell_SW * 2.0).sigmoid_()
     torch.addcmul(-output_SW, output_SW, squashed_SW, value=2.0, out=hidden_SW)
 

@@ -18,6 +18,7 @@ from model.network_config import NetworkConfig, Weights
 from model.sampling import SamplingParams
 from model.step_graph import MAX_STEPS, step_graph
 from model.stepper import Stepper, compiled, rows_per_call
+from model.torch_held_cells import HeldCellRows, held_states
 from model.torch_sampling import SamplingRows
 
 logger = logging.getLogger("charstream")
@@ -50,6 +51,7 @@ class TorchBackend:
     ) -> None:
         device = device or torch.device("cpu")
         self._device, self._vocabulary_size = device, config.vocabulary_size
+        self._layers = config.layers
         self._wanted_threads = threads
         self.use_thread()
         stepper = Stepper(config, weights, precision, slots, device)
@@ -91,6 +93,8 @@ class TorchBackend:
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)
+        size = self.cell_SX.shape[1]
+        self._held_SX = held_states(params, self._layers, size, self._device)
 
     @torch.inference_mode()
     def step(self, inputs: StepInput) -> StepOutput:
@@ -101,7 +105,8 @@ class TorchBackend:
             for array in (inputs.last_ids_S, inputs.forced_ids_kS, inputs.uniforms_kS)
         )
         scored = [count for count in inputs.alternatives if count is not None]
-        graph = self.graph if inputs.first == 0 and not scored and steps <= MAX_STEPS else None
+        fits = inputs.first == 0 and not scored and steps <= MAX_STEPS and self._held_SX is None
+        graph = self.graph if fits else None
         if graph is not None:
             ids_kS = graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
             return StepOutput(ids_kS.cpu().numpy(), None)
@@ -115,8 +120,16 @@ class TorchBackend:
             min(inputs.prompt_steps_S.tolist(), default=0),
             self._rows.of_streams(slots),
             min(max(scored), self._vocabulary_size) if scored else -1,
+            self._held_rows(inputs, slots),
         )
         return StepOutput(ids_kS.cpu().numpy(), scores_kSD.cpu().numpy() if scored else None)
+
+    def _held_rows(self, inputs: StepInput, slots: slice) -> HeldCellRows | None:
+        """Return the cells that the streams of `inputs` hold, None if no stream holds any."""
+        if self._held_SX is None:
+            return None
+        first_step_S = torch.from_numpy(inputs.prompt_steps_S).to(self._device)
+        return HeldCellRows(self._held_SX[slots], first_step_S.unsqueeze(1))
 
     def _step_once(self, rows_SR: Tensor) -> Tensor:
         """Compute one step of streams given as rows: an id, then hidden and cell values.

@@ -104,7 +104,8 @@ def _field_error(found: Any, known: Sequence[str]) -> FieldError:
     location = [str(part) for part in found["loc"] if part not in ("query", "body")]
     message = found["msg"]
     if found["type"] == "extra_forbidden":
-        message = "unknown field" + (f"; expected one of {', '.join(known)}" if known else "")
+        listed = known if len(location) == 1 else ()  # not the fields of an object inside
+        message = "unknown field" + (f"; expected one of {', '.join(listed)}" if listed else "")
     if not location:
         message = message if found["type"] == "too_many" else "a JSON object was expected"
     return FieldError(

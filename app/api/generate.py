@@ -20,6 +20,7 @@ from app.api.schemas import (
     DEFAULT_PRIME,
     Done,
     ErrorBody,
+    GenerateQuery,
     GenerateRequest,
     GenerateResponse,
     Token,
@@ -75,6 +76,7 @@ _EVENTS = openapi.events(
         text={"prime": "And Levin said,", "length": 300, "temperature": 0.8, "seed": 7},
         stream={"prime": "And Levin said,", "length": 300, "stream": True},
         scores={"prime": "And Levin said,", "length": 20, "logprobs": 3},
+        hold={"length": 300, "hold": [{"layer": 1, "cell": 301, "value": -2}], "seed": 7},
     ),
 )
 async def post_generate(
@@ -105,7 +107,7 @@ async def get_generate(
     request: Request,
     service: CurrentService,
     record: CurrentRecord,
-    params: Annotated[GenerateRequest, Query()],
+    params: Annotated[GenerateQuery, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
     """Takes the parameters of POST /generate in the query string. Always returns events.
@@ -189,6 +191,7 @@ def _job(service: Service, params: GenerateRequest, position: Position | None) -
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
     service.check_model(params.model)
     service.check_length("length", params.length)
+    service.check_hold(params.sampling.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from app.api.hold import Holds, HoldTexts, held_cells
 from app.api.query_values import Integer, Number, OrNull
 from app.engine.generation import Generation
 from app.errors import FieldError
@@ -76,6 +77,11 @@ class GenerateRequest(BaseModel):
         description="Leave out characters whose probability is below this fraction of the highest "
         "probability.",
     )
+    hold: Holds = Field(
+        [],
+        description="Cells of the LSTM that keep a state of your choice while the text is "
+        "generated, at most 8. GET /info lists what some of the cells track.",
+    )
     seed: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
@@ -103,7 +109,20 @@ class GenerateRequest(BaseModel):
 
     @property
     def sampling(self) -> SamplingParams:
-        return SamplingParams(self.temperature, self.top_k, self.top_p, self.min_p)
+        return SamplingParams(
+            self.temperature, self.top_k, self.top_p, self.min_p, held_cells(self.hold)
+        )
+
+
+class GenerateQuery(GenerateRequest):
+    """Parameters of a generation in a query string."""
+
+    hold: HoldTexts = Field(
+        [],
+        description="Cells of the LSTM that keep a state of your choice while the text is "
+        "generated, as LAYER:CELL:VALUE. Repeat the parameter for up to 8 cells.",
+        examples=[["1:301:-2"]],
+    )
 
 
 class ModelName(BaseModel):

@@ -180,10 +180,13 @@ class Worker:
         self._send([pair for pair in deliveries if pair[1].chunk or pair[1].finish_reason])
 
     def _cache_text(self, sequence: Sequence) -> None:
-        """Cache the state after a finished text, for a request that continues it."""
+        """Cache the state after a finished text, for a request that continues it.
+
+        A state that held cells have changed is not the state after reading the text.
+        """
         stream = sequence.stream
         text = np.array(sequence.text[:-1], dtype=np.int32)
-        if stream.state is not None:
+        if stream.state is not None and not stream.params.hold:
             read = np.concatenate([stream.prime[: stream.prompt_length], text])
             self._cache.put(read, stream.state)
 

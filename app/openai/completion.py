@@ -145,7 +145,9 @@ class Completion:
     def _start(self, prompt: Prompt) -> None:
         job, request = prompt.job, self.request
         if scores_echo(request) and len(prompt.text) > 1:
-            scoring = dataclasses.replace(job, length=0, prompt_length=1, stops=())
+            # Cells are held while the text is generated, not while the prompt is read.
+            params = dataclasses.replace(job.params, hold=())
+            scoring = dataclasses.replace(job, length=0, prompt_length=1, stops=(), params=params)
             prompt.scoring = self._submit(scoring)
         for seed in range(job.seed, job.seed + request.n):
             generation = None

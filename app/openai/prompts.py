@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.api.hold import held_cells
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
@@ -63,6 +64,7 @@ def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
 def _check(service: Service, request: CompletionRequest) -> None:
     service.check_model(request.model)
     service.check_length("max_tokens", request.max_tokens)
+    service.check_hold(held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
     if request.min_tokens and request.stop:
@@ -146,4 +148,5 @@ def _sampling(request: CompletionRequest) -> SamplingParams:
         request.top_k if request.top_k > 0 else None,
         request.top_p if request.top_p < 1 else None,
         request.min_p or None,
+        held_cells(request.hold),
     )

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.api.hold import Holds
 from app.api.schemas import DEFAULT_PRIME, Stops
 from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE
@@ -169,6 +170,11 @@ class CompletionRequest(BaseModel):
         "all.",
     )
     min_p: float = Field(0.0, ge=0, le=1)
+    hold: Holds = Field(
+        [],
+        description="Cells of the LSTM that keep a state of your choice while the text is "
+        "generated, at most 8.",
+    )
     min_tokens: int = Field(
         0,
         ge=0,

@@ -63,7 +63,7 @@ from .errors import (
     StreamError,
     UnavailableError,
 )
-from .params import GenerateParams, ScoreParams
+from .params import GenerateParams, HeldCell, ScoreParams
 from .results import (
     CharacterScore,
     Done,
@@ -100,6 +100,7 @@ __all__ = [
     "FieldError",
     "GenerateParams",
     "Generation",
+    "HeldCell",
     "Info",
     "InvalidRequestError",
     "Limits",

@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 
+class HeldCell(TypedDict):
+    """A cell of the LSTM that keeps a state while the text is generated."""
+
+    layer: int  # from 0
+    cell: int  # from 0
+    value: float  # the cell's state, -8 to 8
+
+
 class GenerateParams(TypedDict, total=False):
     """Fields of a request for text. The server has a default for each field that is absent."""
 
@@ -15,6 +23,7 @@ class GenerateParams(TypedDict, total=False):
     temperature: float  # 0 always takes the most likely character
     top_p: float | None  # draw from the fewest characters whose probabilities sum to this
     min_p: float | None  # leave out characters below this share of the highest probability
+    hold: Sequence[HeldCell]  # cells that keep a state of your choice, at most 8
     seed: int | None  # the same seed gives the same text; None lets the server choose
     stop: str | Sequence[str]  # end before the first of these strings, at most 4
     unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know

@@ -9,6 +9,7 @@ import sys
 
 from .client import DEFAULT_URL, Client
 from .errors import CharstreamError
+from .params import HeldCell
 from .stream import Stream
 
 
@@ -63,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="leave out characters below this share of the highest probability",
     )
+    parser.add_argument(
+        "--hold",
+        action="append",
+        type=_held_cell,
+        metavar="LAYER:CELL:VALUE",
+        help="keep a cell of the model at a value, such as 1:301:-2; may be repeated",
+    )
     parser.add_argument("--temperature", type=float, help="0 takes the most likely character")
     parser.add_argument("--seed", type=int, help="the same seed gives the same text")
     parser.add_argument(
@@ -71,6 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
     parser.add_argument("--model", help="name or hash that the server's model must have")
     return parser
+
+
+def _held_cell(text: str) -> HeldCell:
+    """Read LAYER:CELL:VALUE."""
+    try:
+        layer, cell, value = text.split(":")
+        return {"layer": int(layer), "cell": int(cell), "value": float(value)}
+    except ValueError as error:
+        message = f"{text!r} is not LAYER:CELL:VALUE, such as 1:301:-2"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _print(stream: Stream, prime: str) -> None:

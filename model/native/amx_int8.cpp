@@ -135,26 +135,24 @@ template <class Visit>
 
 // Software pipeline: the vector units compute the gates of one block while the matrix unit computes
 // the products of the next. Between two streams' gates, the code issues the next few chunks.
-void WideBlock::step_layer(const Task& task, int layer, int bank, const int64_t* ids) {
-  const Product& product = task.network.layers[layer];
+void WideBlock::step_layer(const Task& task, int layer, Step step) {
   alignas(64) Sums<kMaxBlock> sums;
   UnitPointers units[2][kMaxBlock];
   int tile = 0, streams = 0, current = 0;
   for_each_tile_and_wide_block(
-      task, layer, bank, [&](int next_tile, int first_stream, int next_streams) {
+      task, layer, step.bank, [&](int next_tile, int first_stream, int next_streams) {
         for (int b = 0; b < next_streams; ++b)
-          units[1 - current][b] =
-              locate_units(task, layer, next_tile, first_stream + b, bank, ids);
-        TileProduct next = start_gates(task, layer, next_tile, first_stream, bank);
+          units[1 - current][b] = locate_units(task, layer, next_tile, first_stream + b, step);
+        TileProduct next = start_gates(task, layer, next_tile, first_stream, step.bank);
         for (int b = 0; b < streams; ++b) {
           next.advance_to(next.chunks() * b / streams);
-          update_units(product, tile, units[current][b], sums[0][b], kMaxBlock * kLanes);
+          update_units(task, layer, tile, units[current][b], sums[0][b], kMaxBlock * kLanes);
         }
         next.finish(sums, next_streams);
         tile = next_tile, streams = next_streams, current = 1 - current;
       });
   for (int b = 0; b < streams; ++b)
-    update_units(product, tile, units[current][b], sums[0][b], kMaxBlock * kLanes);
+    update_units(task, layer, tile, units[current][b], sums[0][b], kMaxBlock * kLanes);
 }
 
 void WideBlock::multiply_layer(const Task& task, int layer, int bank) {

@@ -14,7 +14,7 @@
 
 // Raise this version with every change of a function, a structure or of what its memory means. Python compares
 // it and the constants below with its own, and refuses a library that was built from other sources.
-constexpr int32_t kLayoutVersion = 4;
+constexpr int32_t kLayoutVersion = 5;
 
 constexpr int kLanes = 16;       // outputs in one vector of the layout
 constexpr int kGroupInputs = 4;  // inputs that one dot-product instruction multiplies and adds
@@ -30,6 +30,9 @@ constexpr int kZeroCode = 128, kHiddenSteps = 127;
 // so that each weight is loaded once for all of them. Python pads the hidden values by one row less
 // than this.
 constexpr int kMaxBlock = 16;
+
+// The most cells that a stream can hold at a value.
+constexpr int kMaxHolds = 8;
 
 // Sums are 32-bit integers. The largest sum has to fit: u8 inputs times 7-bit weights, over the
 // inputs of a layer that reads two layers of the largest size that NetworkConfig allows.
@@ -79,6 +82,11 @@ struct Batch {
   const float* top_p;                 // [stream], 1 disables the filter
   const float* min_p;                 // [stream], 0 disables the filter
   const int32_t* alternatives;        // [stream], top alternatives of a score; -1 makes no score
+  // Cell states that streams hold at a value, in every step after the prompt. All three are null
+  // if no stream holds any.
+  const int32_t* hold_counts;         // [stream], 0 to kMaxHolds
+  const int32_t* hold_cells;          // [stream][kMaxHolds], layer * width + cell, all different
+  const float* hold_values;           // [stream][kMaxHolds], the cell states
   int64_t* ids;                       // out: [step][stream]
   double* scores;                     // out: [step][stream][4 + 2 * max_alternatives]
   // Rows of one layer of `hidden`. A kernel may read a whole block from the last stream on, so

@@ -23,7 +23,8 @@ constexpr int kKernelCount = sizeof kKernels / sizeof *kKernels;
 EXPORT void charstream_constants(int32_t* constants, int count) {
   constexpr int32_t kConstants[] = {
       kLayoutVersion, sizeof(Product), sizeof(Network), sizeof(Batch), kLanes,    kGroupInputs,
-      kTileOutputs,   kMaxBlock,       kAlignment,      kMaxWeight,    kZeroCode, kHiddenSteps};
+      kTileOutputs,   kMaxBlock,       kAlignment,      kMaxWeight,    kZeroCode, kHiddenSteps,
+      kMaxHolds};
   std::copy_n(kConstants, std::min(count, int(std::size(kConstants))), constants);
 }
 

@@ -157,24 +157,48 @@ template <int B>
   multiply_tile<B>(sums, weights, own, groups);
 }
 
+// A step that all streams of the batch take.
+struct Step {
+  int number, bank;    // counted from 0; the bank that the step starts from
+  const int64_t* ids;  // [stream], the characters to read
+};
+
 // Where a step of 16 units reads and writes for one stream.
 struct UnitPointers {
   const float* biases;  // of the layer; in the first layer, the character's row of the input table
   float* cell;
   uint8_t* hidden;  // the new values
+  int holder;       // the stream, if it holds some of the cells at a value; otherwise -1
 };
+
+// The number of a layer's first cell in a tile, as `Batch::hold_cells` counts cells.
+inline int first_cell(const Network& network, int layer, int tile) {
+  return layer * network.width + tile * kLanes;
+}
+
+// Whether a stream holds some of the 16 cells from `first` on in a step.
+inline bool holds_cells(const Batch& batch, int step, int stream, int first) {
+  if (step < batch.prompt_steps[stream]) return false;
+  const int32_t* cells = batch.hold_cells + std::size_t(stream) * kMaxHolds;
+  for (int i = 0; i < batch.hold_counts[stream]; ++i)
+    if (cells[i] >= first && cells[i] < first + kLanes) return true;
+  return false;
+}
 
 // Computes the addresses and prefetches them. The processor cannot predict them; if it fetches them
 // now, they arrive while it computes the products.
-inline UnitPointers locate_units(const Task& task, int layer, int tile, int stream, int bank,
-                                 const int64_t* ids) {
+inline UnitPointers locate_units(const Task& task, int layer, int tile, int stream, Step step) {
   const Network& network = task.network;
+  const Batch& batch = task.batch;
   const std::size_t width = network.width, unit = tile * kLanes;
   const std::size_t cells = std::size_t(stream) * network.depth + layer;
+  const bool holds = batch.hold_counts && holds_cells(batch, step.number, stream,
+                                                      first_cell(network, layer, tile));
   const UnitPointers units{layer ? network.layers[layer].biases
-                                 : input_table_row(network, ids[stream]),
-                           task.batch.cell + cells * width + unit,
-                           hidden_codes(task, 1 - bank, layer, stream) + unit};
+                                 : input_table_row(network, step.ids[stream]),
+                           batch.cell + cells * width + unit,
+                           hidden_codes(task, 1 - step.bank, layer, stream) + unit,
+                           holds ? stream : -1};
   __builtin_prefetch(units.cell, 1);
   if (!layer)
     for (int t = 0; t < kTileVectors; ++t)
@@ -182,15 +206,23 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
   return units;
 }
 
-// Computes the gates, the new cell state and the new hidden values of 16 units of one stream.
+// The cell states that a stream holds among 16 cells.
+struct HeldCells {
+  int32_t held[kLanes];  // 0 if the cell is not held
+  float values[kLanes];
+};
+
+// Computes the gates, the new cell state and the new hidden values of 16 units of one stream. Held
+// cells get their value before the hidden values are computed from them.
 //
 // `gate_stride` is the distance between the sums of one gate and the next. The product's scales and
 // biases contain a factor, so that its outputs are x = -log2(e) times the preactivations, and twice
 // that for the cell gate. Then sigmoid = 1 / (1 + 2^x), and tanh = (1 - 2^x) / (1 + 2^x).
-//
-// Not inlined: AVX2 has too few registers for this code beside the products, and was 4% slower.
-[[gnu::noinline]] void update_units(const Product& product, int tile, const UnitPointers& units,
-                                    const int32_t* sums, int gate_stride) {
+template <bool has_held_cells>
+[[gnu::always_inline]] inline void compute_units(const Product& product, int tile,
+                                                 const UnitPointers& units, const int32_t* sums,
+                                                 int gate_stride,
+                                                 [[maybe_unused]] const HeldCells* held) {
 #pragma GCC unroll 1
   for (int unit = 0; unit < kLanes; unit += kVectorWidth) {
     Floats powers[kTileVectors];
@@ -206,9 +238,11 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
     // With a common denominator, it takes one division.
     const Floats forget_divisor = 1.0f + forget_power;
     const Floats input_divisor = (1.0f + input_power) * (1.0f + cell_power);
-    const Floats cell = fused_multiply_add(load<Floats>(units.cell + unit), input_divisor,
-                                           (1.0f - cell_power) * forget_divisor) /
-                        (forget_divisor * input_divisor);
+    Floats cell = fused_multiply_add(load<Floats>(units.cell + unit), input_divisor,
+                                     (1.0f - cell_power) * forget_divisor) /
+                  (forget_divisor * input_divisor);
+    if constexpr (has_held_cells)
+      cell = load<Ints>(held->held + unit) != 0 ? load<Floats>(held->values + unit) : cell;
     store(units.cell + unit, cell);
     const Floats state_power = power_of_two(cell * -2.8853901f);  // -2 log2(e)
     const Floats hidden = (1.0f - state_power) / ((1.0f + output_power) * (1.0f + state_power));
@@ -218,18 +252,46 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
   }
 }
 
+// Not inlined: AVX2 has too few registers for this code beside the products, and was 4% slower.
+[[gnu::noinline]] void update_free_units(const Product& product, int tile,
+                                         const UnitPointers& units, const int32_t* sums,
+                                         int gate_stride) {
+  compute_units<false>(product, tile, units, sums, gate_stride, nullptr);
+}
+
+[[gnu::noinline]] void update_held_units(const Task& task, int layer, int tile,
+                                         const UnitPointers& units, const int32_t* sums,
+                                         int gate_stride) {
+  const Batch& batch = task.batch;
+  const std::size_t holds = std::size_t(units.holder) * kMaxHolds;
+  HeldCells held = {};
+  for (int i = 0; i < batch.hold_counts[units.holder]; ++i) {
+    const int unit = batch.hold_cells[holds + i] - first_cell(task.network, layer, tile);
+    if (unit < 0 || unit >= kLanes) continue;
+    held.held[unit] = 1;
+    held.values[unit] = batch.hold_values[holds + i];
+  }
+  compute_units<true>(task.network.layers[layer], tile, units, sums, gate_stride, &held);
+}
+
+// Updates 16 units of one stream. The two functions give cells that are not held the same bits.
+inline void update_units(const Task& task, int layer, int tile, const UnitPointers& units,
+                         const int32_t* sums, int gate_stride) {
+  if (units.holder < 0) [[likely]]
+    update_free_units(task.network.layers[layer], tile, units, sums, gate_stride);
+  else
+    update_held_units(task, layer, tile, units, sums, gate_stride);
+}
+
 // Steps a layer's tile, 16 units, for B streams.
 template <int B>
-inline void step_tile(const Task& task, int layer, int tile, int first_stream, int bank,
-                      const int64_t* ids) {
+inline void step_tile(const Task& task, int layer, int tile, int first_stream, Step step) {
   UnitPointers units[B];
-  for (int b = 0; b < B; ++b)
-    units[b] = locate_units(task, layer, tile, first_stream + b, bank, ids);
+  for (int b = 0; b < B; ++b) units[b] = locate_units(task, layer, tile, first_stream + b, step);
   alignas(64) Sums<B> sums = {};
-  sum_gates<B>(task, layer, tile, first_stream, bank, sums);
+  sum_gates<B>(task, layer, tile, first_stream, step.bank, sums);
 #pragma GCC unroll 8
-  for (int b = 0; b < B; ++b)
-    update_units(task.network.layers[layer], tile, units[b], sums[0][b], B * kLanes);
+  for (int b = 0; b < B; ++b) update_units(task, layer, tile, units[b], sums[0][b], B * kLanes);
 }
 
 // Where to write the logits of a block's streams, and which tiles of them to compute.
@@ -253,7 +315,7 @@ template <int B>
 
 // The functions for blocks of kBlock + 1 to kMaxBlock streams, if kHasWideBlock.
 struct WideBlock {
-  static void step_layer(const Task& task, int layer, int bank, const int64_t* ids);
+  static void step_layer(const Task& task, int layer, Step step);
   static void multiply_layer(const Task& task, int layer, int bank);
   static void compute_logits(const Task& task, const LogitRange& range, int first_stream,
                              int streams, int bank);
@@ -404,11 +466,11 @@ template <class Visit>
   });
 }
 
-inline void step_layer(const Task& task, int layer, int bank, const int64_t* ids) {
+inline void step_layer(const Task& task, int layer, Step step) {
   if constexpr (kHasWideBlock)
-    if (task.batch.streams > kBlock) return WideBlock::step_layer(task, layer, bank, ids);
-  for_each_tile_and_block(task, layer, bank, [&](auto size, int tile, int first_stream) {
-    step_tile<decltype(size)::value>(task, layer, tile, first_stream, bank, ids);
+    if (task.batch.streams > kBlock) return WideBlock::step_layer(task, layer, step);
+  for_each_tile_and_block(task, layer, step.bank, [&](auto size, int tile, int first_stream) {
+    step_tile<decltype(size)::value>(task, layer, tile, first_stream, step);
   });
 }
 
@@ -432,7 +494,7 @@ void run(Task& task) {
   int bank = 0;
   for (int step = 0; step < steps; ++step, bank = 1 - bank) {
     for (int layer = 0; layer < network.depth; ++layer) {
-      step_layer(task, layer, bank, ids);
+      step_layer(task, layer, {step, bank, ids});
       meet_after_layer(task);
     }
     finish_step(task, step, 1 - bank);

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients import charstream_client
-from clients.charstream_client import Client
+from clients.charstream_client import Client, HeldCell
 from tests.server import RunningServer
 
 FOLDER = Path(charstream_client.__file__).parent
@@ -22,15 +22,18 @@ MISSING = "charstream_client needs httpx: pip install httpx"
 @pytest.mark.parametrize("program", [BY_PATH, AS_MODULE])
 def test_it_prints_the_text(program: list[str], server: RunningServer) -> None:
     with Client(server.url, trust_env=False) as client:
-        expected = client.generate(prime="abc", length=400, seed=7, top_k=None)["text"]
+        hold = [HeldCell(layer=1, cell=3, value=-2), HeldCell(layer=0, cell=1, value=0.5)]
+        text = client.generate(prime="abc", length=400, seed=7, top_k=None, hold=hold)["text"]
+        assert text != client.generate(prime="abc", length=400, seed=7, top_k=None)["text"]
     command = [*program, "--url", server.url, "--prime", "abc", "--top-k", "0"]
+    command += ["--hold", "1:3:-2", "--hold", "0:1:.5"]
     result = subprocess.run(
         [*command, "--length", "400", "--seed", "7"],
         capture_output=True,
         check=True,
         cwd=FOLDER.parent,
     )
-    assert result.stdout.decode() == f"abc{expected}\n"
+    assert result.stdout.decode() == f"abc{text}\n"
     assert b"seed 7, model" in result.stderr
 
 
@@ -50,6 +53,12 @@ def test_a_refusal_is_its_last_line_and_its_status(server: RunningServer) -> Non
     refused = subprocess.run(command, capture_output=True, check=False)
     assert refused.returncode == 1
     assert b"invalid_field: length" in refused.stderr
+
+
+def test_a_cell_to_hold_has_three_numbers() -> None:
+    refused = subprocess.run([*BY_PATH, "--hold", "1:3"], capture_output=True, check=False)
+    assert refused.returncode == 2
+    assert b"'1:3' is not LAYER:CELL:VALUE, such as 1:301:-2" in refused.stderr
 
 
 def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:

@@ -130,6 +130,20 @@ bool same(const Outcome& a, const Outcome& b) {
          !std::memcmp(a.cell.data(), b.cell.data(), a.cell.size() * sizeof(float));
 }
 
+// Makes some of the streams hold different cells of the network at random values.
+void hold_cells(Batch& plan, int streams, int cells) {
+  plan.hold_counts = allocate<int32_t>(streams, [] {
+    return uniform(0, 1) < 0.5 ? 0 : uniform(1, kMaxHolds + 1);
+  });
+  plan.hold_values = allocate<float>(streams * kMaxHolds, [] { return uniform(-8, 8); });
+  int32_t* held = allocate<int32_t>(streams * kMaxHolds, [] { return 0; });
+  for (int i = 0; i < streams * kMaxHolds; i += kMaxHolds) {
+    const int first = int(uniform(0, cells)), distance = int(uniform(1, cells / kMaxHolds + 1));
+    for (int j = 0; j < kMaxHolds; ++j) held[i + j] = (first + j * distance) % cells;
+  }
+  plan.hold_cells = held;
+}
+
 // Whether all kernels agree on one random network and batch.
 bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   const int depth = int(uniform(1, 5)), width = 16 * int(uniform(1, 12));
@@ -158,6 +172,7 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   plan.top_p = allocate<float>(streams, [] { return uniform(0.5, 1.2); });
   plan.min_p = allocate<float>(streams, [] { return uniform(-0.1, 0.2); });
   plan.alternatives = allocate<int32_t>(streams, [] { return int(uniform(0, 4)) - 1; });
+  if (uniform(0, 1) < 0.7) hold_cells(plan, streams, depth * width);
   plan.streams = streams;
   plan.steps = steps;
   plan.max_alternatives = 2;

@@ -14,6 +14,7 @@ from model.backend import Precision
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.errors import DeviceError
+from model.held_cell import HeldCell
 from model.linear import int8_is_available
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
@@ -45,6 +46,7 @@ def texts(draw: st.DrawFn) -> Text:
                 SamplingParams(temperature=0),
                 SamplingParams(top_k=None, top_p=0.8),
                 SamplingParams(temperature=2, top_k=None, min_p=0.05),
+                SamplingParams(hold=(HeldCell(0, 31, 2.5), HeldCell(1, 7, -1.5))),
             ]
         )
     )

@@ -226,6 +226,7 @@ fields = st.sampled_from(
         "temperature",
         "top_p",
         "min_p",
+        "hold",
         "seed",
         "stop",
         "stream",

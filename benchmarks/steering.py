@@ -1,0 +1,65 @@
+"""Steering: what the shipped model writes while a cell is held, as docs/cells.md reports it.
+
+.venv/bin/python -m benchmarks.steering
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import fmean
+
+from model.checkpoint import load_checkpoint
+from model.decoder import Decoder
+from model.held_cell import HeldCell
+from model.sampling import SamplingParams
+from model.selection import choose_precision
+
+_CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "anna.safetensors"
+_QUOTES, _LINE_POSITION = (1, 301), (1, 155)  # layer and cell, from the catalogue
+_VALUES = (-2.0, None, 2.0)
+_SEEDS = range(1, 6)
+_LENGTH = 2000
+_TEMPERATURE = 0.5
+_PRIME = '"Well, and what did he say?" asked Levin.\n\n'
+# From a straight mark that opens a quotation to the mark that follows it, if that one closes it.
+_QUOTATION = re.compile(r'(?<!\S)"(?=\S)[^"]*(?<=\S)"')
+
+
+def quoted_share(text: str) -> float:
+    """Return the share of a text's characters that stand in complete quotations."""
+    return sum(map(len, _QUOTATION.findall(text))) / len(text)
+
+
+def line_length(text: str) -> float:
+    """Return the mean number of characters of a text's lines that are not empty."""
+    return fmean(len(line) for line in text.split("\n") if line)
+
+
+def _texts(cell: tuple[int, int], value: float | None) -> Iterator[str]:
+    checkpoint = load_checkpoint(_CHECKPOINT)
+    decoder = Decoder(checkpoint, 1, precision=choose_precision("auto", "cpu"))
+    hold = () if value is None else (HeldCell(*cell, value),)
+    params = SamplingParams(temperature=_TEMPERATURE, hold=hold)
+    prime = checkpoint.vocabulary.encode(_PRIME)
+    for seed in _SEEDS:
+        yield checkpoint.vocabulary.decode(decoder.generate(prime, _LENGTH, params, seed))
+
+
+def _print(name: str, cell: tuple[int, int], measure: Callable[[str], float]) -> None:
+    for value in _VALUES:
+        measured = [measure(text) for text in _texts(cell, value)]
+        held = "free" if value is None else f"{value:+g}"
+        each = " ".join(f"{one:.2f}" for one in measured)
+        print(f"{name}, layer {cell[0]}, cell {cell[1]}, {held}: {fmean(measured):.2f} ({each})")
+
+
+def main() -> None:
+    """Print both measures with the cell at -2, free and at +2, for each of five seeds."""
+    _print("share in quotations", _QUOTES, quoted_share)
+    _print("characters per line", _LINE_POSITION, line_length)
+
+
+if __name__ == "__main__":
+    main()

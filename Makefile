@@ -6,7 +6,7 @@ PY := .venv/bin/python
 TEXT ?= data/anna.txt
 OUT ?= runs/anna
 
-.PHONY: setup serve test check audit format train bench gpu-check sanitize clean
+.PHONY: setup serve test check audit format lock train bench gpu-check sanitize clean
 
 setup: .venv/ready
 
@@ -14,19 +14,17 @@ setup: .venv/ready
 SOURCES := pyproject.toml $(wildcard model/native/*.cpp model/native/*.h)
 
 # All packages, for development and tests. They include the packages that serving needs.
-.venv/ready: $(SOURCES)
-	$(call install,.[dev])
+.venv/ready: install.py $(SOURCES)
+	$(call install,dev)
 	@touch $@ .venv/serving
 
-.venv/serving: $(SOURCES)
-	$(call install,.)
+.venv/serving: install.py $(SOURCES)
+	$(call install,serve)
 	@touch $@
 
 define install
 	@test -n "$(PYTHON)" || { echo "charstream needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --upgrade "setuptools>=77"
-	$(PY) -m pip install --quiet --no-build-isolation --editable "$(1)"
+	@$(PYTHON) install.py $(1)
 endef
 
 serve: .venv/serving
@@ -48,6 +46,11 @@ audit: setup
 format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# The versions and hashes of the container image's packages.
+lock: setup
+	$(PY) -m pip install --quiet uv
+	$(PY) .ci/lock.py
 
 train: setup
 	@test -f $(TEXT) || $(PY) -m training corpus anna --out $(TEXT)

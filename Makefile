@@ -6,7 +6,8 @@ PY := .venv/bin/python
 TEXT ?= data/anna.txt
 OUT ?= runs/anna
 
-.PHONY: setup serve test check audit format lock train bench gpu-check sanitize clean
+.PHONY: setup serve test check audit format lock train bench gpu-check sanitize \
+	sanitize-threads sanitize-memory clean
 
 setup: .venv/ready
 
@@ -69,20 +70,25 @@ gpu-check:
 	@$(PY) -m benchmarks.gpu_check
 
 # Tests of the native kernels under GCC's sanitizers, on Linux. They find out-of-bounds accesses,
-# undefined behavior and data races.
+# undefined behavior and data races. With -j2, both parts run at the same time.
 SANITIZED := build/sanitized
-sanitize: setup
+sanitize: sanitize-threads sanitize-memory
+
+sanitize-threads: setup
+	mkdir -p build
+	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
+	-o build/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
+	build/compare_kernels
+
+sanitize-memory: setup
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
-	-o $(SANITIZED)/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
-	$(SANITIZED)/compare_kernels
 	cp -r app model training tests checkpoints pyproject.toml README.md $(SANITIZED)
 	rm -f $(SANITIZED)/model/*.so
 	cd $(SANITIZED) && \
 	CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 	$(CURDIR)/$(PY) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
-	cd $(SANITIZED) && PYTHONPATH=. ASAN_OPTIONS=detect_leaks=0 \
+	cd $(SANITIZED) && PYTHONPATH=. OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_*.py tests/model/test_thread_count.py tests/model/test_decoder.py tests/model/test_scores.py
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from model import native_library
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
@@ -33,6 +35,14 @@ def make_checkpoint(seed: int = 0, **sizes: int) -> Checkpoint:
     config = NetworkConfig(len(vocabulary), **{"hidden_size": 32, "layers": 2, **sizes})
     weights = {name: tensor * 3 for name, tensor in CharLSTM(config).weights().items()}
     return Checkpoint(config, vocabulary, weights, {"validation_loss": 3.5})
+
+
+def pytest_sessionstart() -> None:
+    if os.environ.get("CHARSTREAM_REQUIRE_NATIVE") == "1" and not native_library.kernels():
+        raise pytest.UsageError(
+            "CHARSTREAM_REQUIRE_NATIVE is 1, but the native kernel is not compiled or does not "
+            "load, so its tests would be skipped. Install a C++ compiler, then the package again."
+        )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

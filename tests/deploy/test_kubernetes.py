@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from app import __version__
 from app.settings import PREFIX, Settings
 from tests.conftest import ROOT
+from tests.deploy.test_compose import GIVE_UP_SECONDS
+from tests.deploy.test_compose import SERVICES as COMPOSE_SERVICES
+from tests.deploy.test_image import STAGES
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
-GIVE_UP_SECONDS = 2  # that the server takes at most after the drain time
 
 
 def load(name: str) -> Any:
@@ -73,7 +76,7 @@ def test_probes_and_service_go_to_the_port_that_the_image_listens_on() -> None:
 
 
 def test_the_container_has_no_more_rights_than_it_needs() -> None:
-    user = (ROOT / "Dockerfile").read_text().partition("\nUSER ")[2].partition("\n")[0]
+    user = STAGES["serve"].partition("\nUSER ")[2].partition("\n")[0]
     pod, container = POD["securityContext"], CONTAINER["securityContext"]
     assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == user
     assert pod["runAsNonRoot"] is True
@@ -94,13 +97,19 @@ def test_the_autoscaler_asks_for_a_share_of_the_slots() -> None:
     }
 
 
-def test_compose_and_the_image_leave_time_to_drain_too() -> None:
-    text = (ROOT / "Dockerfile").read_text()
-    image = float(text.partition("CHARSTREAM_DRAIN_SECONDS=")[2].partition("\n")[0])
-    assert image + GIVE_UP_SECONDS < 10  # what `docker stop` waits
+def test_the_image_has_the_version_of_the_service() -> None:
+    assert load("kustomization")["images"] == [{"name": "charstream", "newTag": __version__}]
 
-    yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    service = compose["services"]["charstream"]
-    grace = int(service["stop_grace_period"].removesuffix("s"))
-    assert service["environment"]["CHARSTREAM_DRAIN_SECONDS"] + GIVE_UP_SECONDS < grace
+
+def test_only_the_port_of_the_service_can_be_reached() -> None:
+    policy = load("network-policy")["spec"]
+    assert policy["podSelector"] == DEPLOYMENT["spec"]["selector"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": "http"}]}]
+    assert policy["egress"] == []
+
+
+def test_a_pod_gets_the_memory_of_a_compose_service() -> None:
+    memory = {kind: CONTAINER["resources"][kind]["memory"] for kind in ("requests", "limits")}
+    assert memory == {"requests": "256Mi", "limits": "512Mi"}
+    assert COMPOSE_SERVICES["charstream"]["mem_limit"] == "512m"

@@ -126,6 +126,27 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
         assert (dead.status_code, dead.json()["error"]["code"]) == (503, "unreachable")
 
 
+def test_each_client_has_a_rate_limit_of_its_own(tiny_path: Path, tmp_path: Path) -> None:
+    with (
+        running_server(
+            tiny_path, rate_per_minute="1"
+        ) as server,  # it trusts 127.0.0.1, as nginx is
+        running_nginx(tmp_path, [port_of(server.url)]) as nginx,
+        client_from("127.0.0.2", nginx.url) as first,
+        client_from("127.0.0.3", nginx.url) as second,
+    ):
+        assert first.post("/generate", json={"length": 1}).status_code == 200
+        assert first.post("/generate", json={"length": 1}).status_code == 429
+        invented = {"X-Forwarded-For": "127.0.0.4"}
+        assert first.post("/generate", json={"length": 1}, headers=invented).status_code == 429
+        assert second.post("/generate", json={"length": 1}).status_code == 200
+
+
+def client_from(address: str, url: str) -> httpx.Client:
+    transport = httpx.HTTPTransport(local_address=address)
+    return httpx.Client(base_url=url, transport=transport, trust_env=False)
+
+
 @contextmanager
 def refusing_port() -> Iterator[int]:
     """A port that nobody else can take meanwhile, and that answers nothing."""

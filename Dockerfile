@@ -86,18 +86,19 @@ COPY --chmod=444 checkpoints/*.safetensors checkpoints/
 FROM runtime AS train
 COPY --from=train-packages /opt/charstream /opt/charstream
 COPY --from=build /srv/charstream .
-RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server, training.train_command"
+RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server, training.train_command, urllib.request, uvicorn.lifespan.on, uvicorn.loops.uvloop"
 USER 10001:10001
 
 FROM runtime AS cuda
 COPY --from=cuda-packages /opt/charstream /opt/charstream
 COPY --from=build /srv/charstream .
-RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server, training.train_command"
+RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server, training.train_command, urllib.request, uvicorn.lifespan.on, uvicorn.loops.uvloop"
 USER 10001:10001
 
 FROM runtime AS serve
 COPY --from=serve-packages /opt/charstream /opt/charstream
 COPY --from=build /srv/charstream .
-RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server; from model import native_library; \
+RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server, urllib.request, uvicorn.lifespan.on, uvicorn.loops.uvloop; \
+    from model import native_library; \
     native_library.library() or exit('ERROR: no native kernel loads, so use the target train, which has PyTorch')"
 USER 10001:10001

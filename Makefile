@@ -72,13 +72,15 @@ gpu-check:
 # Tests of the native kernels under GCC's sanitizers, on Linux. They find out-of-bounds accesses,
 # undefined behavior and data races. With -j2, both parts run at the same time.
 SANITIZED := build/sanitized
+ROUNDS ?= 30
+SANITIZED_TESTS ?= test_native_*.py test_held_cells.py test_thread_count.py test_decoder.py test_scores.py
 sanitize: sanitize-threads sanitize-memory
 
 sanitize-threads: setup
 	mkdir -p build
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
 	-o build/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
-	build/compare_kernels
+	build/compare_kernels $(ROUNDS)
 
 sanitize-memory: setup
 	rm -rf $(SANITIZED)
@@ -90,7 +92,7 @@ sanitize-memory: setup
 	$(CURDIR)/$(PY) -c "import setuptools; setuptools.setup()" --quiet build_ext --inplace
 	cd $(SANITIZED) && PYTHONPATH=. OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-	$(CURDIR)/$(PY) -m pytest -q tests/model/test_native_*.py tests/model/test_thread_count.py tests/model/test_decoder.py tests/model/test_scores.py
+	$(CURDIR)/$(PY) -m pytest -q $(addprefix tests/model/,$(SANITIZED_TESTS))
 
 clean:
 	rm -rf .venv build *.egg-info clients/build clients/*.egg-info model/*.so

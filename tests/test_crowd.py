@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from benchmarks.traffic import Counts, read
 from tests.server import RunningServer
 
+LENGTH = 500  # long enough that the texts take longer than 200 connections
+
 
 def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
     server: RunningServer,
@@ -19,7 +21,7 @@ def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
     async def client(seed: int) -> str:
         """Comes back as often as it is told to, only sooner."""
         while True:
-            answer = await read(port, 100, seed % 10, counts, query="&logprobs=10")
+            answer = await read(port, LENGTH, seed % 10, counts, query="&logprobs=10")
             if answer.status == 200:
                 assert answer.done
                 return answer.text
@@ -33,4 +35,4 @@ def test_200_clients_at_8_slots_are_all_served_or_told_when_to_come_back(
     texts = asyncio.run(crowd())
     assert counts.statuses[200] == 200
     assert counts.statuses[503] > 0
-    assert all(len(text) == 100 and text == texts[n % 10] for n, text in enumerate(texts))
+    assert all(len(text) == LENGTH and text == texts[n % 10] for n, text in enumerate(texts))

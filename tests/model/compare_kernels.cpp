@@ -193,12 +193,14 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
 
 }  // namespace
 
-int main() {
+// Takes the number of rounds, 30 by default. Each round compares random networks.
+int main(int count, char** arguments) {
+  const int rounds = count > 1 ? std::atoi(arguments[1]) : 30;
   std::vector<const Kernel*> kernels;
   for (const Kernel* kernel : {&kAmxInt8, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kNeonDot, &kPlain})
     if (kernel->available()) kernels.push_back(kernel);
   bool agree = true;
-  for (int round = 0; round < 30; ++round) agree &= kernels_agree(kernels);
+  for (int round = 0; round < rounds; ++round) agree &= kernels_agree(kernels);
   for (const Kernel* kernel : kernels) std::printf("%s ", kernel->name);
   std::puts(agree ? "agree" : "DIFFER");
   return !agree;

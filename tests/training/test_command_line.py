@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from model.checkpoint import load_checkpoint
 from tests.model.test_tutorial import tutorial_file
 from training.__main__ import main
+from training.serve_command import serve_command
 
 TEXT = "All happy families are alike; every unhappy family is unhappy in its own way.\n" * 120
 SMALL = ["--hidden-size", "16", "--steps", "20", "--streams", "4"]
@@ -38,7 +39,7 @@ def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
     assert "validation" in shown
     assert "sample" in shown
     last = shown.splitlines()[-1]
-    assert last == f"CHARSTREAM_CHECKPOINT={out}/best.safetensors {sys.executable} -m app"
+    assert last == serve_command(out / "best.safetensors")
     assert (out / "report.html").exists()
     assert len(list((out / "samples").iterdir())) == shown.count("epoch ") - 1
     best = str(out / "best.safetensors")

@@ -31,10 +31,10 @@ endef
 serve: .venv/serving
 	$(PY) -m app
 
-# Two test processes, each with one torch thread: torch's threads spin while they wait, and would
-# slow the other process down.
+# Three test processes, because many tests wait. Each has one torch thread: torch's threads spin, and
+# would slow the other processes down.
 test: setup
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist worksteal
 
 check: setup audit
 	.venv/bin/ruff check .

@@ -22,9 +22,9 @@ from model.team_size import TeamSize
 
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
 
-# Nanoseconds on the account of a team's patience (model/native/patience.h), a few of the
-# scheduler's time slices, so that a single one does not end it.
-PATIENCE = 12_000_000
+# Nanoseconds on the account of a team's patience (model/native/patience.h): long enough that the
+# event loop of a busy server, which uses a core for moments, does not end it.
+PATIENCE = 200_000_000
 
 logger = logging.getLogger("charstream")
 

@@ -50,9 +50,9 @@ class Patience {
 
   bool is_over() const { return left_ <= 0; }
 
-  // After the number of threads has changed. Two longest waits use up what a trial starts with, so
+  // After the number of threads has changed. Four longest waits use up what a trial starts with, so
   // that a trial on a busy machine is short.
-  void renew() { left_ = most_ / 2; }
+  void renew() { left_ = std::min(most_ / 2, 2 * kMostWait); }
 
  private:
   int64_t left_ = INT64_MAX, most_ = 0, computes_since_ = 0;

@@ -49,7 +49,7 @@ def pytest_sessionstart() -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("no NVIDIA GPU here")
+        pytest.skip("needs an NVIDIA GPU; on a machine with one, make gpu-check runs this test")
 
 
 @pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -33,7 +33,10 @@ def test_without_a_gpu_it_ends_with_one_line_before_it_runs_anything() -> None:
 
 
 @needs_no_gpu
-@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a driver here")
+@pytest.mark.skipif(
+    shutil.which("nvidia-smi") is not None,
+    reason="tests the message on machines without NVIDIA's driver, and this machine has it",
+)
 def test_make_ends_with_one_line_before_it_installs_anything() -> None:
     command = ["make", "gpu-check", "PYTHON=/nowhere/python"]
     # As from a shell, although make may have started these tests.
@@ -86,9 +89,9 @@ def test_a_check_passes_if_all_its_tests_ran_and_passed(
 ) -> None:
     file = tmp_path / "test_one.py"
     imports = "import os, time, pytest\n"
-    file.write_text(
-        f"{imports}\n@pytest.mark.skipif(False, reason='')\ndef test_it():\n    {body}\n"
-    )
+    # A marker that pytest knows and that changes nothing, to select the test by.
+    marker = "@pytest.mark.skipif(False, reason='never skipped: only selects the test')"
+    file.write_text(f"{imports}\n{marker}\ndef test_it():\n    {body}\n")
     result = run_file("one", file, 8, marker="skipif")
     assert result.passed is passed
     assert result.detail.startswith(detail)

@@ -30,7 +30,7 @@ def _bf16(device: torch.device) -> None:
     except DeviceError as error:
         if device.type == "cuda":
             raise
-        pytest.skip(str(error))
+        pytest.skip(f"this processor or this build of torch cannot train in bfloat16: {error}")
 
 
 def make_trainer(

@@ -53,7 +53,10 @@ def check_restarts(
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(browser_path() is None, reason="neither Chromium nor Chrome is installed")
+@pytest.mark.skipif(
+    browser_path() is None,
+    reason="runs in a real browser, and neither Chromium nor Chrome is installed; CI installs one",
+)
 def test_event_source_of_a_browser_survives_restarts(restarting: RestartingServer) -> None:
     with (
         running_browser() as browser,
@@ -62,8 +65,14 @@ def test_event_source_of_a_browser_survives_restarts(restarting: RestartingServe
         check_restarts(restarting, client, 7, [*STOPS, *STOPS])
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.skipif(not MODULES.exists(), reason="needs npm install --prefix tests/javascript")
+@pytest.mark.skipif(
+    shutil.which("node") is None,
+    reason="runs npm's eventsource in Node.js, which is not installed; CI installs it",
+)
+@pytest.mark.skipif(
+    not MODULES.exists(),
+    reason="runs npm's eventsource: npm install --prefix tests/javascript installs it, as CI does",
+)
 def test_event_source_of_npm_survives_restarts(
     restarting: RestartingServer, tmp_path: Path
 ) -> None:

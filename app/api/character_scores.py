@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from app.api.json_response import SLICE
@@ -28,11 +29,17 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
     ]
 
 
+def score_slices(vocabulary: Vocabulary, text: Chunk) -> Iterator[list[dict[str, Any]]]:
+    """Yield the score fields of a whole text, slice by slice."""
+    for first in range(0, len(text.scores), SLICE):
+        last = first + SLICE
+        yield score_fields(vocabulary, Chunk(text.ids[first:last], text.scores[first:last]))
+
+
 async def all_score_fields(vocabulary: Vocabulary, text: Chunk) -> list[dict[str, Any]]:
     """Return the score fields of a whole text. Yields to the event loop after each slice."""
     fields = []
-    while text.scores:
-        chunk, text = text.split(SLICE)
-        fields += score_fields(vocabulary, chunk)
+    for part in score_slices(vocabulary, text):
+        fields += part
         await asyncio.sleep(0)
     return fields

@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api import openapi, sse
-from app.api.character_scores import all_score_fields
+from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
 from app.api.dependencies import CurrentRecord, CurrentService, ServiceAfterBody, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
-from app.api.json_response import json_response
+from app.api.json_response import encode_list, json_response
 from app.api.parsing import parse_body
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
@@ -138,7 +138,7 @@ async def _whole(
         **done_of(service.model, generation).model_dump(),
     }
     if params.logprobs is not None:
-        content["logprobs"] = await all_score_fields(service.vocabulary, text)
+        content["logprobs"] = await encode_list(score_slices(service.vocabulary, text))
     return await json_response(content)
 
 

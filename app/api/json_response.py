@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.responses import Response
 
 SLICE = 250  # items per piece: about a millisecond of work
+
+
+class Encoded(str):
+    """A JSON value that is encoded already. `json_response` inserts it as it is."""
+
+    __slots__ = ()
+
+
+async def encode_list(slices: Iterable[list[Any]]) -> Encoded:
+    """Return one JSON list of the items of all slices. Yields to the event loop after each slice.
+
+    The items of a slice can be freed as soon as it is encoded. A long list of dictionaries would
+    instead be searched by Python's garbage collector, which stops everything meanwhile.
+
+    Args:
+        slices: lists of at least one item, made one by one.
+    """
+    pieces = []
+    for items in slices:
+        pieces.append(_dumps(items)[1:-1])
+        await asyncio.sleep(0)
+    return Encoded(f"[{','.join(pieces)}]")
 
 
 async def json_response(content: dict[str, Any]) -> Response:
@@ -23,7 +45,9 @@ async def json_response(content: dict[str, Any]) -> Response:
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
+    if isinstance(value, Encoded):
+        yield value
+    elif isinstance(value, dict):
         yield from _joined("{", ((f"{_dumps(name)}:", part) for name, part in value.items()), "}")
     elif isinstance(value, list) and len(value) > SLICE:
         for first in range(0, len(value), SLICE):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
-from app.api.character_scores import all_score_fields
+from app.api.character_scores import score_slices
 from app.api.dependencies import CurrentRecord, ServiceAfterBody, submit
 from app.api.disconnect import disconnected_response, read_to_end
-from app.api.json_response import json_response
+from app.api.json_response import encode_list, json_response
 from app.api.parsing import parse_body
 from app.api.schemas import CharacterScore, ModelName, ScoreRequest, ScoreResponse
+from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.middleware.body_limit import Body
 from app.service import Service
@@ -42,8 +43,7 @@ async def score(
     text = await read_to_end(request, generation)
     if text is None:
         return disconnected_response()
-    scores = await all_score_fields(service.vocabulary, text)
-    return await json_response(_content(service, scores))
+    return await json_response(await _content(service, text))
 
 
 def _job(service: Service, params: ScoreRequest) -> Job:
@@ -58,14 +58,22 @@ def _job(service: Service, params: ScoreRequest) -> Job:
     )
 
 
-def _content(service: Service, scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+async def _content(service: Service, text: Chunk) -> dict[str, Any]:
     """Return the fields of a `ScoreResponse`."""
-    nats = -sum(score["logprob"] for score in scores)
+    nats = 0.0
+
+    def slices() -> Iterator[list[dict[str, Any]]]:
+        nonlocal nats
+        for scores in score_slices(service.vocabulary, text):
+            nats = sum((-score["logprob"] for score in scores), nats)
+            yield [{k: score[k] for k in CharacterScore.model_fields} for score in scores]
+
+    characters = await encode_list(slices())
     bits = nats / math.log(2)
     return {
-        "characters": [{k: score[k] for k in CharacterScore.model_fields} for score in scores],
+        "characters": characters,
         "nats": nats,
         "bits": bits,
-        "bits_per_character": bits / len(scores),
+        "bits_per_character": bits / len(text),
         "model": ModelName(**service.model._asdict()).model_dump(),
     }

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.json_response import SLICE, json_response
+from app.api.json_response import SLICE, encode_list, json_response
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -35,3 +35,10 @@ def test_any_content_is_encoded_as_json_encodes_it(content: dict[str, Any]) -> N
 def test_a_list_of_any_length_is_encoded_whole(length: int, item: object) -> None:
     content = {"items": [item] * length, "last": [{"inner": list(range(length))}] * 2}
     assert json.loads(encoded(content)) == content
+
+
+@given(st.lists(st.lists(values, min_size=1), max_size=5), values)
+def test_a_list_encoded_in_slices_is_one_list(slices: list[list[Any]], other: object) -> None:
+    items = asyncio.run(encode_list(iter(slices)))
+    content = json.loads(encoded({"items": items, "other": other}))
+    assert content == {"items": [item for part in slices for item in part], "other": other}

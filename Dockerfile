@@ -14,8 +14,8 @@ ARG PYTHON_VERSION=3.11
 ARG PYTHON_IMAGE=python:${PYTHON_VERSION}-slim
 ARG TORCH_VERSION=2.13.0
 
-# The tools that build the image. Each installs into the environment /opt/charstream, which does not
-# contain them.
+# The tools that build the image. The packages go into the environment /opt/charstream, which does not
+# contain these tools.
 FROM ${PYTHON_IMAGE} AS tools
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore UV_NO_CACHE=1 \
     UV_PYTHON=/opt/charstream/bin/python

@@ -29,10 +29,11 @@ _KERNELS = "from model import native_library; print(*native_library.kernels())"
 
 def main() -> None:
     """Install the packages, and say which ones and why."""
-    try:
-        {"serve": install_for_serving, "dev": install_for_development}[sys.argv[1]]()
-    except (IndexError, KeyError):
+    commands = {"serve": install_for_serving, "dev": install_for_development}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit("usage: python install.py serve|dev")
+    try:
+        commands[sys.argv[1]]()
     except subprocess.CalledProcessError as error:
         sys.exit(f"install: this command failed, with the reason above: {_shell(error.cmd)}")
 
@@ -56,11 +57,12 @@ def install_for_serving() -> None:
 def install_for_development() -> None:
     """Install everything: the service, training, tests and checks."""
     _make_environment()
-    if _has_pytorch():
+    has_pytorch = _has_pytorch()
+    if has_pytorch:
         _say("updating the packages and compiling the native kernel")
     else:
         _say("installing all packages with PyTorch (on Linux up to 3 GB), and the native kernel")
-    _install_project("[dev]", *(["--quiet"] if _has_pytorch() else []))
+    _install_project("[dev]", *(["--quiet"] if has_pytorch else []))
 
 
 def why_pytorch(gpu: bool, kernels: list[str], compiler: str | None) -> str | None:

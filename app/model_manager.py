@@ -198,7 +198,7 @@ class ModelManager:
         self._metrics.model.labels(
             service.model.name,
             service.model.hash,
-            str(service.decoder.device),
+            service.decoder.device,
             service.decoder.precision,
             service.decoder.kernel,
         ).set(1)

@@ -81,10 +81,10 @@ def save_cells(path: Path, cells: Sequence[TrackedCell]) -> None:
         CheckpointError: if the file is not a valid checkpoint, if a cell is not part of its
             network, or if the file cannot be written.
     """
-    checkpoint, metadata, weights = _load(path)
+    checkpoint, metadata = _load(path)
     metadata["cells"] = catalogue_json(cells)
     _read_cells(metadata["cells"], checkpoint.config, path)
-    _write(metadata, weights, path)
+    _write(metadata, checkpoint.weights, path)
 
 
 def _write(metadata: dict[str, str], weights: Weights, path: Path) -> None:
@@ -110,8 +110,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return _load(Path(path))[0]
 
 
-def _load(path: Path) -> tuple[Checkpoint, dict[str, str], Weights]:
-    """Return a checkpoint, and the metadata and the weights of its file."""
+def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
+    """Return a checkpoint, and the metadata of its file."""
     try:
         with open_tensor_file(path) as file:
             config, vocabulary, training, cells = _read_metadata(file.metadata, path)
@@ -129,8 +129,7 @@ def _load(path: Path) -> tuple[Checkpoint, dict[str, str], Weights]:
     if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
     name, model_hash = _name_of(path), _model_hash(metadata, weights, digest)
-    checkpoint = Checkpoint(config, vocabulary, weights, training, name, model_hash, cells)
-    return checkpoint, metadata, weights
+    return Checkpoint(config, vocabulary, weights, training, name, model_hash, cells), metadata
 
 
 def _name_of(path: Path) -> str:

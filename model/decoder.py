@@ -102,8 +102,9 @@ class Decoder:
         slots: maximum number of streams.
         device: device to compute on: "cpu", "cuda" or a numbered GPU such as "cuda:1".
         precision: "fp32", or "int8" on a CPU: 8-bit weights and hidden values, the rest float32.
-        threads: number of threads that compute on a CPU. None chooses one: `model.thread_count`
-            measures native kernels, and `model.selection.default_threads` decides for torch.
+        threads: number of threads that compute on a CPU. None chooses: at most
+            `model.selection.default_threads`, of which `model.thread_count` measures the fastest
+            for native kernels.
         kernel: one of `model.selection.kernels_for(precision, device)`, by default the fastest.
 
     Raises:

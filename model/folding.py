@@ -43,7 +43,6 @@ _REMOVED = (
     "\ufeff\u200b\u200c\u200d\u2060\u00ad"  # invisible: byte-order mark, joiners, soft hyphen
 )
 
-
 _MOST_UNKNOWN = 1000  # different characters of one text
 _MOST_REMEMBERED = 20_000  # characters per vocabulary
 

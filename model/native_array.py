@@ -1,7 +1,7 @@
 """Native array: numpy arrays whose memory the C++ kernels read and write.
 
-C++ gets an address and nothing else. So Python checks the type, the shape, the order and the
-alignment of an array whenever it takes its address.
+C++ gets an address and nothing else. So `checked_address` checks the type, the shape, the order and
+the alignment of an array that comes from a caller.
 """
 
 from __future__ import annotations

@@ -121,18 +121,18 @@ def library() -> ctypes.CDLL | None:
     """Return the compiled library, or log the reason and return None if it is not available."""
     spec = importlib.util.find_spec("model._native")
     if spec is None or spec.origin is None:
-        logger.info("the native kernel is not compiled; torch computes the steps")
+        logger.info("the native kernel is not compiled; the steps need torch")
         return None
     try:
         found = ctypes.CDLL(spec.origin)
     except OSError as error:
-        logger.warning("the native kernel does not load; torch computes the steps: %s", error)
+        logger.warning("the native kernel does not load; the steps need torch: %s", error)
         return None
     difference = _difference(found)
     if difference is not None:
         logger.warning(
-            "the native kernel was built from another version of the sources (%s); torch computes "
-            "the steps; install the package again to rebuild it",
+            "the native kernel was built from another version of the sources (%s); install the "
+            "package again to rebuild it",
             difference,
         )
         return None

@@ -118,7 +118,7 @@ def check_kernel(name: str, device: str) -> str:
 
 
 def default_threads(precision: Precision, device: str, kernel: str | None = None) -> int:
-    """Return the number of threads that a server's decoder should use, at most 8.
+    """Return the most threads that a server's decoder should use, 1 to 8.
 
     The native kernel's threads yield their core while they wait. Torch's threads spin, so with
     torch one core is left to the server's event loop.
@@ -143,9 +143,10 @@ def make_backend(
     """
     kernel = kernel or default_kernel(precision, device)
     if kernel is None:
+        require_torch(f"precision {precision!r}", "train")
         raise DeviceError(_unavailable(precision, device))
     _check_precision(kernel, precision, device)
-    most = threads or default_threads(precision, device, kernel)
+    most = default_threads(precision, device, kernel) if threads is None else threads
     if kernel == TORCH:
         import torch
 

@@ -111,8 +111,8 @@ class Stepper(nn.Module):
             uniforms_kS: the random numbers to draw with, float32 in [0, 1).
             prompt_steps: number of first steps whose logits no stream needs. All are forced.
             rows: sampling parameters.
-            alternatives: number of top alternatives to score, see `model.scores.score_rows`. Below
-                0, no scores are computed.
+            alternatives: number of top alternatives to score, see
+                `model.torch_scores.score_rows`. Below 0, no scores are computed.
             held: the cells that streams hold at a value. None if no stream holds any.
 
         Returns:

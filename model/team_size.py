@@ -18,9 +18,10 @@ _LONGEST_PAUSE = 1.0  # seconds, the most that an idle machine is left unused
 class TeamSize:
     """The number of threads to compute with, from the calls before.
 
-    After a number was too large, it is halved for a pause. Then all threads try again. Each pause
-    is twice as long as the one before, unless the trial before it lasted longer than that, and at
-    least a tenth of a second.
+    After a number was too large, fewer threads compute for a pause. Then all threads try again. The
+    first pause is 0.03 seconds. If the trial fails within 0.1 seconds, or within the time of the
+    pause before it, the next pause is twice as long, up to a second. After a longer trial, pauses
+    start at 0.03 seconds again.
 
     Args:
         most: number of threads of the team, at least 1.

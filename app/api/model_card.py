@@ -71,7 +71,7 @@ def info_of(service: Service) -> Info:
         validation_loss=checkpoint.training.get("validation_loss"),
         training=dict(checkpoint.training),
         cells=[TrackedCell(**asdict(tracked)) for tracked in checkpoint.cells],
-        device=str(service.decoder.device),
+        device=service.decoder.device,
         precision=service.decoder.precision,
         kernel=service.decoder.kernel,
         limits=Limits(

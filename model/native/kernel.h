@@ -34,7 +34,7 @@ bool meet_after_step(Task& task);
 
 struct Kernel {
   const char* name;
-  bool (*available)();                   // whether this processor and system support it
+  bool (*available)();             // whether this processor and system support it
   void (*run)(Task&);              // all steps of the batch
   void (*multiply_layers)(Task&);  // only the layers' products, to measure the upper limit
 };

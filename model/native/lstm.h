@@ -12,8 +12,9 @@
 #error "-ffast-math and its parts change results: rounding, NaN, and the equality of all kernels"
 #endif
 
-// Raise this version with every change of a function, a structure or of what its memory means. Python compares
-// it and the constants below with its own, and refuses a library that was built from other sources.
+// Raise this version with every change of a function, of a structure or of what its memory means.
+// Python compares it and the constants below with its own, and refuses a library that was built from
+// other sources.
 constexpr int32_t kLayoutVersion = 5;
 
 constexpr int kLanes = 16;       // outputs in one vector of the layout

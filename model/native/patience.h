@@ -10,7 +10,7 @@ inline int64_t nanoseconds_now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(since_start).count();
 }
 
-// Shorter waits are not counted: the threads it waits for are running.
+// Shorter waits do not count: the threads that the caller waits for are running.
 constexpr int64_t kLeastWait = 20'000;
 
 // A wait counts at most this many nanoseconds, the scheduler's time slices of one or two other
@@ -50,8 +50,8 @@ class Patience {
 
   bool is_over() const { return left_ <= 0; }
 
-  // After the number of threads has changed. Four longest waits use up what a trial starts with, so
-  // that a trial on a busy machine is short.
+  // After the number of threads has changed, in either direction. Four of the longest waits use it
+  // up, so that a trial on a busy machine is short.
   void renew() { left_ = std::min(most_ / 2, 2 * kMostWait); }
 
  private:

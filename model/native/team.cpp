@@ -49,6 +49,8 @@ Team::~Team() { stop(); }
 int Team::run(const Batch& batch, int threads, int64_t patience) {
   if (threads == 1) return execute(kernel_.run, batch, 1);
   meeting_.patience.start(nanoseconds_now(), patience);
+  // All threads try again: the smaller team has earned time since its patience was renewed.
+  if (threads_ && threads > threads_) meeting_.patience.renew();
   const int left = execute(kernel_.run, batch, threads);
   meeting_.patience.earn(nanoseconds_now());
   return left;

@@ -32,8 +32,8 @@ def clear_caches() -> None:
 @pytest.mark.parametrize(
     ("origin", "expected"),
     [
-        (None, "the native kernel is not compiled; torch computes the steps"),
-        ("damaged", "the native kernel does not load; torch computes the steps: "),
+        (None, "the native kernel is not compiled; the steps need torch"),
+        ("damaged", "the native kernel does not load; the steps need torch: "),
     ],
 )
 def test_without_a_kernel_torch_computes_the_steps(

@@ -58,7 +58,7 @@ def test_short_waits_do_not_count(until_over: Until, waits: Waits) -> None:
 def test_it_ends_soon_if_the_caller_mostly_waits(until_over: Until, wait: int, part: float) -> None:
     """It ends when half of the waits exceeds the computing by the patience, not before."""
     computed = int(part * wait)
-    excess = PATIENCE / (wait / 2 - computed)
+    excess = PATIENCE / (wait // 2 - computed)  # whole nanoseconds, as in C++
     ended = until_over([(computed, wait)] * (4 * PATIENCE // wait + 10))
     assert excess - 3 <= ended <= excess + 3
 

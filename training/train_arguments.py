@@ -23,7 +23,7 @@ _RUN_FLAGS = (
     ("--batch-size", int, "sequences per batch"),
     ("--seq-len", int, "characters per sequence and update"),
     ("--learning-rate", float, "peak learning rate"),
-    ("--optimizer", str, "adamw, or muon for the recurrent matrices"),
+    ("--optimizer", str, "adamw, or muon for the weight matrices of the LSTM"),
     ("--muon-lr", float, "peak learning rate of Muon"),
     ("--muon-momentum", float, "momentum of Muon"),
     ("--muon-iterations", int, "Newton-Schulz iterations per update of Muon"),

@@ -110,6 +110,8 @@ def check_kernel(name: str, device: str) -> str:
         DeviceError: if the kernel is not available on the device in any precision.
     """
     if not any(_computes(name, precision, device) for precision in _PRECISIONS):
+        if name == TORCH:
+            require_torch(f"kernel {name!r}", "train")
         available = dict.fromkeys(k for p in _PRECISIONS for k in kernels_for(p, device))
         raise DeviceError(
             f"kernel {name!r} is not available on {device}; expected {_listed(available)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -28,10 +29,12 @@ from app.api.schemas import (
 )
 from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.job import Job
-from app.errors import DrainingError
+from app.errors import DrainingError, InvalidFieldError
 from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.service import Service
+
+_LIST_PARAMETERS = ("hold", "stop")  # of a query string
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
@@ -114,6 +117,7 @@ async def get_generate(
 
     During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
     """
+    _check_repeated(request)
     try:
         return await _stream(request, service, record, params, last_event_id)
     except DrainingError:  # EventSource always uses GET, and would not try again after a 503
@@ -121,6 +125,14 @@ async def get_generate(
         if last_event_id and close is not None:
             return ClosedConnection(close)
         raise
+
+
+def _check_repeated(request: Request) -> None:
+    """Raise InvalidFieldError if a parameter that is not a list occurs more than once."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in counts.items():
+        if count > 1 and name not in _LIST_PARAMETERS:
+            raise InvalidFieldError(name, f"{count} values", "must be given at most once")
 
 
 async def _whole(

@@ -102,7 +102,8 @@ def test_a_stream_resumes_after_a_reload(server: RunningServer, served: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "extra"), [("PRECISION", "fp32", "train"), ("DEVICE", "cuda", "gpu")]
+    ("name", "value", "extra"),
+    [("PRECISION", "fp32", "train"), ("DEVICE", "cuda", "gpu"), ("KERNEL", "torch", "train")],
 )
 def test_a_setting_that_needs_torch_names_the_extra(
     hidden: Path, name: str, value: str, extra: str

@@ -104,6 +104,8 @@ def test_a_field_out_of_range_is_named_with_value_and_limit(
         ("seed=-1", "seed"),
         ("lenght=5", "lenght"),
         ("unknown=maybe", "unknown"),
+        ("length=5&length=6", "length"),
+        ("prime=a&seed=1&prime=a", "prime"),
     ],
 )
 def test_query_parameters_are_checked_too(client: httpx.Client, query: str, field: str) -> None:

@@ -59,7 +59,7 @@ class TrainingConfig:
     minutes: float | None = None  # time limit; `epochs` is then only the first plan
     validation_characters: int = MOST_VALIDATED  # that a validation reads at most
     distill_weight: float = 0.5  # share of the teachers in the objective, if there are any
-    distill_temperature: float = 1.0
+    distill_temperature: float = 1.0  # beyond 0.01 to 100, float32 gives NaN or no signal
 
     def __post_init__(self) -> None:
         ranges = {
@@ -84,7 +84,7 @@ class TrainingConfig:
             ),
             "validation_characters": (self.validation_characters >= 1000, "at least 1000"),
             "distill_weight": (0 <= self.distill_weight <= 1, "0 to 1"),
-            "distill_temperature": (self.distill_temperature > 0, "above 0"),
+            "distill_temperature": (0.01 <= self.distill_temperature <= 100, "0.01 to 100"),
             "muon_weight_decay": (self.muon_weight_decay >= 0, "at least 0"),
         }
         for name, (valid, expected) in ranges.items():

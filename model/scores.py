@@ -6,6 +6,7 @@ A row has the logprob, the rank, the entropy, the probability, N ids and their N
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -30,21 +31,26 @@ class Score(NamedTuple):
     top: tuple[tuple[int, float], ...]  # the most likely ids and their logprobs
 
 
-def scores_of(rows_kD: ScoreRows, alternatives: int) -> list[Score]:
-    """Return the scores of one stream's characters.
+def with_alternatives(rows_kD: ScoreRows, alternatives: int) -> ScoreRows:
+    """Return a copy of rows that has at most `alternatives` alternatives, the most likely ones."""
+    available = _alternatives_of(rows_kD)
+    kept = min(alternatives, available)
+    ids, logprobs = slice(4, 4 + kept), slice(4 + available, 4 + available + kept)
+    return np.hstack([rows_kD[:, :4], rows_kD[:, ids], rows_kD[:, logprobs]])
 
-    Args:
-        rows_kD: rows of a backend, with at least `alternatives` alternatives.
-        alternatives: number of alternatives to return.
-    """
-    available = (rows_kD.shape[1] - 4) // 2
-    return [
-        Score(
+
+def scores_of(rows_kD: ScoreRows) -> Iterator[Score]:
+    """Yield the scores of consecutive characters of one stream."""
+    available = _alternatives_of(rows_kD)
+    for row in rows_kD.tolist():
+        yield Score(
             logprob=row[0],
             rank=int(row[1]),
             entropy=row[2],
             probability=row[3],
-            top=tuple(zip(map(int, row[4 : 4 + alternatives]), row[4 + available :], strict=False)),
+            top=tuple(zip(map(int, row[4 : 4 + available]), row[4 + available :], strict=True)),
         )
-        for row in rows_kD.tolist()
-    ]
+
+
+def _alternatives_of(rows_kD: ScoreRows) -> int:
+    return int(rows_kD.shape[1] - 4) // 2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 from app.api.json_response import SLICE
 from app.engine.chunk import Chunk
+from model.scores import scores_of
 from model.vocabulary import Vocabulary
 
 _DECIMALS = 6  # of logarithms and probabilities
@@ -15,6 +15,8 @@ _DECIMALS = 6  # of logarithms and probabilities
 
 def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
     """Return the fields of a `DrawnScore` per character, or an empty list without scores."""
+    if chunk.scores is None:
+        return []
     names = vocabulary.characters
     return [
         {
@@ -25,21 +27,14 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
             "top": [[names[other], round(logprob, _DECIMALS)] for other, logprob in score.top],
             "probability": round(score.probability, _DECIMALS),
         }
-        for character, score in zip(chunk.ids, chunk.scores, strict=False)
+        for character, score in zip(chunk.ids, scores_of(chunk.scores), strict=True)
     ]
 
 
 def score_slices(vocabulary: Vocabulary, text: Chunk) -> Iterator[list[dict[str, Any]]]:
     """Yield the score fields of a whole text, slice by slice."""
-    for first in range(0, len(text.scores), SLICE):
+    if text.scores is None:
+        return
+    for first in range(0, len(text), SLICE):
         last = first + SLICE
         yield score_fields(vocabulary, Chunk(text.ids[first:last], text.scores[first:last]))
-
-
-async def all_score_fields(vocabulary: Vocabulary, text: Chunk) -> list[dict[str, Any]]:
-    """Return the score fields of a whole text. Yields to the event loop after each slice."""
-    fields = []
-    for part in score_slices(vocabulary, text):
-        fields += part
-        await asyncio.sleep(0)
-    return fields

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.responses import Response
+
+from app.api.pauses import with_pauses
 
 SLICE = 250  # items per piece: about a millisecond of work
 
@@ -19,7 +20,7 @@ class Encoded(str):
 
 
 async def encode_list(slices: Iterable[list[Any]]) -> Encoded:
-    """Return one JSON list of the items of all slices. Yields to the event loop after each slice.
+    """Return one JSON list of the items of all slices, made with pauses between them.
 
     The items of a slice can be freed as soon as it is encoded. A long list of dictionaries would
     instead be searched by Python's garbage collector, which stops everything meanwhile.
@@ -27,20 +28,13 @@ async def encode_list(slices: Iterable[list[Any]]) -> Encoded:
     Args:
         slices: lists of at least one item, made one by one.
     """
-    pieces = []
-    for items in slices:
-        pieces.append(_dumps(items)[1:-1])
-        await asyncio.sleep(0)
+    pieces = [_dumps(items)[1:-1] async for items in with_pauses(slices)]
     return Encoded(f"[{','.join(pieces)}]")
 
 
 async def json_response(content: dict[str, Any]) -> Response:
-    """Return a JSON response. Yields to the event loop while it encodes a large one."""
-    pieces = []
-    for number, piece in enumerate(_pieces(content), 1):
-        pieces.append(piece)
-        if number % 10 == 0 or len(piece) > 10_000:
-            await asyncio.sleep(0)
+    """Return a JSON response. Other requests go on while it encodes a large one."""
+    pieces = [piece async for piece in with_pauses(_pieces(content))]
     return Response("".join(pieces), media_type="application/json")
 
 

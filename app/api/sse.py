@@ -138,7 +138,7 @@ class EventFrames:
         The id of an event is the seed in hex, a hyphen, and the number of the character, counted
         from 1.
         """
-        if chunk.scores:
+        if chunk.scores is not None:
             return b"".join(
                 f"id: {seed:x}-{number}\ndata: {json.dumps(data)}\n\n".encode("ascii")
                 for number, data in enumerate(score_fields(self._vocabulary, chunk), first)

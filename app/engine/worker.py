@@ -17,7 +17,7 @@ from app.errors import DrainingError, EngineError
 from model.backend import StepOutput
 from model.decoder import Decoder, DecoderStream
 from model.sampling import SamplingParams
-from model.scores import scores_of
+from model.scores import with_alternatives
 
 # Target time between two deliveries, in seconds. It is too short to notice, and several times as
 # long as the event loop takes to send a delivery, so the event loop does not delay the engine.
@@ -200,4 +200,4 @@ def _chunk(output: StepOutput, row: int, skip: int, alternatives: int | None) ->
     ids = output.ids[skip:, row].tolist()
     if output.scores is None or alternatives is None:
         return Chunk(ids)
-    return Chunk(ids, scores_of(output.scores[skip:, row], alternatives))
+    return Chunk(ids, with_alternatives(output.scores[skip:, row], alternatives))

@@ -7,15 +7,18 @@ import dataclasses
 import time
 import uuid
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from app.api.character_scores import all_score_fields
+from app.api.character_scores import score_slices
 from app.api.dependencies import logged_prime
+from app.api.pauses import with_pauses
+from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.sequence import FinishReason
 from app.middleware.request_log import RequestRecord
-from app.openai.logprobs import LogprobLists, joined, logprobs_of, usage_of
+from app.openai.logprobs import add_logprobs, logprobs_of, usage_of
 from app.openai.prompts import Prompt, prompts_of, scores_echo
 from app.openai.request import CompletionRequest
 from app.service import Service
@@ -77,22 +80,14 @@ class Completion:
 
     async def read(self) -> dict[str, Any]:
         """Read every text to its end, and return the fields of a `CompletionResponse`."""
-        echoes, texts = await asyncio.gather(
-            asyncio.gather(*map(self._read_echo, self.prompts)),
-            asyncio.gather(*map(self._read_text, self.choices)),
+        scorings, texts = await asyncio.gather(
+            asyncio.gather(*(_read(prompt.scoring) for prompt in self.prompts)),
+            asyncio.gather(*(_read(choice.generation) for choice in self.choices)),
         )
         choices = []
-        for choice, (text, logprobs) in zip(self.choices, texts, strict=True):
-            echo, echo_logprobs = echoes[choice.index // self.request.n]
-            choices.append(
-                {
-                    "index": choice.index,
-                    "text": echo + text,
-                    "logprobs": joined(echo_logprobs, logprobs),
-                    "finish_reason": choice.finish_reason,
-                    "seed": choice.seed,
-                }
-            )
+        for choice, text in zip(self.choices, texts, strict=True):
+            scoring = scorings[choice.index // self.request.n]
+            choices.append(await self._choice(choice, scoring, text))
         return {**self.head(), "choices": choices, "usage": self.usage()}
 
     def head(self) -> dict[str, Any]:
@@ -112,35 +107,33 @@ class Completion:
         cached = sum(prompt.cached for prompt in self.prompts)
         return {**usage_of(read, generated), "prompt_tokens_details": {"cached_tokens": cached}}
 
-    def echo(self, prompt: Prompt) -> tuple[str, LogprobLists | None]:
-        """Return the beginning that `echo` adds to the texts of a prompt, and its logprobs."""
-        if not self.request.echo:
-            return "", None
-        if self.request.logprobs is None:
-            return prompt.text, None
-        return prompt.text, logprobs_of(prompt.scores, 0, unscored=prompt.text[:1])
-
     def text_offset(self, choice: Choice) -> int:
         """Return the position of the first generated character in the text of a choice."""
         return len(choice.prompt.text) if self.request.echo else 0
 
-    async def _read_echo(self, prompt: Prompt) -> tuple[str, LogprobLists | None]:
-        if prompt.scoring is not None:
-            chunk = await prompt.scoring.read()
-            prompt.scores = await all_score_fields(self.service.vocabulary, chunk)
-        return self.echo(prompt)
+    async def _choice(self, choice: Choice, scoring: Chunk, text: Chunk) -> dict[str, Any]:
+        """Return the fields of a `CompletionChoice`.
 
-    async def _read_text(self, choice: Choice) -> tuple[str, LogprobLists | None]:
-        ids: list[int] = []
-        scores: list[dict[str, Any]] = []
-        if choice.generation is not None:
-            chunk = await choice.generation.read()
-            ids = chunk.ids
-            scores = await all_score_fields(self.service.vocabulary, chunk)
+        Args:
+            choice: a choice whose text has ended.
+            scoring: the result of its prompt's `scoring`, or an empty chunk.
+            text: the text.
+        """
+        echo = choice.prompt.text if self.request.echo else ""
         logprobs = None
         if self.request.logprobs is not None:
-            logprobs = logprobs_of(scores, self.text_offset(choice))
-        return self.service.vocabulary.decode(ids), logprobs
+            logprobs = logprobs_of([], 0, unscored=echo[:1])
+            vocabulary = self.service.vocabulary
+            slices = chain(score_slices(vocabulary, scoring), score_slices(vocabulary, text))
+            async for scores in with_pauses(slices):
+                add_logprobs(logprobs, logprobs_of(scores, len(logprobs["tokens"])))
+        return {
+            "index": choice.index,
+            "text": echo + self.service.vocabulary.decode(text.ids),
+            "logprobs": logprobs,
+            "finish_reason": choice.finish_reason,
+            "seed": choice.seed,
+        }
 
     def _start(self, prompt: Prompt) -> None:
         job, request = prompt.job, self.request
@@ -161,3 +154,7 @@ class Completion:
         self.generations.append(generation)
         self._record.add(generation, logged_prime(self.service, job))
         return generation
+
+
+async def _read(generation: Generation | None) -> Chunk:
+    return await generation.read() if generation else Chunk()

@@ -38,8 +38,7 @@ def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "
     }
 
 
-def joined(first: LogprobLists | None, second: LogprobLists | None) -> LogprobLists | None:
-    """Return the logprobs of two consecutive pieces of text."""
-    if first is None or second is None:
-        return first or second
-    return {name: first[name] + second[name] for name in first}
+def add_logprobs(text: LogprobLists, following: LogprobLists) -> None:
+    """Add the logprobs of the characters that follow a text to those of the text."""
+    for name, values in text.items():
+        values += following[name]

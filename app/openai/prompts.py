@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from app.api.hold import held_cells
 from app.engine.generation import Generation
@@ -26,14 +25,12 @@ class Prompt:
         generations: one per choice, none if `max_tokens` is 0.
         scoring: generation that scores the prompt after its first character, if `echo` needs
             scores.
-        scores: results of `scoring` so far, the fields of a `DrawnScore` per character.
     """
 
     job: Job
     text: str
     generations: list[Generation] = field(default_factory=list)
     scoring: Generation | None = None
-    scores: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def cached(self) -> int:

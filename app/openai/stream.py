@@ -84,27 +84,29 @@ class CompletionFrames:
 
 
 class _Echo:
-    """The prompt, as the first chunk of each of its texts."""
+    """The prompt, as the first chunks of each of its texts: one, or several as it is scored."""
 
     def __init__(self, completion: Completion, prompt: Prompt, texts: Iterable[_Text]) -> None:
         self._completion, self._prompt = completion, prompt
         self._texts = [text for text in texts if text.choice.prompt is prompt]
         self.ended = False
+        self._sent = 0  # characters of the prompt
 
     @property
     def readable(self) -> bool:
         return self._prompt.scoring is None or self._prompt.scoring.readable
 
     def take(self) -> bytes:
-        scoring = self._prompt.scoring
-        if scoring is not None:
-            vocabulary = self._completion.service.vocabulary
-            self._prompt.scores += score_fields(vocabulary, scoring.take())
-            if not scoring.ended:
-                return b""
-        self.ended = True
-        text, logprobs = self._completion.echo(self._prompt)
-        return b"".join([choice.echo(text, logprobs) for choice in self._texts])
+        scoring, text, logprobs = self._prompt.scoring, self._prompt.text, None
+        if self._completion.request.logprobs is not None:
+            chunk = scoring.take() if scoring else Chunk()
+            scores = score_fields(self._completion.service.vocabulary, chunk)
+            unscored = "" if self._sent else text[:1]
+            logprobs = logprobs_of(scores, self._sent, unscored)
+            text = text[self._sent :][: len(unscored) + len(chunk)]
+        self._sent += len(text)
+        self.ended = scoring is None or scoring.ended
+        return b"".join([choice.echo(text, logprobs) for choice in self._texts]) if text else b""
 
 
 class _Text:

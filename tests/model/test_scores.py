@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from model.decoder import Decoder, DecoderStream
 from model.network import CharLSTM
 from model.sampling import SamplingParams
-from model.scores import scores_of
+from model.scores import ScoreRows, scores_of, with_alternatives
 from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from model.torch_scores import score_rows
 from tests.conftest import make_checkpoint
@@ -34,7 +35,7 @@ def test_scores_describe_the_networks_own_distribution(
     decoder.join(stream)
     steps = decoder.advance(2 + length)
     assert steps.scores is not None
-    scores = scores_of(steps.scores[2:, 1], alternatives)
+    scores = list(scores_of(steps.scores[2:, 1]))
     text = [*prime.tolist(), *steps.ids[2:, 1].tolist()]
     with torch.no_grad():
         logprobs = network(torch.tensor(text[:-1]).unsqueeze(1))[0][2:, 0].log_softmax(-1)
@@ -88,3 +89,17 @@ def test_an_impossible_character_has_a_number_that_json_can_carry() -> None:
     for chosen in (0, 1, 2):
         rows = score_rows(logits, torch.tensor([chosen]), torch.zeros(1), 3)
         assert torch.isfinite(rows).all()
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(0, 4), st.integers(2, 8).map(lambda n: 2 * n))),
+    st.integers(0, 10),
+)
+def test_fewer_alternatives_are_the_most_likely_ones(rows: ScoreRows, alternatives: int) -> None:
+    rows[:, 1] = 1
+    rows[:, 4:] = np.arange(rows.shape[1] - 4)
+    for score, fewer in zip(
+        scores_of(rows), scores_of(with_alternatives(rows, alternatives)), strict=True
+    ):
+        np.testing.assert_array_equal(fewer[:4], score[:4])
+        assert fewer.top == score.top[:alternatives]

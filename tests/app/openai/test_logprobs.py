@@ -52,3 +52,14 @@ def test_logprobs_without_echo_cover_only_the_generated_text(server: RunningServ
     choice = complete(server, logprobs=1)["choices"][0]
     assert choice["logprobs"]["tokens"] == list(choice["text"])
     assert choice["logprobs"]["text_offset"] == list(range(40))
+
+
+def test_a_long_prompt_is_streamed_in_order_with_its_logprobs(server: RunningServer) -> None:
+    params = {"prompt": "ab c" * 500, "max_tokens": 3, "n": 2, "echo": True, "logprobs": 2}
+    received = [chunk["choices"][0] for chunk in chunks(server, **params)]
+    for choice in complete(server, **params)["choices"]:
+        pieces = [piece for piece in received if piece["index"] == choice["index"]]
+        assert "".join(piece["text"] for piece in pieces) == choice["text"]
+        for name, values in choice["logprobs"].items():
+            streamed = [piece["logprobs"][name] for piece in pieces if piece["logprobs"]]
+            assert [value for values in streamed for value in values] == values

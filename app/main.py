@@ -13,6 +13,7 @@ from app.api import errors, generate, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
+from app.middleware.body_limit import ArrivingBodies
 from app.middleware.cors import Cors
 from app.middleware.cross_site import refuse_cross_site
 from app.middleware.request_log import REQUEST_ID, RequestLog
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.settings, app.state.metrics = settings, metrics
+    app.state.arriving_bodies = ArrivingBodies()
     app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
     _add_routes(app, auth)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from model.decoder import DecoderStream
 from model.sampling import SamplingParams
+from model.text_scoring import Texts
 from model.vocabulary import Ids
 
 
@@ -25,6 +26,8 @@ class Job:
         alternatives: number of top alternatives to report per character. None disables scores.
         prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
             The other ids are scored as if they had been drawn.
+        texts: texts to score, each of them after `prime`. Then nothing is generated.
+        detail: whether to keep the scores of the texts' characters, and not only their sums.
     """
 
     prime: Ids
@@ -35,6 +38,8 @@ class Job:
     prime_characters: int = 0
     alternatives: int | None = None
     prompt_length: int | None = None
+    texts: Texts | None = None
+    detail: bool = False
 
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""

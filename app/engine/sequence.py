@@ -12,6 +12,7 @@ from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
+from model.text_scoring import TextScores
 
 FinishReason = Literal["length", "stop"]
 
@@ -28,6 +29,8 @@ class Delivery:
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
         made_at: time when this delivery was made, in seconds of the monotonic clock.
+        scored: number of characters that a bulk job has scored. They are not in the chunk.
+        scores: the result of a bulk job that has ended.
     """
 
     chunk: Chunk
@@ -36,6 +39,13 @@ class Delivery:
     admitted: float | None = None
     cached: int = 0
     made_at: float = field(default_factory=time.monotonic)
+    scored: int = 0
+    scores: TextScores | None = None
+
+    @property
+    def characters(self) -> int:
+        """Number of characters generated or scored."""
+        return len(self.chunk) + self.scored
 
 
 class Sequence:
@@ -59,6 +69,11 @@ class Sequence:
         self.paused = False
         self._matcher = StopMatcher(job.stops) if job.stops else None
         self._held = Chunk()  # may turn out to be part of a stop string
+
+    @property
+    def steps_left(self) -> int:
+        """Number of steps to the end of the text."""
+        return self.stream.steps_left
 
     @property
     def steps_to_boundary(self) -> int:

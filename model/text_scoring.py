@@ -6,7 +6,6 @@ score.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,13 +15,11 @@ import numpy.typing as npt
 from model.backend import DecoderState, StepIds
 from model.decoder import DecoderStream
 from model.sampling import SamplingParams, Uniforms
-from model.scores import ScoreRows, with_alternatives
+from model.scores import UNITS, Numbers, ScoreRows, in_units, with_alternatives
 from model.vocabulary import Ids
 
 Counts = npt.NDArray[np.int64]
-Sums = npt.NDArray[np.float64]
 
-_UNITS = 1e6  # of a sum, per nat
 _CALL_STEPS = 2  # time between two calls of a decoder, as a number of steps
 _FEWEST_BESIDE_OTHERS = 8  # steps of a call with other streams: short texts must not slow them down
 _PARAMS = SamplingParams()  # scores do not depend on it
@@ -50,18 +47,8 @@ class TextScores:
     """
 
     lengths_T: Counts
-    nats_T: Sums
+    nats_T: Numbers
     rows_ND: ScoreRows | None
-
-
-def nats_of(rows_kD: ScoreRows) -> float:
-    """Return the negative sum of the logprobs of a text, as `TextScoring` computes it."""
-    return float(-_in_units(rows_kD[:, 0]).sum() / _UNITS) + 0.0
-
-
-def bits_per_character(nats: float, characters: int) -> float:
-    """Return the mean number of bits of a text's characters."""
-    return nats / math.log(2) / characters
 
 
 class TextStream(DecoderStream):
@@ -91,8 +78,7 @@ class TextScoring:
 
     Take a `TextStream` for each row of the decoder, and after each call of the decoder pass the
     results to `collect`. A row whose text has ended takes the next one. A sum does not depend on
-    how the texts are spread over rows and calls: each logprob is rounded to six decimals, as
-    responses show it, and such numbers are added without a rounding error.
+    how the texts are spread over rows and calls, see `model.scores.in_units`.
 
     Args:
         texts: the texts, none of them empty.
@@ -114,7 +100,7 @@ class TextScoring:
         self._starts: list[int] = (ends_T - texts.lengths_T).tolist()
         # Each text after the last id of the prompt.
         self._ids = np.insert(texts.ids_N, self._starts, prompt[-1])
-        self._sums_T: Sums = np.zeros(len(texts))
+        self._sums_T: Numbers = np.zeros(len(texts))
         self._rows_ND: ScoreRows | None = None
         self.characters_left = len(texts.ids_N)
         # The next text is at the end. The longest come first, so that the last rows end together.
@@ -130,7 +116,7 @@ class TextScoring:
     @property
     def scores(self) -> TextScores:
         """The scores of all texts. Complete when `characters_left` is 0."""
-        return TextScores(self._lengths_T, -self._sums_T / _UNITS + 0.0, self._rows_ND)
+        return TextScores(self._lengths_T, self._sums_T / -UNITS + 0.0, self._rows_ND)
 
     def begin(self, state: DecoderState | None) -> None:
         """Set the state after all ids of the prompt but the last one. None is a state of zeros."""
@@ -162,7 +148,7 @@ class TextScoring:
         steps = len(scores_kSD)
         left_S = np.array([stream.steps_left for stream in streams]) + steps
         counts_S = np.minimum(left_S, steps)
-        units_kS = _in_units(scores_kSD[:, :, 0])
+        units_kS = in_units(scores_kSD[:, :, 0])
         inside_kS = np.arange(steps)[:, None] < counts_S
         self._sums_T[[stream.index for stream in streams]] += np.where(inside_kS, units_kS, 0).sum(
             axis=0
@@ -200,7 +186,3 @@ def best_steps(left: Sequence[int], others: int, most: int) -> int:
     steps_C = np.unique(np.clip(left_S, fewest, most))
     useful_C = np.minimum(left_S[:, None], steps_C).sum(axis=0) + others * steps_C
     return int(steps_C[np.argmax(useful_C / (steps_C + _CALL_STEPS))])
-
-
-def _in_units(logprobs: Sums) -> Sums:
-    return np.rint(logprobs * _UNITS)

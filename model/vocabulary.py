@@ -128,6 +128,11 @@ class Vocabulary:
         ids = self._lookup(_code_points(text))
         return ids[ids >= 0]
 
+    def find_unknown(self, text: str) -> int:
+        """Return the index of the first character that is not in the vocabulary, or -1."""
+        unknown = self._lookup(_code_points(text)) < 0
+        return int(unknown.argmax()) if unknown.any() else -1
+
     def unknown_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are not in the vocabulary."""
         codes = _code_points(text)

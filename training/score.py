@@ -50,9 +50,8 @@ class Scorer:
     def _advance(self, scoring: TextScoring) -> None:
         streams = [stream for stream in self._decoder.streams if isinstance(stream, TextStream)]
         steps = best_steps([stream.steps_left for stream in streams], 0, _MOST_STEPS)
-        scores = self._decoder.advance(steps).scores
-        assert scores is not None
-        scoring.collect(streams, scores)
+        if (scores := self._decoder.advance(steps).scores) is not None:
+            scoring.collect(streams, scores)
         for stream in streams:
             if stream.steps_left > 0:
                 continue

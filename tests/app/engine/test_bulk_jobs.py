@@ -17,8 +17,8 @@ from app.errors import DeadlineError, DrainingError, QueueFullError
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.sampling import SamplingParams
-from model.scores import ScoreRows
-from model.text_scoring import Texts, TextScores, nats_of
+from model.scores import ScoreRows, nats_of
+from model.text_scoring import Texts, TextScores
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, take, until
 
 IdLists = Sequence[Sequence[int]]

@@ -207,7 +207,7 @@ def _check_texts(value: Any) -> Any:
     for index, text in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(text, str) or not text:
             message = f"texts[{index}] must be a string of at least one character"
-            raise PydanticCustomError("texts", message)  # type: ignore[misc]
+            raise PydanticCustomError("texts", message)
     return value
 
 

@@ -25,6 +25,11 @@ class BulkJob:
         self.cancelled = False
         self.began = False  # whether the prime has been read
 
+    @property
+    def wants_lane(self) -> bool:
+        """Whether there is a text for another lane."""
+        return self.began and self.scoring.has_next
+
 
 class Lane(Sequence):
     """A sequence that reads the prime of a bulk job and then texts, or only texts.
@@ -133,13 +138,3 @@ def spare_lanes(sequences: Iterable[Sequence], most: int) -> list[Lane]:
     while len(spare) < most and (richest := max(jobs, key=len, default=[]))[1:]:
         spare.append(richest.pop())
     return spare
-
-
-def poorest_job(sequences: Iterable[Sequence]) -> list[Lane]:
-    """Return the lanes of the bulk job with the fewest lanes that has texts for another one.
-
-    The list is empty if there is no such job.
-    """
-    jobs = lanes_by_job(sequences)
-    wanting = [lanes for bulk, lanes in jobs.items() if bulk.began and bulk.scoring.has_next]
-    return min(wanting, key=len, default=[])

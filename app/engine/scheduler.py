@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.engine.lane import Lane, lanes_by_job, poorest_job, spare_lanes
+from app.engine.lane import Lane, lanes_by_job, spare_lanes
 from app.engine.retry_after import retry_after
 from app.engine.sequence import Delivery, Sequence
 from app.errors import DrainingError, EngineError, QueueFullError
@@ -190,18 +190,22 @@ class Scheduler:
     def _make_room(self) -> list[Sequence]:
         """Take slots from bulk jobs that have several, for the sequences that wait."""
         missing = self.waiting - (self.slots - len(self.active))
-        return [self._remove(lane) for lane in spare_lanes(self.active, missing)]
+        lanes = spare_lanes(self.active, missing) if missing > 0 else []
+        return [self._remove(lane) for lane in lanes]
 
     def _share_lanes(self, changes: Changes) -> None:
         """Give the free slots to bulk jobs, and each of the jobs about the same number."""
-        while lanes := poorest_job(self.active):
+        jobs = lanes_by_job(self.active)
+        while wanting := [lanes for job, lanes in jobs.items() if job.wants_lane]:
+            poorest = min(wanting, key=len)
             if len(self.active) == self.slots:
-                richest = max(lanes_by_job(self.active).values(), key=len)
-                if len(richest) < len(lanes) + 2:
+                richest = max(jobs.values(), key=len)
+                if len(richest) < len(poorest) + 2:
                     return
-                changes.left.append(self._remove(richest[-1]))
-            self.active.append(lane := lanes[0].another())
-            changes.joined.append(lane)
+                changes.left.append(self._remove(richest.pop()))
+            lane = poorest[0].another()
+            for lanes in (poorest, self.active, changes.joined):
+                lanes.append(lane)
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []

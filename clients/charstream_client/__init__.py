@@ -66,6 +66,7 @@ from .errors import (
 from .params import GenerateParams, HeldCell, ScoreParams
 from .results import (
     CharacterScore,
+    DetailedTextScore,
     Done,
     DrawnScore,
     Generation,
@@ -73,6 +74,8 @@ from .results import (
     Limits,
     ModelName,
     Score,
+    Sums,
+    TextScore,
     Timings,
     Token,
     TrackedCell,
@@ -95,6 +98,7 @@ __all__ = [
     "CharstreamError",
     "Client",
     "ConflictError",
+    "DetailedTextScore",
     "Done",
     "DrawnScore",
     "FieldError",
@@ -113,6 +117,8 @@ __all__ = [
     "ServerError",
     "Stream",
     "StreamError",
+    "Sums",
+    "TextScore",
     "Timeout",
     "Timings",
     "Token",

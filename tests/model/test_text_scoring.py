@@ -69,11 +69,11 @@ def test_scores_do_not_depend_on_rows_and_calls(
                 decoder.leave(stream)
                 scoring.give_back(stream)
                 streams.remove(stream)
-    scores = scoring.scores
+    result = scoring.scores
     assert scored == sum(map(len, texts))
-    assert scores.nats_T.tolist() == list(map(nats_of, expected))
-    assert scores.rows_ND is not None
-    assert scores.rows_ND.tolist() == np.concatenate(expected).tolist()
+    assert result.nats_T.tolist() == list(map(nats_of, expected))
+    assert result.rows_ND is not None
+    assert result.rows_ND.tolist() == np.concatenate(expected).tolist()
 
 
 @given(
@@ -82,7 +82,7 @@ def test_scores_do_not_depend_on_rows_and_calls(
 def test_the_best_number_of_steps_is_in_range(left: list[int], others: int, most: int) -> None:
     steps = best_steps(left, others, most)
     assert 1 <= steps <= most
-    assert steps <= max(*left, 8) if others else steps <= max(left)
+    assert steps <= max([*left, 8] if others else left)
     if len(set(left)) == 1 and not others:
         assert steps == min(left[0], most)
 

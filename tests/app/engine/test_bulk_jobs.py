@@ -12,34 +12,16 @@ from hypothesis import strategies as st
 
 from app.engine.engine import Engine
 from app.engine.generation import Generation
-from app.engine.job import Job
 from app.errors import DeadlineError, DrainingError, QueueFullError
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.sampling import SamplingParams
 from model.scores import ScoreRows, nats_of
-from model.text_scoring import Texts, TextScores
+from model.text_scoring import TextScores
+from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, take, until
 
-IdLists = Sequence[Sequence[int]]
 IDS = st.lists(st.integers(0, 40), min_size=1, max_size=40)
-
-
-def bulk_job(
-    texts: IdLists, prime: Sequence[int] = (1,), alternatives: int = 0, detail: bool = False
-) -> Job:
-    """A job that scores texts."""
-    ids = np.array([i for text in texts for i in text], dtype=np.int32)
-    packed = Texts(ids, np.array([len(text) for text in texts]))
-    prompt = np.array(prime, dtype=np.int32)
-    return Job(
-        prompt, 0, SamplingParams(), 0, alternatives=alternatives, texts=packed, detail=detail
-    )
-
-
-def many(count: int, length: int = 30) -> list[list[int]]:
-    """Texts that differ."""
-    return np.random.default_rng(count).integers(0, 40, (count, length)).tolist()  # type: ignore[no-any-return]
 
 
 def rows_alone(

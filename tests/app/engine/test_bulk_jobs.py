@@ -102,6 +102,29 @@ def test_free_slots_are_used_and_given_back(tiny: Checkpoint) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("slots", [2, 4])
+def test_texts_that_lose_their_slots_and_texts_beside_them_are_exact(
+    tiny: Checkpoint, slots: int
+) -> None:
+    texts = [text[: 1 + 37 * number % 80] for number, text in enumerate(many(40, 80))]
+    expected = [nats_of(rows_alone(tiny, (1, 2), text)) for text in texts]
+    others = [alone(tiny, job(30, seed)) for seed in range(slots)]
+
+    async def scenario() -> None:
+        async with running(tiny, slots=slots) as engine:
+            bulks = [engine.submit(bulk_job(texts, (1, 2))) for _ in range(2)]
+            for number in range(12):
+                begun = [engine.submit(job(30, seed)) for seed in range(1 + number % slots)]
+                begun.pop().cancel()
+                for seed, generation in enumerate(begun):
+                    assert await read(generation) == others[seed]
+            results = [(await scores_of(bulk)).nats_T.tolist() for bulk in bulks]
+            assert results == [expected] * 2
+            assert engine.idle
+
+    asyncio.run(scenario())
+
+
 def test_bulk_jobs_share_the_slots(tiny: Checkpoint) -> None:
     def lanes(engine: Engine, generation: Generation) -> int:
         return sum(s.job is generation.job for s in engine._scheduler.active)

@@ -14,6 +14,7 @@ import numpy as np
 
 from model.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
 from model.checkpoint import Checkpoint
+from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
 from model.vocabulary import Ids
@@ -33,6 +34,8 @@ class DecoderStream:
         alternatives: number of top alternatives to score per character. None disables scores.
         prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
             The other ids are scored as if they had been generated.
+        cells: cells to read. Their values are returned with the characters after the prompt, each
+            time as they are after the character before.
 
     Attributes:
         read: number of characters that the network has read.
@@ -52,6 +55,7 @@ class DecoderStream:
         seed: int,
         alternatives: int | None = None,
         prompt_length: int | None = None,
+        cells: CellNumbers = NO_CELLS,
     ) -> None:
         self.prompt_length = len(prime) if prompt_length is None else prompt_length
         if not 1 <= self.prompt_length <= len(prime):
@@ -60,11 +64,10 @@ class DecoderStream:
                 f"got {self.prompt_length}"
             )
         self.prime, self.length, self.params = prime, length, params
-        self.alternatives = alternatives
-        self.read = 0
-        self.last_id = int(prime[0])
+        self.alternatives, self.cells = alternatives, cells
         self.state: DecoderState | None = None
-        self._uniforms = uniforms(seed)
+        self._seed = seed
+        self.restart()
 
     @property
     def steps_left(self) -> int:
@@ -75,6 +78,11 @@ class DecoderStream:
     def prompt_steps_left(self) -> int:
         """Number of coming steps whose results still belong to the prompt."""
         return max(0, self.prompt_length - 1 - self.read)
+
+    def restart(self) -> None:
+        """Return to the beginning. The stream must not be in a decoder."""
+        self.read, self.last_id, self.state = 0, int(self.prime[0]), None
+        self._uniforms = uniforms(self._seed)
 
     def skip(self, read: int, state: DecoderState) -> None:
         """Continue after the first `read` characters of the prime, from the state after them."""
@@ -153,7 +161,7 @@ class Decoder:
 
         Raises:
             ValueError: if every slot is taken, an id of the prime is not in the vocabulary, or the
-                network does not have a cell that the stream holds.
+                network does not have a cell that the stream holds or reads.
         """
         row = len(self.streams)
         if row == self.slots:
@@ -163,6 +171,9 @@ class Decoder:
         for held in stream.params.hold:
             if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
                 raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
+        cells = self._config.layers * self._config.hidden_size
+        if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
+            raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True
@@ -188,7 +199,8 @@ class Decoder:
         """Advance the streams from row `first` to the last by `steps` characters.
 
         Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
-        that were not read yet, followed by the ids that the stream generated.
+        that were not read yet, followed by the ids that the stream generated. The values of cells
+        are undefined in steps of the prompt, and left out if a stream takes no other steps.
         """
         streams = self.streams[first:]
         if self._changed:
@@ -226,4 +238,5 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         uniforms_kS=uniforms_kS,
         prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
+        cells=[NO_CELLS if s.prompt_steps_left >= steps else s.cells for s in streams],
     )

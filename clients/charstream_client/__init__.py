@@ -63,8 +63,9 @@ from .errors import (
     StreamError,
     UnavailableError,
 )
-from .params import GenerateParams, HeldCell, ScoreParams
+from .params import Cell, CellsParams, GenerateParams, HeldCell, ScoreParams
 from .results import (
+    Cells,
     CharacterScore,
     Done,
     DrawnScore,
@@ -72,6 +73,7 @@ from .results import (
     Info,
     Limits,
     ModelName,
+    ReadCell,
     Score,
     Timings,
     Token,
@@ -91,6 +93,9 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
+    "Cell",
+    "Cells",
+    "CellsParams",
     "CharacterScore",
     "CharstreamError",
     "Client",
@@ -108,6 +113,7 @@ __all__ = [
     "NotFoundError",
     "OnWait",
     "RateLimitError",
+    "ReadCell",
     "Score",
     "ScoreParams",
     "ServerError",

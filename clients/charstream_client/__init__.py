@@ -13,6 +13,10 @@ generates it:
 
     python -m charstream_client --prime "And Levin said," --length 300 --seed 7
 
+The command `cells` prints the cells that track something in a text, or their values:
+
+    python -m charstream_client cells --file book.txt --find quotes --top 3
+
 If the server is full, restarts or cannot be reached, the client waits and tries again. A stream
 that breaks continues after the last character received, with the same seed and model, so that its
 text is exact. A loop over a stream ends only when the text is complete. Otherwise it raises an

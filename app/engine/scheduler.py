@@ -169,8 +169,8 @@ class Scheduler:
         self._refused += 1
         seconds = retry_after(
             self._refused,
-            [sequence.stream.steps_left for sequence in self.active],
-            [sequence.stream.steps_left for sequence in (*self._resuming, *self._waiting)],
+            [sequence.steps_left for sequence in self.active],
+            [sequence.steps_left for sequence in (*self._resuming, *self._waiting)],
             self.seconds_per_step,
         )
         raise QueueFullError(self.waiting, seconds)

@@ -67,6 +67,12 @@ class Sequence:
         self._held = Chunk()  # may turn out to be part of a stop string
 
     @property
+    def steps_left(self) -> int:
+        """Number of steps until the job is complete."""
+        again = self.stream.length + len(self.stream.prime) - 1 if self._finder is not None else 0
+        return self.stream.steps_left + again
+
+    @property
     def steps_to_boundary(self) -> int:
         """Number of steps to the next boundary: end of the prompt, first character, or end."""
         return self.stream.prompt_steps_left or (self.stream.steps_left if self.text else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ from model.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.server import RunningServer, running_server
 
-TEXT = "(a b)\nB ab 'c'\n" * 2000
+TEXT = "(a b)\nB ab 'c'\n" * 6000  # reading it takes a few tenths of a second
 FIELDS = {"text": TEXT, "find": "brackets", "top": 2}
 FOUND = {"text": TEXT, "cells": [{"layer": 1, "cell": 3}]}
 OPERATOR = {"Authorization": "Bearer operator"}
 
 
-def wait_until_active(server: RunningServer) -> None:
+def wait_until_active(server: RunningServer, response: Future[httpx.Response]) -> None:
     deadline = time.monotonic() + 10
-    while not server.gauge("charstream_streams_active"):
+    while not response.done() and not server.gauge("charstream_streams_active"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -42,7 +42,7 @@ def test_a_reload_and_a_shutdown_let_a_search_end(
         expected = post(ending, fields).json()
         with ThreadPoolExecutor() as pool, ending.client() as client:
             before = pool.submit(post, ending, fields)
-            wait_until_active(ending)
+            wait_until_active(ending, before)
             save_checkpoint(make_checkpoint(seed=1, hidden_size=24), served)
             assert client.post("/reload", headers=OPERATOR).json()["changed"] is True
             assert before.result().json() == expected
@@ -50,16 +50,17 @@ def test_a_reload_and_a_shutdown_let_a_search_end(
             assert new["model"] != expected["model"]
             assert new["cells"] != expected["cells"]
             during = pool.submit(post, ending, fields)
-            wait_until_active(ending)
+            wait_until_active(ending, during)
             ending.process.terminate()
             assert during.result().json() == new
         assert ending.process.wait(20) == 0
 
 
 def test_a_search_that_outlasts_the_drain_time_is_unavailable(tiny_path: Path) -> None:
-    with running_server(tiny_path, drain_seconds="0.05") as ending, ThreadPoolExecutor() as pool:
-        response = pool.submit(post, ending, {**FIELDS, "text": TEXT * 3})
-        wait_until_active(ending)
+    settings = {"drain_seconds": "0.05", "max_prime": "1000000"}
+    with running_server(tiny_path, **settings) as ending, ThreadPoolExecutor() as pool:
+        response = pool.submit(post, ending, {**FIELDS, "text": TEXT * 5})
+        wait_until_active(ending, response)
         ending.process.terminate()
         assert response.result().status_code == 503
         assert response.result().json()["code"] == "draining"

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from app.engine.cell_search import CellFinder, CellSearch
 from app.engine.chunk import Chunk
 from app.engine.job import Job
+from app.engine.output_buffer import OutputBuffer
+from app.engine.sequence import Sequence
 from model.cell_correlation import correlate, strongest
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
@@ -25,14 +27,16 @@ ALL = np.arange(64, dtype=np.int32)
 LENGTH = 700
 
 
-def cells_job(seed: int, cells: CellNumbers, search: CellSearch | None = None) -> Job:
-    ids = np.random.default_rng(seed).integers(0, 40, LENGTH + 4).astype(np.int32)
+def cells_job(
+    seed: int, cells: CellNumbers, search: CellSearch | None = None, length: int = LENGTH
+) -> Job:
+    ids = np.random.default_rng(seed).integers(0, 40, length + 4).astype(np.int32)
     return Job(ids, 0, SamplingParams(), 0, prompt_length=4, cells=cells, search=search)
 
 
-def search_job(seed: int, top: int = 3) -> Job:
-    property_n = np.random.default_rng(seed).integers(0, 2, LENGTH).astype(np.float64)
-    return cells_job(seed, ALL, CellSearch(property_n, top))
+def search_job(seed: int, top: int = 3, length: int = LENGTH) -> Job:
+    property_n = np.random.default_rng(seed).integers(0, 2, length).astype(np.float64)
+    return cells_job(seed, ALL, CellSearch(property_n, top), length)
 
 
 def all_values(seed: int) -> CellValues:
@@ -79,7 +83,7 @@ def test_searches_beside_other_jobs_find_the_same_cells_as_alone(
 def test_a_cancelled_search_frees_its_slot(tiny: Checkpoint, passes: int) -> None:
     async def scenario() -> None:
         async with running(tiny, slots=1) as engine:
-            generation = engine.submit(search_job(1))
+            generation = engine.submit(search_job(1, length=20_000))
             sequence = generation._sequence
             assert sequence is not None
             await until(lambda: sequence.stream.read if passes == 1 else sequence.found)
@@ -88,6 +92,11 @@ def test_a_cancelled_search_frees_its_slot(tiny: Checkpoint, passes: int) -> Non
             assert len(await read(engine.submit(job(length=10)))) == 10
 
     asyncio.run(scenario())
+
+
+def test_a_search_counts_the_steps_of_both_readings() -> None:
+    sequence = Sequence(search_job(1), OutputBuffer(), lambda _: None)
+    assert sequence.steps_left == 2 * (LENGTH + 3)
 
 
 def test_a_finder_takes_chunks_of_any_size() -> None:

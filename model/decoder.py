@@ -34,8 +34,8 @@ class DecoderStream:
         alternatives: number of top alternatives to score per character. None disables scores.
         prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
             The other ids are scored as if they had been generated.
-        cells: cells to read. Their values are returned with the characters after the prompt, each
-            time as they are after the character before.
+        cells: cells whose values `Decoder.advance` returns, each time as they are after the
+            character that the step reads.
 
     Attributes:
         read: number of characters that the network has read.
@@ -199,8 +199,8 @@ class Decoder:
         """Advance the streams from row `first` to the last by `steps` characters.
 
         Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
-        that were not read yet, followed by the ids that the stream generated. The values of cells
-        are undefined in steps of the prompt, and left out if a stream takes no other steps.
+        that were not read yet, followed by the ids that the stream generated. A stream whose steps
+        all belong to its prompt has no values of cells.
         """
         streams = self.streams[first:]
         if self._changed:

@@ -125,6 +125,18 @@ def test_a_search_returns_eight_cells_by_default(server: RunningServer) -> None:
     assert len(post(server, text=TEXT, find="capitals")["cells"]) == 8
 
 
+@pytest.mark.parametrize("fields", [{"cells": CELLS}, {"find": "capitals"}])
+def test_the_prefix_cache_keeps_the_state_after_a_text(
+    server: RunningServer, fields: dict[str, Any]
+) -> None:
+    prime = "cache " * len(fields["cells"] if "cells" in fields else "x")
+    post(server, prime=prime, text="(A b) cd", **fields)
+    whole = prime + "(A b) cd"
+    with server.client() as client:
+        response = client.post("/generate", json={"prime": whole + "e", "length": 1})
+    assert response.json()["usage"]["cached_characters"] == len(whole)
+
+
 def test_a_text_longer_than_an_output_buffer_is_read_whole(tiny_path: Path) -> None:
     text = TEXT * 80
     with running_server(tiny_path) as large:

@@ -9,12 +9,12 @@ Shape letters: k steps, S streams, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 
 from model.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
 from model.checkpoint import Checkpoint
+from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
 from model.vocabulary import Ids
@@ -34,6 +34,8 @@ class DecoderStream:
         alternatives: number of top alternatives to score per character. None disables scores.
         prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
             The other ids are scored as if they had been generated.
+        cells: cells whose values `Decoder.advance` returns, each time as they are after the
+            character that the step reads.
 
     Attributes:
         read: number of characters that the network has read.
@@ -53,6 +55,7 @@ class DecoderStream:
         seed: int,
         alternatives: int | None = None,
         prompt_length: int | None = None,
+        cells: CellNumbers = NO_CELLS,
     ) -> None:
         self.prompt_length = len(prime) if prompt_length is None else prompt_length
         if not 1 <= self.prompt_length <= len(prime):
@@ -61,11 +64,9 @@ class DecoderStream:
                 f"got {self.prompt_length}"
             )
         self.prime, self.length, self.params = prime, length, params
-        self.alternatives = alternatives
-        self.read = 0
-        self.last_id = int(prime[0])
-        self.state: DecoderState | None = None
+        self.alternatives, self.cells = alternatives, cells
         self._seed = seed
+        self.restart()
 
     @property
     def steps_left(self) -> int:
@@ -76,6 +77,13 @@ class DecoderStream:
     def prompt_steps_left(self) -> int:
         """Number of coming steps whose results still belong to the prompt."""
         return max(0, self.prompt_length - 1 - self.read)
+
+    def restart(self) -> None:
+        """Return to the beginning. The stream must not be in a decoder."""
+        self.read, self.last_id = 0, int(self.prime[0])
+        self.state: DecoderState | None = None
+        # Made when it is needed: a stream that only reads does not spend the time.
+        self._uniforms: np.random.Generator | None = None
 
     def skip(self, read: int, state: DecoderState) -> None:
         """Continue after the first `read` characters of the prime, from the state after them."""
@@ -90,13 +98,10 @@ class DecoderStream:
         forced = max(0, min(len(self.prime) - 1 - self.read, len(forced_ids_k)))
         forced_ids_k[:forced] = self.prime[self.read + 1 : self.read + 1 + forced]
         if forced < len(forced_ids_k):
+            if self._uniforms is None:
+                self._uniforms = uniforms(self._seed)
             drawn = len(forced_ids_k) - forced
             uniforms_k[forced:] = self._uniforms.random(drawn, dtype=np.float32)
-
-    @cached_property
-    def _uniforms(self) -> np.random.Generator:
-        """The random numbers. A stream that only reads does not spend the time to make them."""
-        return uniforms(self._seed)
 
 
 class Decoder:
@@ -161,7 +166,7 @@ class Decoder:
 
         Raises:
             ValueError: if every slot is taken, an id of the prime is not in the vocabulary, or the
-                network does not have a cell that the stream holds.
+                network does not have a cell that the stream holds or reads.
         """
         row = len(self.streams)
         if row == self.slots:
@@ -171,6 +176,9 @@ class Decoder:
         for held in stream.params.hold:
             if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
                 raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
+        cells = self._config.layers * self._config.hidden_size
+        if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
+            raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True
@@ -189,7 +197,7 @@ class Decoder:
         self._changed = True
 
     def replace(self, stream: DecoderStream, successor: DecoderStream) -> None:
-        """Give a stream's row to another stream with the same sampling parameters.
+        """Give a stream's row to another stream with the same sampling parameters and cells.
 
         This is faster than `leave` and `join`, because nothing is checked and no state is copied
         from the decoder.
@@ -206,7 +214,8 @@ class Decoder:
         """Advance the streams from row `first` to the last by `steps` characters.
 
         Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
-        that were not read yet, followed by the ids that the stream generated.
+        that were not read yet, followed by the ids that the stream generated. A stream whose steps
+        all belong to its prompt has no values of cells.
         """
         streams = self.streams[first:]
         if self._changed:
@@ -244,4 +253,5 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         uniforms_kS=uniforms_kS,
         prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
+        cells=[NO_CELLS if s.prompt_steps_left >= steps else s.cells for s in streams],
     )

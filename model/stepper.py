@@ -16,7 +16,7 @@ if the threads would not divide a call into whole vectors, the call is made smal
 thread.
 
 Shape letters: k steps, S streams, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
-G = 4W gate rows, X = L * W, D numbers of a score.
+G = 4W gate rows, X = L * W, C cells to read, D numbers of a score.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Stepper(nn.Module):
         rows: SamplingRows,
         alternatives: int = -1,
         held: HeldCellRows | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        read_cells: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
         Args:
@@ -114,25 +115,32 @@ class Stepper(nn.Module):
             alternatives: number of top alternatives to score, see
                 `model.torch_scores.score_rows`. Below 0, no scores are computed.
             held: the cells that streams hold at a value. None if no stream holds any.
+            read_cells: the cells to read, as numbers s * X + x of `cell_SX`, int64 (C,). None if
+                no stream reads any.
 
         Returns:
-            ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
-            tensor without elements if no scores are computed.
+            ids (k, S), int64; scores (k, S, D), float64: zeros for the prompt's steps; and cell
+            states (k, C), float32. Scores or states that are not computed have no elements.
         """
         ids: list[Tensor] = []
         scores: list[Tensor] = []
+        states: list[Tensor] = []
         for step, forced_S in enumerate(forced_ids_kS):
             held_SX: Tensor | None = None
             if held is not None:
                 held_SX = held.states_SX.masked_fill(held.first_step_S1 > step, float("nan"))
             top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_SX)
+            if read_cells is not None:
+                states.append(cell_SX.take(read_cells))
             ids_S = forced_S
             if step >= prompt_steps:
                 ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores)
             elif alternatives >= 0:
                 scores.append(_no_scores(ids_S, alternatives))
             ids.append(ids_S)
-        return torch.stack(ids), torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+        scores_kSD = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+        states_kC = torch.stack(states) if len(states) > 0 else uniforms_kS[:0]
+        return torch.stack(ids), scores_kSD, states_kC
 
     @torch.jit.export
     def choose(
@@ -149,8 +157,8 @@ class Stepper(nn.Module):
         drawn_S = next_ids(logits_SV, uniforms_S, rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
         if alternatives >= 0:
-            probabilities_S = sampling_probabilities(logits_SV, ids_S, rows)
-            scores.append(score_rows(logits_SV, ids_S, probabilities_S, alternatives))
+            probabilities_SV = sampling_probabilities(logits_SV, rows)
+            scores.append(score_rows(logits_SV, ids_S, probabilities_SV, alternatives))
         return ids_S
 
     @torch.jit.export
@@ -209,7 +217,7 @@ def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor, held_SW: Tenso
 
 def _no_scores(ids_S: Tensor, alternatives: int) -> Tensor:
     return torch.zeros(
-        [ids_S.size(0), 4 + 2 * alternatives], dtype=torch.float64, device=ids_S.device
+        [ids_S.size(0), 4 + 3 * alternatives], dtype=torch.float64, device=ids_S.device
     )
 
 

@@ -203,7 +203,7 @@ def _job(service: Service, params: GenerateRequest, position: Position | None) -
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
     service.check_model(params.model)
     service.check_length("length", params.length)
-    service.check_hold(params.sampling.hold)
+    service.check_cells("hold", params.sampling.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown

@@ -97,4 +97,10 @@ def _detailed(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> Itera
 def _character_scores(vocabulary: Vocabulary, text: Chunk) -> Iterator[list[dict[str, Any]]]:
     """Yield slices of the list of `CharacterScore` of a text."""
     for scores in score_slices(vocabulary, text):
-        yield [{k: score[k] for k in CharacterScore.model_fields} for score in scores]
+        yield [_read_score(score) for score in scores]
+
+
+def _read_score(score: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `CharacterScore`: without probabilities, which are about drawing."""
+    fields = {name: score[name] for name in CharacterScore.model_fields}
+    return {**fields, "top": [alternative[:2] for alternative in score["top"]]}

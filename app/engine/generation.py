@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from app.engine.cell_search import FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.lane import new_sequence
@@ -39,6 +40,7 @@ class Generation:
         scores: the scores of a bulk job that has ended. It has no characters to take.
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
+        found: the cells that the job's search has found, or None.
 
     Raises:
         EngineError: what `Scheduler.submit` raises.
@@ -60,6 +62,7 @@ class Generation:
         self.generated = 0
         self.cached = 0
         self.scores: TextScores | None = None
+        self.found: FoundCells | None = None
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
         self._buffer = OutputBuffer()
@@ -162,6 +165,7 @@ class Generation:
         if delivery.characters and self.first_character is None:
             self.first_character = delivery.made_at
         self.admitted, self.cached = delivery.admitted, delivery.cached
+        self.found = delivery.found
         self.generated += delivery.characters
         self._buffer.put(delivery.chunk)
         if delivery.finish_reason is not None or delivery.error is not None:

@@ -144,6 +144,7 @@ class Scheduler:
     ) -> Changes:
         """Remove finished sequences, and pause sequences whose output buffer is full.
 
+        A sequence that must read its text again leaves its slot, and gets the next free one.
         `ended` are lanes that have no text left.
 
         Call this before the deliveries are sent. A reader that takes the last of them then finds
@@ -154,6 +155,9 @@ class Scheduler:
             for sequence, delivery in deliveries:
                 if delivery.finish_reason is not None:
                     left.append(self._remove(sequence))
+                elif sequence.rereads and not sequence.cancelled:
+                    left.append(self._remove(sequence))
+                    self._resuming.append(sequence)
                 elif sequence.buffer.is_full and not sequence.cancelled:
                     left.append(self._remove(sequence))
                     sequence.paused = True

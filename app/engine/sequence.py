@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.engine.cell_search import CellFinder, FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
@@ -28,6 +29,7 @@ class Delivery:
         admitted: time when the sequence got its first slot, in seconds of the monotonic clock.
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
+        found: the cells that a search has found; None before, and without a search.
         made_at: time when this delivery was made, in seconds of the monotonic clock.
         scored: number of characters that a bulk job has scored. They are not in the chunk.
         scores: the result of a bulk job that has ended.
@@ -38,6 +40,7 @@ class Delivery:
     error: EngineError | None = None
     admitted: float | None = None
     cached: int = 0
+    found: FoundCells | None = None
     made_at: float = field(default_factory=time.monotonic)
     scored: int = 0
     scores: TextScores | None = None
@@ -67,13 +70,17 @@ class Sequence:
         self.cached = 0
         self.cancelled = False
         self.paused = False
+        self.found: FoundCells | None = None
+        self.rereads = False  # whether a search has read the text and must read it again
+        self._finder = CellFinder(job.search, job.cells) if job.search else None
         self._matcher = StopMatcher(job.stops) if job.stops else None
         self._held = Chunk()  # may turn out to be part of a stop string
 
     @property
     def steps_left(self) -> int:
-        """Number of steps to the end of the text."""
-        return self.stream.steps_left
+        """Number of steps until the job is complete."""
+        again = self.stream.length + len(self.stream.prime) - 1 if self._finder is not None else 0
+        return self.stream.steps_left + again
 
     @property
     def steps_to_boundary(self) -> int:
@@ -84,15 +91,31 @@ class Sequence:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
         self.text += chunk.ids
         at_length = self.stream.steps_left == 0
+        if self._finder is not None:
+            return self._search(self._finder, chunk, at_length)
         released, reason = chunk, _reason(False, at_length)
         if self._matcher is not None:
             released, reason = self._match(self._matcher, chunk, at_length)
         self.buffer.produce(len(released))
-        return Delivery(released, reason, None, self.admitted, self.cached)
+        return Delivery(released, reason, None, self.admitted, self.cached, self.found)
+
+    def reread(self) -> None:
+        """Return to the beginning, to report the cells that were found."""
+        assert self.found is not None
+        self.stream.restart()
+        self.stream.cells = self.found.cells
+        self.text, self.rereads, self._finder = [], False, None
 
     def fail(self, error: EngineError) -> Delivery:
         """Return the delivery that ends this sequence with an error."""
         return Delivery(Chunk(), None, error, self.admitted, self.cached)
+
+    def _search(self, finder: CellFinder, chunk: Chunk, at_end: bool) -> Delivery:
+        assert chunk.cells is not None
+        finder.add(chunk.cells)
+        if at_end:
+            self.found, self.rereads = finder.found(), True
+        return Delivery(Chunk(), None, None, self.admitted, self.cached)
 
     def _match(
         self, matcher: StopMatcher, chunk: Chunk, at_length: bool

@@ -107,7 +107,7 @@ class Worker:
             if isinstance(sequence, Lane):
                 sequence.give_back()
         for sequence in changes.joined:
-            if sequence.admitted is None:
+            if sequence.stream.read == 0 and not isinstance(sequence.stream, TextStream):
                 self._admit(sequence)
                 if isinstance(sequence, Lane) and not sequence.stream.prompt_steps_left:
                     sequence.begin(sequence.stream.state)
@@ -115,14 +115,14 @@ class Worker:
 
     def _admit(self, sequence: Sequence) -> None:
         """Start a sequence after the longest prefix of its prompt that is in the cache."""
-        sequence.admitted = time.monotonic()
         stream = sequence.stream
         read, state = self._cache.longest(stream.prime[: stream.prompt_length])
+        if sequence.admitted is None:
+            sequence.admitted, sequence.cached = time.monotonic(), read
         if state is None:
             self._metrics.cache_misses.inc()
             return
         stream.skip(read, state)
-        sequence.cached = read
         self._metrics.cache_hits.inc()
         self._metrics.cache_characters.inc(read)
 
@@ -179,7 +179,7 @@ class Worker:
             elif skip < steps and isinstance(sequence, Lane):
                 lanes[sequence] = row
             elif skip < steps and not sequence.cancelled:
-                chunk = _chunk(output, row, skip, sequence.job.alternatives)
+                chunk = _chunk(output, row, skip, sequence.stream)
                 deliveries.append((sequence, sequence.accept(chunk)))
         self._settle(deliveries, *self._collect(lanes, output))
 
@@ -224,6 +224,9 @@ class Worker:
         changes = self._scheduler.settle(deliveries, ended)
         self._apply(changes)
         self._metrics.reader_pauses.inc(sum(sequence.paused for sequence in changes.left))
+        for sequence in changes.left:
+            if sequence.rereads:
+                sequence.reread()
         for sequence, delivery in deliveries:
             if delivery.finish_reason == "length":
                 self._cache_text(sequence)
@@ -247,9 +250,11 @@ class Worker:
         self._send([(sequence, sequence.fail(error.copy())) for sequence in sequences])
 
 
-def _chunk(output: StepOutput, row: int, skip: int, alternatives: int | None) -> Chunk:
+def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Chunk:
     """Return the characters of a row after its prompt."""
-    ids = output.ids[skip:, row].tolist()
-    if output.scores is None or alternatives is None:
-        return Chunk(ids)
-    return Chunk(ids, with_alternatives(output.scores[skip:, row], alternatives))
+    scores = cells = None
+    if output.scores is not None and stream.alternatives is not None:
+        scores = with_alternatives(output.scores[skip:, row], stream.alternatives)
+    if len(stream.cells):
+        cells = output.cells[row][skip:].copy()  # not a view, which would keep the whole array
+    return Chunk(output.ids[skip:, row].tolist(), scores, cells)

@@ -61,7 +61,7 @@ def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
 def _check(service: Service, request: CompletionRequest) -> None:
     service.check_model(request.model)
     service.check_length("max_tokens", request.max_tokens)
-    service.check_hold(held_cells(request.hold))
+    service.check_cells("hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
     if request.min_tokens and request.stop:

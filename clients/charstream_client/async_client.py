@@ -11,9 +11,9 @@ import httpx
 from .batches import batches, renumber
 from .client import BaseClient
 from .errors import CharstreamError
-from .params import GenerateParams, ScoreParams, checked
+from .params import CellsParams, GenerateParams, ScoreParams, checked
 from .responses import parsed
-from .results import DetailedTextScore, Generation, Info, Score, TextScore
+from .results import Cells, DetailedTextScore, Generation, Info, Score, TextScore
 from .retry import FAILURES
 from .stream import AsyncStream
 from .timeouts import Timeout
@@ -109,6 +109,15 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
                 raise
             scores += result["scores"]
         return scores
+
+    async def cells(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
+    ) -> Cells:
+        """Return cells and their values after each character of a text (POST /cells)."""
+        result: Cells = await self._request(
+            "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
+        )
+        return result
 
     async def info(self, *, timeout: Timeout | None = None) -> Info:
         """Return the model card and the server's limits (GET /info)."""

@@ -10,9 +10,9 @@ import httpx
 
 from .batches import batches, renumber
 from .errors import CharstreamError
-from .params import GenerateParams, ScoreParams, checked
+from .params import CellsParams, GenerateParams, ScoreParams, checked
 from .responses import parsed
-from .results import DetailedTextScore, Generation, Info, Score, TextScore
+from .results import Cells, DetailedTextScore, Generation, Info, Score, TextScore
 from .retry import FAILURES, OnWait, Retries
 from .stream import Http, Stream
 from .timeouts import Timeout, as_stream_timeout, as_timeout
@@ -171,6 +171,15 @@ class Client(BaseClient[httpx.Client]):
                 raise
             scores += result["scores"]
         return scores
+
+    def cells(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
+    ) -> Cells:
+        """Return cells and their values after each character of a text (POST /cells)."""
+        result: Cells = self._request(
+            "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
+        )
+        return result
 
     def info(self, *, timeout: Timeout | None = None) -> Info:
         """Return the model card and the server's limits (GET /info)."""

@@ -11,7 +11,8 @@ from app.api.dependencies import CurrentRecord, ServiceAfterBody, submit
 from app.api.disconnect import disconnected_response, read_to_end
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
-from app.api.schemas import ModelName, ScoreRequest, ScoreResponse, TextsResponse
+from app.api.schemas import ModelName
+from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
 from app.api.text_scores import encode_scores, encode_texts, text_score
 from app.engine.job import Job
 from app.errors import InvalidFieldError

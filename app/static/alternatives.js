@@ -160,8 +160,8 @@ function placePanel() {
   panel.style.maxHeight = `${Math.max(MIN_HEIGHT, isBelow ? roomBelow : roomAbove)}px`;
   const { offsetWidth, offsetHeight } = panel;
   const maxLeft = document.documentElement.clientWidth - offsetWidth - EDGE;
-  const centred = left + width / 2 - offsetWidth / 2;
-  panel.style.left = `${Math.max(EDGE, Math.min(maxLeft, centred))}px`;
+  const centered = left + width / 2 - offsetWidth / 2;
+  panel.style.left = `${Math.max(EDGE, Math.min(maxLeft, centered))}px`;
   panel.scrollTop = scrollTop; // the change of height may have reset it
   panel.style.top = `${isBelow ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
 }

@@ -111,7 +111,7 @@ function drawCurve(context, values, width, y, style) {
   context.stroke();
 }
 
-/** The mean of each value and its neighbours, in a window of about a thirtieth of the values. */
+/** The mean of each value and its neighbors, in a window of about a thirtieth of the values. */
 function movingAverage(values) {
   const radius = Math.max(1, Math.round(values.length / 60));
   const sums = [0];

@@ -12,7 +12,7 @@ export class Columns {
     this.onFork = onFork;
     this.onRemove = onRemove;
     this.all = [];
-    this.isColoured = true;
+    this.isColored = true;
     this.add(null);
     this.first.pane.text.id = "text";
   }
@@ -30,9 +30,9 @@ export class Columns {
     return this.all.filter((column) => column.generated);
   }
 
-  set coloured(isColoured) {
-    this.isColoured = isColoured;
-    for (const column of this.all) column.pane.coloured = isColoured;
+  set colored(isColored) {
+    this.isColored = isColored;
+    for (const column of this.all) column.pane.colored = isColored;
   }
 
   /** Adds a column with its own sampling settings, or the first one, which has none (null). */
@@ -42,7 +42,7 @@ export class Columns {
       onFork: this.onFork,
       onRemove: (removed) => this.#remove(removed),
     });
-    column.pane.coloured = this.isColoured;
+    column.pane.colored = this.isColored;
     this.all.push(column);
     this.root.append(column.root);
     this.#nameColumns();

@@ -83,9 +83,9 @@ export class GenerationRunner {
     this.running.get(column)?.abort();
   }
 
-  /** Requests scores for texts that were generated without, if the page shows colours. */
+  /** Requests scores for texts that were generated without, if the page shows colors. */
   async addScores() {
-    if (!this.columns.isColoured) return;
+    if (!this.columns.isColored) return;
     const controller = new AbortController();
     const options = { signal: controller.signal, onWait: () => controller.abort() };
     try {
@@ -93,7 +93,7 @@ export class GenerationRunner {
         if (!this.running.has(column)) await column.addScores(options);
       }
     } catch {
-      // Without colours the text is still complete, so the failure needs no message.
+      // Without colors the text is still complete, so the failure needs no message.
     }
   }
 
@@ -129,7 +129,7 @@ export class GenerationRunner {
     };
     return {
       signal,
-      withScores: this.columns.isColoured,
+      withScores: this.columns.isColored,
       isFollowing: this.columns.all.length === 1, // compared texts are easier to read from the top
       onWait: (wait) => {
         isWaiting = true;

@@ -4,6 +4,7 @@ import * as alternatives from "./alternatives.js";
 import { onKeyRequired } from "./api.js";
 import { copyAndReport } from "./clipboard.js";
 import { Columns } from "./columns.js";
+import { byId } from "./dom.js";
 import { ExportMenu } from "./export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form.js";
 import { GenerationRunner } from "./generation_runner.js";
@@ -14,8 +15,6 @@ import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
 import { textOf } from "./scoring.js";
 import { Tabs } from "./tabs.js";
-
-const element = (id) => document.getElementById(id);
 
 const tabs = new Tabs();
 let comparisonSeed = null; // a seed that the page entered when the user started a comparison
@@ -126,16 +125,16 @@ function setAddress(hash, historyMode) {
 function refresh() {
   const focused = document.activeElement;
   const hasText = columns.withText.length > 0;
-  element("generate").disabled = runner.isRunning;
-  element("stop").disabled = !runner.isRunning;
-  element("continue").disabled = runner.isRunning || !hasText;
-  for (const id of ["copy", "copy-link", "clear"]) element(id).disabled = !hasText;
-  element("compare").disabled = columns.isFull;
+  byId("generate").disabled = runner.isRunning;
+  byId("stop").disabled = !runner.isRunning;
+  byId("continue").disabled = runner.isRunning || !hasText;
+  for (const id of ["copy", "copy-link", "clear"]) byId(id).disabled = !hasText;
+  byId("compare").disabled = columns.isFull;
   const label = columns.all.length === 2 ? "Compare with a third" : "Compare";
-  element("compare").setAttribute("aria-label", label); // the button itself keeps its size
+  byId("compare").setAttribute("aria-label", label); // the button itself keeps its size
   exportMenu.canSave = hasText && !runner.isRunning;
   if (focused?.disabled)
-    element(runner.isRunning ? "stop" : "generate").focus({ preventScroll: true });
+    byId(runner.isRunning ? "stop" : "generate").focus({ preventScroll: true });
 }
 
 function clear() {
@@ -184,8 +183,8 @@ function closeTopmost(isScoring) {
 
 function onKey(event) {
   // While an input method composes characters, the keys are its own.
-  if (event.isComposing || element("key-dialog").open) return;
-  const isScoring = !element("score").hidden;
+  if (event.isComposing || byId("key-dialog").open) return;
+  const isScoring = !byId("score").hidden;
   if (event.key === "Escape") {
     closeTopmost(isScoring);
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -199,15 +198,15 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   generate();
 });
-element("stop").addEventListener("click", () => runner.stop());
-element("continue").addEventListener("click", continueTexts);
-element("clear").addEventListener("click", clear);
-element("compare").addEventListener("click", compare);
-element("copy").addEventListener("click", copyTexts);
-element("copy-link").addEventListener("click", copyLink);
-element("colours").addEventListener("change", ({ target }) => {
-  columns.coloured = target.checked;
-  element("legend").hidden = !target.checked;
+byId("stop").addEventListener("click", () => runner.stop());
+byId("continue").addEventListener("click", continueTexts);
+byId("clear").addEventListener("click", clear);
+byId("compare").addEventListener("click", compare);
+byId("copy").addEventListener("click", copyTexts);
+byId("copy-link").addEventListener("click", copyLink);
+byId("colors").addEventListener("change", ({ target }) => {
+  columns.colored = target.checked;
+  byId("legend").hidden = !target.checked;
   if (!runner.isRunning) runner.addScores();
 });
 document.addEventListener("keydown", onKey);

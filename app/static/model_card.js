@@ -58,7 +58,6 @@ function entries(info) {
       "Training characters",
       formatCount(training.training_characters),
     ],
-    training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
     ["Runs on", `${info.device}, ${info.precision}, ${info.kernel}`],
     ["Capacity", `${limits.streams} streams, ${limits.queue} in the queue`],
     ["Maximum length", formatCount(limits.length)],

@@ -54,10 +54,10 @@ export class Pane {
     this.statistics = make("dl", "statistics");
   }
 
-  /** Shows or hides the colours and the chart, and allows or prevents opening alternatives. */
-  set coloured(isColoured) {
-    this.sheet.classList.toggle("coloured", isColoured);
-    this.isColoured = isColoured;
+  /** Shows or hides the colors and the chart, and allows or prevents opening alternatives. */
+  set colored(isColored) {
+    this.sheet.classList.toggle("colored", isColored);
+    this.isColored = isColored;
     alternatives.hide();
     this.refresh();
   }
@@ -95,7 +95,7 @@ export class Pane {
     this.empty.hidden = records.length > 0 || this.prime.textContent !== "";
     const { curve } = this.lens;
     const hasValues = records.some((record) => curve.valueOf(record) !== undefined);
-    this.figure.hidden = !this.isColoured || !hasValues;
+    this.figure.hidden = !this.isColored || !hasValues;
     this.chart.show(records);
     const statistics = records.length ? [...textStatistics(records), ...this.extraStatistics] : [];
     showStatistics(this.statistics, statistics);
@@ -107,7 +107,7 @@ export class Pane {
 
   /** Highlights the character at an index and shows its alternatives; null hides them soon. */
   showAlternatives(index, announce = false) {
-    const element = this.isColoured ? this.view.highlight(index) : null;
+    const element = this.isColored ? this.view.highlight(index) : null;
     this.chart.highlight(element ? index : null);
     if (!element) return alternatives.hideSoon();
     this.onHide ??= () => {
@@ -153,7 +153,7 @@ export class Pane {
   }
 
   #onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.isColoured) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.isColored) return;
     const last = this.view.records.length - 1;
     if (last < 0) return;
     const [forward, back] = this.#isRightToLeft() ? [LEFT, RIGHT] : [RIGHT, LEFT];

@@ -1,6 +1,6 @@
 // The panel that scores a passage from the user.
 
-import { make } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { FieldError, clearErrors } from "./field_errors.js";
 import { Pane } from "./pane.js";
@@ -17,10 +17,9 @@ const EXAMPLE =
 const EMPTY_MESSAGE =
   "No scores yet. Paste a passage and press Score to see which characters the model expected.";
 
-const element = (id) => document.getElementById(id);
-const form = element("score-controls");
-const field = element("passage");
-const stopButton = element("score-stop");
+const form = byId("score-controls");
+const field = byId("passage");
+const stopButton = byId("score-stop");
 const statusLine = new StatusLine("score-");
 
 export class ScorePanel {
@@ -40,11 +39,11 @@ export class ScorePanel {
         onFork(textOf(records.slice(0, index)), replaceToken(records[index], token));
       },
     });
-    this.pane.coloured = true;
+    this.pane.colored = true;
     const { sheet, figure, statistics } = this.pane;
     const title = make("h2", "visually-hidden", "Scored text");
     const column = make("article", "column", title, sheet, figure, statistics);
-    element("scored").append(column);
+    byId("scored").append(column);
     this.#listen();
   }
 
@@ -54,9 +53,9 @@ export class ScorePanel {
       this.score();
     });
     stopButton.addEventListener("click", () => this.cancel());
-    element("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
-    element("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
-    element("example").addEventListener("click", () => {
+    byId("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
+    byId("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
+    byId("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
     });
@@ -110,7 +109,7 @@ export class ScorePanel {
   /** Says so if the pane shows another passage than `text`, the one that was sent last. */
   #noteEarlierPassage(text) {
     const { records } = this.pane.view;
-    element("score-note").hidden = !records.length || textOf(records) === text;
+    byId("score-note").hidden = !records.length || textOf(records) === text;
   }
 
   #export() {
@@ -122,7 +121,7 @@ export class ScorePanel {
   #finish() {
     this.controller = null;
     for (const id of ["score-save-json", "score-save-csv"])
-      element(id).disabled = this.model === null;
+      byId(id).disabled = this.model === null;
     const hadFocus = document.activeElement === stopButton;
     stopButton.disabled = true;
     if (hadFocus) field.focus();

@@ -9,7 +9,7 @@ const MIN_BLOCK = 400; // characters; the next line end closes the block, which 
 export class TextView {
   /**
    * Shows records (see scoring.js) in the element `text`, which scrolls inside the element `sheet`,
-   * in the colours of a lens (see surprisal_lens.js). Calls `onGrow()` after each frame that added
+   * in the colors of a lens (see surprisal_lens.js). Calls `onGrow()` after each frame that added
    * characters.
    *
    * `records` are those that are shown. Others may wait in the buffer until the pace allows them.

@@ -1,4 +1,4 @@
-"""Screen readers, print and forced colours."""
+"""Screen readers, print and forced colors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.server import RunningServer
 pytestmark = needs_browser
 
 
-def test_colours_are_kept_in_print_and_in_forced_colours_mode(page: Page) -> None:
+def test_colors_are_kept_in_print_and_in_forced_colors_mode(page: Page) -> None:
     generate(page, length=300, seed=7)
     warm = page.locator("#text .c:is(.s2, .s3, .s4, .s5, .s6)").first
-    colour = "element => getComputedStyle(element).backgroundColor"
-    before = warm.evaluate(colour)
+    color = "element => getComputedStyle(element).backgroundColor"
+    before = warm.evaluate(color)
     page.emulate_media(forced_colors="active")
-    assert warm.evaluate(colour) == before
+    assert warm.evaluate(color) == before
     page.emulate_media(forced_colors="none", media="print")
     assert page.locator("#controls").is_hidden()
     assert page.locator("#alternatives").is_hidden()
@@ -75,7 +75,7 @@ def findings(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_and_line_ends_have_contrast_on_every_colour(
+def test_text_and_line_ends_have_contrast_on_every_color(
     browser: Browser, server: RunningServer, theme: str
 ) -> None:
     with opened(browser, server.url, color_scheme=theme) as page:
@@ -94,26 +94,41 @@ def test_text_and_line_ends_have_contrast_on_every_colour(
             for pseudo in ("", "::before"):
                 assert contrast(element, pseudo) >= 4.5
             assert contrast(page.locator(f"#legend .s{level}"), "") >= 4.5
+            if theme == "dark" and level:
+                before = page.locator(f"#legend .s{level - 1}")
+                assert (
+                    ratio(background(before), background(page.locator(f"#legend .s{level}"))) > 1.15
+                )
         steps = page.locator("#legend i").all_inner_texts()
         assert steps == ["0", "1", "2", "3", "4", "5", "6+"], "the steps have labels"
 
 
 def contrast(element: Locator, pseudo: str) -> float:
     """The contrast ratio of an element's text, or its pseudo-element's, as WCAG defines it."""
-    colours = element.evaluate(
-        """(element, pseudo) => {
-            const background = getComputedStyle(element).backgroundColor;
-            const sheet = getComputedStyle(document.querySelector(".sheet")).backgroundColor;
-            const isClear = background === "rgba(0, 0, 0, 0)";
-            return [getComputedStyle(element, pseudo).color, isClear ? sheet : background];
-        }""",
-        pseudo,
+    color: str = element.evaluate(
+        "(element, pseudo) => getComputedStyle(element, pseudo).color", pseudo
     )
-    dark, light = sorted(map(luminance, colours))
+    return ratio(color, background(element))
+
+
+def background(element: Locator) -> str:
+    """The background of an element, or that of the texts if it is transparent."""
+    color: str = element.evaluate(
+        """element => {
+            const { backgroundColor } = getComputedStyle(element);
+            const sheet = getComputedStyle(document.querySelector(".sheet"));
+            return backgroundColor === "rgba(0, 0, 0, 0)" ? sheet.backgroundColor : backgroundColor;
+        }"""
+    )
+    return color
+
+
+def ratio(*colors: str) -> float:
+    dark, light = sorted(map(luminance, colors))
     return (light + 0.05) / (dark + 0.05)
 
 
-def luminance(colour: str) -> float:
-    channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+def luminance(color: str) -> float:
+    channels = [int(number) / 255 for number in re.findall(r"\d+", color)[:3]]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

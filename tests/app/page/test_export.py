@@ -59,7 +59,7 @@ def test_an_exported_text_has_the_scores_of_the_api(page: Page, server: RunningS
         assert alternatives == [alternative[:2] for alternative in score["top"]]
 
 
-def test_a_text_without_colours_is_scored_for_the_export(page: Page) -> None:
+def test_a_text_without_colors_is_scored_for_the_export(page: Page) -> None:
     page.get_by_role("switch", name="Show surprisal").uncheck()
     generate(page, length=20)
     (exported,) = json.loads(saved(page, "Download JSON"))["texts"]

@@ -44,7 +44,7 @@ def test_a_link_reproduces_the_same_texts(
     with opened(browser, page.url) as other:
         other.get_by_text("2 texts").wait_for()
         assert [content(text) for text in other.locator("#columns .text").all()] == texts
-        character(other, 99).wait_for()  # texts from a link are coloured too
+        character(other, 99).wait_for()  # texts from a link are colored too
         assert other.get_by_label("Prime").input_value() == "abc"
 
 

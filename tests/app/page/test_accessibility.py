@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.app.page.playground import character, fill, generate, opened, press
+from tests.app.page.playground import character, fill, generate, look_through, opened, press
 from tests.browser import needs_browser
 from tests.server import RunningServer
 
@@ -69,6 +70,43 @@ def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) 
         assert not found + findings(page)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_cell_lens(
+    browser: Browser, charted: RunningServer, theme: Any
+) -> None:
+    with opened(browser, charted.url, color_scheme=theme) as page:
+        page.get_by_text("LSTM over").wait_for()
+        generate(page, prime="abc", length=150, top_k="", temperature=2)
+        look_through(page, "Cells")
+        page.locator("#columns figure").wait_for()
+        found = findings(page)
+        page.get_by_label("Hold at").fill("-2")
+        page.locator(".column").nth(1).locator("figure").wait_for()
+        found += findings(page)
+        page.get_by_role("group", name="Generated text A").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("Shift+ArrowLeft")
+        press(page, "Find cells")
+        page.get_by_text("8 cells found.").wait_for()
+        assert not found + findings(page)
+
+
+def test_without_colors_lines_tell_the_sign_of_a_cell(
+    browser: Browser, charted: RunningServer
+) -> None:
+    with opened(browser, charted.url, forced_colors="active") as page:
+        page.get_by_text("LSTM over").wait_for()
+        generate(page, prime="abc", length=300, top_k="", temperature=1.5, seed=7)
+        look_through(page, "Cells")
+        line = "element => getComputedStyle(element).textDecorationLine"
+        for name, expected in (("n", "underline"), ("p", "overline")):
+            levels = ", ".join(f".{name}{number}" for number in range(1, 5))
+            assert page.locator("#text").locator(levels).first.evaluate(line) == expected
+            assert (
+                page.locator(".cell-legend").first.locator(levels).first.evaluate(line) == expected
+            )
+
+
 def findings(page: Page) -> list[str]:
     violations = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations]
@@ -83,12 +121,16 @@ def test_text_and_line_ends_have_contrast_on_every_color(
         page.locator("#text").evaluate(
             """text => {
                 for (let level = 0; level <= 6; level += 1) {
-                    const element = document.createElement("span");
-                    element.className = `c newline s${level}`;
-                    text.append(element);
+                    for (const name of [`s${level}`, `n${level}`, `p${level}`]) {
+                        const element = document.createElement("span");
+                        element.className = `c newline ${name}`;
+                        text.append(element);
+                    }
                 }
             }"""
         )
+        for name in [f"{sign}{number}" for sign in "np" for number in range(1, 5)]:
+            assert contrast(page.locator(f"#text .newline.{name}").last, "") >= 4.5
         for level in range(7):
             element = page.locator(f"#text .newline.s{level}").last
             for pseudo in ("", "::before"):

@@ -8,14 +8,15 @@ CharstreamError (model.errors)
 │   └── DrainingError       the service is shutting down
 ├── InvalidFieldError       a field of a request has an unacceptable value
 ├── UnknownInFieldError     a field holds characters that the vocabulary lacks
-├── OtherModelError         a request names a model that is not loaded
+├── OtherModelError         a request names another model than the only one that is loaded
+├── UnknownModelError       a request names none of the loaded models
 ├── UnauthorizedError       a request lacks a valid key
 ├── ForbiddenError          a request needs a key, and the operator has set none
 ├── CrossSiteError          a page of another site sends requests without CORS
 ├── RateLimitError          a client sends too many requests
 ├── BodyTooLargeError       a request body is over the limit
 ├── BodiesTooLargeError     the bodies that are arriving are over their limit
-└── ReloadError             a checkpoint cannot be reloaded; the loaded model stays
+└── ReloadError             a checkpoint cannot be reloaded; the loaded models stay
 """
 
 from __future__ import annotations
@@ -128,7 +129,11 @@ class UnknownInFieldError(UnknownCharacterError):
 
 
 class OtherModelError(CharstreamError):
-    """A request names a model that is not loaded."""
+    """A request names another model than the only one that is loaded."""
+
+
+class UnknownModelError(CharstreamError):
+    """A request names a model, and none of the loaded ones has this name or hash."""
 
 
 class UnauthorizedError(CharstreamError):
@@ -191,7 +196,7 @@ class BodiesTooLargeError(CharstreamError):
 
 
 class ReloadError(CharstreamError):
-    """A checkpoint cannot be reloaded. The loaded model stays in use."""
+    """A checkpoint cannot be reloaded. The loaded models stay in use."""
 
 
 # Exception, status, code. The first match applies.
@@ -199,6 +204,7 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (InvalidFieldError, 422, "invalid_field"),
     (UnknownCharacterError, 422, "unknown_character"),
     (OtherModelError, 409, "other_model"),
+    (UnknownModelError, 404, "unknown_model"),
     (UnauthorizedError, 401, "unauthorized"),
     (ForbiddenError, 403, "forbidden"),
     (CrossSiteError, 403, "cross_site"),

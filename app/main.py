@@ -24,13 +24,13 @@ from app.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Load the checkpoint and return the application. Its lifespan starts the engine.
+    """Load the checkpoints and return the application. Its lifespan starts the engines.
 
     Args:
         settings: settings of the service. None reads them from the environment.
 
     Raises:
-        CharstreamError: if a setting, the checkpoint or the device cannot be used.
+        CharstreamError: if a setting, a checkpoint or the device cannot be used.
     """
     settings = settings or Settings.from_environment()
     auth = Auth(settings.all_api_keys(), settings.admin_keys, settings.rate_per_minute)

@@ -1,4 +1,4 @@
-"""ModelManager: loads the model, and replaces it while requests are served."""
+"""ModelManager: loads the models, and replaces them while requests are served."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ import contextlib
 import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
-from app.engine.prefix_cache import PrefixCache
 from app.errors import ReloadError
+from app.loaded_models import LoadedModels
 from app.middleware.auth import Auth
+from app.model_loader import ModelLoader
 from app.service import Service
 from app.settings import Settings
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import Decoder
 from model.errors import CharstreamError
-from model.selection import check_kernel, choose_device, choose_precision
 
 _Result = TypeVar("_Result")
 
 logger = logging.getLogger("charstream")
 
-_MOST_RETIRED = 3  # replaced models that still have generations; each one takes memory
+# Replaced models that still have generations, per loaded model. Each one takes memory.
+_MOST_RETIRED = 3
 _POLL_SECONDS = 0.02
 
 
 class ModelManager:
-    """Holds the current service, and the replaced ones until their generations have ended.
+    """Holds the models in use, and the replaced ones until their generations have ended.
 
     Use it from one event loop.
 
@@ -41,26 +40,35 @@ class ModelManager:
         metrics: metrics shared by all engines.
 
     Raises:
-        CharstreamError: if a setting, the checkpoint or the device cannot be used.
+        CharstreamError: if a setting, a checkpoint or the device cannot be used.
     """
 
     def __init__(self, settings: Settings, auth: Auth, metrics: Metrics) -> None:
         self._settings, self._auth, self._metrics = settings, auth, metrics
-        self._threads = settings.threads
-        self.service = self._make_service(load_checkpoint(settings.checkpoint))
+        self._model_loader = ModelLoader(settings, metrics)
+        self.models = self._model_loader.make(self._model_loader.read())
         self._retired: list[Service] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
-        self._loading: asyncio.Future[Service | None] | None = None
+        self._loading: asyncio.Future[LoadedModels] | None = None
         self._loader: threading.Thread | None = None
         self._draining = False
         self._register_gauges()
-        self._publish_model()
+        self._publish_models()
+
+    @property
+    def service(self) -> Service:
+        """The service of the default model."""
+        return self.models.default
 
     @property
     def engines(self) -> list[Engine]:
-        """The engine of the current service, and those of the replaced ones."""
-        return [service.engine for service in (self.service, *self._retired)]
+        """The engines of the models in use, and those of the replaced ones."""
+        return [service.engine for service in self._services]
+
+    @property
+    def _services(self) -> list[Service]:
+        return [*self.models.services, *self._retired]
 
     @property
     def idle(self) -> bool:
@@ -73,14 +81,26 @@ class ModelManager:
         return self._loader is not None and self._loader.is_alive()
 
     def start(self) -> None:
-        """Start the first engine. Raise EngineError if it does not work."""
-        self.service.engine.start()
+        """Start the engines. Raise EngineError if one does not work."""
+        for service in self.models.services:
+            service.engine.start()
+
+    def check_alive(self) -> None:
+        """Raise EngineError if the engine of a model in use has failed."""
+        for service in self.models.services:
+            service.engine.check_alive()
+
+    def check_ready(self) -> None:
+        """Raise EngineError unless every model in use accepts new jobs."""
+        for service in self.models.services:
+            service.engine.check_ready()
 
     async def reload(self) -> bool:
-        """Load the checkpoint and the keys again, and return whether the checkpoint changed.
+        """Load the checkpoints and the keys again, and return whether a model changed.
 
-        New requests use the new model as soon as it is warmed up. If the reload fails, the old
-        model and the old keys stay in use.
+        A checkpoint that was added or changed is loaded, and a model whose file is gone from a
+        folder is removed. New requests use the new models as soon as all of them are warmed up.
+        If anything fails, all old models and the old keys stay in use.
 
         Raises:
             ReloadError: with the reason, if the reload fails.
@@ -92,9 +112,11 @@ class ModelManager:
                 self._metrics.reloads.labels("failed").inc()
                 known = isinstance(error, CharstreamError)
                 logger.error("reload failed: %s", error, exc_info=None if known else error)
-                raise ReloadError(f"reload failed, the old model stays in use: {error}") from error
+                message = f"reload failed, the loaded models stay in use: {error}"
+                raise ReloadError(message) from error
         self._metrics.reloads.labels("loaded" if changed else "unchanged").inc()
-        logger.info("reloaded: %s", self.service if changed else "the checkpoint has not changed")
+        if not changed:
+            logger.info("reloaded: the checkpoints have not changed")
         return changed
 
     def drain(self, seconds: float) -> None:
@@ -124,93 +146,103 @@ class ModelManager:
         load = functools.partial(self._load_beside, loop)
         self._loader = _start_daemon_thread(load, self._loading)
         new = await self._loading
-        if self._draining:  # since the model was loaded
-            if new is not None:
-                await asyncio.to_thread(new.engine.stop)
+        if self._draining:  # since the models were loaded
+            await asyncio.to_thread(_stop, _first_without_second(new, self.models))
             raise _shutting_down()
         self._auth.set_keys(keys)
-        if new is None:
+        if (new.services, new.default) == (self.models.services, self.models.default):
             return False
-        old, self.service = self.service, new
-        self._retired.append(old)
-        self._publish_model()
-        task = loop.create_task(self._retire(old))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._use(new)
         return True
 
-    def _load_beside(self, loop: asyncio.AbstractEventLoop) -> Service | None:
-        """Return a started service for the new checkpoint, or None if nothing changed."""
-        checkpoint = load_checkpoint(self._settings.checkpoint)
-        if _is_same(checkpoint, self.service.checkpoint) and not self.service.engine.failed:
-            return None
-        if len(self._retired) >= _MOST_RETIRED:
+    def _use(self, new: LoadedModels) -> None:
+        """Serve new requests with other models."""
+        old, self.models = self.models, new
+        for service in _first_without_second(new, old):
+            logger.info("reloaded: %s", service)
+        for service in _first_without_second(old, new):
+            logger.info("replaced or removed: %s", service)
+            self._retired.append(service)
+            task = asyncio.get_running_loop().create_task(self._retire(service))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        self._publish_models()
+
+    def _load_beside(self, loop: asyncio.AbstractEventLoop) -> LoadedModels:
+        """Return the models of the files. New ones have been started; the others stay as they are.
+
+        No engine is made before every file has been checked.
+        """
+        reading = self._model_loader.read(self.models)
+        most = _MOST_RETIRED * len(self.models.services)
+        if reading.checkpoints and len(self._retired) >= most:
             raise ReloadError(
-                f"{_MOST_RETIRED} replaced models still finish their generations; try again later"
+                f"{len(self._retired)} replaced models still finish their generations, and at most "
+                f"{most} may; try again later"
             )
-        new = self._make_service(checkpoint)
-        new.engine.start(loop)
+        new = self._model_loader.make(reading, self.models)
+        fresh = _first_without_second(new, self.models)
+        try:
+            for service in fresh:
+                service.engine.start(loop)
+        except BaseException:
+            _stop(fresh)
+            raise
         return new
 
     async def _retire(self, service: Service) -> None:
         """Stop a replaced service as soon as it has no generations.
 
         It gets no more: endpoints submit their jobs in the same turn of the event loop in which
-        they get the current service (`api.dependencies`).
+        they get the service (`api.dependencies`).
         """
         while not service.engine.idle:
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.to_thread(service.engine.stop)
         self._retired.remove(service)
+        self._publish_models()
         logger.info("the replaced model has finished its generations: %s", service)
 
-    def _make_service(self, checkpoint: Checkpoint) -> Service:
-        settings = self._settings
-        device = choose_device(settings.device)
-        kernel = settings.kernel and check_kernel(settings.kernel, device)
-        precision = choose_precision(settings.precision, device, kernel)
-        decoder = Decoder(
-            checkpoint, settings.max_streams, device, precision, self._threads, kernel
-        )
-        # Chosen once: during a reload, the model in use would disturb the measurement.
-        self._threads = decoder.threads
-        cache = PrefixCache(round(settings.cache_mb * 2**20))
-        engine = Engine(
-            decoder,
-            settings.max_queue,
-            cache,
-            self._metrics,
-            settings.deadline_seconds,
-        )
-        return Service(settings, checkpoint, decoder, engine)
-
     def _register_gauges(self) -> None:
-        metrics = self._metrics
+        metrics, slots = self._metrics, self._model_loader.resources.slots
         metrics.streams_active.set_function(lambda: sum(e.active for e in self.engines))
-        metrics.streams_waiting.set_function(lambda: sum(e.waiting for e in self.engines))
+        metrics.streams_waiting.set_function(lambda: slots.waiting)
         metrics.streams_paused.set_function(lambda: sum(e.paused for e in self.engines))
-        metrics.cache_bytes.set_function(lambda: sum(e.cache_bytes for e in self.engines))
-        metrics.slots.set_function(lambda: self.service.engine.slots)
+        metrics.slots.set_function(lambda: slots.count)
 
-    def _publish_model(self) -> None:
-        service = self.service
-        self._metrics.model.clear()
-        self._metrics.model.labels(
-            service.model.name,
-            service.model.hash,
-            service.decoder.device,
-            service.decoder.precision,
-            service.decoder.kernel,
-        ).set(1)
+    def _publish_models(self) -> None:
+        """Describe the models in use in the metrics. Gauges of a name include replaced models."""
+        metrics = self._metrics
+        for gauge in (metrics.model, metrics.model_streams, metrics.cache_bytes):
+            gauge.clear()
+        for service in self.models.services:
+            decoder = service.decoder
+            metrics.model.labels(
+                *service.model, decoder.device, decoder.precision, decoder.kernel
+            ).set(1)
+        for name in {service.model.name for service in self._services}:
+            for state in ("active", "waiting", "paused"):
+                count = functools.partial(self._sum, name, state)
+                metrics.model_streams.labels(name, state).set_function(count)
+            count = functools.partial(self._sum, name, "cache_bytes")
+            metrics.cache_bytes.labels(name).set_function(count)
+
+    def _sum(self, name: str, attribute: str) -> int:
+        engines = [each.engine for each in self._services if each.model.name == name]
+        return sum(getattr(engine, attribute) for engine in engines)
+
+
+def _first_without_second(first: LoadedModels, second: LoadedModels) -> list[Service]:
+    return [service for service in first.services if service not in second.services]
+
+
+def _stop(services: Sequence[Service]) -> None:
+    for service in services:
+        service.engine.stop()
 
 
 def _shutting_down() -> ReloadError:
     return ReloadError("the service is shutting down")
-
-
-def _is_same(new: Checkpoint, old: Checkpoint) -> bool:
-    """Return whether two checkpoints are the same model with the same catalogue of cells."""
-    return (new.hash, new.cells) == (old.hash, old.cells)
 
 
 def _start_daemon_thread(

@@ -61,8 +61,8 @@ class _Replica:
         }
 
     async def check_health(self) -> None:
-        """Raise EngineError if the engine has failed. Ray then restarts the replica."""
-        self._manager.service.engine.check_alive()
+        """Raise EngineError if an engine has failed. Ray then restarts the replica."""
+        self._manager.check_alive()
 
     @property
     def _manager(self) -> ModelManager:
@@ -79,7 +79,7 @@ def application(replicas: Replicas) -> serve.Application:
     settings = Settings.from_environment()
     variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     # Ray starts replicas in a directory of its own.
-    variables[f"{PREFIX}CHECKPOINT"] = str(settings.checkpoint.resolve())
+    variables[f"{PREFIX}CHECKPOINT"] = ",".join(str(p.resolve()) for p in settings.checkpoint)
     threads = settings.threads or 1  # for more, add replicas
     variables[f"{PREFIX}THREADS"] = str(threads)
     deployment = serve.deployment(

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from app.engine.cell_search import CellSearch
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.errors import InvalidFieldError, OtherModelError, UnknownInFieldError
+from app.errors import InvalidFieldError, UnknownInFieldError
 from app.settings import Settings, Unknown
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
@@ -49,7 +50,7 @@ class Cell(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """One loaded model with its engine. `ModelManager` creates one at startup and at each reload.
+    """One loaded model with its engine. `ModelLoader` creates it at startup or at a reload.
 
     The methods take ids and parameters. The endpoints translate their requests into these calls.
     """
@@ -58,6 +59,7 @@ class Service:
     checkpoint: Checkpoint
     decoder: Decoder
     engine: Engine
+    path: Path  # of the checkpoint
     loaded: float = field(default_factory=time.time)  # seconds since 1970
 
     @property
@@ -72,7 +74,7 @@ class Service:
     def __str__(self) -> str:
         config, threads = self.checkpoint.config, self.decoder.threads
         return (
-            f"{self.settings.checkpoint} ({self.model.hash}): "
+            f"{self.path} ({self.model.hash}): "
             f"{config.layers} x {config.hidden_size}, {len(self.vocabulary)} characters, "
             f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder.kernel}"
             f" with {threads} {'thread' if threads == 1 else 'threads'}"
@@ -210,14 +212,6 @@ class Service:
             return self.vocabulary.encode(text)
         except UnknownCharacterError as error:
             raise UnknownInFieldError(field, error) from error
-
-    def check_model(self, name: str | None) -> None:
-        """Raise OtherModelError unless `name` is the loaded model's name or hash, or None."""
-        if name not in (None, self.model.hash, self.model.name):
-            raise OtherModelError(
-                f"model: the loaded model is {self.model.name} with hash {self.model.hash}, "
-                f"not {name!r}"
-            )
 
     def check_length(self, field: str, length: int) -> None:
         """Raise InvalidFieldError if a text would be longer than this server generates."""

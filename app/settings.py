@@ -26,7 +26,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
-    checkpoint: Path = Path("checkpoints/anna.safetensors")
+    # Files, and folders of files.
+    checkpoint: Annotated[tuple[Path, ...], NoDecode] = (Path("checkpoints/anna.safetensors"),)
+    default_model: str | None = None  # name of the model for requests that name none; None: first
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)  # 0: any free port
     device: str = "auto"  # auto, cpu, cuda, cuda:1, ...
@@ -82,9 +84,11 @@ class Settings(BaseSettings):
         known = {PREFIX + name.upper() for name in cls.model_fields}
         return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
-    @field_validator("api_keys", "admin_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "admin_keys", "cors_origins", "checkpoint", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, Path):
+            return (value,)
         if isinstance(value, str):
             parts = [part.strip() for part in value.split(",") if part.strip()]
             if not parts:

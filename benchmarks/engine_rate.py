@@ -10,7 +10,7 @@ import numpy as np
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.engine.prefix_cache import PrefixCache
+from app.engine.resources import Resources
 from model.backend import Precision
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
@@ -32,7 +32,7 @@ def engine_rate(
 
 async def _engine_rate(checkpoint: Checkpoint, decoder: Decoder, characters: int) -> float:
     streams = decoder.slots
-    engine = Engine(decoder, 0, PrefixCache(0))
+    engine = Engine(decoder, Resources(streams, 0, 0))
     engine.start()
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]

@@ -61,6 +61,9 @@ class Backend(Protocol):
     def threads(self) -> int:
         """Number of threads that compute."""
 
+    def limit_threads(self, most: int) -> None:
+        """Compute the coming steps with at most this many threads. 0 counts as 1."""
+
     def use_thread(self) -> None:
         """Prepare the calling thread to call `step`. Other threads can compute, but slower."""
 

@@ -128,11 +128,11 @@ def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
     digest = _digest(metadata, weights)
     if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
-    name, model_hash = _name_of(path), _model_hash(metadata, weights, digest)
+    name, model_hash = name_of(path), _model_hash(metadata, weights, digest)
     return Checkpoint(config, vocabulary, weights, training, name, model_hash, cells), metadata
 
 
-def _name_of(path: Path) -> str:
+def name_of(path: Path) -> str:
     """Return the file name's stem, or the folder's name for the best checkpoint of a run."""
     return path.stem if path.stem != "best" else path.absolute().parent.name or path.stem
 

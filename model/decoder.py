@@ -157,6 +157,13 @@ class Decoder:
         """Number of threads that compute."""
         return self._backend.threads
 
+    def limit_threads(self, most: int) -> None:
+        """Compute with at most `most` of the threads, and with at least one. Ids stay the same.
+
+        Call it from the thread that calls `advance`.
+        """
+        self._backend.limit_threads(most)
+
     def use_thread(self) -> None:
         """Prepare the calling thread to call `advance`."""
         self._backend.use_thread()

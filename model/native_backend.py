@@ -90,6 +90,9 @@ class NativeBackend:
     def use_thread(self) -> None:
         """Do nothing: the team has its own threads."""
 
+    def limit_threads(self, most: int) -> None:
+        self._team.limit = max(1, most)
+
     def put(self, slot: int, state: DecoderState | None) -> None:
         self._hidden_BLRW[0, :, slot] = _ZERO_CODE if state is None else state.hidden
         self._cell_SLW[slot] = 0 if state is None else state.cell

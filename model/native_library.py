@@ -163,6 +163,10 @@ class Team:
     Raises:
         ValueError: if the kernel does not run on this processor, or `threads` is below 1.
         MemoryError: if the system has no memory or no threads left.
+
+    Attributes:
+        threads: number of threads.
+        limit: how many of them may compute, at least 1. The others sleep.
     """
 
     def __init__(self, kernel: str, network: CNetwork, threads: int) -> None:
@@ -174,7 +178,8 @@ class Team:
         self._kernel, self._network = _names(self._library).index(kernel), network
         self._busy = threading.Lock()
         self._team: int | None = self._open(threads)
-        self.threads, self._size = threads, TeamSize(threads)
+        self.threads = self.limit = threads
+        self._size = TeamSize(threads)
 
     def resize(self, threads: int) -> None:
         """Change the number of threads. Raises what the constructor raises.
@@ -185,7 +190,8 @@ class Team:
         try:
             new = self._open(threads)
             self._library.charstream_close(self._team)
-            self._team, self.threads, self._size = new, threads, TeamSize(threads)
+            self._team, self._size = new, TeamSize(threads)
+            self.threads = self.limit = threads
         finally:
             self._busy.release()
 
@@ -217,9 +223,11 @@ class Team:
         return int(team)
 
     def _run(self, team: int | None, batch: object) -> None:
-        threads = self._size.choose(time.monotonic())
+        chosen = self._size.choose(time.monotonic())
+        threads = min(chosen, self.limit)
         left = self._library.charstream_run(team, batch, threads, PATIENCE)
-        self._size.record(time.monotonic(), left)
+        if left < threads or threads == chosen:  # the limit is not a sign of other processes
+            self._size.record(time.monotonic(), left)
 
     def _call(self, function: Callable[[int | None, object], None], batch: CBatch) -> None:
         self._take()

@@ -79,6 +79,10 @@ class TorchBackend:
         if self._wanted_threads is not None:
             torch.set_num_threads(self._wanted_threads)  # applies to the calling thread only
 
+    def limit_threads(self, most: int) -> None:
+        if self._wanted_threads is not None:
+            torch.set_num_threads(max(1, min(most, self._wanted_threads)))
+
     def put(self, slot: int, state: DecoderState | None) -> None:
         for rows, name in ((self.hidden_SX, "hidden"), (self.cell_SX, "cell")):
             if state is None:

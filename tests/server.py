@@ -39,11 +39,13 @@ class RunningServer:
             self.lines.append(line)
 
     def gauge(self, name: str, **labels: str) -> float:
-        """Return the value of a metric, or 0 if it has none."""
+        """Return the sum of a metric's values that have these labels, and perhaps others."""
         with self.client() as client:
             text = client.get("/metrics").text
         samples = (s for family in text_string_to_metric_families(text) for s in family.samples)
-        return sum(s.value for s in samples if (s.name, s.labels) == (name, labels))
+        return sum(
+            s.value for s in samples if s.name == name and labels.items() <= s.labels.items()
+        )
 
     def client(self, timeout: float = 30) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)

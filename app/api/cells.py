@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, ServiceAfterBody, submit
+from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
 from app.api.disconnect import disconnected_response, read_to_end
 from app.api.find import Find, property_values
 from app.api.json_response import encode_list, json_response
@@ -84,7 +84,7 @@ class CellsResponse(BaseModel):
     summary="Read the model's cells",
     response_model=CellsResponse,
     response_model_exclude_none=True,
-    responses=openapi.errors(400, 409, 413, 422, 503, 504),
+    responses=openapi.errors(400, 404, 409, 413, 422, 503, 504),
     openapi_extra=openapi.body(
         CellsRequest,
         values={"text": '"Why?" he asked.', "cells": [{"layer": 1, "cell": 301}]},
@@ -93,12 +93,13 @@ class CellsResponse(BaseModel):
     ),
 )
 async def cells(
-    request: Request, body: Body, service: ServiceAfterBody, record: CurrentRecord
+    request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns the values of cells while the model reads a text. With `find`, it searches for the
     cells that follow a property of the text.
     """
     params = parse_body(CellsRequest, body)
+    service = models.find(params.model)
     generation = submit(service, record, _job(service, params))
     text = await read_to_end(request, generation)
     if text is None:
@@ -115,7 +116,6 @@ async def cells(
 
 def _job(service: Service, params: CellsRequest) -> Job:
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
-    service.check_model(params.model)
     _check_choice(params)
     prime_text = params.prime if "prime" in params.model_fields_set else ""
     prime = service.encode_prime("prime", prime_text)

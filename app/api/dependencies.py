@@ -1,18 +1,18 @@
 """Dependencies: FastAPI dependencies of the endpoints, and the submission of jobs.
 
-A reload may replace the current service while a request waits, and a replaced service is stopped
-when it has no generations. So an endpoint must not wait between getting the service and submitting
-its jobs.
+A reload may replace the models while a request waits, and a replaced service is stopped when it has
+no generations. So an endpoint must not wait between getting the models and submitting its jobs.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from app.engine.generation import Generation
 from app.engine.job import Job
+from app.loaded_models import LoadedModels
 from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.model_manager import ModelManager
@@ -24,13 +24,23 @@ async def _manager(request: Request) -> ModelManager:
     return manager
 
 
-async def _service(request: Request) -> Service:
-    return (await _manager(request)).service
+async def _models(request: Request) -> LoadedModels:
+    return (await _manager(request)).models
 
 
-async def _service_after_body(request: Request, _: Body) -> Service:
-    """Return the service that is current when the body has arrived."""
-    return await _service(request)
+async def _models_after_body(request: Request, _: Body) -> LoadedModels:
+    """Return the models that are loaded when the body has arrived."""
+    return await _models(request)
+
+
+async def _named_service(
+    request: Request,
+    model: Annotated[
+        str | None,
+        Query(max_length=200, description="Name or hash of a model. By default, the default one."),
+    ] = None,
+) -> Service:
+    return (await _models(request)).find(model or None)
 
 
 async def _record(request: Request) -> RequestRecord:
@@ -38,8 +48,9 @@ async def _record(request: Request) -> RequestRecord:
 
 
 CurrentManager = Annotated[ModelManager, Depends(_manager)]
-CurrentService = Annotated[Service, Depends(_service)]
-ServiceAfterBody = Annotated[Service, Depends(_service_after_body)]
+CurrentModels = Annotated[LoadedModels, Depends(_models)]
+ModelsAfterBody = Annotated[LoadedModels, Depends(_models_after_body)]
+NamedService = Annotated[Service, Depends(_named_service)]  # of the query parameter `model`
 CurrentRecord = Annotated[RequestRecord, Depends(_record)]
 
 

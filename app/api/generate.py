@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from app.api import openapi, sse
 from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
-from app.api.dependencies import CurrentRecord, CurrentService, ServiceAfterBody, submit
+from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
 from app.api.json_response import encode_list, json_response
 from app.api.parsing import parse_body
@@ -71,7 +71,7 @@ _EVENTS = openapi.events(
     responses={
         **_EVENTS,
         **openapi.NOTHING_LEFT,
-        **openapi.errors(400, 409, 413, 422, 503, 504),
+        **openapi.errors(400, 404, 409, 413, 422, 503, 504),
     },
     openapi_extra=openapi.body(
         GenerateRequest,
@@ -85,12 +85,13 @@ _EVENTS = openapi.events(
 async def post_generate(
     request: Request,
     body: Body,
-    service: ServiceAfterBody,
+    models: ModelsAfterBody,
     record: CurrentRecord,
     last_event_id: LastEventId = None,
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""
     params = parse_body(GenerateRequest, body)
+    service = models.find(params.model)
     if params.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await _stream(request, service, record, params, last_event_id)
     return await _whole(request, service, record, params)
@@ -103,12 +104,12 @@ async def post_generate(
     responses={
         **_EVENTS,
         **openapi.NOTHING_LEFT,
-        **openapi.errors(409, 413, 422, 503, 504),
+        **openapi.errors(404, 409, 413, 422, 503, 504),
     },
 )
 async def get_generate(
     request: Request,
-    service: CurrentService,
+    models: CurrentModels,
     record: CurrentRecord,
     params: Annotated[GenerateQuery, Query()],
     last_event_id: LastEventId = None,
@@ -118,6 +119,7 @@ async def get_generate(
     During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
     """
     _check_repeated(request)
+    service = models.find(params.model)
     try:
         return await _stream(request, service, record, params, last_event_id)
     except DrainingError:  # EventSource always uses GET, and would not try again after a 503
@@ -165,7 +167,7 @@ async def _stream(
     job = _job(service, params, position)
     if position is not None and position.characters >= params.length:
         return Response(status_code=204)
-    waiting = service.engine.waiting
+    waiting = service.engine.queue_length
     generation = submit(service, record, job)
     rest = ResumedGeneration(generation, position.characters) if position else None
     if rest is not None and not await _has_more(request, rest):
@@ -201,7 +203,6 @@ async def _wait_for_more(rest: ResumedGeneration) -> bool:
 
 def _job(service: Service, params: GenerateRequest, position: Position | None) -> Job:
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
-    service.check_model(params.model)
     service.check_length("length", params.length)
     service.check_cells("hold", params.sampling.hold)
     if position is not None:

@@ -1,4 +1,4 @@
-"""Model card: the body of GET /info."""
+"""Model card: the bodies of GET /info and GET /models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from app import __version__
+from app.api.schemas import ModelName
+from app.loaded_models import LoadedModels
 from app.service import Service
 
 
@@ -37,7 +39,7 @@ class TrackedCell(BaseModel):
 
 
 class Info(BaseModel):
-    """The loaded model, how it is computed, and the server's limits."""
+    """A loaded model, how it is computed, and the server's limits."""
 
     name: str
     hash: str
@@ -56,6 +58,28 @@ class Info(BaseModel):
     kernel: str
     limits: Limits
     version: str
+
+
+class LoadedModel(ModelName):
+    """A model that requests may name."""
+
+    default: bool = Field(description="Whether requests that name no model use this one.")
+
+
+class Models(BaseModel):
+    """The loaded models, in the order of their files."""
+
+    models: list[LoadedModel]
+
+
+def models_of(models: LoadedModels) -> Models:
+    """Return the list of the loaded models."""
+    return Models(
+        models=[
+            LoadedModel(**service.model._asdict(), default=service is models.default)
+            for service in models.services
+        ]
+    )
 
 
 def info_of(service: Service) -> Info:

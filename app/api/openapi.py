@@ -17,7 +17,8 @@ ERRORS = {
     400: "The body is not JSON.",
     401: "The key is missing or wrong.",
     403: "A page of another site sent the request, and CORS does not allow its origin.",
-    409: "The request names a model that is not loaded.",
+    404: "Several models are loaded, and the request names none of them.",
+    409: "One model is loaded, and the request names another one.",
     413: "The body is too large.",
     422: "A field has an invalid value, or the vocabulary lacks a character.",
     429: "The client sends too many requests.",
@@ -47,7 +48,7 @@ _HASH = {
 RELOAD_ERRORS: Responses = {
     401: {"model": ErrorBody, "description": "The key is missing or wrong."},
     403: {"model": ErrorBody, "description": "No keys are set. Send SIGHUP to reload instead."},
-    409: {"model": ErrorBody, "description": "The reload failed; the old model stays in use."},
+    409: {"model": ErrorBody, "description": "The reload failed; the loaded models stay in use."},
 }
 NOTHING_LEFT: Responses = {
     204: {"description": "Last-Event-ID names the last character: nothing is left to send."}

@@ -1,4 +1,4 @@
-"""The endpoints for operators: health checks, metrics, model card, tokenizer and reload."""
+"""The endpoints for operators: health checks, metrics, models, tokenizer and reload."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import openapi
-from app.api.dependencies import CurrentManager, CurrentService
-from app.api.model_card import Info, info_of
+from app.api.dependencies import CurrentManager, CurrentModels, NamedService
+from app.api.model_card import Info, Models, info_of, models_of
 from app.api.schemas import Health, ModelName, Reloaded
 from app.engine.metrics import Metrics
 from model.tokenizer_file import tokenizer_json
@@ -34,9 +34,9 @@ async def metrics(request: Request) -> Response:
 
 @public.head("/health/live", include_in_schema=False)
 @public.get("/health/live", summary="Is the process alive?", responses=openapi.errors(503))
-async def live(service: CurrentService) -> Health:
-    """Returns 200 while the engine works, and 503 after it has failed: restart the process."""
-    service.engine.check_alive()
+async def live(manager: CurrentManager) -> Health:
+    """Returns 200 while every model's engine works, and 503 after one has failed: restart then."""
+    manager.check_alive()
     return Health(status="live")
 
 
@@ -45,36 +45,50 @@ async def live(service: CurrentService) -> Health:
 @public.head("/health/ready", include_in_schema=False)
 @public.get(
     "/health/ready",
-    summary="Is the model loaded, and are new requests accepted?",
+    summary="Are the models loaded, and are new requests accepted?",
     responses=openapi.errors(503),
 )
-async def ready(service: CurrentService) -> Health:
-    """Returns 200 while the server accepts requests.
+async def ready(manager: CurrentManager) -> Health:
+    """Returns 200 while the server accepts requests for every model.
 
-    Returns 503 during shutdown or after the engine has failed.
+    Returns 503 during shutdown or after an engine has failed.
     """
-    service.engine.check_ready()
+    manager.check_ready()
     return Health(status="ready")
 
 
-@info_router.get("/info", summary="The model and the server's limits")
-async def info(service: CurrentService) -> Info:
-    """Returns the loaded model, the device that computes, and the limits of a request."""
+@info_router.get("/models", summary="The loaded models")
+async def models(models: CurrentModels) -> Models:
+    """Returns the name and the hash of each model, and which one is the default."""
+    return models_of(models)
+
+
+@info_router.get(
+    "/info",
+    summary="A model and the server's limits",
+    responses=openapi.errors(404, 409, 422),
+)
+async def info(service: NamedService) -> Info:
+    """Returns a loaded model, the device that computes, and the limits of a request."""
     return info_of(service)
 
 
-@info_router.get("/tokenizer.json", summary="The vocabulary as a tokenizer for other tools")
-async def tokenizer(service: CurrentService) -> dict[str, Any]:
+@info_router.get(
+    "/tokenizer.json",
+    summary="The vocabulary as a tokenizer for other tools",
+    responses=openapi.errors(404, 409, 422),
+)
+async def tokenizer(service: NamedService) -> dict[str, Any]:
     """A tokenizer file of Hugging Face's libraries. One token is one character."""
     return tokenizer_json(service.vocabulary)
 
 
-@operator.post("/reload", summary="Load the checkpoint again")
+@operator.post("/reload", summary="Load the checkpoints again")
 async def reload(manager: CurrentManager) -> Reloaded:
-    """Loads the checkpoint and the API keys again. Meanwhile the old model serves requests.
+    """Loads the checkpoints and the API keys again. Meanwhile the old models serve requests.
 
-    Running generations continue unchanged. The response is sent when new requests use the new
-    model.
+    Models are added, replaced and removed as their files are. Running generations continue
+    unchanged. The response is sent when new requests use the new models. It names the default one.
     """
     changed = await manager.reload()
     return Reloaded(changed=changed, model=ModelName(**manager.service.model._asdict()))

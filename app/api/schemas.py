@@ -34,7 +34,8 @@ Stops = Annotated[
 MODEL = Field(
     None,
     max_length=200,
-    description="Name or hash of the model to use. If it is not loaded, the response is 409.",
+    description="Name or hash of the model to use. Null uses the default model. If it is not "
+    "loaded, the response is 404, or 409 if only one model is loaded.",
 )
 
 
@@ -126,7 +127,7 @@ class GenerateQuery(GenerateRequest):
 
 
 class ModelName(BaseModel):
-    """The model that generated a text."""
+    """The name and the hash of a model."""
 
     name: str
     hash: str = Field(description="Hash of the checkpoint's content, 16 hex digits.")
@@ -212,7 +213,9 @@ class GenerateResponse(Done):
 class Reloaded(BaseModel):
     """The result of a reload."""
 
-    changed: bool = Field(description="Whether the checkpoint differs from the one loaded before.")
+    changed: bool = Field(
+        description="Whether a model was added, replaced or removed, or another one is the default."
+    )
     model: ModelName
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, ServiceAfterBody, submit
+from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
 from app.api.disconnect import disconnected_response, read_to_end
 from app.api.json_response import json_response
 from app.api.parsing import parse_body
@@ -27,7 +27,7 @@ router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
     "/score",
     summary="Score one text or many",
     response_model=ScoreResponse | TextsResponse,
-    responses=openapi.errors(400, 409, 413, 422, 503, 504),
+    responses=openapi.errors(400, 404, 409, 413, 422, 503, 504),
     openapi_extra=openapi.body(
         ScoreRequest,
         text={"text": "All happy families are alike."},
@@ -36,11 +36,12 @@ router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
     ),
 )
 async def score(
-    request: Request, body: Body, service: ServiceAfterBody, record: CurrentRecord
+    request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns log-probabilities of one text or of many, computed as when text is generated."""
     params = parse_body(ScoreRequest, body)
-    _check(service, params)
+    service = models.find(params.model)
+    _check(params)
     job = _job(service, params) if params.texts is None else _bulk_job(service, params)
     generation = submit(service, record, job)
     text = await read_to_end(request, generation)
@@ -55,8 +56,7 @@ async def score(
     return await json_response(content)
 
 
-def _check(service: Service, params: ScoreRequest) -> None:
-    service.check_model(params.model)
+def _check(params: ScoreRequest) -> None:
     if params.text is None and params.texts is None:
         raise InvalidFieldError("text", None, "is required, unless the request has texts")
     if params.text is not None and params.texts is not None:

@@ -148,7 +148,7 @@ class EventFrames:
         return "".join(frames).encode("ascii")
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def event_frames(vocabulary: Vocabulary) -> EventFrames:
     """Return the encoder for a vocabulary. Encoders are cached."""
     return EventFrames(vocabulary)

@@ -12,8 +12,9 @@ import threading
 
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.engine.metrics import Metrics
+from app.engine.metrics import Metrics, ModelMetrics
 from app.engine.prefix_cache import PrefixCache
+from app.engine.resources import Resources
 from app.engine.scheduler import Scheduler
 from app.engine.worker import Deliveries, Worker
 from model.decoder import Decoder
@@ -26,9 +27,8 @@ class Engine:
     signal handler.
 
     Args:
-        decoder: a decoder with one slot for each generation that runs at the same time.
-        max_queue: number of generations that may wait for a slot.
-        cache: the prefix cache for states after primes and finished texts.
+        decoder: a decoder with as many slots as `resources`.
+        resources: what this engine shares with the server's other engines.
         metrics: the metrics to update. By default, the engine has its own.
         deadline: seconds that a generation may take, including its time in the queue. 0 means no
             limit.
@@ -37,13 +37,14 @@ class Engine:
     def __init__(
         self,
         decoder: Decoder,
-        max_queue: int,
-        cache: PrefixCache,
-        metrics: Metrics | None = None,
+        resources: Resources,
+        metrics: ModelMetrics | None = None,
         deadline: float = 0,
     ) -> None:
-        self._metrics, self._deadline, self._cache = metrics or Metrics(), deadline, cache
-        self._scheduler = Scheduler(decoder.slots, max_queue)
+        self._metrics, self._deadline = metrics or Metrics().of("model"), deadline
+        self._slots = resources.slots
+        self._scheduler = Scheduler(resources.slots)
+        self._cache = PrefixCache(resources.cache_memory)
         self._decoder = decoder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -113,8 +114,13 @@ class Engine:
 
     @property
     def slots(self) -> int:
-        """Number of generations that can run at the same time."""
-        return self._scheduler.slots
+        """Number of generations that can run at the same time, also of the other engines."""
+        return self._slots.count
+
+    @property
+    def queue_length(self) -> int:
+        """Number of generations that wait for a slot, also of the server's other engines."""
+        return self._slots.waiting
 
     @property
     def cache_bytes(self) -> int:

@@ -10,7 +10,7 @@ from app.engine.cell_search import FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.lane import new_sequence
-from app.engine.metrics import Metrics
+from app.engine.metrics import ModelMetrics
 from app.engine.output_buffer import OutputBuffer
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
@@ -50,7 +50,7 @@ class Generation:
         self,
         job: Job,
         scheduler: Scheduler,
-        metrics: Metrics,
+        metrics: ModelMetrics,
         ready: asyncio.Event | None = None,
     ) -> None:
         self.job = job
@@ -136,7 +136,7 @@ class Generation:
         A queued generation leaves the queue now. A running one frees its slot before the next step.
         """
         if self._sequence is not None:
-            self._metrics.generations.labels("cancelled").inc()
+            self._metrics.count_generation("cancelled")
             self._scheduler.cancel(self._sequence)
             self._detach()
 
@@ -189,7 +189,7 @@ class Generation:
 
     def _count(self) -> None:
         metrics, submitted = self._metrics, self.submitted
-        metrics.generations.labels(self.finish_reason or "error").inc()
+        metrics.count_generation(self.finish_reason or "error")
         if self.admitted is not None:
             metrics.queue.observe(self.admitted - submitted)
         if self.first_character is not None:

@@ -48,6 +48,10 @@ class Metrics:
         self._describe()
         ProcessCollector(registry=self.registry)
 
+    def of(self, model: str) -> ModelMetrics:
+        """Return the metrics of the engine of a model. A new model of the same name goes on."""
+        return ModelMetrics(self, model)
+
     def _count_http(self) -> None:
         self.requests = Counter(
             "charstream_requests",
@@ -70,11 +74,17 @@ class Metrics:
             "streams_paused", "Generations that are paused because their reader is behind."
         )
         self.slots = self._gauge("slots", "Generations that can run at the same time.")
+        self.model_streams = Gauge(
+            "charstream_model_streams",
+            "Generations of a model, by state: active, waiting, paused.",
+            ["model", "state"],
+            registry=self.registry,
+        )
         self.generations = Counter(
             "charstream_texts",
-            "Generations ended, by reason: length, stop, cancelled (the client disconnected), "
-            "error.",
-            ["reason"],
+            "Generations ended, by model and reason: length, stop, cancelled (the client "
+            "disconnected), error.",
+            ["model", "reason"],
             registry=self.registry,
         )
         self.reader_pauses = self._counter(
@@ -113,7 +123,12 @@ class Metrics:
             "cache_characters",
             "Characters of primes that were not read again, because the cache had their state.",
         )
-        self.cache_bytes = self._gauge("cache_bytes", "Size of the prefix cache in bytes.")
+        self.cache_bytes = Gauge(
+            "charstream_cache_bytes",
+            "Size of the prefix cache in bytes.",
+            ["model"],
+            registry=self.registry,
+        )
 
     def _describe(self) -> None:
         self.reloads = Counter(
@@ -124,7 +139,7 @@ class Metrics:
         )
         self.model = Gauge(
             "charstream_model_info",
-            "The model that serves new requests, and how it is computed.",
+            "The models that serve new requests, and how they are computed.",
             ["name", "hash", "device", "precision", "kernel"],
             registry=self.registry,
         )
@@ -137,13 +152,36 @@ class Metrics:
         build.labels(__version__, platform.python_version(), _torch_version()).set(1)
 
     def _counter(self, name: str, description: str) -> Counter:
-        return Counter(f"charstream_{name}", description, registry=self.registry)
+        return Counter(f"charstream_{name}", description, ["model"], registry=self.registry)
 
     def _gauge(self, name: str, description: str) -> Gauge:
         return Gauge(f"charstream_{name}", description, registry=self.registry)
 
     def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"charstream_{name}", description, buckets=buckets, registry=self.registry)
+        return Histogram(
+            f"charstream_{name}", description, ["model"], buckets=buckets, registry=self.registry
+        )
+
+
+class ModelMetrics:
+    """The metrics of `Metrics` that have a label for the model, for one model."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._generations, self._model = metrics.generations, model
+        self.reader_pauses = metrics.reader_pauses.labels(model)
+        self.first_character = metrics.first_character.labels(model)
+        self.duration = metrics.duration.labels(model)
+        self.queue = metrics.queue.labels(model)
+        self.characters = metrics.characters.labels(model)
+        self.step = metrics.step.labels(model)
+        self.batch = metrics.batch.labels(model)
+        self.cache_hits = metrics.cache_hits.labels(model)
+        self.cache_misses = metrics.cache_misses.labels(model)
+        self.cache_characters = metrics.cache_characters.labels(model)
+
+    def count_generation(self, reason: str) -> None:
+        """Count a generation that ended for a reason, see `Metrics.generations`."""
+        self._generations.labels(self._model, reason).inc()
 
 
 def _torch_version() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from bisect import bisect_right, insort
 from collections import Counter, OrderedDict
 
@@ -12,21 +13,42 @@ from model.vocabulary import Ids
 _ENTRY_BYTES = 400  # overhead of an entry in addition to its tensors
 
 
-class PrefixCache:
-    """Maps a hash of the characters read to the state after them.
+class CacheMemory:
+    """The memory that the prefix caches of all models share.
 
-    When the cache is full, the least recently used entry is evicted.
-
-    The state of an LSTM has a fixed size: a hit after 10,000 characters costs as much memory as
-    one after 10. Not thread-safe.
+    When it is full, the least recently used entry is evicted, whichever cache it is in.
 
     Args:
-        limit: maximum size of all entries in bytes. 0 disables the cache.
+        limit: maximum size of all entries in bytes. 0 disables the caches.
+
+    Attributes:
+        lock: guards all caches of this memory.
+        bytes: size of all entries in bytes.
+        entries: cache, key and size of each entry, the least recently used one first.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._states: OrderedDict[bytes, tuple[int, DecoderState]] = OrderedDict()
+        self.limit, self.bytes = limit, 0
+        self.lock = threading.Lock()
+        self.entries: OrderedDict[tuple[PrefixCache, bytes], int] = OrderedDict()
+
+
+class PrefixCache:
+    """Maps a hash of the characters that a model has read to the state after them. Thread-safe.
+
+    The state of an LSTM has a fixed size: a hit after 10,000 characters costs as much memory as
+    one after 10.
+
+    Args:
+        memory: the memory to use, which several caches may share.
+
+    Attributes:
+        bytes: size of the entries in bytes.
+    """
+
+    def __init__(self, memory: CacheMemory) -> None:
+        self._memory = memory
+        self._states: dict[bytes, tuple[int, DecoderState]] = {}
         self._count_by_length: Counter[int] = Counter()
         self._lengths: list[int] = []  # distinct lengths of the entries, ascending
         self.bytes = 0
@@ -36,20 +58,17 @@ class PrefixCache:
 
     def put(self, ids: Ids, state: DecoderState) -> None:
         """Store the state after the network has read `ids`."""
-        size = _size(state)
-        if size > self._limit or len(ids) == 0:
+        memory, size = self._memory, _size(state)
+        if size > memory.limit or len(ids) == 0:
             return
         key = hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
-        if key in self._states:
-            self._states.move_to_end(key)
-            return
-        self._states[key] = (len(ids), state)
-        self._count_by_length[len(ids)] += 1
-        if self._count_by_length[len(ids)] == 1:
-            insort(self._lengths, len(ids))
-        self.bytes += size
-        while self.bytes > self._limit:
-            self._drop_oldest()
+        with memory.lock:
+            if key not in self._states:
+                self._add(key, len(ids), state, size)
+            memory.entries.move_to_end((self, key))
+            while memory.bytes > memory.limit:
+                (cache, oldest), _ = next(iter(memory.entries.items()))
+                cache._drop(oldest)
 
     def longest(self, ids: Ids) -> tuple[int, DecoderState | None]:
         """Return the length of the longest cached prefix of `ids`, and the state after it.
@@ -65,19 +84,37 @@ class PrefixCache:
         digest = hashlib.blake2b(digest_size=16)
         found: tuple[int, DecoderState | None] = (0, None)
         found_key = b""
-        for length in self._lengths[: bisect_right(self._lengths, len(ids) - 1)]:
-            digest.update(content[hashed * ids.itemsize : length * ids.itemsize])
-            hashed = length
-            key = digest.copy().digest()
-            if key in self._states:
-                found, found_key = self._states[key], key
-        if found_key:
-            self._states.move_to_end(found_key)
+        with self._memory.lock:
+            for length in self._lengths[: bisect_right(self._lengths, len(ids) - 1)]:
+                digest.update(content[hashed * ids.itemsize : length * ids.itemsize])
+                hashed = length
+                key = digest.copy().digest()
+                if key in self._states:
+                    found, found_key = self._states[key], key
+            if found_key:
+                self._memory.entries.move_to_end((self, found_key))
         return found
 
-    def _drop_oldest(self) -> None:
-        _, (length, state) = self._states.popitem(last=False)
-        self.bytes -= _size(state)
+    def clear(self) -> None:
+        """Drop all entries."""
+        with self._memory.lock:
+            for key in list(self._states):
+                self._drop(key)
+
+    def _add(self, key: bytes, length: int, state: DecoderState, size: int) -> None:
+        self._states[key] = (length, state)
+        self._count_by_length[length] += 1
+        if self._count_by_length[length] == 1:
+            insort(self._lengths, length)
+        self.bytes += size
+        self._memory.bytes += size
+        self._memory.entries[self, key] = size
+
+    def _drop(self, key: bytes) -> None:
+        length, _ = self._states.pop(key)
+        size = self._memory.entries.pop((self, key))
+        self.bytes -= size
+        self._memory.bytes -= size
         self._count_by_length[length] -= 1
         if self._count_by_length[length] == 0:
             del self._count_by_length[length]

@@ -11,9 +11,7 @@ import math
 from collections.abc import Sequence
 
 
-def retry_after(
-    position: int, running: Sequence[int], queued: Sequence[int], seconds_per_step: float
-) -> float:
+def retry_after(position: int, running: Sequence[float], queued: Sequence[float]) -> float:
     """Return the estimated seconds (at least 1) until `position` more generations have ended.
 
     Each generation that ends makes room for one request. Of several requests refused in a row, the
@@ -22,17 +20,16 @@ def retry_after(
 
     Args:
         position: number of generations that must end, at least 1.
-        running: steps left of each generation that has a slot.
-        queued: steps left of each waiting generation, in the order in which they get a slot.
-        seconds_per_step: measured duration of a step.
+        running: seconds that each generation with a slot still needs.
+        queued: seconds that each waiting generation needs, in the order in which they get a slot.
     """
     ends = list(running)
     heapq.heapify(ends)
-    steps = 0
+    seconds = 0.0
     for ended in range(position):
         if not ends:
             break
-        steps = heapq.heappop(ends)
+        seconds = heapq.heappop(ends)
         if ended < len(queued):
-            heapq.heappush(ends, steps + queued[ended])
-    return max(1.0, math.ceil(steps * seconds_per_step))
+            heapq.heappush(ends, seconds + queued[ended])
+    return max(1.0, math.ceil(seconds))

@@ -1,17 +1,15 @@
-"""Scheduler: decide which sequences hold the decoder's slots, which wait, and which pause."""
+"""Scheduler: decide which sequences are in an engine's batch, which wait, and which pause."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from app.engine.lane import Lane, lanes_by_job, spare_lanes
-from app.engine.retry_after import retry_after
 from app.engine.sequence import Delivery, Sequence
-from app.errors import DrainingError, EngineError, QueueFullError
+from app.engine.slots import Slots
+from app.errors import DrainingError, EngineError
 
 
 class Changes(NamedTuple):
@@ -28,38 +26,45 @@ class Scheduler:
     between steps, and only it changes `active`.
 
     Args:
-        slots: number of sequences that the decoder advances together.
-        max_queue: number of sequences that may wait for a slot.
+        slots: the slots and the queue, which several schedulers may share.
+
+    Attributes:
+        line: the sequences that have a slot or wait for one.
+        failure: why the engine has failed; None if it has not.
     """
 
-    def __init__(self, slots: int, max_queue: int) -> None:
-        self.slots, self._max_queue = slots, max_queue
-        self.active: list[Sequence] = []  # in the order of the decoder's rows
-        self.seconds_per_step = 0.001  # measured by the engine thread
+    def __init__(self, slots: Slots) -> None:
+        self._slots, self.line = slots, slots.open_line()
+        self._wake = self.line.wake  # its lock guards everything below
         self.failure: EngineError | None = None
-        self._wake = threading.Condition()  # guards everything below, and changes of `active`
-        self._waiting: deque[Sequence] = deque()
-        self._resuming: deque[Sequence] = deque()  # had a slot before; served first
         self._paused: list[Sequence] = []
         self._stopping = False
         self._drain_deadline: float | None = None
-        self._refused = 0  # in a row
+
+    @property
+    def active(self) -> list[Sequence]:
+        """The sequences that have a slot, in the order of the decoder's rows."""
+        return self.line.active
 
     @property
     def running(self) -> int:
         """Number of jobs that have a slot. Some of them have several."""
-        active = list(self.active)  # the other thread may change the list
-        return len(active) - len(spare_lanes(active, len(active)))
+        return self.line.running
 
     @property
     def waiting(self) -> int:
         """Number of sequences that wait for a slot."""
-        return len(self._waiting) + len(self._resuming)
+        return self.line.length
 
     @property
     def paused(self) -> int:
         """Number of sequences whose reader is behind."""
         return len(self._paused)
+
+    @property
+    def computing(self) -> int:
+        """Number of engines that share the slots and have sequences to advance."""
+        return self._slots.computing
 
     @property
     def idle(self) -> bool:
@@ -79,18 +84,18 @@ class Scheduler:
         """
         with self._wake:
             self.check_ready()
-            self._check_room()
-            self._waiting.append(sequence)
-            self._wake.notify()
+            self._slots.check_room()
+            self._slots.enqueue(self.line, sequence)
 
     def cancel(self, sequence: Sequence) -> None:
         """Free a sequence's position in the queue now, or its slot before the next step."""
         with self._wake:
             sequence.cancelled = True
-            for queue in (self._waiting, self._resuming, self._paused):
+            for queue in (self.line.waiting, self.line.resuming, self._paused):
                 if sequence in queue:
                     queue.remove(sequence)
             self._wake.notify()
+            self._slots.wake_next()
 
     def resume(self, sequence: Sequence) -> None:
         """Let a paused sequence continue, ahead of sequences that have not had a slot yet."""
@@ -98,8 +103,7 @@ class Scheduler:
             if sequence in self._paused:
                 self._paused.remove(sequence)
                 sequence.paused = False
-                self._resuming.append(sequence)
-                self._wake.notify()
+                self._slots.enqueue(self.line, sequence, resumed=True)
 
     def check_ready(self) -> None:
         """Raise EngineError unless new sequences are accepted."""
@@ -134,6 +138,7 @@ class Scheduler:
                 changes = Changes(self._drop_cancelled() + self._make_room(), self._fill_slots())
                 if not changes.joined:
                     self._share_lanes(changes)
+                self._slots.wake_next()
                 if self.active or changes.left:
                     return changes
                 self._wake.wait(self._drain_seconds_left())
@@ -157,65 +162,58 @@ class Scheduler:
                     left.append(self._remove(sequence))
                 elif sequence.rereads and not sequence.cancelled:
                     left.append(self._remove(sequence))
-                    self._resuming.append(sequence)
+                    self._slots.enqueue(self.line, sequence, resumed=True)
                 elif sequence.buffer.is_full and not sequence.cancelled:
                     left.append(self._remove(sequence))
                     sequence.paused = True
                     self._paused.append(sequence)
+            self._slots.wake_next()
         return Changes(left, [])
 
     def close(self) -> list[Sequence]:
         """Accept no more sequences. Remove and return all of them."""
         with self._wake:
             self._stopping = True
-            queues = (self.active, self._waiting, self._resuming, self._paused)
+            queues = (self.active, self.line.waiting, self.line.resuming, self._paused)
             sequences = [sequence for queue in queues for sequence in queue]
             for queue in queues:
                 queue.clear()
+            self._slots.wake_next()
         return sequences
-
-    def _check_room(self) -> None:
-        free = self.slots - self.running
-        if self.waiting < self._max_queue + free:
-            self._refused = 0
-            return
-        self._refused += 1
-        seconds = retry_after(
-            self._refused,
-            [sequence.steps_left for sequence in self.active],
-            [sequence.steps_left for sequence in (*self._resuming, *self._waiting)],
-            self.seconds_per_step,
-        )
-        raise QueueFullError(self.waiting, seconds)
 
     def _drop_cancelled(self) -> list[Sequence]:
         return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]
 
     def _make_room(self) -> list[Sequence]:
-        """Take slots from bulk jobs that have several, for the sequences that wait."""
-        missing = self.waiting - (self.slots - len(self.active))
-        lanes = spare_lanes(self.active, missing) if missing > 0 else []
+        """Take slots from bulk jobs with several, for waiting sequences and other engines."""
+        missing = self._slots.waiting - self._slots.free
+        excess = len(self.active) - self._slots.share
+        lanes = spare_lanes(self.active, max(0, missing, excess))
         return [self._remove(lane) for lane in lanes]
 
     def _share_lanes(self, changes: Changes) -> None:
-        """Give the free slots to bulk jobs, and each of the jobs about the same number."""
+        """Give the free slots to bulk jobs, and each of the jobs about the same number.
+
+        All slots of this engine are then at most its share, see `Slots.share`.
+        """
+        free = min(self._slots.free - self._slots.waiting, self._slots.share - len(self.active))
         jobs = lanes_by_job(self.active)
         while wanting := [lanes for job, lanes in jobs.items() if job.wants_lane]:
             poorest = min(wanting, key=len)
-            if len(self.active) == self.slots:
+            if free <= 0:
                 richest = max(jobs.values(), key=len)
                 if len(richest) < len(poorest) + 2:
                     return
                 changes.left.append(self._remove(richest.pop()))
+                free += 1
+            free -= 1
             lane = poorest[0].another()
             for lanes in (poorest, self.active, changes.joined):
                 lanes.append(lane)
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []
-        while len(self.active) < self.slots and (self._resuming or self._waiting):
-            sequence = (self._resuming or self._waiting).popleft()
-            self.active.append(sequence)
+        while (sequence := self._slots.take(self.line)) is not None:
             joined.append(sequence)
         return joined
 

@@ -54,7 +54,7 @@ class Delivery:
 class Sequence:
     """The decoder stream of one job and its progress. Belongs to the engine thread.
 
-    The scheduler's lock guards `cancelled` and `paused`.
+    The scheduler's lock guards `arrived`, `cancelled` and `paused`.
 
     Args:
         job: what to generate.
@@ -68,6 +68,7 @@ class Sequence:
         self.text: list[int] = []  # everything the decoder produced after the prompt
         self.admitted: float | None = None
         self.cached = 0
+        self.arrived = 0  # its number in the queue
         self.cancelled = False
         self.paused = False
         self.found: FoundCells | None = None

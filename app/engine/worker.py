@@ -10,7 +10,7 @@ import numpy as np
 
 from app.engine.chunk import Chunk
 from app.engine.lane import Lane, lanes_by_job
-from app.engine.metrics import Metrics
+from app.engine.metrics import ModelMetrics
 from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, Sequence
@@ -51,7 +51,7 @@ class Worker:
         decoder: Decoder,
         scheduler: Scheduler,
         cache: PrefixCache,
-        metrics: Metrics,
+        metrics: ModelMetrics,
         send: Callable[[Deliveries], None],
     ) -> None:
         self._decoder, self._scheduler, self._cache = decoder, scheduler, cache
@@ -72,6 +72,7 @@ class Worker:
             self._scheduler.failure = failure
             self._fail_all(failure)
         finally:
+            self._cache.clear()
             warmed()
 
     def _advance(self) -> bool:
@@ -84,6 +85,7 @@ class Worker:
             return False
         self._apply(changes)
         if self._scheduler.active:
+            self._decoder.limit_threads(self._decoder.threads // self._scheduler.computing)
             self._read_primes(changes.joined)
             self._step_all()
         return True
@@ -142,8 +144,8 @@ class Worker:
         began = time.monotonic()
         self._step(steps)
         measured = (time.monotonic() - began) / steps
-        known = self._scheduler.seconds_per_step
-        self._scheduler.seconds_per_step = known + _RATE_SMOOTHING * (measured - known)
+        line = self._scheduler.line
+        line.seconds_per_step += _RATE_SMOOTHING * (measured - line.seconds_per_step)
 
     def _choose_steps(self) -> int:
         """Return the number of steps to the next delivery, which never passes a boundary.
@@ -154,7 +156,7 @@ class Worker:
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * len(active)
-        fitting = int(seconds / self._scheduler.seconds_per_step)
+        fitting = int(seconds / self._scheduler.line.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []
         for sequence in active:

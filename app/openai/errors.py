@@ -29,6 +29,7 @@ _STATUSES = {409: 404, 422: 400}  # status of the native API -> status of OpenAI
 _CODES = {
     "unauthorized": "invalid_api_key",
     "other_model": "model_not_found",
+    "unknown_model": "model_not_found",
     "rate_limited": "rate_limit_exceeded",
 }
 _NO_CHAT = (
@@ -78,7 +79,7 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
 def error_content(problem: Problem) -> dict[str, Any]:
     """Return the fields of an `OpenAIErrorBody` that describes a problem."""
     field = problem.fields[0].field if problem.fields else None
-    if problem.code == "other_model":
+    if _CODES.get(problem.code) == "model_not_found":
         field = "model"
     error = OpenAIError(
         message=problem.detail,

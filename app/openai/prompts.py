@@ -49,7 +49,6 @@ def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
     Raises:
         InvalidFieldError: if a field is over this server's limit or contradicts another one.
         UnknownInFieldError: if a prompt has characters that the vocabulary lacks.
-        OtherModelError: if the request names another model.
     """
     _check(service, request)
     texts = [_text(service, request, index) for index in range(len(request.prompt))]
@@ -59,7 +58,6 @@ def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
 
 
 def _check(service: Service, request: CompletionRequest) -> None:
-    service.check_model(request.model)
     service.check_length("max_tokens", request.max_tokens)
     service.check_cells("hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):

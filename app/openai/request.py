@@ -130,7 +130,7 @@ class CompletionRequest(BaseModel):
     model: str | None = Field(
         None,
         max_length=200,
-        description="Name or hash of the model to use. Omit it to use the loaded model.",
+        description="Name or hash of the model to use. Omit it to use the default model.",
     )
     prompt: Annotated[
         list[str] | list[list[int]], BeforeValidator(_prompts), WithJsonSchema(_PROMPT)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, CurrentService, ServiceAfterBody
+from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody
 from app.api.disconnect import cancel_on_disconnect, disconnected_response
 from app.api.json_response import json_response
 from app.api.parsing import Counts, parse_body
@@ -96,10 +96,11 @@ _MODEL = {
     ),
 )
 async def post_completions(
-    request: Request, body: Body, service: ServiceAfterBody, record: CurrentRecord
+    request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
-    params = parse_body(CompletionRequest, body, _most(service), ignore_nulls=True)
+    params = parse_body(CompletionRequest, body, _most(models.default), ignore_nulls=True)
+    service = models.find(params.model)
     completion = Completion(service, params, record)
     if params.stream:
         frames = CompletionFrames(completion)
@@ -112,9 +113,9 @@ async def post_completions(
 
 
 @router.get("/models", summary="List the loaded models")
-async def get_models(service: CurrentService) -> ModelList:
-    """Lists the one model that is loaded."""
-    return ModelList(object="list", data=[_card(service)])
+async def get_models(models: CurrentModels) -> ModelList:
+    """Lists the loaded models, in the order of their files."""
+    return ModelList(object="list", data=[_card(service) for service in models.services])
 
 
 @router.get(
@@ -123,10 +124,9 @@ async def get_models(service: CurrentService) -> ModelList:
     responses=error_responses(409),
     openapi_extra={"parameters": [_MODEL]},
 )
-async def get_model(request: Request, service: CurrentService) -> ModelCard:
+async def get_model(request: Request, models: CurrentModels) -> ModelCard:
     """Describes the model with this name or hash."""
-    service.check_model(request.path_params["model"])
-    return _card(service)
+    return _card(models.find(request.path_params["model"]))
 
 
 def _most(service: Service) -> Counts:

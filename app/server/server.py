@@ -34,7 +34,7 @@ logger = logging.getLogger("charstream")
 
 
 class Server(uvicorn.Server):
-    """Reloads the model at SIGHUP and drains streams at SIGTERM.
+    """Reloads the models at SIGHUP and drains streams at SIGTERM.
 
     After the first SIGTERM or SIGINT, running streams may finish, new requests get 503, and the
     exit status is 0. The second signal ends all streams at once.
@@ -135,7 +135,8 @@ def serve() -> None:
     manager: ModelManager = app.state.model_manager
     for name in Settings.unknown_variables():
         logger.warning("%s is not a setting of this version and has no effect", name)
-    logger.info("loaded %s", manager.service)
+    for service in manager.models.services:
+        logger.info("loaded %s", service)
     config = uvicorn.Config(
         app,
         host=settings.host,

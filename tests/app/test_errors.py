@@ -22,6 +22,7 @@ from app.errors import (
     SettingsError,
     UnauthorizedError,
     UnknownInFieldError,
+    UnknownModelError,
     problem_of,
     show,
 )
@@ -33,6 +34,7 @@ EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
     (UnknownInFieldError("prime", UNKNOWN), 422, "unknown_character", {}),
     (UNKNOWN, 422, "unknown_character", {}),
     (OtherModelError("model: another one is loaded"), 409, "other_model", {}),
+    (UnknownModelError("model: there is none"), 404, "unknown_model", {}),
     (UnauthorizedError(), 401, "unauthorized", {"WWW-Authenticate": "Bearer"}),
     (ForbiddenError(), 403, "forbidden", {}),
     (CrossSiteError(), 403, "cross_site", {}),

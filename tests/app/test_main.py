@@ -28,7 +28,7 @@ def test_only_configured_origins_get_cors_headers(tiny_path: Path) -> None:
 
 def test_two_applications_in_one_process_have_separate_metrics(tiny_path: Path) -> None:
     first, second = (create_app(Settings(checkpoint=tiny_path)) for _ in range(2))
-    first.state.metrics.characters.inc(5)
+    first.state.metrics.of("tiny").characters.inc(5)
     assert second.state.metrics.registry is not first.state.metrics.registry
     value = "charstream_generated_characters_total"
-    assert second.state.metrics.registry.get_sample_value(value) == 0
+    assert second.state.metrics.registry.get_sample_value(value, {"model": "tiny"}) == 0

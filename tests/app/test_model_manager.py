@@ -334,7 +334,7 @@ def test_a_drain_does_not_wait_for_a_reload(
             goes_on.wait(20)
             return load_checkpoint(path)
 
-        monkeypatch.setattr("app.model_manager.load_checkpoint", load)
+        monkeypatch.setattr("app.model_loader.load_checkpoint", load)
         async with app.router.lifespan_context(app):
             reloading = asyncio.create_task(manager.reload())
             await asyncio.to_thread(began.wait, 20)

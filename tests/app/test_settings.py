@@ -10,8 +10,9 @@ from app.errors import SettingsError
 from app.settings import Settings
 from tests.conftest import ROOT
 
-CONTRACT = {
-    "checkpoint": Path("checkpoints/anna.safetensors"),
+CONTRACT: dict[str, object] = {
+    "checkpoint": (Path("checkpoints/anna.safetensors"),),
+    "default_model": None,
     "host": "127.0.0.1",
     "port": 8000,
     "device": "auto",

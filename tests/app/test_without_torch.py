@@ -12,6 +12,7 @@ import pytest
 
 from model import native_library
 from model.checkpoint import load_checkpoint, save_checkpoint
+from tests.app.several_models import OPERATOR, generated, make_folder, names, save_model
 from tests.conftest import ROOT, make_checkpoint
 from tests.events import parse_events
 from tests.server import RunningServer, running_server
@@ -103,6 +104,21 @@ def test_a_stream_resumes_after_a_reload(server: RunningServer, served: Path) ->
         rest = client.post("/generate", json=request, headers=headers).text
     after = list(parse_events(rest.split("\n")))
     assert [event.data for event in after[:-1]] == [event.data for event in before[20:-1]]
+
+
+@needs_kernel
+def test_several_models_serve_without_torch(hidden: Path, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(hidden))
+        with running_server(folder, admin_keys="operator") as running, running.client() as client:
+            assert names(client) == ["ada", "bob"]
+            before = [generated(client, length=50, seed=1, model=name) for name in ("ada", "bob")]
+            save_model(folder, "carl", seed=3)
+            assert client.post("/reload", headers=OPERATOR).json()["changed"] is True
+            after = [generated(client, length=50, seed=1, model=name) for name in names(client)]
+    assert after[:2] == before
+    assert len(set(after)) == 3
 
 
 @pytest.mark.parametrize(

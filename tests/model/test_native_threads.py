@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,35 @@ def test_a_team_without_patience_halves_its_threads_after_each_step(
     for steps in (1, 2, 3, 4):
         backend.step(random_input(random, 20, steps, 1))
     assert ends == [4, 2, 1, 1]
+
+
+class RecordingLibrary:
+    """The native library, which notes with how many threads each call begins."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self.threads: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+    def charstream_run(self, team: object, batch: object, threads: int, patience: int) -> int:
+        self.threads.append(threads)
+        left: int = self._library.charstream_run(team, batch, threads, patience)
+        return left
+
+
+def test_a_limit_lets_fewer_threads_compute_and_gives_the_same_bits() -> None:
+    torch.manual_seed(1)
+    network = CharLSTM(NetworkConfig(83, 130, 2))
+    inputs = [random_input(np.random.default_rng(2), 83, 4, 3)]
+    sampling = [SamplingParams()] * 3
+    expected = results(make(network, 3, KERNELS[0], 1), sampling, inputs)
+    for limit, threads in ((0, 1), (1, 1), (3, 3), (9, 4)):
+        backend = make(network, 3, KERNELS[0], 4)
+        recording = RecordingLibrary(backend._team._library)
+        backend._team._library = recording  # type: ignore[assignment]
+        backend.limit_threads(limit)
+        assert results(backend, sampling, inputs) == expected
+        assert recording.threads == [threads]
+        assert backend.threads == 4

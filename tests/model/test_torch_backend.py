@@ -126,3 +126,12 @@ def test_padding_does_not_change_what_the_network_computes(precision: Precision)
     )
     for values in (backend.state(0).hidden, backend.state(0).cell):
         assert values.view(3, -1)[:, 19:].count_nonzero() == 0
+
+
+def test_a_limit_lets_fewer_of_torchs_threads_compute() -> None:
+    config = NetworkConfig(20, 32, 1)
+    with threads(1):  # restores the number at the end
+        backend = TorchBackend(config, CharLSTM(config).weights(), 1, "fp32", threads=2)
+        for limit, used in ((0, 1), (1, 1), (2, 2), (9, 2)):
+            backend.limit_threads(limit)
+            assert torch.get_num_threads() == used

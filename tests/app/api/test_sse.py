@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.events import Event, parse_events
 def source(
     engine: Engine, tiny: Checkpoint, generation: Generation, sent: int = 0
 ) -> sse.GenerateFrames:
-    service = Service(Settings(), tiny, engine._decoder, engine)
+    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
     return sse.GenerateFrames(service, generation, ResumedGeneration(generation, sent))
 
 

@@ -99,7 +99,7 @@ def test_consecutive_refusals_wait_for_consecutive_ends(
             generations = [engine.submit(job(length=length)) for length in lengths]
             await until(lambda: engine.active == 2)
             monkeypatch.setattr(worker, "_RATE_SMOOTHING", 0.0)
-            monkeypatch.setattr(engine._scheduler, "seconds_per_step", 1.0)
+            monkeypatch.setattr(engine._scheduler.line, "seconds_per_step", 1.0)
             estimates = [refused(engine) for _ in range(6)]
             left = [steps_left(generation) for generation in generations]
             assert estimates[0] == pytest.approx(left[0], rel=0.2)

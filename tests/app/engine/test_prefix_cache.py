@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.prefix_cache import PrefixCache
+from app.engine.prefix_cache import CacheMemory, PrefixCache
 from model.backend import DecoderState
 from model.checkpoint import Checkpoint
 from model.vocabulary import Ids
@@ -31,7 +31,7 @@ texts = st.lists(st.integers(0, 2), min_size=1, max_size=8)
 def test_the_longest_cached_prefix_without_the_last_character_is_found(
     cached: list[list[int]], text: list[int]
 ) -> None:
-    cache = PrefixCache(1 << 20)
+    cache = PrefixCache(CacheMemory(1 << 20))
     for number, known in enumerate(cached):
         cache.put(ids(known), state(number))
     read, found = cache.longest(ids(text))
@@ -46,7 +46,7 @@ def test_the_longest_cached_prefix_without_the_last_character_is_found(
 
 @given(st.lists(texts, max_size=40))
 def test_the_cache_never_exceeds_its_limit(cached: list[list[int]]) -> None:
-    cache = PrefixCache(1500)
+    cache = PrefixCache(CacheMemory(1500))
     for number, text in enumerate(cached):
         cache.put(ids(text), state(number))
         assert cache.bytes <= 1500
@@ -55,7 +55,7 @@ def test_the_cache_never_exceeds_its_limit(cached: list[list[int]]) -> None:
 
 
 def test_the_least_recently_used_entry_is_evicted_first() -> None:
-    cache = PrefixCache(1000)  # room for two
+    cache = PrefixCache(CacheMemory(1000))  # room for two
     cache.put(ids([1]), state(1))
     cache.put(ids([2]), state(2))
     cache.longest(ids([1, 0]))
@@ -63,8 +63,28 @@ def test_the_least_recently_used_entry_is_evicted_first() -> None:
     assert [cache.longest(ids([n, 0]))[0] for n in (1, 2, 3)] == [1, 0, 1]
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), texts), max_size=40))
+def test_caches_share_a_memory_and_the_least_recently_used_entry_of_all_goes_first(
+    puts: list[tuple[int, list[int]]],
+) -> None:
+    memory = CacheMemory(1500)
+    caches = [PrefixCache(memory) for _ in range(3)]
+    used: list[tuple[int, list[int]]] = []
+    for number, text in puts:
+        caches[number].put(ids(text), state(number))
+        used = [each for each in used if each != (number, text)] + [(number, text)]
+        assert memory.bytes == sum(cache.bytes for cache in caches) <= 1500
+    kept = used[-(memory.bytes // 432) :] if memory.bytes else []
+    for number, text in used:
+        found = caches[number].longest(ids([*text, 9]))[0] == len(text)
+        assert found == ((number, text) in kept)
+    caches[0].clear()
+    assert len(caches[0]) == caches[0].bytes == 0
+    assert memory.bytes == sum(cache.bytes for cache in caches)
+
+
 def test_a_limit_of_zero_disables_the_cache() -> None:
-    cache = PrefixCache(0)
+    cache = PrefixCache(CacheMemory(0))
     cache.put(ids([1]), state(1))
     assert len(cache) == 0
 

@@ -14,6 +14,7 @@ from app.engine.chunk import Chunk
 from app.engine.output_buffer import LIMIT, OutputBuffer
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
+from app.engine.slots import Slots
 from app.errors import DrainingError, EngineError, QueueFullError
 from tests.app.engine.tiny_engine import job
 
@@ -48,7 +49,7 @@ def joined(scheduler: Scheduler) -> list[Sequence]:
 
 
 def test_sequences_get_slots_in_order_of_arrival() -> None:
-    scheduler = Scheduler(slots=2, max_queue=9)
+    scheduler = Scheduler(Slots(2, max_queue=9))
     first, second, third, fourth = submitted(scheduler, 4)
     assert joined(scheduler) == [first, second]
     assert (len(scheduler.active), scheduler.waiting) == (2, 2)
@@ -59,7 +60,7 @@ def test_sequences_get_slots_in_order_of_arrival() -> None:
 
 
 def test_a_resumed_sequence_gets_a_slot_before_the_waiting_ones() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     first, second, third = submitted(scheduler, 3)
     assert joined(scheduler) == [first]
     pause(scheduler, first)
@@ -75,7 +76,7 @@ def test_a_resumed_sequence_gets_a_slot_before_the_waiting_ones() -> None:
 
 
 def test_resumed_sequences_keep_the_order_in_which_they_resume() -> None:
-    scheduler = Scheduler(slots=2, max_queue=9)
+    scheduler = Scheduler(Slots(2, max_queue=9))
     first, second = submitted(scheduler, 2)
     joined(scheduler)
     pause(scheduler, first)
@@ -86,7 +87,7 @@ def test_resumed_sequences_keep_the_order_in_which_they_resume() -> None:
 
 
 def test_only_a_paused_sequence_can_be_resumed() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     active, waiting = submitted(scheduler, 2)
     joined(scheduler)
     for sequence in (active, waiting, new_sequence()):
@@ -95,7 +96,7 @@ def test_only_a_paused_sequence_can_be_resumed() -> None:
 
 
 def test_a_sequence_with_room_in_its_buffer_keeps_its_slot() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     (sequence,) = submitted(scheduler, 1)
     joined(scheduler)
     sequence.buffer.produce(LIMIT - 1)
@@ -104,7 +105,7 @@ def test_a_sequence_with_room_in_its_buffer_keeps_its_slot() -> None:
 
 
 def test_a_finished_sequence_with_a_full_buffer_is_not_paused() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     (sequence,) = submitted(scheduler, 1)
     joined(scheduler)
     sequence.buffer.produce(LIMIT)
@@ -143,7 +144,7 @@ STATES = [new_waiting, new_paused, new_resuming, new_active]
 def test_a_cancelled_sequence_leaves_its_queue_at_once_or_its_slot_before_the_next_step(
     state: Callable[[Scheduler], Sequence],
 ) -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     sequence = state(scheduler)
     others = len(scheduler.active) - (sequence in scheduler.active)
     had_slot = sequence in scheduler.active
@@ -159,7 +160,7 @@ def test_a_cancelled_sequence_leaves_its_queue_at_once_or_its_slot_before_the_ne
 
 
 def test_the_last_row_moves_into_the_gap_of_a_sequence_that_leaves() -> None:
-    scheduler = Scheduler(slots=4, max_queue=9)
+    scheduler = Scheduler(Slots(4, max_queue=9))
     first, second, third, fourth = submitted(scheduler, 4)
     joined(scheduler)
     scheduler.cancel(second)
@@ -169,7 +170,7 @@ def test_the_last_row_moves_into_the_gap_of_a_sequence_that_leaves() -> None:
 
 
 def test_a_cancelled_sequence_with_a_full_buffer_is_not_paused() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     sequence = new_active(scheduler)
     scheduler.cancel(sequence)
     sequence.buffer.produce(LIMIT)
@@ -179,7 +180,7 @@ def test_a_cancelled_sequence_with_a_full_buffer_is_not_paused() -> None:
 
 
 def test_a_full_queue_refuses_until_there_is_room() -> None:
-    scheduler = Scheduler(slots=1, max_queue=2)
+    scheduler = Scheduler(Slots(1, max_queue=2))
     first, *_ = submitted(scheduler, 3)  # free slots count as room in the queue
     joined(scheduler)
     with pytest.raises(QueueFullError, match="2 waiting"):
@@ -202,24 +203,24 @@ def in_thread(scheduler: Scheduler, wake: Callable[[], None]) -> Changes | None:
 
 
 def test_an_idle_engine_thread_wakes_up_for_a_new_sequence() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     sequence = new_sequence()
     changes = in_thread(scheduler, lambda: scheduler.submit(sequence))
     assert changes == Changes([], [sequence])
 
 
 def test_an_idle_engine_thread_ends_when_the_scheduler_stops() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     assert in_thread(scheduler, scheduler.stop) is None
 
 
 def test_an_idle_engine_thread_ends_after_the_drain_time() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     assert in_thread(scheduler, lambda: scheduler.drain(0.05)) is None
 
 
 def test_a_draining_scheduler_serves_its_sequences_and_accepts_no_new_ones() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     first, second = submitted(scheduler, 2)
     scheduler.drain(600)
     with pytest.raises(DrainingError):
@@ -233,7 +234,7 @@ def test_a_draining_scheduler_serves_its_sequences_and_accepts_no_new_ones() -> 
 
 
 def test_closing_returns_the_sequences_of_every_state() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     paused, resuming = new_paused(scheduler), new_resuming(scheduler)
     joined(scheduler)  # the resuming one has a slot again
     active = resuming
@@ -247,7 +248,7 @@ def test_closing_returns_the_sequences_of_every_state() -> None:
 
 
 def test_a_failed_scheduler_refuses_with_a_new_instance_of_the_failure() -> None:
-    scheduler = Scheduler(slots=1, max_queue=9)
+    scheduler = Scheduler(Slots(1, max_queue=9))
     scheduler.failure = EngineError("the engine failed: out of memory")
     with pytest.raises(EngineError, match="out of memory") as caught:
         scheduler.submit(new_sequence())
@@ -259,7 +260,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize(slots=st.integers(1, 3))
     def start(self, slots: int) -> None:
-        self.scheduler = Scheduler(slots, max_queue=3)
+        self.slots = slots
+        self.scheduler = Scheduler(Slots(slots, max_queue=3))
         self.rows: list[Sequence] = []  # of a decoder that follows the changes
         self.sequences: list[Sequence] = []  # neither finished nor cancelled
 
@@ -311,7 +313,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.rows.pop()
         self.rows += changes.joined
         assert self.rows == self.scheduler.active
-        assert len(self.rows) <= self.scheduler.slots
+        assert len(self.rows) <= self.slots
 
     def teardown(self) -> None:
         if hasattr(self, "scheduler"):

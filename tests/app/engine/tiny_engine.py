@@ -11,7 +11,7 @@ import numpy as np
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.engine.prefix_cache import PrefixCache
+from app.engine.resources import Resources
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.sampling import SamplingParams
@@ -32,7 +32,7 @@ async def running(
     tiny: Checkpoint, slots: int = 4, queue: int = 100, cache: int = 1 << 20
 ) -> AsyncIterator[Engine]:
     """An engine that runs until the end of the block."""
-    engine = Engine(Decoder(tiny, slots), queue, PrefixCache(cache))
+    engine = Engine(Decoder(tiny, slots), Resources(slots, queue, cache))
     engine.start()
     try:
         yield engine

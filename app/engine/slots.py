@@ -1,0 +1,150 @@
+"""Slots: the slots and the queue of a server, which the engines of all its models share."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from app.engine.lane import spare_lanes
+from app.engine.retry_after import retry_after
+from app.engine.sequence import Sequence
+from app.errors import QueueFullError
+
+
+@dataclass(eq=False)
+class Line:
+    """The sequences of one engine that have a slot, or wait for one.
+
+    Attributes:
+        wake: wakes the engine thread. Its lock is the lock of `Slots`.
+        active: sequences that have a slot, in the order of the decoder's rows.
+        resuming: sequences that had a slot before. They are served first.
+        waiting: the other sequences that wait, in order of arrival.
+        seconds_per_step: duration of a step, measured by the engine thread.
+    """
+
+    wake: threading.Condition
+    active: list[Sequence] = field(default_factory=list)
+    resuming: deque[Sequence] = field(default_factory=deque)
+    waiting: deque[Sequence] = field(default_factory=deque)
+    seconds_per_step: float = 0.001
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that have a slot. Some of them have several."""
+        active = list(self.active)  # the engine thread may change the list
+        return len(active) - len(spare_lanes(active, len(active)))
+
+    @property
+    def length(self) -> int:
+        """Number of sequences that wait."""
+        return len(self.resuming) + len(self.waiting)
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        """Sort key of the first sequence that waits. There must be one."""
+        first = (self.resuming or self.waiting)[0]
+        return not self.resuming, first.arrived
+
+    def seconds_left(self, sequences: Iterable[Sequence]) -> list[float]:
+        """Return the estimated seconds of computing that each of some sequences needs."""
+        return [sequence.steps_left * self.seconds_per_step for sequence in sequences]
+
+
+class Slots:
+    """Gives slots to the sequences of several engines in order of arrival.
+
+    Sequences that resume come before those that have not had a slot yet. Hold `lock` while you call
+    a method or change a line. `waiting`, `computing` and `open_line` take it themselves.
+
+    Args:
+        count: number of sequences that run at the same time, whichever engines they belong to.
+        max_queue: number of sequences that may wait for a slot.
+    """
+
+    def __init__(self, count: int, max_queue: int) -> None:
+        self.count, self._max_queue = count, max_queue
+        self.lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._arrivals = itertools.count()
+        self._refused = 0  # in a row
+
+    @property
+    def waiting(self) -> int:
+        """Number of sequences of all engines that wait for a slot."""
+        with self.lock:
+            return sum(line.length for line in self._lines)
+
+    @property
+    def free(self) -> int:
+        """Number of slots that no sequence has."""
+        return self.count - sum(len(line.active) for line in self._lines)
+
+    @property
+    def share(self) -> int:
+        """Number of slots up to which an engine may fill its batch with lanes of bulk jobs."""
+        return self.count // max(1, self.computing)
+
+    @property
+    def computing(self) -> int:
+        """Number of engines that have sequences with slots."""
+        with self.lock:
+            return sum(1 for line in self._lines if line.active)
+
+    def open_line(self) -> Line:
+        """Return a line for another engine. It counts for as long as somebody keeps it."""
+        line = Line(threading.Condition(self.lock))
+        with self.lock:
+            self._lines.add(line)
+        return line
+
+    def enqueue(self, line: Line, sequence: Sequence, resumed: bool = False) -> None:
+        """Add a sequence to a line, as the last of those that resume or of the others."""
+        sequence.arrived = next(self._arrivals)
+        (line.resuming if resumed else line.waiting).append(sequence)
+        self.wake_next()
+
+    def take(self, line: Line) -> Sequence | None:
+        """Give a free slot to the first sequence of a line, if no other line's first precedes it.
+
+        Return the sequence, which is then the last active one, or None.
+        """
+        if self.free <= 0 or self._next_line() is not line:
+            return None
+        sequence = (line.resuming or line.waiting).popleft()
+        line.active.append(sequence)
+        return sequence
+
+    def wake_next(self) -> None:
+        """Wake the engine whose sequence may get a slot, if there are both."""
+        if self.free > 0 and (line := self._next_line()) is not None:
+            line.wake.notify()
+
+    def check_room(self) -> None:
+        """Raise QueueFullError if every slot and every position in the queue is taken."""
+        waiting = self.waiting
+        if waiting < self._max_queue + self.count - sum(line.running for line in self._lines):
+            self._refused = 0
+            return
+        self._refused += 1
+        raise QueueFullError(waiting, retry_after(self._refused, *self._seconds_left()))
+
+    def _next_line(self) -> Line | None:
+        lines = [line for line in self._lines if line.length]
+        return min(lines, key=operator.attrgetter("order"), default=None)
+
+    def _seconds_left(self) -> tuple[list[float], list[float]]:
+        """Return the seconds that each running and each waiting sequence needs, in their order."""
+        running = [seconds for line in self._lines for seconds in line.seconds_left(line.active)]
+        waiting = [
+            (is_waiting, sequence.arrived, seconds)
+            for line in self._lines
+            for is_waiting, queue in enumerate((line.resuming, line.waiting))
+            for sequence, seconds in zip(queue, line.seconds_left(queue), strict=True)
+        ]
+        return running, [seconds for _, _, seconds in sorted(waiting)]

@@ -1,0 +1,234 @@
+"""The slots and the queue that several engines share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from app.engine.chunk import Chunk
+from app.engine.engine import Engine
+from app.engine.output_buffer import LIMIT, OutputBuffer
+from app.engine.resources import Resources
+from app.engine.scheduler import Scheduler
+from app.engine.sequence import Delivery, Sequence
+from app.engine.slots import Slots
+from app.errors import QueueFullError
+from model.checkpoint import Checkpoint
+from model.decoder import Decoder
+from tests.app.engine.bulk_jobs import bulk_job, many
+from tests.app.engine.tiny_engine import LONG, alone, job, read, take, until
+
+
+def new_sequence(length: int = 10) -> Sequence:
+    return Sequence(job(length), OutputBuffer(), lambda _: None)
+
+
+def submitted(scheduler: Scheduler, length: int = 10) -> Sequence:
+    sequence = new_sequence(length)
+    scheduler.submit(sequence)
+    return sequence
+
+
+def joined(scheduler: Scheduler) -> list[Sequence]:
+    """The sequences that get a slot now. The scheduler must have something to do."""
+    changes = scheduler.next_changes()
+    assert changes is not None
+    return changes.joined
+
+
+def finish(scheduler: Scheduler, sequence: Sequence) -> None:
+    scheduler.settle([(sequence, Delivery(Chunk(), "length"))])
+
+
+def test_slots_go_to_the_engines_in_order_of_arrival() -> None:
+    slots = Slots(2, max_queue=9)
+    first, second = Scheduler(slots), Scheduler(slots)
+    a, b, c, d = (submitted(scheduler) for scheduler in (first, second, second, first))
+    assert joined(first) == [a], "d is behind c"
+    assert joined(second) == [b]
+    finish(first, a)
+    assert joined(second) == [c]
+    finish(second, b)
+    assert joined(first) == [d]
+    assert slots.computing == 2
+    finish(second, c)
+    assert slots.computing == 1
+
+
+def test_a_slot_that_one_engine_frees_wakes_the_engine_whose_turn_it_is() -> None:
+    slots = Slots(1, max_queue=9)
+    first, second = Scheduler(slots), Scheduler(slots)
+    a = submitted(first)
+    assert joined(first) == [a]
+    b = submitted(second)
+    results: list[list[Sequence]] = []
+    thread = threading.Thread(target=lambda: results.append(joined(second)))
+    thread.start()
+    thread.join(0.05)
+    assert thread.is_alive(), "there is no free slot"
+    finish(first, a)
+    thread.join(10)
+    assert results == [[b]]
+
+
+def test_the_queue_is_full_for_all_engines_and_the_estimate_counts_all() -> None:
+    slots = Slots(1, max_queue=1)
+    first, second = Scheduler(slots), Scheduler(slots)
+    first.line.seconds_per_step, second.line.seconds_per_step = 0.5, 2.0
+    running, waiting = submitted(first, length=10), submitted(second, length=20)
+    joined(first)
+    estimates = []
+    for scheduler in (first, second):
+        with pytest.raises(QueueFullError, match="1 waiting") as caught:
+            scheduler.submit(new_sequence())
+        estimates.append(caught.value.retry_after)
+    ends = running.stream.steps_left * 0.5
+    assert estimates == [ends, ends + waiting.stream.steps_left * 2.0]
+    second.cancel(waiting)
+    submitted(second)
+
+
+def test_a_closed_engine_gives_its_slots_and_its_places_back() -> None:
+    slots = Slots(1, max_queue=1)
+    first, second = Scheduler(slots), Scheduler(slots)
+    submitted(first)
+    joined(first)
+    submitted(first)
+    assert len(first.close()) == 2
+    assert slots.waiting == 0
+    sequence = submitted(second)
+    assert joined(second) == [sequence]
+
+
+def test_two_engines_with_one_slot_generate_exact_texts(tiny: Checkpoint) -> None:
+    resources = Resources(slots=1, max_queue=20, cache_bytes=1 << 20)
+    jobs = [job(length=60, seed=seed) for seed in range(5)]
+
+    async def scenario() -> None:
+        engines = [Engine(Decoder(tiny, 1), resources) for _ in range(2)]
+        for engine in engines:
+            engine.start()
+        generations = [engine.submit(each) for each in jobs for engine in engines]
+        assert engines[0].queue_length >= len(generations) - 1
+        texts = await asyncio.gather(*map(read, generations))
+        assert texts == [alone(tiny, each) for each in jobs for _ in engines]
+        for engine in engines:
+            engine.stop()
+
+    asyncio.run(scenario())
+
+
+def test_bulk_jobs_of_two_engines_share_the_slots_and_give_them_to_others(
+    tiny: Checkpoint,
+) -> None:
+    resources = Resources(slots=4, max_queue=0, cache_bytes=0)
+
+    async def scenario() -> None:
+        engines = [Engine(Decoder(tiny, 4), resources) for _ in range(2)]
+        for engine in engines:
+            engine.start()
+
+        def rows() -> list[int]:
+            return [len(engine._scheduler.active) for engine in engines]
+
+        first = engines[0].submit(bulk_job(many(50_000)))
+        await until(lambda: rows() == [4, 0])
+        other = engines[1].submit(job(length=LONG))
+        assert await take(other), "it got a slot from the bulk job"
+        await until(lambda: rows() == [2, 1])
+        other.cancel()
+        second = engines[1].submit(bulk_job(many(50_000)))
+        await until(lambda: rows() == [2, 2])
+        first.cancel()
+        await until(lambda: rows() == [0, 4])
+        second.cancel()
+        for engine in engines:
+            engine.stop()
+
+    asyncio.run(scenario())
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Calls in any order: the slots are never exceeded, and sequences get them as they arrive."""
+
+    @initialize(slots=st.integers(1, 3), engines=st.integers(1, 3))
+    def start(self, slots: int, engines: int) -> None:
+        self.slots = Slots(slots, max_queue=4)
+        self.schedulers = [Scheduler(self.slots) for _ in range(engines)]
+        self.expected: list[Sequence] = []  # those that wait, in the order in which they get a slot
+        self.resuming = 0  # how many of them are first, because they resume
+
+    def scheduler(self, number: int) -> Scheduler:
+        return self.schedulers[number % len(self.schedulers)]
+
+    @rule(number=st.integers(0, 99))
+    def submit(self, number: int) -> None:
+        sequence = new_sequence()
+        try:
+            self.scheduler(number).submit(sequence)
+            self.expected.append(sequence)
+        except QueueFullError:
+            assert self.slots.waiting >= 4
+
+    @rule(number=st.integers(0, 99), row=st.integers(0, 99))
+    def finish(self, number: int, row: int) -> None:
+        if active := self.scheduler(number).active:
+            finish(self.scheduler(number), active[row % len(active)])
+
+    @rule(number=st.integers(0, 99))
+    def pause_and_resume(self, number: int) -> None:
+        scheduler = self.scheduler(number)
+        if scheduler.active:
+            sequence = scheduler.active[0]
+            sequence.buffer.produce(LIMIT)
+            scheduler.settle([(sequence, Delivery(Chunk()))])
+            sequence.buffer = OutputBuffer()
+            scheduler.resume(sequence)
+            self.expected.insert(self.resuming, sequence)
+            self.resuming += 1
+
+    @rule(number=st.integers(0, 99), place=st.integers(0, 99))
+    def cancel(self, number: int, place: int) -> None:
+        scheduler = self.scheduler(number)
+        own = [
+            each
+            for each in self.expected
+            if each in (*scheduler.line.waiting, *scheduler.line.resuming)
+        ]
+        if own:
+            sequence = own[place % len(own)]
+            self.resuming -= self.expected.index(sequence) < self.resuming
+            scheduler.cancel(sequence)
+            self.expected.remove(sequence)
+
+    @invariant()
+    def free_slots_are_given_in_order(self) -> None:
+        progress = True
+        while progress:
+            progress = False
+            for scheduler in self.schedulers:
+                if not (scheduler.active or self.may_join(scheduler)):
+                    continue  # `next_changes` would wait
+                for sequence in joined(scheduler):
+                    progress = True
+                    self.resuming -= self.resuming > 0
+                    assert self.expected.pop(0) is sequence
+        running = sum(len(scheduler.active) for scheduler in self.schedulers)
+        assert running <= self.slots.count
+        assert self.slots.waiting == len(self.expected)
+        assert running == self.slots.count or not self.expected, "no slot is left empty"
+
+    def may_join(self, scheduler: Scheduler) -> bool:
+        line = scheduler.line
+        running = sum(len(each.active) for each in self.schedulers)
+        queue = line.resuming or line.waiting
+        return bool(queue) and queue[0] is self.expected[0] and running < self.slots.count
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

@@ -3,6 +3,7 @@
 
 import { make, makeButton } from "./dom.js";
 import { readInput } from "./form.js";
+import { chooseModel, makeModelField, modelName } from "./model_choice.js";
 import { Pane } from "./pane.js";
 import { ALTERNATIVES, addScores, replaceToken, textOf } from "./scoring.js";
 import { SAMPLING, SAMPLING_FIELDS, describeSampling, toRequestBody } from "./settings.js";
@@ -59,7 +60,10 @@ export class Column {
 
   set ownSettings(settings) {
     if (!this.isFirst) this.hold = settings.hold ?? "";
-    for (const input of this.inputs) input.value = settings[input.name] ?? "";
+    for (const input of this.inputs) {
+      if (input.name === "model") chooseModel(settings.model, input);
+      else input.value = settings[input.name] ?? "";
+    }
   }
 
   #build(ownSettings, onRemove) {
@@ -76,11 +80,18 @@ export class Column {
       const remove = makeButton("quiet", "Remove");
       remove.addEventListener("click", () => onRemove(this));
       head.append(remove);
+      if (!this.isSteered) this.inputs.push(this.#addModelField(ownSettings.model));
     }
     const settings = this.isSteered ? HELD_SETTINGS : MAIN_SETTINGS;
     if (!this.inputs.length) this.form.append(make("p", "hint main-settings", settings));
     const { sheet, figure, statistics } = this.pane;
     this.root = make("article", "column", head, this.form, sheet, figure, statistics);
+  }
+
+  #addModelField(model) {
+    const field = makeModelField(model);
+    this.form.append(field);
+    return field.querySelector("select");
   }
 
   #addField(field, value) {
@@ -147,7 +158,9 @@ export class Column {
     const { pane } = this;
     const model = headers.get("Charstream-Model") ?? request.model ?? "";
     this.generated = { ...request, model };
-    this.subtitle.textContent = describeSampling(request);
+    this.subtitle.textContent = [modelName(model), describeSampling(request)]
+      .filter(Boolean)
+      .join(": ");
     this.root.classList.add("running");
     pane.show(request.prime, kept, kept.length - 1);
     if (kept.at(-1)?.chosen) pane.view.keepVisible(kept.length - 1);

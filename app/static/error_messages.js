@@ -25,7 +25,7 @@ export function showError(error, forms, statusLine, { retry, onReplaced, name })
   );
   if (error.status === 401) {
     statusLine.show(KEY_REQUIRED, { isError: true });
-  } else if (error.code === "other_model") {
+  } else if (["other_model", "unknown_model"].includes(error.code)) {
     readCard({ quietly: true });
     statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
   } else if (labels.length) {

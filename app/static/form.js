@@ -1,6 +1,7 @@
 // The form with the settings of a generation.
 
 import { namedField } from "./dom.js";
+import { chooseModel, chosenModel } from "./model_choice.js";
 import { FIELDS, UNREADABLE, randomSeed } from "./settings.js";
 
 const DEFAULT_PRIME = "And Levin said,"; // the one in index.html, which suits the shipped model
@@ -12,9 +13,11 @@ const field = (name) => namedField(form, name);
 /** The value of an input. A browser reports text that is not a number as an empty value. */
 export const readInput = (input) => (input.validity.badInput ? UNREADABLE : input.value);
 
-/** The values of the fields, as entered. */
-export const enteredSettings = () =>
-  Object.fromEntries(FIELDS.map((name) => [name, readInput(field(name))]));
+/** The values of the fields, as entered, and the model of the page. */
+export const enteredSettings = () => ({
+  ...Object.fromEntries(FIELDS.map((name) => [name, readInput(field(name))])),
+  model: chosenModel(),
+});
 
 /** The values of the fields, with a random seed if the field is empty, and without held cells. */
 export function settings() {
@@ -27,6 +30,7 @@ export function fillForm(values) {
   for (const name of FIELDS) {
     if (values[name] !== undefined) field(name).value = values[name];
   }
+  if (values.model !== undefined) chooseModel(values.model);
 }
 
 /** Adapts the fields to a model: the length limit, and the default prime if it cannot be read. */

@@ -3,6 +3,7 @@
 import * as alternatives from "./alternatives.js";
 import { clearAllErrors, showError } from "./error_messages.js";
 import { form } from "./form.js";
+import { chosenModel } from "./model_choice.js";
 import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
 import { textOf } from "./scoring.js";
@@ -171,7 +172,7 @@ export class GenerationRunner {
     const isTooLong =
       kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
     const shown = isTooLong ? new Error(TOO_LONG_TO_CONTINUE) : error;
-    const anyModel = { ...settings, model: "" };
+    const anyModel = { ...settings, model: chosenModel(), ...column.ownSettings };
     const retry = ["Generate with this model", () => this.run([[column, anyModel, kept]])];
     const forms = column.inputs.length ? [column.form, form] : [form];
     const onReplaced = kept.length ? null : this.onReplaced;
@@ -189,7 +190,10 @@ export class GenerationRunner {
   /** The link to the current texts, with those of `plans` in place of the ones they replace. */
   #link(plans = [], model = "") {
     const planned = new Map(
-      plans.map(([column, settings, kept]) => [column, { ...settings, model, kept: textOf(kept) }]),
+      plans.map(([column, settings, kept]) => [
+        column,
+        { ...settings, model: settings.model || model, kept: textOf(kept) },
+      ]),
     );
     const texts = this.columns.all.map((column) => planned.get(column) ?? column.generated);
     const present = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));

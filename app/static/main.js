@@ -13,6 +13,7 @@ import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
 import { LensPanel } from "./lens_panel.js";
 import { onCard, readCard } from "./model_card.js";
+import { chooseModel, onModelChosen, readModels } from "./model_choice.js";
 import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
@@ -143,11 +144,17 @@ function keepSeed() {
   fillForm({ seed: comparisonSeed });
 }
 
+/** Reads the model card and the list of models, and the card of the model that a link names. */
+async function readServer() {
+  if ((await readCard()) && (await readModels())) readCard();
+}
+
 /** Shows what the address describes. */
 function openAddress() {
   const link = parseLink(location.hash);
   if (link?.passage !== undefined) {
     tabs.select("score");
+    chooseModel(link.model);
     scorePanel.open(link.passage, link.model, link.view);
   } else if (link) {
     tabs.select("write");
@@ -270,13 +277,14 @@ window.addEventListener("popstate", openAddress);
 
 onKeyRequired(async (wasRejected) => {
   const key = await askForKey(wasRejected);
-  if (key) setTimeout(readCard); // after the caller has stored the key
+  if (key) setTimeout(readServer); // after the caller has stored the key
   return key;
 });
 onCard(({ cells }) => {
   lensPanel.setCatalogue(cells);
   scorePanel.lensPanel.setCatalogue(cells);
 });
+onModelChosen(() => readCard());
 refresh();
 openAddress();
-readCard();
+readServer();

@@ -4,6 +4,7 @@ import { hasKey, request } from "./api.js";
 import { cellLabel, isWeak } from "./cell.js";
 import { make, makeButton, makeEntry } from "./dom.js";
 import { adaptForm } from "./form.js";
+import { chosenModel } from "./model_choice.js";
 import { formatCount } from "./statistics.js";
 import { bits } from "./surprisal.js";
 
@@ -24,7 +25,10 @@ export function onCard(callback) {
  */
 export async function readCard({ quietly = false } = {}) {
   try {
-    const info = await (await request("info")).json();
+    const model = chosenModel();
+    const path = model ? `info?model=${model}` : "info";
+    const info = await (await request(path)).json();
+    jsonLink.querySelector("a").href = path;
     show(info);
     onShown(info);
     if (!quietly) adaptForm(info);

@@ -5,6 +5,7 @@ import { showError } from "./error_messages.js";
 import { FieldError, clearErrors } from "./field_errors.js";
 import { LensPanel } from "./lens_panel.js";
 import { Pane } from "./pane.js";
+import { chosenModel } from "./model_choice.js";
 import { replaceToken, score, textOf } from "./scoring.js";
 import { bitsPerCharacter, formatCount } from "./statistics.js";
 import { saveCSV, saveJSON } from "./text_export.js";
@@ -77,7 +78,7 @@ export class ScorePanel {
     return this.score(model);
   }
 
-  async score(model = "") {
+  async score(model = chosenModel()) {
     this.cancel();
     const controller = new AbortController();
     const { signal } = controller;

@@ -1,0 +1,104 @@
+"""Texts of several models on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from model.checkpoint import load_checkpoint
+from tests.app.page.playground import api_text, content, fill, generate, opened, press, text_of
+from tests.app.several_models import make_folder
+from tests.browser import needs_browser
+from tests.server import RunningServer, running_server
+
+pytestmark = needs_browser
+
+FIELDS: dict[str, Any] = {"prime": "abc", "length": 60, "seed": 7}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path) -> Iterator[RunningServer]:
+    with running_server(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser: Browser, two: RunningServer) -> Iterator[Page]:
+    with opened(browser, two.url) as page:
+        page.get_by_label("Model", exact=True).wait_for()
+        yield page
+
+
+def choose(page: Page, name: str) -> None:
+    page.locator("#model-choice").select_option(name)
+    page.get_by_text(f"{name}: ").wait_for()  # in the heading
+
+
+def test_the_choice_decides_which_model_writes_and_which_card_is_shown(
+    page: Page, two: RunningServer, folder: Path
+) -> None:
+    assert page.locator("#model-choice option").all_inner_texts() == ["ada", "bob"]
+    assert generate(page, **FIELDS) == api_text(two, **FIELDS, model="ada")
+    choose(page, "bob")
+    assert generate(page, **FIELDS) == api_text(two, **FIELDS, model="bob")
+    model_hash = load_checkpoint(folder / "bob.safetensors").hash
+    assert f"model={model_hash}" in page.evaluate("location.hash")
+    assert page.locator("#card").get_by_text(model_hash).is_visible()
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill("abcabc")
+    press(page, "Score")
+    page.locator("#score-status").get_by_text("6 characters").wait_for()
+    assert f"model={model_hash}" in page.evaluate("location.hash")
+
+
+def test_compared_texts_can_come_from_different_models_and_a_link_repeats_them(
+    browser: Browser, page: Page, two: RunningServer
+) -> None:
+    fill(page, **FIELDS)
+    press(page, "Compare")
+    column = page.locator(".column").nth(1)
+    column.get_by_label("Model").select_option("bob")
+    column.get_by_label("Top-k").fill("5")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    texts = [content(text) for text in page.locator("#columns .text").all()]
+    assert texts == [api_text(two, **FIELDS, model=name) for name in ("ada", "bob")]
+    assert column.get_by_text("bob: top-k 5").is_visible()
+    with opened(browser, page.url) as other:
+        other.get_by_text("2 texts").wait_for()
+        assert [content(text) for text in other.locator("#columns .text").all()] == texts
+        choice = other.locator(".column").nth(1).get_by_label("Model")
+        assert choice.locator("option:checked").inner_text() == "bob"
+        press(other, "Generate")  # with the models of the form and of the column
+        other.get_by_text("2 texts").wait_for()
+        assert [content(text) for text in other.locator("#columns .text").all()] == texts
+
+
+def test_a_copied_command_names_the_model(browser: Browser, two: RunningServer) -> None:
+    clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
+    with opened(browser, two.url, **clipboard) as page:
+        choose(page, "bob")
+        page.get_by_text("Export").click()
+        press(page, "Copy as curl")
+        page.locator("#status").get_by_text("copied").wait_for()
+        command = page.evaluate("navigator.clipboard.readText()")
+        value = page.locator("#model-choice").input_value()
+    assert f'"model":"{value}"' in command
+
+
+def test_a_server_with_one_model_has_no_choice(browser: Browser, server: RunningServer) -> None:
+    with opened(browser, server.url) as page:
+        page.get_by_text("LSTM over").wait_for()
+        press(page, "Compare")
+        assert not page.locator(".model-choice").first.is_visible()
+        assert not page.locator(".model-choice").nth(1).is_visible()
+        assert text_of(page) == ""

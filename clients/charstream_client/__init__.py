@@ -28,8 +28,8 @@ exception.
       + APIStatusError            a response whose status is not a success
         - BadRequestError         400: malformed
         - AuthenticationError     401: no valid API key
-        - NotFoundError           404
-        - ConflictError           409: another model is loaded
+        - NotFoundError           404: nothing at this path, or no model of this name
+        - ConflictError           409: the only model is another one
         - InvalidRequestError     422: `errors` lists the invalid fields
         - RateLimitError          429: `retry_after` says when to ask again
         - ServerError             500 and above
@@ -77,6 +77,7 @@ from .results import (
     Generation,
     Info,
     Limits,
+    LoadedModel,
     ModelName,
     ReadCell,
     Score,
@@ -117,6 +118,7 @@ __all__ = [
     "Info",
     "InvalidRequestError",
     "Limits",
+    "LoadedModel",
     "ModelName",
     "NotFoundError",
     "OnWait",

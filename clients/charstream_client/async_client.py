@@ -11,9 +11,18 @@ import httpx
 from .batches import batches, renumber
 from .client import BaseClient
 from .errors import CharstreamError
-from .params import CellsParams, GenerateParams, ScoreParams, checked
+from .params import CellsParams, GenerateParams, ScoreParams, checked, info_path
 from .responses import parsed
-from .results import Cells, DetailedTextScore, Generation, Info, Score, TextScore
+from .results import (
+    Cells,
+    DetailedTextScore,
+    Generation,
+    Info,
+    LoadedModel,
+    Models,
+    Score,
+    TextScore,
+)
 from .retry import FAILURES
 from .stream import AsyncStream
 from .timeouts import Timeout
@@ -119,10 +128,18 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         )
         return result
 
-    async def info(self, *, timeout: Timeout | None = None) -> Info:
-        """Return the model card and the server's limits (GET /info)."""
-        result: Info = await self._request("GET", "/info", timeout)
+    async def info(self, model: str | None = None, *, timeout: Timeout | None = None) -> Info:
+        """Return the model card of a model, and the server's limits (GET /info).
+
+        `model` is a name or a hash. None stands for the default model.
+        """
+        result: Info = await self._request("GET", info_path(model), timeout)
         return result
+
+    async def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
+        """Return the models that the server has loaded (GET /models)."""
+        result: Models = await self._request("GET", "/models", timeout)
+        return result["models"]
 
     async def _request(
         self, method: str, path: str, timeout: Timeout | None, body: object = None

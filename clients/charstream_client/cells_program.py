@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--top", type=int, help="number of cells to find")
     parser.add_argument("--prime", help="text that the model reads first")
-    parser.add_argument("--model", help="name or hash that the server's model must have")
+    parser.add_argument(
+        "--model", help="name or hash of the model (default: the server's default model)"
+    )
     return parser
 
 

@@ -10,9 +10,18 @@ import httpx
 
 from .batches import batches, renumber
 from .errors import CharstreamError
-from .params import CellsParams, GenerateParams, ScoreParams, checked
+from .params import CellsParams, GenerateParams, ScoreParams, checked, info_path
 from .responses import parsed
-from .results import Cells, DetailedTextScore, Generation, Info, Score, TextScore
+from .results import (
+    Cells,
+    DetailedTextScore,
+    Generation,
+    Info,
+    LoadedModel,
+    Models,
+    Score,
+    TextScore,
+)
 from .retry import FAILURES, OnWait, Retries
 from .stream import Http, Stream
 from .timeouts import Timeout, as_stream_timeout, as_timeout
@@ -181,10 +190,18 @@ class Client(BaseClient[httpx.Client]):
         )
         return result
 
-    def info(self, *, timeout: Timeout | None = None) -> Info:
-        """Return the model card and the server's limits (GET /info)."""
-        result: Info = self._request("GET", "/info", timeout)
+    def info(self, model: str | None = None, *, timeout: Timeout | None = None) -> Info:
+        """Return the model card of a model, and the server's limits (GET /info).
+
+        `model` is a name or a hash. None stands for the default model.
+        """
+        result: Info = self._request("GET", info_path(model), timeout)
         return result
+
+    def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
+        """Return the models that the server has loaded (GET /models)."""
+        result: Models = self._request("GET", "/models", timeout)
+        return result["models"]
 
     def _request(self, method: str, path: str, timeout: Timeout | None, body: object = None) -> Any:
         retries, seconds = self._retries(), self._seconds(timeout)

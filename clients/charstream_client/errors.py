@@ -52,11 +52,11 @@ class AuthenticationError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """404: there is nothing at this path."""
+    """404: there is nothing at this path, or none of several models has this name or hash."""
 
 
 class ConflictError(APIStatusError):
-    """409: the requested model is not loaded."""
+    """409: the only model that is loaded is another one."""
 
 
 class InvalidRequestError(APIStatusError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
+from urllib.parse import quote
 
 
 class HeldCell(TypedDict):
@@ -35,7 +36,7 @@ class GenerateParams(TypedDict, total=False):
     stop: str | Sequence[str]  # end before the first of these strings, at most 4
     unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
     logprobs: int | None  # score each character, with this number of alternatives
-    model: str | None  # name or hash that the server's model must have
+    model: str | None  # name or hash of the model; None uses the server's default
 
 
 class ScoreParams(TypedDict, total=False):
@@ -43,7 +44,12 @@ class ScoreParams(TypedDict, total=False):
 
     prime: str  # text that the model reads first, without scoring it
     logprobs: int  # alternatives per character
-    model: str | None  # name or hash that the server's model must have
+    model: str | None  # name or hash of the model; None uses the server's default
+
+
+def info_path(model: str | None) -> str:
+    """Return the path and the query of a request for a model card."""
+    return "/info" if model is None else f"/info?model={quote(model, safe='')}"
 
 
 class CellsParams(TypedDict, total=False):
@@ -53,7 +59,7 @@ class CellsParams(TypedDict, total=False):
     cells: Sequence[Cell]  # cells whose values to return, at most 64
     find: str | Sequence[tuple[int, int]]  # a property, such as "quotes", or spans of the text
     top: int  # number of cells to find, at most 64
-    model: str | None  # name or hash that the server's model must have
+    model: str | None  # name or hash of the model; None uses the server's default
 
 
 def checked(method: str, params: Mapping[str, object], known: type) -> dict[str, object]:

@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "--stop", action="append", help="end the text before this string; may be repeated"
     )
     parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
-    parser.add_argument("--model", help="name or hash that the server's model must have")
+    parser.add_argument(
+        "--model", help="name or hash of the model (default: the server's default model)"
+    )
     return parser
 
 

@@ -143,8 +143,20 @@ class TrackedCell(TypedDict):
     correlation: float  # -1 to 1
 
 
+class LoadedModel(ModelName):
+    """A model that requests may name."""
+
+    default: bool  # whether requests that name no model use it
+
+
+class Models(TypedDict):
+    """The models that a server has loaded."""
+
+    models: list[LoadedModel]
+
+
 class Info(TypedDict):
-    """The loaded model, how it is computed, and the server's limits."""
+    """A loaded model, how it is computed, and the server's limits."""
 
     name: str
     hash: str

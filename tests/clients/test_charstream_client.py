@@ -69,6 +69,8 @@ def test_whole_streamed_and_scored_texts_agree(server: RunningServer) -> None:
         scored = client.score(whole["text"], prime="abc", logprobs=1)
         assert [c["rank"] for c in scored["characters"]] == [event["rank"] for event in events]
         assert client.info()["hash"] == whole["model"]["hash"]
+        assert client.info("tiny") == client.info(whole["model"]["hash"]) == client.info()
+        assert client.models() == [{**whole["model"], "default": True}]
 
 
 def test_cells_that_are_found_have_the_values_that_they_have_by_name(server: RunningServer) -> None:
@@ -90,7 +92,8 @@ def test_the_asynchronous_client_does_the_same(server: RunningServer) -> None:
             assert stream.done is not None
             assert (await client.score("abc"))["nats"] > 0
             assert (await client.cells("abC", find="capitals"))["characters"] == 3
-            assert (await client.info())["hash"] == whole["model"]["hash"]
+            assert (await client.info("tiny"))["hash"] == whole["model"]["hash"]
+            assert await client.models() == [{**whole["model"], "default": True}]
 
     asyncio.run(scenario())
 

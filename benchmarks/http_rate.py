@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +70,18 @@ def running_service(
         process.wait()
 
 
-def http_rate(port: int, streams: int, characters: int) -> float:
-    """Return the characters per second of all streams together, as the client receives them."""
-    return asyncio.run(_http_rate(port, streams, characters))
+def http_rate(
+    port: int, streams: int, characters: int, models: Sequence[str | None] = (None,)
+) -> float:
+    """Return the characters per second of all streams together, as the client receives them.
+
+    Args:
+        port: port of the server.
+        streams: number of streams.
+        characters: length of each stream.
+        models: models to use in turn. None is the default model.
+    """
+    return asyncio.run(_http_rate(port, streams, characters, models))
 
 
 def first_character_seconds(port: int, streams: int, prime: str, tries: int) -> list[float]:
@@ -80,9 +89,13 @@ def first_character_seconds(port: int, streams: int, prime: str, tries: int) -> 
     return asyncio.run(_first_character_seconds(port, streams, prime, tries))
 
 
-async def _http_rate(port: int, streams: int, characters: int) -> float:
+async def _http_rate(
+    port: int, streams: int, characters: int, models: Sequence[str | None]
+) -> float:
     began = time.perf_counter()
-    counts = await asyncio.gather(*(_read_stream(port, characters, n) for n in range(streams)))
+    counts = await asyncio.gather(
+        *(_read_stream(port, characters, n, models[n % len(models)]) for n in range(streams))
+    )
     seconds = time.perf_counter() - began
     if counts != [characters] * streams:
         raise RuntimeError(f"expected {characters} characters per stream, received {counts}")
@@ -108,8 +121,8 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
     return sorted(seconds)
 
 
-async def _read_stream(port: int, characters: int, seed: int) -> int:
-    reader, writer = await _open(port, characters, seed, "\n")
+async def _read_stream(port: int, characters: int, seed: int, model: str | None = None) -> int:
+    reader, writer = await _open(port, characters, seed, "\n", model)
     count, tail = 0, b""
     try:
         while data := await reader.read(1 << 16):
@@ -121,10 +134,12 @@ async def _read_stream(port: int, characters: int, seed: int) -> int:
 
 
 async def _open(
-    port: int, characters: int, seed: int, prime: str
+    port: int, characters: int, seed: int, prime: str, model: str | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     path = f"/generate?length={characters}&seed={seed}&prime={quote(prime)}"
+    if model is not None:
+        path += f"&model={quote(model)}"
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return reader, writer
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
+from model.backend import DecoderState, PatternStates, Precision, StepIds, StepInput, StepOutput
 from model.checkpoint import Checkpoint
+from model.pattern import ENDED
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
 from model.vocabulary import Ids
@@ -39,6 +40,7 @@ class DecoderStream:
         last_id: the character to read next.
         state: the recurrent state after `read` characters, while the stream is not in a decoder.
             None is a state of zeros.
+        pattern_state: the state of the pattern after the characters that were drawn.
 
     Raises:
         ValueError: if the prime is empty, or `prompt_length` is not in 1..len(prime).
@@ -64,12 +66,18 @@ class DecoderStream:
         self.read = 0
         self.last_id = int(prime[0])
         self.state: DecoderState | None = None
+        self.pattern_state = 0
         self._uniforms = uniforms(seed)
 
     @property
     def steps_left(self) -> int:
         """Number of steps until the text has its full length."""
         return len(self.prime) - 1 + self.length - self.read
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pattern has ended the text."""
+        return self.pattern_state == ENDED
 
     @property
     def prompt_steps_left(self) -> int:
@@ -152,20 +160,29 @@ class Decoder:
         """Add a stream as the last row.
 
         Raises:
-            ValueError: if every slot is taken, an id of the prime is not in the vocabulary, or the
-                network does not have a cell that the stream holds.
+            ValueError: if every slot is taken, an id of the prime or of the logit bias is not in
+                the vocabulary, the pattern is for another vocabulary, or the network does not have
+                a cell that the stream holds.
         """
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
         if stream.prime.min() < 0 or stream.prime.max() >= self.vocabulary_size:
             raise ValueError(f"a prime's ids must be in 0..{self.vocabulary_size - 1}")
-        for held in stream.params.hold:
-            if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
-                raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
+        self._check_params(stream.params)
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True
+
+    def _check_params(self, params: SamplingParams) -> None:
+        for held in params.hold:
+            if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
+                raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
+        size = self.vocabulary_size
+        if any(character >= size for character, _ in params.logit_bias):
+            raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
+        if params.pattern is not None and len(params.pattern.class_of_V) != size:
+            raise ValueError(f"the pattern must be for a vocabulary of {size} characters")
 
     def leave(self, stream: DecoderStream) -> None:
         """Remove a stream and store its state in it, so that it can join again.
@@ -188,7 +205,8 @@ class Decoder:
         """Advance the streams from row `first` to the last by `steps` characters.
 
         Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
-        that were not read yet, followed by the ids that the stream generated.
+        that were not read yet, followed by the ids that the stream generated. If the stream's
+        pattern ended the text, `progress` tells how many of the ids belong to it.
         """
         streams = self.streams[first:]
         if self._changed:
@@ -198,17 +216,23 @@ class Decoder:
         for stream, last_id in zip(streams, result.ids[-1].tolist(), strict=True):
             stream.read += steps
             stream.last_id = last_id
+        if result.progress is not None:
+            for stream, state in zip(streams, result.progress.states_S.tolist(), strict=True):
+                stream.pattern_state = state
         return result
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
-        """Return the ids of one text, int32 of shape (length,). The decoder must be empty."""
+        """Return the ids of one text, int32. The decoder must be empty.
+
+        There are `length` of them, or fewer if a pattern ends the text.
+        """
         stream = DecoderStream(prime, length, params, seed)
         self.join(stream)
         generated = []
-        while stream.steps_left:
+        while stream.steps_left and not stream.ended:
             prompt_steps = stream.prompt_steps_left
-            ids_k = self.advance(min(stream.steps_left, _STEPS_PER_CALL)).ids[:, 0]
-            generated.append(ids_k[prompt_steps:])
+            result = self.advance(min(stream.steps_left, _STEPS_PER_CALL))
+            generated.append(result.ids[prompt_steps : result.length(0), 0])
         self.leave(stream)
         return np.concatenate(generated).astype(np.int32)
 
@@ -226,4 +250,11 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         uniforms_kS=uniforms_kS,
         prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
+        pattern_states_S=_pattern_states(streams),
     )
+
+
+def _pattern_states(streams: Sequence[DecoderStream]) -> PatternStates | None:
+    if not any(stream.params.constrained for stream in streams):
+        return None
+    return np.array([stream.pattern_state for stream in streams], dtype=np.int32)

@@ -72,6 +72,9 @@ class CBatch(Structure):
         ("hold_counts", c_void_p),
         ("hold_cells", c_void_p),
         ("hold_values", c_void_p),
+        ("constraints", c_void_p),
+        ("pattern_states", c_void_p),
+        ("lengths", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
         ("slot_rows", c_int32),
@@ -100,7 +103,7 @@ class Layout(NamedTuple):
 
 
 LAYOUT = Layout(
-    version=5,
+    version=6,
     product_bytes=sizeof(CProduct),
     network_bytes=sizeof(CNetwork),
     batch_bytes=sizeof(CBatch),

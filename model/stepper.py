@@ -33,8 +33,15 @@ from model.backend import Precision
 from model.linear import prepare
 from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, padded_weights, stacked_weight
+from model.torch_constraints import ConstraintRows, advance, constrained_candidates
 from model.torch_held_cells import HeldCellRows
-from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
+from model.torch_sampling import (
+    SamplingRows,
+    draw,
+    next_ids,
+    probability,
+    sampling_probabilities,
+)
 from model.torch_scores import score_rows
 
 _VECTOR_VALUES = 32  # most values per iteration of torch's loops: two AVX-512 vectors
@@ -100,6 +107,7 @@ class Stepper(nn.Module):
         rows: SamplingRows,
         alternatives: int = -1,
         held: HeldCellRows | None = None,
+        constraints: ConstraintRows | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
@@ -114,6 +122,7 @@ class Stepper(nn.Module):
             alternatives: number of top alternatives to score, see
                 `model.torch_scores.score_rows`. Below 0, no scores are computed.
             held: the cells that streams hold at a value. None if no stream holds any.
+            constraints: the constraints of streams, changed in place. None if no stream has one.
 
         Returns:
             ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
@@ -128,9 +137,15 @@ class Stepper(nn.Module):
             top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_SX)
             ids_S = forced_S
             if step >= prompt_steps:
-                ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores)
-            elif alternatives >= 0:
-                scores.append(_no_scores(ids_S, alternatives))
+                uniforms_S = uniforms_kS[step]
+                ids_S = self.choose(
+                    top_SW, forced_S, uniforms_S, rows, alternatives, scores, constraints
+                )
+            else:
+                if alternatives >= 0:
+                    scores.append(_no_scores(ids_S, alternatives))
+                if constraints is not None:
+                    constraints.lengths_P.add_(1)
             ids.append(ids_S)
         return torch.stack(ids), torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
 
@@ -143,13 +158,27 @@ class Stepper(nn.Module):
         rows: SamplingRows,
         alternatives: int,
         scores: list[Tensor],
+        constraints: ConstraintRows | None = None,
     ) -> Tensor:
         """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
         logits_SV = self.output(top_SW)
         drawn_S = next_ids(logits_SV, uniforms_S, rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
-        if alternatives >= 0:
+        scored = alternatives >= 0
+        probabilities_S = uniforms_S
+        if scored:
             probabilities_S = sampling_probabilities(logits_SV, ids_S, rows)
+        if constraints is not None:
+            streams_P = constraints.streams_P
+            candidates, next_PE = constrained_candidates(logits_SV, constraints)
+            drawn_P = draw(candidates, uniforms_S.index_select(0, streams_P))
+            forced_P = forced_S.index_select(0, streams_P)
+            ids_P = advance(drawn_P, next_PE, forced_P, constraints)
+            ids_S = ids_S.index_copy(0, streams_P, ids_P)
+            if scored:
+                probability_P = probability(candidates, ids_P)
+                probabilities_S = probabilities_S.index_copy(0, streams_P, probability_P)
+        if scored:
             scores.append(score_rows(logits_SV, ids_S, probabilities_S, alternatives))
         return ids_S
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,12 +15,15 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, OtherModelError, UnknownInFieldError
+from app.pattern_cache import PatternCache
 from app.settings import Settings, Unknown
 from model.checkpoint import Checkpoint
+from model.constraint import LogitBias, banned_ids
 from model.decoder import Decoder
-from model.errors import UnknownCharacterError
+from model.errors import PatternError, UnknownCharacterError
 from model.folding import fold
 from model.held_cell import HeldCell
+from model.pattern import Pattern
 from model.sampling import SamplingParams
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
@@ -46,6 +49,10 @@ class Service:
     decoder: Decoder
     engine: Engine
     loaded: float = field(default_factory=time.time)  # seconds since 1970
+    patterns: PatternCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", PatternCache(self.vocabulary))
 
     @property
     def model(self) -> ModelId:
@@ -64,6 +71,11 @@ class Service:
             f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder.kernel}"
             f" with {threads} {'thread' if threads == 1 else 'threads'}"
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether no generation is queued or running, and none waits for its pattern."""
+        return self.engine.idle and not self.patterns.waiting
 
     def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
         """Queue a job. Raises what `Engine.submit` raises."""
@@ -177,6 +189,53 @@ class Service:
             if held.cell >= config.hidden_size:
                 message = f"must be in 0..{config.hidden_size - 1} with this model"
                 raise InvalidFieldError(f"hold.{index}.cell", held.cell, message)
+
+    def encode_biases(self, field: str, biases: Mapping[str, float]) -> LogitBias:
+        """Return the ids of characters with what is added to their logits.
+
+        Raises:
+            UnknownInFieldError: if the vocabulary lacks a character.
+            InvalidFieldError: if every character is banned.
+        """
+        try:
+            ids = self.vocabulary.encode("".join(biases))
+        except UnknownCharacterError as error:
+            raise UnknownInFieldError(field, error) from error
+        return self.check_biases(field, dict(zip(ids.tolist(), biases.values(), strict=True)))
+
+    def check_biases(self, field: str, biases: Mapping[int, float]) -> LogitBias:
+        """Return biases of ids without those that change nothing.
+
+        Raises:
+            InvalidFieldError: if an id is not in the vocabulary, or every character is banned.
+        """
+        size = len(self.vocabulary)
+        for character in biases:
+            if character not in range(size):
+                message = f"token ids must be in 0..{size - 1}"
+                raise InvalidFieldError(field, character, message)
+        kept = tuple((character, bias) for character, bias in biases.items() if bias)
+        if len(banned_ids(kept) | {self.vocabulary.unknown_id} - {None}) == size:
+            message = "must leave a character that the model can write"
+            raise InvalidFieldError(field, f"{len(kept)} biases", message)
+        return kept
+
+    async def compiled(
+        self, field: str, expression: str | None, biases: LogitBias
+    ) -> Pattern | None:
+        """Return the pattern that a text must match, or None if there is no expression.
+
+        Between the return and the submission of a job, the caller must not wait, see `idle`.
+
+        Raises:
+            InvalidFieldError: if the expression cannot be used.
+        """
+        if expression is None:
+            return None
+        try:
+            return await self.patterns.get(expression, banned_ids(biases))
+        except PatternError as error:
+            raise InvalidFieldError(field, expression, str(error)) from error
 
     def check_characters(self, field: str, text: str) -> None:
         """Raise InvalidFieldError if a text has more characters than this server reads."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from model.errors import PatternError
 
-MOST_WORK = 50_000  # operations, a microsecond or less each
+MOST_WORK = 30_000  # operations, a microsecond or less each
 _SLICE = 1_000  # operations between two pauses
 
 

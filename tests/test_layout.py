@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # From the bottom to the top. A module imports from its own layer and from lower ones.
 LAYERS: list[set[str]] = [
-    {"engine", "errors", "settings", "__init__"},
+    {"engine", "errors", "pattern_cache", "settings", "__init__"},
     {"service", "middleware"},
     {"model_manager"},
     {"api"},

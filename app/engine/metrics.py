@@ -72,8 +72,8 @@ class Metrics:
         self.slots = self._gauge("slots", "Generations that can run at the same time.")
         self.generations = Counter(
             "charstream_texts",
-            "Generations ended, by reason: length, stop, cancelled (the client disconnected), "
-            "error.",
+            "Generations ended, by reason: length, stop, pattern, cancelled (the client "
+            "disconnected), error.",
             ["reason"],
             registry=self.registry,
         )

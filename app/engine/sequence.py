@@ -13,7 +13,7 @@ from app.engine.output_buffer import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
 
-FinishReason = Literal["length", "stop"]
+FinishReason = Literal["length", "pattern", "stop"]
 
 
 @dataclass(frozen=True)
@@ -68,28 +68,28 @@ class Sequence:
     def accept(self, chunk: Chunk) -> Delivery:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
         self.text += chunk.ids
-        at_length = self.stream.steps_left == 0
-        released, reason = chunk, _reason(False, at_length)
+        reason = self._end_without_stop()
         if self._matcher is not None:
-            released, reason = self._match(self._matcher, chunk, at_length)
-        self.buffer.produce(len(released))
-        return Delivery(released, reason, None, self.admitted, self.cached)
+            chunk, reason = self._match(self._matcher, chunk, reason)
+        self.buffer.produce(len(chunk))
+        return Delivery(chunk, reason, None, self.admitted, self.cached)
 
     def fail(self, error: EngineError) -> Delivery:
         """Return the delivery that ends this sequence with an error."""
         return Delivery(Chunk(), None, error, self.admitted, self.cached)
 
+    def _end_without_stop(self) -> FinishReason | None:
+        """Return why the text has ended if it does not contain a stop string."""
+        if self.stream.ended:
+            return "pattern"
+        return "length" if self.stream.steps_left == 0 else None
+
     def _match(
-        self, matcher: StopMatcher, chunk: Chunk, at_length: bool
+        self, matcher: StopMatcher, chunk: Chunk, otherwise: FinishReason | None
     ) -> tuple[Chunk, FinishReason | None]:
+        """Return what is released, and why the text has ended: "stop" comes before `otherwise`."""
         released, stopped = matcher.feed(chunk.ids)
-        if at_length and not stopped:
+        if otherwise and not stopped:
             released += matcher.flush()
         ready, self._held = (self._held + chunk).split(len(released))
-        return ready, _reason(stopped, at_length)
-
-
-def _reason(stopped: bool, at_length: bool) -> FinishReason | None:
-    if stopped:
-        return "stop"
-    return "length" if at_length else None
+        return ready, "stop" if stopped else otherwise

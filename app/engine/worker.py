@@ -196,8 +196,9 @@ class Worker:
 
 
 def _chunk(output: StepOutput, row: int, skip: int, alternatives: int | None) -> Chunk:
-    """Return the characters of a row after its prompt."""
-    ids = output.ids[skip:, row].tolist()
+    """Return the characters of a row after its prompt, up to the end of its text."""
+    own = slice(skip, output.length(row))
+    ids = output.ids[own, row].tolist()
     if output.scores is None or alternatives is None:
         return Chunk(ids)
-    return Chunk(ids, with_alternatives(output.scores[skip:, row], alternatives))
+    return Chunk(ids, with_alternatives(output.scores[own, row], alternatives))

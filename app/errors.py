@@ -14,6 +14,7 @@ CharstreamError (model.errors)
 ├── CrossSiteError          a page of another site sends requests without CORS
 ├── RateLimitError          a client sends too many requests
 ├── BodyTooLargeError       a request body is over the limit
+├── BodiesTooLargeError     the bodies that are arriving are over their limit
 └── ReloadError             a checkpoint cannot be reloaded; the loaded model stays
 """
 
@@ -180,6 +181,15 @@ class BodyTooLargeError(CharstreamError):
         super().__init__(f"the body is larger than the limit of {limit} bytes")
 
 
+class BodiesTooLargeError(CharstreamError):
+    """All request bodies that are arriving are together over the limit."""
+
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("too many large requests are arriving at the same time; try again in 1 s")
+
+
 class ReloadError(CharstreamError):
     """A checkpoint cannot be reloaded. The loaded model stays in use."""
 
@@ -194,6 +204,7 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (CrossSiteError, 403, "cross_site"),
     (RateLimitError, 429, "rate_limited"),
     (BodyTooLargeError, 413, "body_too_large"),
+    (BodiesTooLargeError, 503, "too_many_bodies"),
     (ReloadError, 409, "not_reloaded"),
     (QueueFullError, 503, "queue_full"),
     (DeadlineError, 504, "deadline_exceeded"),
@@ -238,6 +249,9 @@ def _headers(error: CharstreamError) -> Mapping[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case BodyTooLargeError():
             return {"Connection": "close"}
+        case BodiesTooLargeError():
+            retry_after = str(math.ceil(error.retry_after))
+            return {"Connection": "close", "Retry-After": retry_after}
     return {}
 
 

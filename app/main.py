@@ -9,10 +9,11 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import errors, generate, operator, page, score
+from app.api import cells, errors, generate, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
+from app.middleware.body_limit import ArrivingBodies
 from app.middleware.cors import Cors
 from app.middleware.cross_site import refuse_cross_site
 from app.middleware.request_log import REQUEST_ID, RequestLog
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.settings, app.state.metrics = settings, metrics
+    app.state.arriving_bodies = ArrivingBodies()
     app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
     _add_routes(app, auth)
@@ -54,7 +56,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_routes(app: FastAPI, auth: Auth) -> None:
     app.include_router(page.router)
     app.include_router(operator.public)
-    for router in (generate.router, score.router, operator.info_router, openai_routes.router):
+    routers = (
+        generate.router,
+        score.router,
+        cells.router,
+        operator.info_router,
+        openai_routes.router,
+    )
+    for router in routers:
         dependencies = [Depends(refuse_cross_site), Depends(auth.check_user)]
         app.include_router(router, dependencies=dependencies)
     app.include_router(operator.operator, dependencies=[Depends(auth.check_operator)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from app.engine.cell_search import CellSearch
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -18,16 +19,15 @@ from app.errors import InvalidFieldError, OtherModelError, UnknownInFieldError
 from app.pattern_cache import PatternCache
 from app.settings import Settings, Unknown
 from model.checkpoint import Checkpoint
-from model.constraint import LogitBias, banned_ids
 from model.decoder import Decoder
-from model.errors import PatternError, UnknownCharacterError
+from model.errors import UnknownCharacterError
 from model.folding import fold
-from model.held_cell import HeldCell
-from model.pattern import Pattern
+from model.read_cells import CellNumbers
 from model.sampling import SamplingParams
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
 _MOST_SCORES = 220_000  # characters and alternatives in one response
+_MOST_CELL_VALUES = 1_600_000  # in one response
 
 
 class ModelId(NamedTuple):
@@ -35,6 +35,16 @@ class ModelId(NamedTuple):
 
     name: str
     hash: str
+
+
+class Cell(Protocol):
+    """A cell of the network, by its layer and its number in the layer. Both count from 0."""
+
+    @property
+    def layer(self) -> int: ...
+
+    @property
+    def cell(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +134,38 @@ class Service:
             prompt_length=len(prompt),
         )
 
+    def cells_job(self, prime: Ids, text: Ids, cells: CellNumbers) -> Job:
+        """Return a job that reports the values of cells after each character of a text.
+
+        Args:
+            prime: ids to read first; may be empty.
+            text: ids of the text, at least one.
+            cells: the cells, as `cell_numbers` returns them.
+        """
+        prompt = prime if len(prime) else self._start()
+        # A step reports the values after the character that it reads. So the first one that counts
+        # reads the first character of the text, and one more id stands after the last one.
+        return Job(
+            prime=np.concatenate([prompt, text, text[:1]]),
+            length=0,
+            params=SamplingParams(),
+            seed=0,
+            prime_characters=len(prime),
+            prompt_length=len(prompt) + 1,
+            cells=cells,
+        )
+
+    def search_job(self, prime: Ids, text: Ids, search: CellSearch) -> Job:
+        """Return a job that searches all cells and then does what `cells_job` describes."""
+        config = self.checkpoint.config
+        cells = np.arange(config.layers * config.hidden_size, dtype=np.int32)
+        return replace(self.cells_job(prime, text, cells), search=search)
+
+    def cell_numbers(self, cells: Sequence[Cell]) -> CellNumbers:
+        """Return the numbers of cells that the model has."""
+        size = self.checkpoint.config.hidden_size
+        return np.array([cell.layer * size + cell.cell for cell in cells], np.int32)
+
     def encode_prime(self, field: str, text: str, unknown: Unknown | None = None) -> Ids:
         """Return the ids of a text to read.
 
@@ -179,63 +221,25 @@ class Service:
         if length > most:
             raise InvalidFieldError(field, length, f"must be at most {most} on this server")
 
-    def check_hold(self, hold: Sequence[HeldCell]) -> None:
-        """Raise InvalidFieldError if the model does not have one of the cells."""
+    def check_cells(self, field: str, cells: Sequence[Cell]) -> None:
+        """Raise InvalidFieldError if the model does not have one of the cells in a field."""
         config = self.checkpoint.config
-        for index, held in enumerate(hold):
-            if held.layer >= config.layers:
+        for index, cell in enumerate(cells):
+            if cell.layer >= config.layers:
                 message = f"must be in 0..{config.layers - 1} with this model"
-                raise InvalidFieldError(f"hold.{index}.layer", held.layer, message)
-            if held.cell >= config.hidden_size:
+                raise InvalidFieldError(f"{field}.{index}.layer", cell.layer, message)
+            if cell.cell >= config.hidden_size:
                 message = f"must be in 0..{config.hidden_size - 1} with this model"
-                raise InvalidFieldError(f"hold.{index}.cell", held.cell, message)
+                raise InvalidFieldError(f"{field}.{index}.cell", cell.cell, message)
 
-    def encode_biases(self, field: str, biases: Mapping[str, float]) -> LogitBias:
-        """Return the ids of characters with what is added to their logits.
-
-        Raises:
-            UnknownInFieldError: if the vocabulary lacks a character.
-            InvalidFieldError: if every character is banned.
-        """
-        try:
-            ids = self.vocabulary.encode("".join(biases))
-        except UnknownCharacterError as error:
-            raise UnknownInFieldError(field, error) from error
-        return self.check_biases(field, dict(zip(ids.tolist(), biases.values(), strict=True)))
-
-    def check_biases(self, field: str, biases: Mapping[int, float]) -> LogitBias:
-        """Return biases of ids without those that change nothing.
-
-        Raises:
-            InvalidFieldError: if an id is not in the vocabulary, or every character is banned.
-        """
-        size = len(self.vocabulary)
-        for character in biases:
-            if character not in range(size):
-                message = f"token ids must be in 0..{size - 1}"
-                raise InvalidFieldError(field, character, message)
-        kept = tuple((character, bias) for character, bias in biases.items() if bias)
-        if len(banned_ids(kept) | {self.vocabulary.unknown_id} - {None}) == size:
-            message = "must leave a character that the model can write"
-            raise InvalidFieldError(field, f"{len(kept)} biases", message)
-        return kept
-
-    async def compiled(
-        self, field: str, expression: str | None, biases: LogitBias
-    ) -> Pattern | None:
-        """Return the pattern that a text must match, or None if there is no expression.
-
-        Between the return and the submission of a job, the caller must not wait, see `idle`.
-
-        Raises:
-            InvalidFieldError: if the expression cannot be used.
-        """
-        if expression is None:
-            return None
-        try:
-            return await self.patterns.get(expression, banned_ids(biases))
-        except PatternError as error:
-            raise InvalidFieldError(field, expression, str(error)) from error
+    def check_cell_values(self, field: str, characters: int, cells: int) -> None:
+        """Raise InvalidFieldError if a response would have too many values of cells."""
+        if characters * cells > _MOST_CELL_VALUES:
+            message = (
+                f"characters times cells must be at most {_MOST_CELL_VALUES} in one response: "
+                "request fewer cells, or a part of the text"
+            )
+            raise InvalidFieldError(field, f"{characters} characters x {cells} cells", message)
 
     def check_characters(self, field: str, text: str) -> None:
         """Raise InvalidFieldError if a text has more characters than this server reads."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from model.read_cells import CellNumbers, CellValues
 from model.sampling import SamplingParams, Uniforms
 from model.scores import ScoreRows
 
@@ -41,6 +42,7 @@ class StepInput:
     uniforms_kS: Uniforms  # the random numbers to draw with, in [0, 1)
     prompt_steps_S: StepIds  # number of steps inside the prompt, whose logits are not needed
     alternatives: Sequence[int | None]  # per stream: alternatives to score, None for no scores
+    cells: Sequence[CellNumbers] = ()  # per stream: cells to read; empty if no stream reads any
     # The state of each stream's pattern; None if no stream has one, or all begin.
     pattern_states_S: PatternStates | None = None
 
@@ -63,6 +65,7 @@ class StepOutput(NamedTuple):
 
     ids: StepIds  # (k, S)
     scores: ScoreRows | None  # (k, S, D), see `model.scores`; None if no stream asks for scores
+    cells: Sequence[CellValues] = ()  # per stream, (k, cells); empty if no stream reads any
     progress: PatternProgress | None = None  # None if no stream has a constraint
 
     def length(self, row: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from model.backend import DecoderState, PatternStates, Precision, StepIds, StepInput, StepOutput
 from model.checkpoint import Checkpoint
 from model.pattern import ENDED
+from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
 from model.vocabulary import Ids
@@ -34,6 +35,8 @@ class DecoderStream:
         alternatives: number of top alternatives to score per character. None disables scores.
         prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
             The other ids are scored as if they had been generated.
+        cells: cells whose values `Decoder.advance` returns, each time as they are after the
+            character that the step reads.
 
     Attributes:
         read: number of characters that the network has read.
@@ -54,6 +57,7 @@ class DecoderStream:
         seed: int,
         alternatives: int | None = None,
         prompt_length: int | None = None,
+        cells: CellNumbers = NO_CELLS,
     ) -> None:
         self.prompt_length = len(prime) if prompt_length is None else prompt_length
         if not 1 <= self.prompt_length <= len(prime):
@@ -62,12 +66,10 @@ class DecoderStream:
                 f"got {self.prompt_length}"
             )
         self.prime, self.length, self.params = prime, length, params
-        self.alternatives = alternatives
-        self.read = 0
-        self.last_id = int(prime[0])
+        self.alternatives, self.cells = alternatives, cells
         self.state: DecoderState | None = None
-        self.pattern_state = 0
-        self._uniforms = uniforms(seed)
+        self._seed = seed
+        self.restart()
 
     @property
     def steps_left(self) -> int:
@@ -83,6 +85,12 @@ class DecoderStream:
     def prompt_steps_left(self) -> int:
         """Number of coming steps whose results still belong to the prompt."""
         return max(0, self.prompt_length - 1 - self.read)
+
+    def restart(self) -> None:
+        """Return to the beginning. The stream must not be in a decoder."""
+        self.read, self.last_id, self.state = 0, int(self.prime[0]), None
+        self.pattern_state = 0
+        self._uniforms = uniforms(self._seed)
 
     def skip(self, read: int, state: DecoderState) -> None:
         """Continue after the first `read` characters of the prime, from the state after them."""
@@ -160,25 +168,28 @@ class Decoder:
         """Add a stream as the last row.
 
         Raises:
-            ValueError: if every slot is taken, an id of the prime or of the logit bias is not in
-                the vocabulary, the pattern is for another vocabulary, or the network does not have
-                a cell that the stream holds.
+            ValueError: if every slot is taken, the stream has ids that are not in the vocabulary,
+                its pattern is for another vocabulary, or it holds or reads a cell that the network
+                does not have.
         """
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
         if stream.prime.min() < 0 or stream.prime.max() >= self.vocabulary_size:
             raise ValueError(f"a prime's ids must be in 0..{self.vocabulary_size - 1}")
-        self._check_params(stream.params)
+        self._check(stream)
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True
 
-    def _check_params(self, params: SamplingParams) -> None:
+    def _check(self, stream: DecoderStream) -> None:
+        params, size = stream.params, self.vocabulary_size
         for held in params.hold:
             if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
                 raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
-        size = self.vocabulary_size
+        cells = self._config.layers * self._config.hidden_size
+        if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
+            raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
         if any(character >= size for character, _ in params.logit_bias):
             raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
         if params.pattern is not None and len(params.pattern.class_of_V) != size:
@@ -205,8 +216,9 @@ class Decoder:
         """Advance the streams from row `first` to the last by `steps` characters.
 
         Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
-        that were not read yet, followed by the ids that the stream generated. If the stream's
-        pattern ended the text, `progress` tells how many of the ids belong to it.
+        that were not read yet, followed by the ids that the stream generated. If its pattern ended
+        the text, `length` of the result tells how many belong to it. A stream whose steps all
+        belong to its prompt has no values of cells.
         """
         streams = self.streams[first:]
         if self._changed:
@@ -250,6 +262,7 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         uniforms_kS=uniforms_kS,
         prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
+        cells=[NO_CELLS if s.prompt_steps_left >= steps else s.cells for s in streams],
         pattern_states_S=_pattern_states(streams),
     )
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import pointer
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from model.native_library import LAYOUT
 from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, stacked_weight
 from model.quantization import quantize_rows
+from model.read_cells import CellValues, ReadCellColumns
 from model.sampling import SamplingParams, sampling_columns
 
 _LANES, _TILE, _GROUP, _BLOCK = LAYOUT.lanes, LAYOUT.tile, LAYOUT.group, LAYOUT.block
@@ -69,7 +71,7 @@ class NativeBackend:
         threads: int = 1,
     ) -> None:
         self.kernel = kernel
-        self._vocabulary_size = config.vocabulary_size
+        self._vocabulary_size, self._hidden_size = config.vocabulary_size, config.hidden_size
         self._network = _PackedNetwork(config, weights)
         width = _padded(config.hidden_size, _LANES)
         rows = slots + _BLOCK - 1
@@ -134,16 +136,31 @@ class NativeBackend:
             np.int32,
         )
         most = int(alternatives_S.max())
-        scores_kSD = np.zeros((steps, streams, 4 + 2 * most)) if most >= 0 else None
-        progress = None
-        if self._constraints is not None:
-            lengths_S = np.full(streams, steps, np.int32)
-            progress = PatternProgress(inputs.pattern_states(), lengths_S)
-        result = StepOutput(np.empty((steps, streams), np.int64), scores_kSD, progress)
-        self._run(inputs, alternatives_S, result)
-        return result
+        scores_kSD = np.zeros((steps, streams, 4 + 3 * most)) if most >= 0 else None
+        progress = self._progress(inputs, steps)
+        result = StepOutput(np.empty((steps, streams), np.int64), scores_kSD, progress=progress)
+        columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self._cell_SLW.shape[2])
+        if columns is None:
+            self._run(inputs, alternatives_S, result)
+            return result
+        states_kC = np.zeros((steps, len(columns.read_cells)), np.float32)
+        self._run(inputs, alternatives_S, result, _read_addresses(columns, states_kC))
+        return result._replace(cells=columns.values(states_kC))
 
-    def _run(self, inputs: StepInput, alternatives_S: Ints, result: StepOutput) -> None:
+    def _progress(self, inputs: StepInput, steps: int) -> PatternProgress | None:
+        """Return the states before the steps, and the lengths of texts that do not end."""
+        if self._constraints is None:
+            return None
+        states_S = inputs.pattern_states()
+        return PatternProgress(states_S, np.full(len(states_S), steps, np.int32))
+
+    def _run(
+        self,
+        inputs: StepInput,
+        alternatives_S: Ints,
+        result: StepOutput,
+        read_addresses: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """Compute the steps and write them into the arrays of `result`."""
         steps, streams = size = result.ids.shape
         prompt_steps_S = inputs.prompt_steps_S.astype(np.int32)  # a name keeps the array alive
@@ -164,6 +181,7 @@ class NativeBackend:
             scores=None if scores is None else scores.ctypes.data,
             **_progress_addresses(result.progress, streams),
             **{name: first + inputs.first * row for name, first, row in self._column_addresses},
+            **read_addresses,
         )
         self._team.run(batch)
 
@@ -243,6 +261,12 @@ class _PackedNetwork:
         kept = aligned_copy(array)
         self._arrays.append(kept)
         return kept.ctypes.data
+
+
+def _read_addresses(columns: ReadCellColumns, states_kC: CellValues) -> dict[str, int]:
+    """Return the batch's fields for the cells to read. The arrays must outlive the call."""
+    arrays = {**columns._asdict(), "read_states": states_kC}
+    return {name: array.ctypes.data for name, array in arrays.items()}
 
 
 def _padded(count: int, multiple: int) -> int:

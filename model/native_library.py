@@ -75,6 +75,9 @@ class CBatch(Structure):
         ("constraints", c_void_p),
         ("pattern_states", c_void_p),
         ("lengths", c_void_p),
+        ("read_offsets", c_void_p),
+        ("read_cells", c_void_p),
+        ("read_states", c_void_p),
         ("ids", c_void_p),
         ("scores", c_void_p),
         ("slot_rows", c_int32),
@@ -103,7 +106,7 @@ class Layout(NamedTuple):
 
 
 LAYOUT = Layout(
-    version=6,
+    version=7,
     product_bytes=sizeof(CProduct),
     network_bytes=sizeof(CNetwork),
     batch_bytes=sizeof(CBatch),

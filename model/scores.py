@@ -1,7 +1,8 @@
 """Scores: the log-probability of each character, with its rank, its entropy and alternatives.
 
-Shape letters: k characters, S streams, V vocabulary, N alternatives, D = 4 + 2N numbers of a score.
-A row has the logprob, the rank, the entropy, the probability, N ids and their N logprobs.
+Shape letters: k characters, S streams, V vocabulary, N alternatives, D = 4 + 3N numbers of a score.
+A row has the logprob, the rank, the entropy, the probability, N ids, their N logprobs and their N
+probabilities.
 """
 
 from __future__ import annotations
@@ -17,26 +18,35 @@ ScoreRows = npt.NDArray[np.float64]
 MOST_ALTERNATIVES = 10
 
 
+class Alternative(NamedTuple):
+    """One of the most likely characters at a position."""
+
+    id: int
+    logprob: float  # before temperature and filters
+    probability: float  # after them
+
+
 class Score(NamedTuple):
     """The score of one character.
 
-    All fields except `probability` describe the network's own distribution, before temperature and
-    filters.
+    All fields except the probabilities describe the network's own distribution, before temperature
+    and filters.
     """
 
     logprob: float  # natural logarithm of the character's probability
     rank: int  # 1 for the most likely character
     entropy: float  # entropy of the distribution, in nats
     probability: float  # probability of the character after temperature and filters
-    top: tuple[tuple[int, float], ...]  # the most likely ids and their logprobs
+    top: tuple[Alternative, ...]  # the most likely characters
 
 
 def with_alternatives(rows_kD: ScoreRows, alternatives: int) -> ScoreRows:
     """Return a copy of rows that has at most `alternatives` alternatives, the most likely ones."""
     available = _alternatives_of(rows_kD)
     kept = min(alternatives, available)
-    ids, logprobs = slice(4, 4 + kept), slice(4 + available, 4 + available + kept)
-    return np.hstack([rows_kD[:, :4], rows_kD[:, ids], rows_kD[:, logprobs]])
+    columns_k3N = rows_kD[:, 4:].reshape(len(rows_kD), 3, available)
+    kept_kM = columns_k3N[:, :, :kept].reshape(len(rows_kD), 3 * kept)
+    return np.hstack([rows_kD[:, :4], kept_kM])
 
 
 def scores_of(rows_kD: ScoreRows) -> Iterator[Score]:
@@ -48,9 +58,12 @@ def scores_of(rows_kD: ScoreRows) -> Iterator[Score]:
             rank=int(row[1]),
             entropy=row[2],
             probability=row[3],
-            top=tuple(zip(map(int, row[4 : 4 + available]), row[4 + available :], strict=True)),
+            top=tuple(
+                Alternative(int(row[index]), row[index + available], row[index + 2 * available])
+                for index in range(4, 4 + available)
+            ),
         )
 
 
 def _alternatives_of(rows_kD: ScoreRows) -> int:
-    return int(rows_kD.shape[1] - 4) // 2
+    return int(rows_kD.shape[1] - 4) // 3

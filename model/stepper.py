@@ -16,7 +16,7 @@ if the threads would not divide a call into whole vectors, the call is made smal
 thread.
 
 Shape letters: k steps, S streams, V vocabulary, H hidden, W = H padded to whole vectors, L layers,
-G = 4W gate rows, X = L * W, D numbers of a score.
+G = 4W gate rows, X = L * W, C cells to read, D numbers of a score.
 """
 
 from __future__ import annotations
@@ -33,15 +33,9 @@ from model.backend import Precision
 from model.linear import prepare
 from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, padded_weights, stacked_weight
-from model.torch_constraints import ConstraintRows, advance, constrained_candidates
+from model.torch_constraints import ConstraintRows, choose_constrained
 from model.torch_held_cells import HeldCellRows
-from model.torch_sampling import (
-    SamplingRows,
-    draw,
-    next_ids,
-    probability,
-    sampling_probabilities,
-)
+from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from model.torch_scores import score_rows
 
 _VECTOR_VALUES = 32  # most values per iteration of torch's loops: two AVX-512 vectors
@@ -107,8 +101,9 @@ class Stepper(nn.Module):
         rows: SamplingRows,
         alternatives: int = -1,
         held: HeldCellRows | None = None,
+        read_cells: Tensor | None = None,
         constraints: ConstraintRows | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
         Args:
@@ -122,19 +117,24 @@ class Stepper(nn.Module):
             alternatives: number of top alternatives to score, see
                 `model.torch_scores.score_rows`. Below 0, no scores are computed.
             held: the cells that streams hold at a value. None if no stream holds any.
+            read_cells: the cells to read, as numbers s * X + x of `cell_SX`, int64 (C,). None if
+                no stream reads any.
             constraints: the constraints of streams, changed in place. None if no stream has one.
 
         Returns:
-            ids (k, S), int64, and scores (k, S, D), float64: zeros for the prompt's steps, and a
-            tensor without elements if no scores are computed.
+            ids (k, S), int64; scores (k, S, D), float64: zeros for the prompt's steps; and cell
+            states (k, C), float32. Scores or states that are not computed have no elements.
         """
         ids: list[Tensor] = []
         scores: list[Tensor] = []
+        states: list[Tensor] = []
         for step, forced_S in enumerate(forced_ids_kS):
             held_SX: Tensor | None = None
             if held is not None:
                 held_SX = held.states_SX.masked_fill(held.first_step_S1 > step, float("nan"))
             top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_SX)
+            if read_cells is not None:
+                states.append(cell_SX.take(read_cells))
             ids_S = forced_S
             if step >= prompt_steps:
                 uniforms_S = uniforms_kS[step]
@@ -147,7 +147,9 @@ class Stepper(nn.Module):
                 if constraints is not None:
                     constraints.lengths_P.add_(1)
             ids.append(ids_S)
-        return torch.stack(ids), torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+        scores_kSD = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
+        states_kC = torch.stack(states) if len(states) > 0 else uniforms_kS[:0]
+        return torch.stack(ids), scores_kSD, states_kC
 
     @torch.jit.export
     def choose(
@@ -164,22 +166,15 @@ class Stepper(nn.Module):
         logits_SV = self.output(top_SW)
         drawn_S = next_ids(logits_SV, uniforms_S, rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
-        scored = alternatives >= 0
-        probabilities_S = uniforms_S
-        if scored:
-            probabilities_S = sampling_probabilities(logits_SV, ids_S, rows)
+        probabilities_SV = logits_SV
+        if alternatives >= 0:
+            probabilities_SV = sampling_probabilities(logits_SV, rows)
         if constraints is not None:
-            streams_P = constraints.streams_P
-            candidates, next_PE = constrained_candidates(logits_SV, constraints)
-            drawn_P = draw(candidates, uniforms_S.index_select(0, streams_P))
-            forced_P = forced_S.index_select(0, streams_P)
-            ids_P = advance(drawn_P, next_PE, forced_P, constraints)
-            ids_S = ids_S.index_copy(0, streams_P, ids_P)
-            if scored:
-                probability_P = probability(candidates, ids_P)
-                probabilities_S = probabilities_S.index_copy(0, streams_P, probability_P)
-        if scored:
-            scores.append(score_rows(logits_SV, ids_S, probabilities_S, alternatives))
+            ids_S, probabilities_SV = choose_constrained(
+                logits_SV, uniforms_S, forced_S, constraints, ids_S, probabilities_SV
+            )
+        if alternatives >= 0:
+            scores.append(score_rows(logits_SV, ids_S, probabilities_SV, alternatives))
         return ids_S
 
     @torch.jit.export
@@ -238,7 +233,7 @@ def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor, held_SW: Tenso
 
 def _no_scores(ids_S: Tensor, alternatives: int) -> Tensor:
     return torch.zeros(
-        [ids_S.size(0), 4 + 2 * alternatives], dtype=torch.float64, device=ids_S.device
+        [ids_S.size(0), 4 + 3 * alternatives], dtype=torch.float64, device=ids_S.device
     )
 
 

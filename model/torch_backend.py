@@ -16,6 +16,7 @@ from torch import Tensor
 from model.backend import DecoderState, PatternProgress, Precision, StepInput, StepOutput
 from model.linear import random_rows, rows_are_independent
 from model.network_config import NetworkConfig, Weights
+from model.read_cells import ReadCellColumns
 from model.sampling import SamplingParams
 from model.step_graph import MAX_STEPS, step_graph
 from model.stepper import Stepper, compiled, rows_per_call
@@ -53,7 +54,7 @@ class TorchBackend:
     ) -> None:
         device = device or torch.device("cpu")
         self._device, self._vocabulary_size = device, config.vocabulary_size
-        self._layers = config.layers
+        self._layers, self._hidden_size = config.layers, config.hidden_size
         self._wanted_threads = threads
         self.use_thread()
         stepper = Stepper(config, weights, precision, slots, device)
@@ -110,30 +111,34 @@ class TorchBackend:
             for array in (inputs.last_ids_S, inputs.forced_ids_kS, inputs.uniforms_kS)
         )
         scored = [count for count in inputs.alternatives if count is not None]
+        columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self.stepper.width)
         constraints = None
         if self._constraints is not None:
             constraints = self._constraints.rows(inputs.first, inputs.pattern_states())
-        plain = not scored and self._held_SX is None and constraints is None
-        graph = self.graph if plain and inputs.first == 0 and steps <= MAX_STEPS else None
+        fits = inputs.first == 0 and steps <= MAX_STEPS
+        plain = not scored and self._held_SX is None and columns is None and constraints is None
+        graph = self.graph if fits and plain else None
         if graph is not None:
             ids_kS = graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
             return StepOutput(ids_kS.cpu().numpy(), None)
         slots = slice(inputs.first, inputs.first + streams)
-        ids_kS, scores_kSD = self.stepper(
+        ids_kS, scores_kSD, states_kC = self.stepper(
             last_ids_S,
             self.hidden_SX[slots],
             self.cell_SX[slots],
             forced_ids_kS,
             uniforms_kS,
-            min(inputs.prompt_steps_S.tolist(), default=0),
+            _steps_without_logits(inputs),
             self._rows.of_streams(slots),
             min(max(scored), self._vocabulary_size) if scored else -1,
             self._held_rows(inputs, slots),
+            None if columns is None else self._read_cells(columns),
             constraints,
         )
         return StepOutput(
             ids_kS.cpu().numpy(),
             scores_kSD.cpu().numpy() if scored else None,
+            () if columns is None else columns.values(states_kC.cpu().numpy()),
             self._progress(inputs, steps, constraints),
         )
 
@@ -155,6 +160,12 @@ class TorchBackend:
             return None
         first_step_S = torch.from_numpy(inputs.prompt_steps_S).to(self._device)
         return HeldCellRows(self._held_SX[slots], first_step_S.unsqueeze(1))
+
+    def _read_cells(self, columns: ReadCellColumns) -> Tensor:
+        """Return the numbers of the cells to read, counted over all streams."""
+        rows_C = np.repeat(np.arange(len(columns.read_offsets) - 1), np.diff(columns.read_offsets))
+        numbers_C = rows_C * self.cell_SX.shape[1] + columns.read_cells
+        return torch.from_numpy(numbers_C).to(self._device)
 
     def _step_once(self, rows_SR: Tensor) -> Tensor:
         """Compute one step of streams given as rows: an id, then hidden and cell values.
@@ -179,3 +190,16 @@ class TorchBackend:
         if threads != self._threads:
             self._threads = threads
             self.stepper.rows_per_call = rows_per_call(self.stepper.width, self._device, threads)
+
+
+def _steps_without_logits(inputs: StepInput) -> int:
+    """Return the number of first steps in which no stream scores or draws a character."""
+    forced_kS = np.vstack([inputs.forced_ids_kS >= 0, np.zeros(inputs.forced_ids_kS.shape[1:])])
+    forced_S = forced_kS.argmin(axis=0)  # steps before the first one that draws
+    steps_S = [
+        forced if alternatives is None else prompt
+        for forced, alternatives, prompt in zip(
+            forced_S.tolist(), inputs.alternatives, inputs.prompt_steps_S.tolist(), strict=True
+        )
+    ]
+    return min(steps_S, default=0)

@@ -22,7 +22,14 @@ from torch import Tensor
 from model.constraint import Constraint
 from model.pattern import ENDED, Pattern
 from model.sampling import SamplingParams
-from model.torch_sampling import Candidates, SamplingRows, exact_sums, weighted_candidates
+from model.torch_sampling import (
+    Candidates,
+    SamplingRows,
+    draw,
+    exact_sums,
+    probabilities,
+    weighted_candidates,
+)
 
 
 class ConstraintRows(NamedTuple):
@@ -119,7 +126,39 @@ def _table(patterns: Sequence[Pattern]) -> tuple[npt.NDArray[np.int32], npt.NDAr
     return np.concatenate(parts), np.array([place_of[id(pattern)] for pattern in patterns])
 
 
-def constrained_candidates(logits_SV: Tensor, rows: ConstraintRows) -> tuple[Candidates, Tensor]:
+def choose_constrained(
+    logits_SV: Tensor,
+    uniforms_S: Tensor,
+    forced_S: Tensor,
+    rows: ConstraintRows,
+    ids_S: Tensor,
+    probabilities_SV: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Replace the results of a step for the streams with a constraint, and advance their patterns.
+
+    Args:
+        logits_SV: the network's logits.
+        uniforms_S: random numbers in [0, 1).
+        forced_S: the characters to take instead of drawn ones, -1 where one is drawn.
+        rows: the constraints, whose states and lengths change.
+        ids_S: the result of the step without constraints.
+        probabilities_SV: the probabilities of the characters without constraints.
+
+    Returns:
+        the ids, 0 after the end of a text, and the probabilities, those of the end left out.
+    """
+    streams_P = rows.streams_P
+    candidates, next_PE = _candidates(logits_SV, rows)
+    drawn_P = draw(candidates, uniforms_S.index_select(0, streams_P))
+    ids_P = _advance(drawn_P, next_PE, forced_S.index_select(0, streams_P), rows)
+    probabilities_PV = probabilities(candidates)[:, :-1]
+    return (
+        ids_S.index_copy(0, streams_P, ids_P),
+        probabilities_SV.index_copy(0, streams_P, probabilities_PV),
+    )
+
+
+def _candidates(logits_SV: Tensor, rows: ConstraintRows) -> tuple[Candidates, Tensor]:
     """Return what the streams with a constraint may draw, and the state after each candidate.
 
     Returns:
@@ -143,12 +182,12 @@ def constrained_candidates(logits_SV: Tensor, rows: ConstraintRows) -> tuple[Can
     return weighted_candidates(weights_PE, rows.sampling), next_PE
 
 
-def advance(drawn_P: Tensor, next_PE: Tensor, forced_P: Tensor, rows: ConstraintRows) -> Tensor:
+def _advance(drawn_P: Tensor, next_PE: Tensor, forced_P: Tensor, rows: ConstraintRows) -> Tensor:
     """Advance the patterns, and return the ids of a step: drawn, forced, or 0 after the end.
 
     Args:
         drawn_P: what was drawn, V for the end of the text.
-        next_PE: the result of `constrained_candidates`.
+        next_PE: the result of `_candidates`.
         forced_P: the characters to take instead, -1 where one is drawn.
         rows: the constraints, whose states and lengths change.
     """

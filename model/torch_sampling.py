@@ -79,13 +79,13 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     return draw(_candidates(logits_SV, rows), uniforms_S)
 
 
-def sampling_probabilities(logits_SV: Tensor, ids_S: Tensor, rows: SamplingRows) -> Tensor:
-    """Return the probability with which `next_ids` draws the given id of each stream.
+def sampling_probabilities(logits_SV: Tensor, rows: SamplingRows) -> Tensor:
+    """Return the probabilities with which `next_ids` draws each id of each stream.
 
     Returns:
-        probabilities, float32 (S,).
+        probabilities, float32 (S, V).
     """
-    return probability(_candidates(logits_SV, rows), ids_S)
+    return probabilities(_candidates(logits_SV, rows))
 
 
 class Candidates(NamedTuple):
@@ -104,14 +104,14 @@ def draw(candidates: Candidates, uniforms_S: Tensor) -> Tensor:
     return order_SV.gather(1, drawn_S1).squeeze(1)
 
 
-def probability(candidates: Candidates, ids_S: Tensor) -> Tensor:
-    """Return the probability (S,) with which `draw` selects the given id of each stream."""
+def probabilities(candidates: Candidates) -> Tensor:
+    """Return the probabilities (S, V) with which `draw` selects each id of each stream."""
     order_SV, cumulative_SV, last_S1 = candidates
-    index_S1 = (order_SV == ids_S.unsqueeze(1)).int().argmax(dim=-1, keepdim=True)
-    before_S1 = cumulative_SV.gather(1, (index_S1 - 1).clamp_min(0)) * (index_S1 > 0)
-    share_S1 = cumulative_SV.gather(1, index_S1) - before_S1
-    probability_S1 = share_S1 / cumulative_SV.gather(1, last_S1)
-    return (probability_S1 * (index_S1 <= last_S1)).squeeze(1)
+    before_SV = torch.nn.functional.pad(cumulative_SV[:, :-1], [1, 0])
+    shares_SV = (cumulative_SV - before_SV) / cumulative_SV.gather(1, last_S1)
+    places_V = torch.arange(order_SV.size(1), device=order_SV.device)
+    kept_SV = shares_SV * (places_V <= last_S1)
+    return torch.zeros_like(kept_SV).scatter(1, order_SV, kept_SV)
 
 
 def weighted_candidates(weights_SV: Tensor, rows: SamplingRows) -> Candidates:

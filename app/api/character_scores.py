@@ -24,7 +24,10 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
             "logprob": round(score.logprob, _DECIMALS),
             "rank": score.rank,
             "entropy": round(score.entropy, _DECIMALS),
-            "top": [[names[other], round(logprob, _DECIMALS)] for other, logprob in score.top],
+            "top": [
+                [names[other], round(logprob, _DECIMALS), round(probability, _DECIMALS)]
+                for other, logprob, probability in score.top
+            ],
             "probability": round(score.probability, _DECIMALS),
         }
         for character, score in zip(chunk.ids, scores_of(chunk.scores), strict=True)

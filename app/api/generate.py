@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from app.api import openapi, sse
 from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
+from app.api.constraints import compiled, encode_biases
 from app.api.dependencies import CurrentRecord, CurrentService, ServiceAfterBody, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
 from app.api.generate_query import GenerateQuery
@@ -209,15 +210,15 @@ async def _job(service: Service, params: GenerateRequest, position: Position | N
     """
     service.check_model(params.model)
     service.check_length("length", params.length)
-    service.check_hold(params.sampling.hold)
+    service.check_cells("hold", params.sampling.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail
     prime = service.encode_prime("prime", params.prime, unknown)
-    biases = service.encode_biases("logit_bias", params.biases)
-    pattern = await service.compiled("pattern", params.pattern, biases)
+    biases = encode_biases(service, "logit_bias", params.biases)
+    pattern = await compiled(service, "pattern", params.pattern, biases)
     return service.generation_job(
         prime,
         params.length,

@@ -37,7 +37,7 @@ Stops = Annotated[
 ]
 
 
-_MODEL = Field(
+MODEL = Field(
     None,
     max_length=200,
     description="Name or hash of the model to use. If it is not loaded, the response is 409.",
@@ -120,7 +120,7 @@ class GenerateRequest(BaseModel):
         le=MOST_ALTERNATIVES,
         description="Number of top alternatives to return per character. Null disables scores.",
     )
-    model: Annotated[str | None, OrNull] = _MODEL
+    model: Annotated[str | None, OrNull] = MODEL
 
     @property
     def biases(self) -> dict[str, float]:
@@ -176,7 +176,7 @@ class Token(BaseModel):
     token: str
 
 
-class CharacterScore(BaseModel):
+class Scored(BaseModel):
     """The score of one character under the model's own distribution, before temperature and
     filters.
     """
@@ -185,14 +185,23 @@ class CharacterScore(BaseModel):
     logprob: float = Field(description="Natural logarithm of the character's probability.")
     rank: int = Field(description="Rank of the character. 1 is the most likely one.")
     entropy: float = Field(description="Entropy of the distribution at this position, in nats.")
+
+
+class CharacterScore(Scored):
+    """The score of one character of a text."""
+
     top: list[tuple[str, float]] = Field(
         description="The most likely characters with their logprobs."
     )
 
 
-class DrawnScore(CharacterScore):
+class DrawnScore(Scored):
     """The score of a generated character."""
 
+    top: list[tuple[str, float, float]] = Field(
+        description="The most likely characters with their logprobs, and with their probabilities "
+        "after temperature and filtering."
+    )
     probability: float = Field(
         description="Probability of this character after temperature and filtering."
     )
@@ -223,7 +232,7 @@ class ScoreRequest(BaseModel):
         le=MOST_ALTERNATIVES,
         description="Number of top alternatives to return per character.",
     )
-    model: str | None = _MODEL
+    model: str | None = MODEL
 
 
 class ScoreResponse(BaseModel):

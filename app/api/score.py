@@ -58,6 +58,12 @@ def _job(service: Service, params: ScoreRequest) -> Job:
     )
 
 
+def _read_score(score: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `CharacterScore`: without probabilities, which are about drawing."""
+    fields = {name: score[name] for name in CharacterScore.model_fields}
+    return {**fields, "top": [alternative[:2] for alternative in score["top"]]}
+
+
 async def _content(service: Service, text: Chunk) -> dict[str, Any]:
     """Return the fields of a `ScoreResponse`."""
     nats = 0.0
@@ -66,7 +72,7 @@ async def _content(service: Service, text: Chunk) -> dict[str, Any]:
         nonlocal nats
         for scores in score_slices(service.vocabulary, text):
             nats = sum((-score["logprob"] for score in scores), nats)
-            yield [{k: score[k] for k in CharacterScore.model_fields} for score in scores]
+            yield [_read_score(score) for score in scores]
 
     characters = await encode_list(slices())
     bits = nats / math.log(2)

@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.read_cells import CellValues
 from model.scores import ScoreRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """The ids of consecutive characters, and a score for each if the job asks for scores.
+    """The ids of consecutive characters, with scores and values of cells if the job asks for them.
 
-    The scores are one array because Python's garbage collector searches every list and tuple: with
-    objects for 100,000 characters, a search stops all other requests for a third of a second.
+    Scores and values are arrays because Python's garbage collector searches every list and tuple:
+    with objects for 100,000 characters, a search stops all other requests for a third of a second.
     """
 
     ids: list[int] = field(default_factory=list)
     scores: ScoreRows | None = None  # (number of ids, D), see `model.scores`
+    cells: CellValues | None = None  # (number of ids, number of cells)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -32,15 +34,26 @@ class Chunk:
         """Return consecutive chunks as one."""
         ids: list[int] = []
         scores: list[ScoreRows] = []
+        cells: list[CellValues] = []
         for chunk in chunks:
             ids += chunk.ids
             if chunk.scores is not None:
                 scores.append(chunk.scores)
-        return cls(ids, np.concatenate(scores) if scores else None)
+            if chunk.cells is not None:
+                cells.append(chunk.cells)
+        return cls(
+            ids,
+            np.concatenate(scores) if scores else None,
+            np.concatenate(cells) if cells else None,
+        )
 
     def split(self, count: int) -> tuple[Chunk, Chunk]:
         """Return the first `count` characters and the rest."""
-        if self.scores is None:
-            return Chunk(self.ids[:count]), Chunk(self.ids[count:])
-        first = Chunk(self.ids[:count], self.scores[:count])
-        return first, Chunk(self.ids[count:], self.scores[count:])
+        return self._part(slice(count)), self._part(slice(count, None))
+
+    def _part(self, part: slice) -> Chunk:
+        return Chunk(
+            self.ids[part],
+            None if self.scores is None else self.scores[part],
+            None if self.cells is None else self.cells[part],
+        )

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from app.engine.cell_search import FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.metrics import Metrics
@@ -36,6 +37,7 @@ class Generation:
         generated: number of characters received from the engine.
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
+        found: the cells that the job's search has found, or None.
 
     Raises:
         EngineError: what `Scheduler.submit` raises.
@@ -56,6 +58,7 @@ class Generation:
         self.finish_reason: FinishReason | None = None
         self.generated = 0
         self.cached = 0
+        self.found: FoundCells | None = None
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
         self._buffer = OutputBuffer()
@@ -158,6 +161,7 @@ class Generation:
         if delivery.chunk and self.first_character is None:
             self.first_character = delivery.made_at
         self.admitted, self.cached = delivery.admitted, delivery.cached
+        self.found = delivery.found
         self.generated += len(delivery.chunk)
         self._buffer.put(delivery.chunk)
         if delivery.finish_reason is not None or delivery.error is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from app.engine.cell_search import CellSearch
 from model.decoder import DecoderStream
+from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams
 from model.vocabulary import Ids
 
@@ -25,6 +27,8 @@ class Job:
         alternatives: number of top alternatives to report per character. None disables scores.
         prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
             The other ids are scored as if they had been drawn.
+        cells: cells whose values to report. With a search, the cells to search.
+        search: the search for cells. The job then reports the values of the cells that it finds.
     """
 
     prime: Ids
@@ -35,9 +39,17 @@ class Job:
     prime_characters: int = 0
     alternatives: int | None = None
     prompt_length: int | None = None
+    cells: CellNumbers = field(default_factory=lambda: NO_CELLS)
+    search: CellSearch | None = None
 
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""
         return DecoderStream(
-            self.prime, self.length, self.params, self.seed, self.alternatives, self.prompt_length
+            self.prime,
+            self.length,
+            self.params,
+            self.seed,
+            self.alternatives,
+            self.prompt_length,
+            self.cells,
         )

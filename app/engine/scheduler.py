@@ -132,6 +132,8 @@ class Scheduler:
     def settle(self, deliveries: Iterable[tuple[Sequence, Delivery]]) -> Changes:
         """Remove finished sequences, and pause sequences whose output buffer is full.
 
+        A sequence that must read its text again leaves its slot, and gets the next free one.
+
         Call this before the deliveries are sent. A reader that takes the last of them then finds
         its sequence paused and resumes it.
         """
@@ -140,6 +142,9 @@ class Scheduler:
             for sequence, delivery in deliveries:
                 if delivery.finish_reason is not None:
                     left.append(self._remove(sequence))
+                elif sequence.rereads and not sequence.cancelled:
+                    left.append(self._remove(sequence))
+                    self._resuming.append(sequence)
                 elif sequence.buffer.is_full and not sequence.cancelled:
                     left.append(self._remove(sequence))
                     sequence.paused = True
@@ -164,8 +169,8 @@ class Scheduler:
         self._refused += 1
         seconds = retry_after(
             self._refused,
-            [sequence.stream.steps_left for sequence in self.active],
-            [sequence.stream.steps_left for sequence in (*self._resuming, *self._waiting)],
+            [sequence.steps_left for sequence in self.active],
+            [sequence.steps_left for sequence in (*self._resuming, *self._waiting)],
             self.seconds_per_step,
         )
         raise QueueFullError(self.waiting, seconds)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.engine.cell_search import CellFinder, FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
@@ -27,6 +28,7 @@ class Delivery:
         admitted: time when the sequence got its first slot, in seconds of the monotonic clock.
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
+        found: the cells that a search has found; None before, and without a search.
         made_at: time when this delivery was made, in seconds of the monotonic clock.
     """
 
@@ -35,6 +37,7 @@ class Delivery:
     error: EngineError | None = None
     admitted: float | None = None
     cached: int = 0
+    found: FoundCells | None = None
     made_at: float = field(default_factory=time.monotonic)
 
 
@@ -57,8 +60,17 @@ class Sequence:
         self.cached = 0
         self.cancelled = False
         self.paused = False
+        self.found: FoundCells | None = None
+        self.rereads = False  # whether a search has read the text and must read it again
+        self._finder = CellFinder(job.search, job.cells) if job.search else None
         self._matcher = StopMatcher(job.stops) if job.stops else None
         self._held = Chunk()  # may turn out to be part of a stop string
+
+    @property
+    def steps_left(self) -> int:
+        """Number of steps until the job is complete."""
+        again = self.stream.length + len(self.stream.prime) - 1 if self._finder is not None else 0
+        return self.stream.steps_left + again
 
     @property
     def steps_to_boundary(self) -> int:
@@ -69,10 +81,19 @@ class Sequence:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
         self.text += chunk.ids
         reason = self._end_without_stop()
+        if self._finder is not None:
+            return self._search(self._finder, chunk, reason is not None)
         if self._matcher is not None:
             chunk, reason = self._match(self._matcher, chunk, reason)
         self.buffer.produce(len(chunk))
-        return Delivery(chunk, reason, None, self.admitted, self.cached)
+        return Delivery(chunk, reason, None, self.admitted, self.cached, self.found)
+
+    def reread(self) -> None:
+        """Return to the beginning, to report the cells that were found."""
+        assert self.found is not None
+        self.stream.restart()
+        self.stream.cells = self.found.cells
+        self.text, self.rereads, self._finder = [], False, None
 
     def fail(self, error: EngineError) -> Delivery:
         """Return the delivery that ends this sequence with an error."""
@@ -83,6 +104,13 @@ class Sequence:
         if self.stream.ended:
             return "pattern"
         return "length" if self.stream.steps_left == 0 else None
+
+    def _search(self, finder: CellFinder, chunk: Chunk, at_end: bool) -> Delivery:
+        assert chunk.cells is not None
+        finder.add(chunk.cells)
+        if at_end:
+            self.found, self.rereads = finder.found(), True
+        return Delivery(Chunk(), None, None, self.admitted, self.cached)
 
     def _match(
         self, matcher: StopMatcher, chunk: Chunk, otherwise: FinishReason | None

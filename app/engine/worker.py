@@ -103,20 +103,20 @@ class Worker:
         for sequence in changes.left:
             self._decoder.leave(sequence.stream)
         for sequence in changes.joined:
-            if sequence.admitted is None:
+            if sequence.stream.read == 0:
                 self._admit(sequence)
             self._decoder.join(sequence.stream)
 
     def _admit(self, sequence: Sequence) -> None:
         """Start a sequence after the longest prefix of its prompt that is in the cache."""
-        sequence.admitted = time.monotonic()
         stream = sequence.stream
         read, state = self._cache.longest(stream.prime[: stream.prompt_length])
+        if sequence.admitted is None:
+            sequence.admitted, sequence.cached = time.monotonic(), read
         if state is None:
             self._metrics.cache_misses.inc()
             return
         stream.skip(read, state)
-        sequence.cached = read
         self._metrics.cache_hits.inc()
         self._metrics.cache_characters.inc(read)
 
@@ -165,7 +165,7 @@ class Worker:
                 stream = sequence.stream
                 self._cache.put(stream.prime[: stream.read], self._decoder.state(stream))
             elif skip < steps and not sequence.cancelled:
-                chunk = _chunk(output, row, skip, sequence.job.alternatives)
+                chunk = _chunk(output, row, skip, sequence.stream)
                 deliveries.append((sequence, sequence.accept(chunk)))
         self._settle(deliveries)
 
@@ -174,6 +174,9 @@ class Worker:
         changes = self._scheduler.settle(deliveries)
         self._apply(changes)
         self._metrics.reader_pauses.inc(sum(sequence.paused for sequence in changes.left))
+        for sequence in changes.left:
+            if sequence.rereads:
+                sequence.reread()
         for sequence, delivery in deliveries:
             if delivery.finish_reason == "length":
                 self._cache_text(sequence)
@@ -195,10 +198,12 @@ class Worker:
         self._send([(sequence, sequence.fail(error.copy())) for sequence in sequences])
 
 
-def _chunk(output: StepOutput, row: int, skip: int, alternatives: int | None) -> Chunk:
+def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Chunk:
     """Return the characters of a row after its prompt, up to the end of its text."""
+    scores = cells = None
     own = slice(skip, output.length(row))
-    ids = output.ids[own, row].tolist()
-    if output.scores is None or alternatives is None:
-        return Chunk(ids)
-    return Chunk(ids, with_alternatives(output.scores[own, row], alternatives))
+    if output.scores is not None and stream.alternatives is not None:
+        scores = with_alternatives(output.scores[own, row], stream.alternatives)
+    if len(stream.cells):
+        cells = output.cells[row][own].copy()  # not a view, which would keep the whole array
+    return Chunk(output.ids[own, row].tolist(), scores, cells)

@@ -1,4 +1,4 @@
-"""Body limit: read a request body of a limited size."""
+"""Body limit: bound the size of a request body, and of all bodies that are arriving."""
 
 from __future__ import annotations
 
@@ -6,9 +6,45 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.errors import BodyTooLargeError
+from app.errors import BodiesTooLargeError, BodyTooLargeError
 
 _MOST_DIGITS = 18  # of an announced length: more than any body has
+_MOST_ARRIVING = 64 << 20  # bytes of all large bodies together
+_SMALL = 16 << 10  # bytes; a body up to this size is always read
+
+
+class ArrivingBodies:
+    """Bounds the memory for bodies that have begun to arrive and have not ended.
+
+    A client can keep a body open, and each one is held in memory. The first bytes of a body do not
+    count, so that clients with large bodies cannot keep out those with small ones.
+
+    Args:
+        limit: bytes that may be held in total, apart from the first ones of each body.
+    """
+
+    def __init__(self, limit: int = _MOST_ARRIVING) -> None:
+        self._limit = limit
+        self._held = 0
+
+    def hold(self, size: int, more: int) -> None:
+        """Count `more` bytes of a body of which `size` bytes have arrived before.
+
+        Raises:
+            BodiesTooLargeError: if all bodies together are over the limit. Nothing is counted then.
+        """
+        counted = _counted(size + more) - _counted(size)
+        if self._held + counted > self._limit:
+            raise BodiesTooLargeError()
+        self._held += counted
+
+    def release(self, size: int) -> None:
+        """Stop counting a body of which `size` bytes have arrived."""
+        self._held -= _counted(size)
+
+
+def _counted(size: int) -> int:
+    return max(0, size - _SMALL)
 
 
 async def read_body(request: Request) -> bytes:
@@ -17,17 +53,23 @@ async def read_body(request: Request) -> bytes:
     Raises:
         BodyTooLargeError: as soon as the body is known to be larger than the server's limit. At
             most the limit is held in memory.
+        BodiesTooLargeError: if too many large bodies arrive at the same time.
         ClientDisconnect: if the client disconnects before the end of the body.
     """
     limit: int = request.app.state.settings.max_request_bytes
     if _announced_length(request) > limit:
         raise BodyTooLargeError(limit)
+    arriving: ArrivingBodies = request.app.state.arriving_bodies
     body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limit:
-            raise BodyTooLargeError(limit)
-        body += chunk
-    return bytes(body)
+    try:
+        async for chunk in request.stream():
+            if len(body) + len(chunk) > limit:
+                raise BodyTooLargeError(limit)
+            arriving.hold(len(body), len(chunk))
+            body += chunk
+        return bytes(body)
+    finally:
+        arriving.release(len(body))
 
 
 Body = Annotated[bytes, Depends(read_body)]

@@ -32,10 +32,14 @@ def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "
         "token_logprobs": [*nothing, *(score["logprob"] for score in scores)],
         "top_logprobs": [
             *nothing,
-            *({**dict(score["top"]), score["token"]: score["logprob"]} for score in scores),
+            *({**_pairs(score["top"]), score["token"]: score["logprob"]} for score in scores),
         ],
         "text_offset": list(range(offset, offset + len(unscored) + len(scores))),
     }
+
+
+def _pairs(top: Sequence[tuple[str, float, float]]) -> dict[str, float]:
+    return {token: logprob for token, logprob, _ in top}
 
 
 def add_logprobs(text: LogprobLists, following: LogprobLists) -> None:

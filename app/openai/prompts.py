@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from app.api.constraints import check_biases, compiled
 from app.api.hold import held_cells
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -65,7 +66,7 @@ async def prompts_of(service: Service, request: CompletionRequest) -> list[Promp
 def _check(service: Service, request: CompletionRequest) -> None:
     service.check_model(request.model)
     service.check_length("max_tokens", request.max_tokens)
-    service.check_hold(held_cells(request.hold))
+    service.check_cells("hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
     field, expression = request.pattern
@@ -151,8 +152,8 @@ def _encode(service: Service, request: CompletionRequest, name: str, text: str) 
 
 
 async def _sampling(service: Service, request: CompletionRequest) -> SamplingParams:
-    biases = service.check_biases("logit_bias", request.logit_bias)
-    pattern = await service.compiled(*request.pattern, biases)
+    biases = check_biases(service, "logit_bias", request.logit_bias)
+    pattern = await compiled(service, *request.pattern, biases)
     return SamplingParams(
         request.temperature,
         request.top_k if request.top_k > 0 else None,

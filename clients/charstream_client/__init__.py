@@ -13,6 +13,10 @@ generates it:
 
     python -m charstream_client --prime "And Levin said," --length 300 --seed 7
 
+The command `cells` prints the cells that track something in a text, or their values:
+
+    python -m charstream_client cells --file book.txt --find quotes --top 3
+
 If the server is full, restarts or cannot be reached, the client waits and tries again. A stream
 that breaks continues after the last character received, with the same seed and model, so that its
 text is exact. A loop over a stream ends only when the text is complete. Otherwise it raises an
@@ -63,8 +67,9 @@ from .errors import (
     StreamError,
     UnavailableError,
 )
-from .params import GenerateParams, HeldCell, ScoreParams
+from .params import Cell, CellsParams, GenerateParams, HeldCell, ScoreParams
 from .results import (
+    Cells,
     CharacterScore,
     Done,
     DrawnScore,
@@ -72,6 +77,7 @@ from .results import (
     Info,
     Limits,
     ModelName,
+    ReadCell,
     Score,
     Timings,
     Token,
@@ -91,6 +97,9 @@ __all__ = [
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
+    "Cell",
+    "Cells",
+    "CellsParams",
     "CharacterScore",
     "CharstreamError",
     "Client",
@@ -108,6 +117,7 @@ __all__ = [
     "NotFoundError",
     "OnWait",
     "RateLimitError",
+    "ReadCell",
     "Score",
     "ScoreParams",
     "ServerError",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from .client import BaseClient
-from .params import GenerateParams, ScoreParams, checked
+from .params import CellsParams, GenerateParams, ScoreParams, checked
 from .responses import parsed
-from .results import Generation, Info, Score
+from .results import Cells, Generation, Info, Score
 from .retry import FAILURES
 from .stream import AsyncStream
 from .timeouts import Timeout
@@ -53,6 +53,15 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         """Return the log-probability of each character of a text (POST /score)."""
         result: Score = await self._request(
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
+        )
+        return result
+
+    async def cells(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
+    ) -> Cells:
+        """Return cells and their values after each character of a text (POST /cells)."""
+        result: Cells = await self._request(
+            "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
         )
         return result
 

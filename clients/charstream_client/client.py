@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic
 import httpx
 
 from .errors import CharstreamError
-from .params import GenerateParams, ScoreParams, checked
+from .params import CellsParams, GenerateParams, ScoreParams, checked
 from .responses import parsed
-from .results import Generation, Info, Score
+from .results import Cells, Generation, Info, Score
 from .retry import FAILURES, OnWait, Retries
 from .stream import Http, Stream
 from .timeouts import Timeout, as_stream_timeout, as_timeout
@@ -116,6 +116,15 @@ class Client(BaseClient[httpx.Client]):
         """Return the log-probability of each character of a text (POST /score)."""
         result: Score = self._request(
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
+        )
+        return result
+
+    def cells(
+        self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
+    ) -> Cells:
+        """Return cells and their values after each character of a text (POST /cells)."""
+        result: Cells = self._request(
+            "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
         )
         return result
 

@@ -14,6 +14,13 @@ class HeldCell(TypedDict):
     value: float  # the cell's state, -8 to 8
 
 
+class Cell(TypedDict):
+    """A cell of the LSTM."""
+
+    layer: int  # from 0
+    cell: int  # from 0
+
+
 class GenerateParams(TypedDict, total=False):
     """Fields of a request for text. The server has a default for each field that is absent."""
 
@@ -38,6 +45,16 @@ class ScoreParams(TypedDict, total=False):
 
     prime: str  # text that the model reads first, without scoring it
     logprobs: int  # alternatives per character
+    model: str | None  # name or hash that the server's model must have
+
+
+class CellsParams(TypedDict, total=False):
+    """Fields of a request for cells, besides the text: `cells`, or else `find`."""
+
+    prime: str  # text that the model reads first
+    cells: Sequence[Cell]  # cells whose values to return, at most 64
+    find: str | Sequence[tuple[int, int]]  # a property, such as "quotes", or spans of the text
+    top: int  # number of cells to find, at most 64
     model: str | None  # name or hash that the server's model must have
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 
-from .client import DEFAULT_URL, Client
-from .errors import CharstreamError
+from . import cells_program
+from .client import Client
+from .connection_options import add_connection_options, exit_status
 from .params import HeldCell
 from .stream import Stream
 
 
 def main() -> int:
     """Print text while the server generates it. Return the exit status."""
+    if sys.argv[1:2] == ["cells"]:
+        return cells_program.main(sys.argv[2:])
     options = vars(_parser().parse_args())
     url, api_key = options.pop("url"), options.pop("api_key")
     params = {name: value for name, value in options.items() if value is not None}
@@ -23,34 +25,21 @@ def main() -> int:
     if "logit_bias" in params:
         params["logit_bias"] = dict(params["logit_bias"])
     logging.basicConfig(format="\n%(message)s")
-    try:
-        with Client(url, api_key) as client, client.stream(**params) as stream:
+
+    def work(client: Client) -> None:
+        with client.stream(**params) as stream:
             _print(stream, params.get("prime", ""))
-    except CharstreamError as error:
-        print(f"\n{url}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print()
-        return 130
-    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+    return exit_status(url, api_key, work)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="charstream_client", description="Print text while a charstream server generates it."
+        prog="charstream_client",
+        description="Print text while a charstream server generates it. The command `cells` prints "
+        "what cells of the model do while it reads a text: charstream_client cells --help",
     )
-    parser.add_argument(
-        "--url",
-        default=os.environ.get("CHARSTREAM_URL", DEFAULT_URL),
-        help=f"address of the server (default: CHARSTREAM_URL, or {DEFAULT_URL})",
-    )
-    parser.add_argument(
-        "--api-key",
-        default=os.environ.get("CHARSTREAM_API_KEY"),
-        help="API key, if the server requires one (default: CHARSTREAM_API_KEY)",
-    )
+    add_connection_options(parser)
     parser.add_argument("--prime", help="text to continue; it is printed first")
     parser.add_argument("--length", type=int, help="characters to generate")
     parser.add_argument(

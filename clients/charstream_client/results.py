@@ -18,9 +18,14 @@ class CharacterScore(TypedDict):
     top: list[tuple[str, float]]  # the most likely characters and their logprobs
 
 
-class DrawnScore(CharacterScore):
-    """The score of a generated character."""
+class DrawnScore(TypedDict):
+    """The score of a generated character: the fields of `CharacterScore`, and probabilities."""
 
+    token: str
+    logprob: float
+    rank: int
+    entropy: float
+    top: list[tuple[str, float, float]]  # with their probabilities after temperature and filters
     probability: float  # after temperature and filters
 
 
@@ -31,7 +36,7 @@ class Token(TypedDict):
     logprob: NotRequired[float]
     rank: NotRequired[int]
     entropy: NotRequired[float]
-    top: NotRequired[list[tuple[str, float]]]
+    top: NotRequired[list[tuple[str, float, float]]]
     probability: NotRequired[float]
 
 
@@ -84,6 +89,23 @@ class Score(TypedDict):
     nats: float  # negative sum of the logprobs
     bits: float  # the same sum in bits
     bits_per_character: float
+    model: ModelName
+
+
+class ReadCell(TypedDict):
+    """A cell of the LSTM and its values."""
+
+    layer: int  # counted from 0
+    cell: int  # counted from 0
+    values: list[float]  # tanh of the cell state after each character, -1 to 1
+    correlation: NotRequired[float]  # -1 to 1, of a search
+
+
+class Cells(TypedDict):
+    """Cells and their values while the model read a text."""
+
+    characters: int  # of the text
+    cells: list[ReadCell]  # of a search: the largest absolute correlation first
     model: ModelName
 
 

@@ -63,7 +63,7 @@ void Sampler::choose(const Network& network, const Batch& batch, int step, int s
   }
   if (id < 0) id = draw(batch.uniforms[index]);
   if (alternatives >= 0) {
-    double* values = batch.scores + index * (4 + 2 * batch.max_alternatives);
+    double* values = batch.scores + index * (4 + 3 * batch.max_alternatives);
     score(logits, network.vocabulary_size, int(id), alternatives, batch.max_alternatives, values);
   }
   batch.ids[index] = id;
@@ -107,7 +107,7 @@ void Sampler::choose_constrained(const Network& network, const Batch& batch, int
   batch.ids[index] = id == end ? 0 : id;
   const int alternatives = batch.alternatives[stream];
   if (alternatives < 0 || id == end) return;
-  double* values = batch.scores + index * (4 + 2 * batch.max_alternatives);
+  double* values = batch.scores + index * (4 + 3 * batch.max_alternatives);
   score(logits, end, int(id), alternatives, batch.max_alternatives, values);
 }
 
@@ -155,8 +155,8 @@ double Sampler::probability(int id) {
   return exponentials_[id] / total_;
 }
 
-// Writes logprob, rank, entropy, probability after filters, the ids of the top alternatives and
-// their logprobs, as `model/scores.py` describes them.
+// Writes logprob, rank, entropy, probability after filters, the ids of the top alternatives, their
+// logprobs and their probabilities after filters, as `model/scores.py` describes them.
 void Sampler::score(const float* logits, int vocabulary_size, int id, int alternatives,
                     int max_alternatives, double* values) {
   const double highest = *std::max_element(logits, logits + vocabulary_size);
@@ -176,7 +176,10 @@ void Sampler::score(const float* logits, int vocabulary_size, int id, int altern
   values[3] = json_number(probability(id));
   alternatives_.start(logits, vocabulary_size, alternatives);
   for (int position = 0; position < alternatives; ++position) {
-    values[4 + position] = alternatives_.id(position);
-    values[4 + max_alternatives + position] = logprob(alternatives_.id(position));
+    const int alternative = alternatives_.id(position);
+    double* value = values + 4 + position;
+    value[0] = alternative;
+    value[max_alternatives] = logprob(alternative);
+    value[2 * max_alternatives] = json_number(probability(alternative));
   }
 }

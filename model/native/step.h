@@ -382,11 +382,18 @@ inline void copy_to_bank_0(const Task& task) {
                      std::size_t(task.batch.streams) * task.network.width);
 }
 
-// Computes the logits of a block's streams, unless the step belongs to the prompt of all of them.
+// Whether a stream needs logits in a step, to draw its next id or to score it.
+inline bool needs_logits(const Batch& batch, int step, int stream) {
+  if (step < batch.prompt_steps[stream]) return false;
+  return batch.alternatives[stream] >= 0 ||
+         batch.forced_ids[std::size_t(step) * batch.streams + stream] < 0;
+}
+
+// Computes the logits of a block's streams, unless none of them needs any in this step.
 inline void compute_needed_logits(const Task& task, const LogitRange& range, int step,
                                   int first_stream, int streams, int bank) {
   bool needed = false;
-  for (int b = 0; b < streams; ++b) needed |= step >= task.batch.prompt_steps[first_stream + b];
+  for (int b = 0; b < streams; ++b) needed |= needs_logits(task.batch, step, first_stream + b);
   if (!needed) return;
   if constexpr (kHasWideBlock)
     if (streams > kBlock)
@@ -411,10 +418,23 @@ inline void compute_needed_logits(const Task& task, const LogitRange& range, int
   task.sampler.choose_constrained(task.network, batch, step, stream, logits, task.exponentials);
 }
 
-// Chooses a stream's next id, and computes its score if the stream asks for scores.
-inline void choose_id(const Task& task, const float* logits, int step, int stream) {
+// Copies the states of the cells that a stream asks for.
+inline void copy_cell_states(const Task& task, int step, int stream) {
   const Batch& batch = task.batch;
-  if (step < batch.prompt_steps[stream]) {
+  if (!batch.read_offsets) return;
+  const std::size_t cells = std::size_t(task.network.depth) * task.network.width;
+  const float* from = batch.cell + stream * cells;
+  float* to = batch.read_states + std::size_t(step) * batch.read_offsets[batch.streams];
+  for (int i = batch.read_offsets[stream]; i < batch.read_offsets[stream + 1]; ++i)
+    to[i] = from[batch.read_cells[i]];
+}
+
+// Chooses a stream's next id, and computes its score if the stream asks for scores. Copies the
+// states of the cells that it asks for.
+inline void finish_stream(const Task& task, const float* logits, int step, int stream) {
+  const Batch& batch = task.batch;
+  copy_cell_states(task, step, stream);
+  if (!needs_logits(batch, step, stream)) {
     const std::size_t index = std::size_t(step) * batch.streams + stream;
     batch.ids[index] = batch.forced_ids[index];
     return;
@@ -431,7 +451,7 @@ inline int first_of_thread(const Task& task, int count, int thread) {
   return count * thread / task.threads;
 }
 
-// Ends a step: computes the logits, the next ids and their scores.
+// Ends a step: computes the logits, the next ids and their scores, and copies cell states.
 inline void finish_step(const Task& task, int step, int bank) {
   const int max_block = kHasWideBlock ? kMaxBlock : kBlock, streams = task.batch.streams;
   const int begin = first_of_thread(task, streams, task.thread);
@@ -447,13 +467,13 @@ inline void finish_step(const Task& task, int step, int bank) {
     });
     meet(task);
     for (int stream = begin; stream < end; ++stream)
-      choose_id(task, task.shared_logits + stream * outputs, step, stream);
+      finish_stream(task, task.shared_logits + stream * outputs, step, stream);
     return;
   }
   for_each_block(max_block, begin, end, [&](int first_stream, int size) {
     compute_needed_logits(task, {task.logits, 0, tiles}, step, first_stream, size, bank);
     for (int b = 0; b < size; ++b)
-      choose_id(task, task.logits + b * outputs, step, first_stream + b);
+      finish_stream(task, task.logits + b * outputs, step, first_stream + b);
   });
 }
 

@@ -74,12 +74,14 @@ def run(hidden: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
 def test_every_endpoint_answers(server: RunningServer) -> None:
     with server.client() as client:
         for path in client.get("/openapi.json").json()["paths"]:
-            if path not in ("/generate", "/reload", "/score", "/v1/completions"):
+            if path not in ("/cells", "/generate", "/reload", "/score", "/v1/completions"):
                 assert client.get(path.format(model="tiny")).is_success, path
         assert client.get("/").is_success
         assert client.get("/docs").is_success
         scored = client.post("/score", json={"text": "abc", "logprobs": 2})
         assert scored.json()["characters"][2]["top"]
+        found = client.post("/cells", json={"text": "a (b)", "find": "brackets", "top": 2})
+        assert len(found.json()["cells"][1]["values"]) == 5
         completion = client.post("/v1/completions", json={"model": "tiny", "prompt": "abc"})
         assert completion.json()["choices"][0]["text"]
 

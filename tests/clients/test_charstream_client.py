@@ -14,7 +14,7 @@ import pytest
 
 from app import __version__
 from clients import charstream_client
-from clients.charstream_client import AsyncClient, Client, GenerateParams
+from clients.charstream_client import AsyncClient, Cell, Client, GenerateParams
 from tests.server import RunningServer, free_port
 
 FIELDS: GenerateParams = {"prime": "abc", "length": 400, "seed": 7}
@@ -71,6 +71,15 @@ def test_whole_streamed_and_scored_texts_agree(server: RunningServer) -> None:
         assert client.info()["hash"] == whole["model"]["hash"]
 
 
+def test_cells_that_are_found_have_the_values_that_they_have_by_name(server: RunningServer) -> None:
+    with Client(server.url, trust_env=False) as client:
+        (found,) = client.cells("a (bc) d", find="brackets", top=1, prime="x")["cells"]
+        assert found == client.cells("a (bc) d", find=[(2, 5)], top=1, prime="x")["cells"][0]
+        cell = Cell(layer=found["layer"], cell=found["cell"])
+        read = client.cells("a (bc) d", cells=[cell, cell], prime="x")
+        assert [one["values"] for one in read["cells"]] == [found["values"]] * 2
+
+
 def test_the_asynchronous_client_does_the_same(server: RunningServer) -> None:
     async def scenario() -> None:
         async with AsyncClient(server.url, trust_env=False) as client:
@@ -80,6 +89,7 @@ def test_the_asynchronous_client_does_the_same(server: RunningServer) -> None:
             assert text == whole["text"]
             assert stream.done is not None
             assert (await client.score("abc"))["nats"] > 0
+            assert (await client.cells("abC", find="capitals"))["characters"] == 3
             assert (await client.info())["hash"] == whole["model"]["hash"]
 
     asyncio.run(scenario())
@@ -90,6 +100,7 @@ def test_each_field_of_a_request_is_a_keyword_argument(server: RunningServer) ->
     for params, path, elsewhere in (
         (charstream_client.GenerateParams, "/generate", {"stream"}),
         (charstream_client.ScoreParams, "/score", {"text"}),
+        (charstream_client.CellsParams, "/cells", {"text"}),
     ):
         content = paths[path]["post"]["requestBody"]["content"]
         fields = content["application/json"]["schema"]["properties"]
@@ -102,6 +113,7 @@ def test_every_field_of_a_result_is_typed(server: RunningServer) -> None:
         with client.stream(prime="abc", length=5, logprobs=2) as stream:
             token = next(iter(stream))
         scored = client.score("abc", logprobs=2)
+        cells = client.cells("abC", find="capitals")
         assert whole.keys() == charstream_client.Generation.__annotations__.keys()
         assert whole["usage"].keys() == charstream_client.Usage.__annotations__.keys()
         assert whole["timings"].keys() == charstream_client.Timings.__annotations__.keys()
@@ -110,6 +122,8 @@ def test_every_field_of_a_result_is_typed(server: RunningServer) -> None:
         assert scored.keys() == charstream_client.Score.__annotations__.keys()
         characters = scored["characters"]
         assert characters[0].keys() == charstream_client.CharacterScore.__annotations__.keys()
+        assert cells.keys() == charstream_client.Cells.__annotations__.keys()
+        assert cells["cells"][0].keys() == charstream_client.ReadCell.__annotations__.keys()
         assert client.info().keys() == charstream_client.Info.__annotations__.keys()
 
 
@@ -121,6 +135,8 @@ def test_an_unknown_keyword_is_refused_before_a_request_is_made() -> None:
             client.stream(n=5)  # type: ignore[call-arg]
         with pytest.raises(TypeError, match=r"score\(\) got an unexpected .* 'length'"):
             client.score("abc", length=5)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"cells\(\) got an unexpected .* 'cell'"):
+            client.cells("abc", cell=5)  # type: ignore[call-arg]
     async_client = AsyncClient(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(TypeError, match=r"generate\(\) got an unexpected .* 'lenght'"):
         asyncio.run(async_client.generate(lenght=5))  # type: ignore[call-arg]

@@ -82,6 +82,48 @@ def test_a_bias_has_a_character_and_a_number(text: str) -> None:
     assert f"'{text}' is not CHARACTER:BIAS, such as e:-100".encode() in refused.stderr
 
 
+def test_cells_are_printed_as_a_table(server: RunningServer) -> None:
+    def printed(*arguments: str, text: str | None = None) -> list[list[str]]:
+        result = subprocess.run(
+            [*BY_PATH, "cells", "--url", server.url, *arguments],
+            capture_output=True,
+            check=True,
+            text=True,
+            input=text,
+        )
+        return [line.split("\t") for line in result.stdout.splitlines()]
+
+    text = "a (b\n)"
+    with Client(server.url, trust_env=False) as client:
+        found = client.cells(text, find="brackets", top=2)["cells"]
+        expected = [[one["layer"], one["cell"], one["correlation"]] for one in found]
+    rows = [["layer", "cell", "correlation"], *([str(value) for value in row] for row in expected)]
+    assert printed("--text", text, "--find", "brackets", "--top", "2") == rows
+    assert printed("--file", "-", "--span", "2:5", "--top", "2", text=text) == rows
+    names = [f"{one['layer']}:{one['cell']}" for one in found]
+    options = [option for name in names for option in ("--cell", name)]
+    header, *values = printed("--text", text, *options)
+    assert header == ["character", *names]
+    assert [row[0] for row in values] == [ascii(character) for character in text]
+    for column, one in enumerate(found, 1):
+        assert [float(row[column]) for row in values] == one["values"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "a", "--cell", "1"], b"'1' is not LAYER:CELL, such as 1:301"),
+        (["--text", "a", "--span", "x:2"], b"'x:2' is not FROM:TO, such as 0:5"),
+        (["--text", "a"], b"one of the arguments --cell --find --span is required"),
+        (["--find", "quotes"], b"one of the arguments --text --file is required"),
+    ],
+)
+def test_an_unusable_option_of_cells_is_named(arguments: list[str], message: bytes) -> None:
+    refused = subprocess.run([*BY_PATH, "cells", *arguments], capture_output=True, check=False)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+
+
 def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:
     copy = shutil.copytree(FOLDER, tmp_path / "reader")
     command = [sys.executable, str(copy), "--url", server.url, "--length", "5"]

@@ -62,9 +62,9 @@ def test_sampling_gives_a_row_the_same_bits_alone_and_among_others(
     kinds = [SamplingParams(top_k=None), SamplingParams(top_p=0.9), SamplingParams(min_p=0.02)]
     rows = SamplingRows.of([kinds[row % 3] for row in range(300)], vocabulary, device)
     ids_S = next_ids(logits_SV, uniforms_S, rows)
-    probabilities_S = sampling_probabilities(logits_SV, ids_S, rows)
+    probabilities_SV = sampling_probabilities(logits_SV, rows)
     for first, last in ((0, 1), (299, 300), (7, 9), (150, 214), (43, 300)):
         part, some = slice(first, last), rows.of_streams(slice(first, last))
         assert torch.equal(next_ids(logits_SV[part], uniforms_S[part], some), ids_S[part])
-        alone_S = sampling_probabilities(logits_SV[part], ids_S[part], some)
-        assert torch.equal(alone_S, probabilities_S[part])
+        alone_SV = sampling_probabilities(logits_SV[part], some)
+        assert torch.equal(alone_SV, probabilities_SV[part])

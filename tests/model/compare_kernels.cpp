@@ -66,6 +66,7 @@ Product random_product(int tiles, int inputs) {
 struct Outcome {
   std::vector<int64_t> ids;
   std::vector<double> scores;
+  std::vector<float> read_states;
   std::vector<uint8_t> hidden;
   std::vector<float> cell;
   std::vector<int32_t> pattern_states, lengths;
@@ -105,13 +106,17 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
   float* cell = allocate<float>(plan.streams * state, [] { return 0; });
   Outcome outcome;
   outcome.ids.resize(plan.steps * plan.streams);
-  outcome.scores.resize(outcome.ids.size() * (4 + 2 * plan.max_alternatives));
+  outcome.scores.resize(outcome.ids.size() * (4 + 3 * plan.max_alternatives));
   Batch batch = plan;
   batch.hidden = hidden;
   batch.slot_rows = slot_rows;
   batch.cell = cell;
   batch.ids = outcome.ids.data();
   batch.scores = outcome.scores.data();
+  if (batch.read_offsets) {
+    outcome.read_states.resize(plan.steps * batch.read_offsets[plan.streams]);
+    batch.read_states = outcome.read_states.data();
+  }
   Team team(kernel, network, threads);
   for (int part : {1 + threads / 2, 1, threads}) {
     outcome.pattern_states.assign(plan.streams, 0);
@@ -133,6 +138,7 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
 bool same(const Outcome& a, const Outcome& b) {
   return a.ids == b.ids && a.scores == b.scores && a.hidden == b.hidden &&
          a.pattern_states == b.pattern_states && a.lengths == b.lengths &&
+         a.read_states == b.read_states &&
          !std::memcmp(a.cell.data(), b.cell.data(), a.cell.size() * sizeof(float));
 }
 
@@ -169,6 +175,17 @@ void constrain(Batch& plan, int streams, int vocabulary_size) {
   plan.constraints = constraints;
 }
 
+// Makes some of the streams read cells of the network.
+void read_cells(Batch& plan, int streams, int cells) {
+  int count = 0;
+  plan.read_offsets = allocate<int32_t>(streams + 1, [&] {
+    const int begin = count;
+    count += uniform(0, 1) < 0.5 ? 0 : int(uniform(1, 40));
+    return begin;
+  });
+  plan.read_cells = allocate<int32_t>(count, [&] { return uniform(0, cells); });
+}
+
 // Whether all kernels agree on one random network and batch.
 bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   const int depth = int(uniform(1, 5)), width = 16 * int(uniform(1, 12));
@@ -199,6 +216,7 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   plan.alternatives = allocate<int32_t>(streams, [] { return int(uniform(0, 4)) - 1; });
   if (uniform(0, 1) < 0.7) hold_cells(plan, streams, depth * width);
   if (uniform(0, 1) < 0.5) constrain(plan, streams, vocabulary_size);
+  if (uniform(0, 1) < 0.7) read_cells(plan, streams, depth * width);
   plan.streams = streams;
   plan.steps = steps;
   plan.max_alternatives = 2;

@@ -171,7 +171,8 @@ def test_characters_are_drawn_by_the_rules(
     )  # fmt: skip
     assert result.scores is not None
     _, rank, entropy, probability, *rest = result.scores[0, 0]
-    order, logprobs = np.array(rest[:vocabulary], int), np.array(rest[vocabulary:])
+    ids, logprobs, probabilities = np.reshape(rest, (3, vocabulary))
+    order = ids.astype(int)
     assert sorted(order) == list(range(vocabulary))
     assert np.exp(logprobs).sum() == pytest.approx(1)
     assert entropy == pytest.approx(-(np.exp(logprobs) * logprobs).sum())
@@ -180,7 +181,8 @@ def test_characters_are_drawn_by_the_rules(
     filtered = filtered_probabilities(logprobs, sampling)
     if filtered is None:
         return  # rounding decides whether a filter keeps a character
-    assert probability == pytest.approx(filtered[index], rel=1e-4)
+    assert probability == probabilities[index] == pytest.approx(filtered[index], rel=1e-4)
+    assert probabilities == pytest.approx(filtered, rel=1e-4, abs=1e-30)
     cumulative = filtered.cumsum()
     assert (
         (cumulative[index - 1] if index else 0) - 1e-5 <= uniform[0, 0] <= cumulative[index] + 1e-5

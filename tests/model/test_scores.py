@@ -44,14 +44,16 @@ def test_scores_describe_the_networks_own_distribution(
         assert score.entropy == pytest.approx(-(row.exp() * row).sum().item(), abs=1e-4)
         assert len(score.top) == alternatives
         likely = row.sort(descending=True)
-        assert [value for _, value in score.top] == pytest.approx(
+        assert [one.logprob for one in score.top] == pytest.approx(
             likely.values[:alternatives].tolist(), abs=1e-4
         )
         if score.rank <= alternatives:
-            assert score.top[score.rank - 1][1] == score.logprob
+            assert score.top[score.rank - 1][1:] == (score.logprob, score.probability)
         kept = (likely.values[:4] / 1.7).softmax(0)
         index = likely.indices[:4].tolist().index(chosen)
         assert score.probability == pytest.approx(kept[index].item(), abs=1e-3)
+        drawn = [*kept.tolist(), *[0] * VOCABULARY][:alternatives]
+        assert [one.probability for one in score.top] == pytest.approx(drawn, abs=1e-3)
 
 
 def test_a_text_is_scored_as_it_was_generated() -> None:
@@ -78,8 +80,7 @@ def test_the_probability_is_how_often_a_character_is_drawn() -> None:
     params = [SamplingParams(temperature=1.3, top_k=None, top_p=0.9, min_p=0.05)] * 20_000
     rows = SamplingRows.of(params, 6, CPU)
     counts = torch.bincount(next_ids(logits, torch.rand(20_000), rows), minlength=6) / 20_000
-    few = SamplingRows.of(params[:6], 6, CPU)
-    probabilities = sampling_probabilities(logits[:6], torch.arange(6), few)
+    probabilities = sampling_probabilities(logits[:1], SamplingRows.of(params[:1], 6, CPU))[0]
     torch.testing.assert_close(counts, probabilities, atol=0.015, rtol=0)
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
 
@@ -87,12 +88,12 @@ def test_the_probability_is_how_often_a_character_is_drawn() -> None:
 def test_an_impossible_character_has_a_number_that_json_can_carry() -> None:
     logits = torch.tensor([[0.0, float("-inf"), -1e30]])
     for chosen in (0, 1, 2):
-        rows = score_rows(logits, torch.tensor([chosen]), torch.zeros(1), 3)
+        rows = score_rows(logits, torch.tensor([chosen]), torch.zeros(1, 3), 3)
         assert torch.isfinite(rows).all()
 
 
 @given(
-    arrays(np.float64, st.tuples(st.integers(0, 4), st.integers(2, 8).map(lambda n: 2 * n))),
+    arrays(np.float64, st.tuples(st.integers(0, 4), st.integers(2, 8).map(lambda n: 3 * n + 1))),
     st.integers(0, 10),
 )
 def test_fewer_alternatives_are_the_most_likely_ones(rows: ScoreRows, alternatives: int) -> None:

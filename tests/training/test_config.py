@@ -108,7 +108,7 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
     text.write_text(TEXT)
     flags = ["--text", str(text), "--out", str(tmp_path / "run"), "--hidden-size", "8"]
     flags += ["--validations", "1", "--seq-len", "20"]
-    assert run(["train", *flags, "--minutes", "0.2"]) == 0
+    assert run(["train", *flags, "--minutes", "0.05"]) == 0
     assert measured == ["auto"]
 
 

@@ -48,7 +48,8 @@ def test_every_example_request_succeeds(shipped: RunningServer) -> None:
     with shipped.client() as client:
         document = client.get("/openapi.json").json()
         examples = list(_examples(document))
-        assert {path for path, _ in examples} == {"/generate", "/score", "/v1/completions"}
+        paths = {"/cells", "/generate", "/score", "/v1/completions"}
+        assert {path for path, _ in examples} == paths
         for path, example in examples:
             response = client.post(path, json=example)
             assert response.status_code == 200, response.text

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +40,10 @@ def test_scores_agree_with_generation(server: RunningServer, **fields: Any) -> N
         assert drawn["logprob"] == pytest.approx(read["logprob"], abs=1e-4)
         assert drawn["entropy"] == pytest.approx(read["entropy"], abs=1e-4)
         assert drawn["rank"] == read["rank"]
-        assert drawn["top"] == read["top"]
+        assert [alternative[:2] for alternative in drawn["top"]] == read["top"]
+        for token, logprob, probability in drawn["top"]:
+            if token == drawn["token"]:
+                assert (logprob, probability) == (drawn["logprob"], drawn["probability"])
         assert 0 < drawn["probability"] <= 1
         assert "probability" not in read
     nats = -sum(c["logprob"] for c in scored["characters"])
@@ -64,7 +68,20 @@ def test_without_filters_characters_are_drawn_with_their_own_probability(
     for character in post(server, logprobs=1, temperature=0)["logprobs"]:
         assert character["probability"] == 1
         assert character["rank"] == 1
-        assert character["top"] == [[character["token"], character["logprob"]]]
+        assert character["top"] == [[character["token"], character["logprob"], 1]]
+
+
+def test_alternatives_have_the_probabilities_that_all_filters_leave(server: RunningServer) -> None:
+    for character in post(server, logprobs=10, top_k=6, min_p=0.05, temperature=0.7)["logprobs"]:
+        probabilities = np.array([probability for _, _, probability in character["top"]])
+        assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+        kept = np.flatnonzero(probabilities)
+        assert kept.tolist() == list(range(len(kept))), "the most likely ones"
+        assert len(kept) <= 6
+        assert probabilities[kept].min() >= 0.05 * probabilities[0]
+        logprobs = np.array([logprob for _, logprob, _ in character["top"]])[kept]
+        expected = np.exp(logprobs / 0.7)
+        assert probabilities[kept] == pytest.approx(expected / expected.sum(), abs=1e-4)
 
 
 def test_scores_do_not_change_the_text(server: RunningServer) -> None:

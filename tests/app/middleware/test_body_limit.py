@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from app.errors import BodyTooLargeError
-from app.middleware.body_limit import read_body
-from tests.server import RunningServer
+from app.errors import BodiesTooLargeError, BodyTooLargeError
+from app.middleware.body_limit import ArrivingBodies, read_body
+from tests.server import RunningServer, running_server
 from tests.sockets import all_received, connected
 
 LIMIT = 1000
@@ -37,7 +39,8 @@ class Body:
 def read(body: Body, *lengths: str) -> bytes:
     """Read a body whose request has these Content-Length headers."""
     settings = SimpleNamespace(max_request_bytes=LIMIT)
-    app = SimpleNamespace(state=SimpleNamespace(settings=settings))
+    state = SimpleNamespace(settings=settings, arriving_bodies=ArrivingBodies())
+    app = SimpleNamespace(state=state)
     headers = [(b"content-length", length.encode()) for length in lengths]
     scope = {"type": "http", "headers": headers, "app": app}
     return asyncio.run(read_body(Request(scope, body.receive)))
@@ -97,3 +100,35 @@ def test_a_server_refuses_a_chunked_body_that_does_not_end(server: RunningServer
         response = all_received(client)
     assert response.startswith(b"HTTP/1.1 413 ")
     assert b'"code":"body_too_large"' in response
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30_000)), max_size=30))
+def test_large_bodies_together_stay_within_the_limit(parts: list[tuple[int, int]]) -> None:
+    limit, small = 50_000, 16 << 10
+    bodies, sizes = ArrivingBodies(limit), [0, 0, 0, 0]
+    for index, more in parts:
+        grown = [size + more * (number == index) for number, size in enumerate(sizes)]
+        if sum(max(0, size - small) for size in grown) <= limit:
+            bodies.hold(sizes[index], more)
+            sizes = grown
+        else:
+            with pytest.raises(BodiesTooLargeError):
+                bodies.hold(sizes[index], more)
+    for size in sizes:
+        bodies.release(size)
+    bodies.hold(0, limit + small)
+
+
+def test_clients_with_small_requests_are_served_beside_many_large_ones(tiny_path: Path) -> None:
+    head = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 1200000\r\n\r\n"
+    large = b" " * 1_190_000
+    with running_server(tiny_path, max_prime="100000") as wide, ExitStack() as held:
+        before = wide.gauge("process_resident_memory_bytes")
+        connections = [held.enter_context(connected(wide, head + large)) for _ in range(80)]
+        with wide.client() as client:
+            assert client.post("/generate", json={"length": 1}).status_code == 200
+        assert wide.gauge("process_resident_memory_bytes") - before < 150e6
+        refused = all_received(connections[-1])
+        assert b"503 Service Unavailable" in refused
+        assert b"retry-after: 1\r\n" in refused
+        assert b"too_many_bodies" in refused

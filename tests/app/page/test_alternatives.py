@@ -33,7 +33,7 @@ def test_pointing_at_a_character_shows_alternatives_that_fork_the_text(
         params = {"prime": "abc" + text[:9], "text": text[9:], "logprobs": 8}
         scored = client.post("/score", json=params).json()["characters"][0]
     assert panel.get_by_role("button").count() == 8
-    other = next(token for token, _ in scored["top"] if token not in (text[9], " ", "\n"))
+    other = next(token for token, *_ in scored["top"] if token not in (text[9], " ", "\n"))
     panel.get_by_role("button", name=f"{other}, ").first.click()
     wait_for_text(page, length=40)
     forked = text[:9] + other
@@ -44,17 +44,17 @@ def test_pointing_at_a_character_shows_alternatives_that_fork_the_text(
     assert text_of(page) == text, "back leads to the text before"
 
 
-def test_the_panel_marks_alternatives_excluded_by_top_k(page: Page) -> None:
+def test_the_panel_marks_alternatives_that_the_filters_exclude(page: Page) -> None:
     generate(page, length=30, seed=5, top_k=3)
     fill(page, top_k=50)  # must not affect the text that is already there
     character(page, 9).hover()
     panel = page.locator("#alternatives")
     panel.get_by_text("with top-k 3, temperature 0.8").wait_for()
-    panel.get_by_text("Excluded by top-k 3:").wait_for()
+    panel.get_by_text("Excluded by the filters:").wait_for()
     assert panel.locator("button").count() == 8
-    assert panel.locator("li").nth(3).inner_text().startswith("Excluded by top-k 3")
+    assert panel.locator("li").nth(4).inner_text().startswith("Excluded by the filters")
     assert panel.locator("button.excluded").count() == 5
-    assert panel.get_by_role("button", name="excluded by top-k").count() == 5
+    assert panel.get_by_role("button", name="excluded by the filters").count() == 5
 
 
 def test_a_resting_pointer_does_not_open_the_panel(

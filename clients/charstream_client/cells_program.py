@@ -1,0 +1,93 @@
+"""The program `charstream_client cells`: print cells of the model while it reads a text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from .client import Client
+from .connection_options import add_connection_options, exit_status
+from .params import Cell
+from .results import Cells
+
+
+def main(arguments: list[str]) -> int:
+    """Print a table, with tabs between its columns. Return the exit status."""
+    options = vars(_parser().parse_args(arguments))
+    url, api_key = options.pop("url"), options.pop("api_key")
+    text, file = options.pop("text"), options.pop("file")
+    if file is not None:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    params: dict[str, Any] = {k: value for k, value in options.items() if value is not None}
+    if "spans" in params:
+        params["find"] = params.pop("spans")
+
+    def work(client: Client) -> None:
+        _print(text, client.cells(text, **params))
+
+    return exit_status(url, api_key, work)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="charstream_client cells",
+        description="Print the values of cells after each character of a text, or the cells that "
+        "correlate best with a property or with spans of the text.",
+    )
+    add_connection_options(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--text", help="text to read")
+    source.add_argument("--file", type=Path, help="file with the text to read; - reads the input")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--cell",
+        dest="cells",
+        action="append",
+        type=_cell,
+        metavar="LAYER:CELL",
+        help="print the values of a cell, such as 1:301; may be repeated",
+    )
+    what.add_argument("--find", metavar="PROPERTY", help="search for a property, such as quotes")
+    what.add_argument(
+        "--span",
+        dest="spans",
+        action="append",
+        type=_span,
+        metavar="FROM:TO",
+        help="search for the cells that differ between these characters; may be repeated",
+    )
+    parser.add_argument("--top", type=int, help="number of cells to find")
+    parser.add_argument("--prime", help="text that the model reads first")
+    parser.add_argument("--model", help="name or hash that the server's model must have")
+    return parser
+
+
+def _cell(text: str) -> Cell:
+    layer, cell = _pair(text, "LAYER:CELL, such as 1:301")
+    return {"layer": layer, "cell": cell}
+
+
+def _span(text: str) -> tuple[int, int]:
+    return _pair(text, "FROM:TO, such as 0:5")
+
+
+def _pair(text: str, expected: str) -> tuple[int, int]:
+    try:
+        first, second = map(int, text.split(":"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}") from error
+    return first, second
+
+
+def _print(text: str, result: Cells) -> None:
+    cells = result["cells"]
+    if "correlation" in cells[0]:
+        print("layer", "cell", "correlation", sep="\t")
+        for cell in cells:
+            print(cell["layer"], cell["cell"], cell["correlation"], sep="\t")
+        return
+    print("character", *(f"{cell['layer']}:{cell['cell']}" for cell in cells), sep="\t")
+    for character, *values in zip(text, *(cell["values"] for cell in cells), strict=True):
+        print(ascii(character), *values, sep="\t")

@@ -52,7 +52,9 @@ class PatternCache:
         key = expression, banned
         self.waiting += 1
         try:
-            result = self._entries.get(key) or await asyncio.shield(self._compiled(key))
+            result = self._entries.get(key)
+            if result is None:
+                result = await asyncio.shield(self._compiled(key))
         finally:
             self.waiting -= 1
         if key in self._entries:

@@ -19,7 +19,7 @@ class CharacterClasses(NamedTuple):
 
     class_of_V: npt.NDArray[np.int32]  # the class of each character
     of_set: dict[frozenset[str], list[int]]  # the classes that each set consists of
-    count: int
+    number: int
 
 
 def character_classes(

@@ -127,7 +127,7 @@ class _States:
         """Return the pattern, with all states that can be reached from the first."""
         self._entry(self._resolved(self._positions.first))
         rows = [self._row(state) for state in self._found or [END]]  # `_found` grows meanwhile
-        next_NC = np.full((len(rows), self._classes.count), NOWHERE, np.int32)
+        next_NC = np.full((len(rows), self._classes.number), NOWHERE, np.int32)
         for state, row in enumerate(rows):
             next_NC[state, list(row)] = list(row.values())
         may_end_N = np.array([state & END for state in self._found or [END]], np.int32)
@@ -159,7 +159,7 @@ class _States:
         number = self._numbers.setdefault(state, len(self._found))
         if number == len(self._found):
             self._found.append(state)
-            entries = len(self._found) * self._classes.count
+            entries = len(self._found) * self._classes.number
             if entries > MOST_ENTRIES:
                 raise PatternError(
                     f"is too large: its table has {entries} entries, and at most {MOST_ENTRIES} "

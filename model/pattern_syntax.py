@@ -159,7 +159,8 @@ class _Builder:
                 at_beginning=context.at_beginning and index <= first,
                 at_end=context.at_end and index >= last,
             )
-            after = self._item(*items[index], after, own)
+            kind, value = items[index]
+            after = self._item(kind, value, after, own)
         return after
 
     def _item(self, kind: Any, value: Any, after: int, context: _Context) -> int:
@@ -175,7 +176,8 @@ class _Builder:
             return first
         if name in _REPEATS:
             inner = context._replace(at_beginning=False, at_end=False)
-            return self._repetition(*value, after, inner)
+            least, most, body = value
+            return self._repetition(least, most, body, after, inner)
         if name == "AT":
             return _anchor(str(value), after, context)
         return self._position(self._matched(kind, value, context.flags), after)

@@ -24,6 +24,7 @@ from model.errors import UnknownCharacterError
 from model.folding import fold
 from model.read_cells import CellNumbers
 from model.sampling import SamplingParams
+from model.text_scoring import Texts
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
 _MOST_SCORES = 220_000  # characters and alternatives in one response
@@ -132,6 +133,19 @@ class Service:
             prime_characters=len(prime),
             alternatives=alternatives,
             prompt_length=len(prompt),
+        )
+
+    def bulk_job(self, prime: Ids, texts: Texts, alternatives: int, detail: bool) -> Job:
+        """Return a job that scores each of `texts` after `prime`, which may be empty."""
+        return Job(
+            prime=prime if len(prime) else self._start(),
+            length=0,
+            params=SamplingParams(),
+            seed=0,
+            prime_characters=len(prime),
+            alternatives=alternatives,
+            texts=texts,
+            detail=detail,
         )
 
     def cells_job(self, prime: Ids, text: Ids, cells: CellNumbers) -> Job:

@@ -13,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-ScoreRows = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
+ScoreRows = Numbers
+
+UNITS = 1e6  # of a sum of logprobs, per nat
 
 MOST_ALTERNATIVES = 10
 
@@ -38,6 +41,20 @@ class Score(NamedTuple):
     entropy: float  # entropy of the distribution, in nats
     probability: float  # probability of the character after temperature and filters
     top: tuple[Alternative, ...]  # the most likely characters
+
+
+def in_units(logprobs: Numbers) -> Numbers:
+    """Return logprobs as whole numbers of units.
+
+    Responses show six decimals of a logprob. Sums of whole numbers have no rounding errors, so they
+    do not depend on how a text was split.
+    """
+    return np.rint(logprobs * UNITS)
+
+
+def nats_of(rows_kD: ScoreRows) -> float:
+    """Return the negative sum of the logprobs of a text."""
+    return float(in_units(rows_kD[:, 0]).sum() / -UNITS) + 0.0  # never -0
 
 
 def with_alternatives(rows_kD: ScoreRows, alternatives: int) -> ScoreRows:

@@ -50,7 +50,8 @@ class Vocabulary:
                     f"{character!r} in the vocabulary is half of a surrogate pair, not a character"
                 )
         codes = np.array([ord(character) for character in self.characters], dtype=np.int64)
-        self._id_of_code = np.full(codes.max() + 1, -1, dtype=np.int32)
+        # The last item is for all code points from there on.
+        self._id_of_code = np.full(codes.max() + 2, -1, dtype=np.int32)
         self._id_of_code[codes] = np.arange(len(codes), dtype=np.int32)
         self._code_of_id = codes.astype(np.uint32)
         if np.count_nonzero(self._id_of_code >= 0) != len(codes):
@@ -126,7 +127,13 @@ class Vocabulary:
     def encode_known(self, text: str) -> Ids:
         """Return the ids of a text, without the characters that are not in the vocabulary."""
         ids = self._lookup(_code_points(text))
-        return ids[ids >= 0]
+        known = ids >= 0
+        return ids if known.all() else ids[known]
+
+    def find_unknown(self, text: str) -> int:
+        """Return the index of the first character that is not in the vocabulary, or -1."""
+        unknown = self._lookup(_code_points(text)) < 0
+        return int(unknown.argmax()) if unknown.any() else -1
 
     def unknown_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are not in the vocabulary."""
@@ -171,6 +178,4 @@ class Vocabulary:
         return self._code_of_id[array].tobytes().decode("utf-32-le")
 
     def _lookup(self, codes: npt.NDArray[np.uint32]) -> Ids:
-        known = codes < len(self._id_of_code)
-        ids: Ids = self._id_of_code[np.where(known, codes, 0)]
-        return np.where(known, ids, np.int32(-1))
+        return self._id_of_code.take(codes, mode="clip")

@@ -1,4 +1,4 @@
-"""The command line: python -m training train|evaluate|cells|sample|corpus|import|tokenizer."""
+"""The command line: python -m training COMMAND. `--help` lists the commands."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from model.text_properties import PROPERTIES
 from model.tokenizer_file import save_tokenizer
 from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import CorpusIds, Vocabulary
-from training import train_arguments
+from training import score_command, train_arguments
 from training.cell_catalogue import find_tracked_cells
 from training.corpus import PUBLISHED, describe_missing, fetch, is_published, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
     _add_cells(commands.add_parser("cells", help="find cells that track properties of a text"))
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
+    score_command.add_arguments(commands.add_parser("score", help="score each line of a text"))
     _add_corpus(commands.add_parser("corpus", help="download a published text"))
     _add_import(commands.add_parser("import", help="convert a checkpoint of Udacity's notebook"))
     _add_tokenizer(commands.add_parser("tokenizer", help="write a tokenizer for other tools"))

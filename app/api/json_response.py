@@ -28,8 +28,13 @@ async def encode_list(slices: Iterable[list[Any]]) -> Encoded:
     Args:
         slices: lists of at least one item, made one by one.
     """
-    pieces = [_dumps(items)[1:-1] async for items in with_pauses(slices)]
+    pieces = [dumps(items)[1:-1] async for items in with_pauses(slices)]
     return Encoded(f"[{','.join(pieces)}]")
+
+
+async def encode_pieces(pieces: Iterable[str]) -> Encoded:
+    """Return the JSON value that consists of these pieces, made with pauses between them."""
+    return Encoded("".join([piece async for piece in with_pauses(pieces)]))
 
 
 async def json_response(content: dict[str, Any]) -> Response:
@@ -42,15 +47,15 @@ def _pieces(value: Any) -> Iterator[str]:
     if isinstance(value, Encoded):
         yield value
     elif isinstance(value, dict):
-        yield from _joined("{", ((f"{_dumps(name)}:", part) for name, part in value.items()), "}")
+        yield from _joined("{", ((f"{dumps(name)}:", part) for name, part in value.items()), "}")
     elif isinstance(value, list) and len(value) > SLICE:
         for first in range(0, len(value), SLICE):
-            yield ("," if first else "[") + _dumps(value[first : first + SLICE])[1:-1]
+            yield ("," if first else "[") + dumps(value[first : first + SLICE])[1:-1]
         yield "]"
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield from _joined("[", (("", part) for part in value), "]")
     else:
-        yield _dumps(value)
+        yield dumps(value)
 
 
 def _joined(opening: str, parts: Iterator[tuple[str, Any]], closing: str) -> Iterator[str]:
@@ -62,5 +67,6 @@ def _joined(opening: str, parts: Iterator[tuple[str, Any]], closing: str) -> Ite
     yield closing if separator == "," else opening + closing
 
 
-def _dumps(value: Any) -> str:
+def dumps(value: Any) -> str:
+    """Return the JSON of a small value."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

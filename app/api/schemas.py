@@ -217,34 +217,6 @@ class GenerateResponse(Done):
     )
 
 
-class ScoreRequest(BaseModel):
-    """A text to score."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    text: str = Field(min_length=1, description="Text to score, character by character.")
-    prime: str = Field(
-        DEFAULT_PRIME, description="Text that the model reads first, without scoring it."
-    )
-    logprobs: int = Field(
-        0,
-        ge=0,
-        le=MOST_ALTERNATIVES,
-        description="Number of top alternatives to return per character.",
-    )
-    model: str | None = MODEL
-
-
-class ScoreResponse(BaseModel):
-    """The scores of a text and their sum."""
-
-    characters: list[CharacterScore]
-    nats: float = Field(description="Negative sum of the logprobs of the text.")
-    bits: float = Field(description="The same sum in bits: nats / ln 2.")
-    bits_per_character: float
-    model: ModelName
-
-
 class Reloaded(BaseModel):
     """The result of a reload."""
 

@@ -2,84 +2,88 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
-from app.api.character_scores import score_slices
 from app.api.dependencies import CurrentRecord, ServiceAfterBody, submit
 from app.api.disconnect import disconnected_response, read_to_end
-from app.api.json_response import encode_list, json_response
+from app.api.json_response import json_response
 from app.api.parsing import parse_body
-from app.api.schemas import CharacterScore, ModelName, ScoreRequest, ScoreResponse
-from app.engine.chunk import Chunk
+from app.api.schemas import ModelName
+from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
+from app.api.text_scores import encode_scores, encode_texts, text_score
 from app.engine.job import Job
+from app.errors import InvalidFieldError
 from app.middleware.body_limit import Body
 from app.service import Service
+from model.vocabulary import Ids
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 
 @router.post(
     "/score",
-    summary="Score a text",
-    response_model=ScoreResponse,
+    summary="Score one text or many",
+    response_model=ScoreResponse | TextsResponse,
     responses=openapi.errors(400, 409, 413, 422, 503, 504),
     openapi_extra=openapi.body(
         ScoreRequest,
         text={"text": "All happy families are alike."},
         alternatives={"prime": "And Levin ", "text": "said", "logprobs": 3},
+        many_texts={"texts": ["All happy families are alike.", "All ahyp pfmaiiles rea lkiea."]},
     ),
 )
 async def score(
     request: Request, body: Body, service: ServiceAfterBody, record: CurrentRecord
 ) -> Response:
-    """Returns the log-probability of each character, computed as when text is generated."""
+    """Returns log-probabilities of one text or of many, computed as when text is generated."""
     params = parse_body(ScoreRequest, body)
-    generation = submit(service, record, _job(service, params))
+    _check(service, params)
+    job = _job(service, params) if params.texts is None else _bulk_job(service, params)
+    generation = submit(service, record, job)
     text = await read_to_end(request, generation)
     if text is None:
         return disconnected_response()
-    return await json_response(await _content(service, text))
+    content: dict[str, Any] = {}
+    if generation.scores is None:
+        content = await text_score(service.vocabulary, text, params.with_detail)
+    elif job.texts is not None:
+        content["scores"] = await encode_scores(service.vocabulary, job.texts, generation.scores)
+    content["model"] = ModelName(**service.model._asdict()).model_dump()
+    return await json_response(content)
+
+
+def _check(service: Service, params: ScoreRequest) -> None:
+    service.check_model(params.model)
+    if params.text is None and params.texts is None:
+        raise InvalidFieldError("text", None, "is required, unless the request has texts")
+    if params.text is not None and params.texts is not None:
+        raise InvalidFieldError("texts", params.texts, "is not supported together with text")
+    if params.logprobs and not params.with_detail:
+        raise InvalidFieldError("logprobs", params.logprobs, "needs detail: true")
 
 
 def _job(service: Service, params: ScoreRequest) -> Job:
-    """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
-    service.check_model(params.model)
-    service.check_scores(len(params.text), params.logprobs)
-    prime = params.prime if "prime" in params.model_fields_set else ""
+    """Return the job for one text. Raise CharstreamError if this server cannot serve it."""
+    text = params.text or ""
+    service.check_scores(len(text), params.logprobs)
     return service.score_job(
-        service.encode_prime("prime", prime),
-        service.encode_scored("text", params.text),
-        params.logprobs,
+        _prime(service, params), service.encode_scored("text", text), params.logprobs
     )
 
 
-def _read_score(score: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `CharacterScore`: without probabilities, which are about drawing."""
-    fields = {name: score[name] for name in CharacterScore.model_fields}
-    return {**fields, "top": [alternative[:2] for alternative in score["top"]]}
+def _bulk_job(service: Service, params: ScoreRequest) -> Job:
+    """Return the job for many texts. Raise CharstreamError if this server cannot serve it."""
+    texts = params.texts or []
+    if params.with_detail:
+        service.check_scores(sum(map(len, texts)), params.logprobs)
+    return service.bulk_job(
+        _prime(service, params), encode_texts(service, texts), params.logprobs, params.with_detail
+    )
 
 
-async def _content(service: Service, text: Chunk) -> dict[str, Any]:
-    """Return the fields of a `ScoreResponse`."""
-    nats = 0.0
-
-    def slices() -> Iterator[list[dict[str, Any]]]:
-        nonlocal nats
-        for scores in score_slices(service.vocabulary, text):
-            nats = sum((-score["logprob"] for score in scores), nats)
-            yield [_read_score(score) for score in scores]
-
-    characters = await encode_list(slices())
-    bits = nats / math.log(2)
-    return {
-        "characters": characters,
-        "nats": nats,
-        "bits": bits,
-        "bits_per_character": bits / len(text),
-        "model": ModelName(**service.model._asdict()).model_dump(),
-    }
+def _prime(service: Service, params: ScoreRequest) -> Ids:
+    prime = params.prime if "prime" in params.model_fields_set else ""
+    return service.encode_prime("prime", prime)

@@ -99,7 +99,7 @@ class Engine:
     @property
     def active(self) -> int:
         """Number of generations that have a slot."""
-        return len(self._scheduler.active)
+        return self._scheduler.running
 
     @property
     def waiting(self) -> int:

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from app.engine.cell_search import FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
+from app.engine.lane import new_sequence
 from app.engine.metrics import Metrics
 from app.engine.output_buffer import OutputBuffer
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
 from app.errors import DeadlineError, EngineError
+from model.text_scoring import TextScores
 
 
 class Generation:
@@ -34,7 +36,8 @@ class Generation:
         first_character: time when the first character was generated, or None.
         finished: time when the generation ended or failed, or None.
         finish_reason: why the text ended; None if it has not ended or has failed.
-        generated: number of characters received from the engine.
+        generated: number of characters received from the engine, or scored by it.
+        scores: the scores of a bulk job that has ended. It has no characters to take.
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
         found: the cells that the job's search has found, or None.
@@ -58,6 +61,7 @@ class Generation:
         self.finish_reason: FinishReason | None = None
         self.generated = 0
         self.cached = 0
+        self.scores: TextScores | None = None
         self.found: FoundCells | None = None
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
@@ -66,7 +70,7 @@ class Generation:
         self._deadline: asyncio.TimerHandle | None = None
         # None after the end or a cancellation, so that no reference cycle keeps memory.
         self._sequence: Sequence | None = None
-        sequence = Sequence(job, self._buffer, self._receive)
+        sequence = new_sequence(job, self._buffer, self._receive)
         scheduler.submit(sequence)
         self._sequence = sequence
 
@@ -158,14 +162,15 @@ class Generation:
     def _receive(self, delivery: Delivery) -> None:
         if self._sequence is None:
             return
-        if delivery.chunk and self.first_character is None:
+        if delivery.characters and self.first_character is None:
             self.first_character = delivery.made_at
         self.admitted, self.cached = delivery.admitted, delivery.cached
         self.found = delivery.found
-        self.generated += len(delivery.chunk)
+        self.generated += delivery.characters
         self._buffer.put(delivery.chunk)
         if delivery.finish_reason is not None or delivery.error is not None:
             self._error, self.finish_reason = delivery.error, delivery.finish_reason
+            self.scores = delivery.scores
             self.finished = delivery.made_at
             self._detach()
             self._count()

@@ -8,6 +8,7 @@ from app.engine.cell_search import CellSearch
 from model.decoder import DecoderStream
 from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams
+from model.text_scoring import Texts
 from model.vocabulary import Ids
 
 
@@ -29,6 +30,8 @@ class Job:
             The other ids are scored as if they had been drawn.
         cells: cells whose values to report. With a search, the cells to search.
         search: the search for cells. The job then reports the values of the cells that it finds.
+        texts: texts to score, each of them after `prime`. Then nothing is generated.
+        detail: whether to keep the scores of the texts' characters, and not only their sums.
     """
 
     prime: Ids
@@ -41,6 +44,8 @@ class Job:
     prompt_length: int | None = None
     cells: CellNumbers = field(default_factory=lambda: NO_CELLS)
     search: CellSearch | None = None
+    texts: Texts | None = None
+    detail: bool = False
 
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""

@@ -94,7 +94,7 @@ class Metrics:
         )
 
     def _count_steps(self) -> None:
-        self.characters = self._counter("generated_characters", "Characters generated.")
+        self.characters = self._counter("generated_characters", "Characters generated or scored.")
         self.step = self._histogram(
             "step_seconds", "Duration of one step, averaged over a wake-up.", _STEP_BUCKETS
         )

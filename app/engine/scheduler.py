@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from app.engine.lane import Lane, lanes_by_job, spare_lanes
 from app.engine.retry_after import retry_after
 from app.engine.sequence import Delivery, Sequence
 from app.errors import DrainingError, EngineError, QueueFullError
@@ -43,6 +44,12 @@ class Scheduler:
         self._stopping = False
         self._drain_deadline: float | None = None
         self._refused = 0  # in a row
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that have a slot. Some of them have several."""
+        active = list(self.active)  # the other thread may change the list
+        return len(active) - len(spare_lanes(active, len(active)))
 
     @property
     def waiting(self) -> int:
@@ -118,27 +125,33 @@ class Scheduler:
     def next_changes(self) -> Changes | None:
         """Wait for work and return the changes of the batch, or None if the worker must stop.
 
-        Cancelled sequences lose their slots. Waiting sequences get the free slots: first the
-        resumed ones, then the others in order of arrival.
+        Cancelled sequences lose their slots. Waiting sequences get the free slots and those that
+        bulk jobs can spare: first the resumed ones, then the others in order of arrival. If none
+        waits, bulk jobs get the free slots.
         """
         with self._wake:
             while not self._stopping and self._drain_seconds_left() != 0:
-                changes = Changes(self._drop_cancelled(), self._fill_slots())
+                changes = Changes(self._drop_cancelled() + self._make_room(), self._fill_slots())
+                if not changes.joined:
+                    self._share_lanes(changes)
                 if self.active or changes.left:
                     return changes
                 self._wake.wait(self._drain_seconds_left())
             return None
 
-    def settle(self, deliveries: Iterable[tuple[Sequence, Delivery]]) -> Changes:
+    def settle(
+        self, deliveries: Iterable[tuple[Sequence, Delivery]], ended: Iterable[Lane] = ()
+    ) -> Changes:
         """Remove finished sequences, and pause sequences whose output buffer is full.
 
         A sequence that must read its text again leaves its slot, and gets the next free one.
+        `ended` are lanes that have no text left.
 
         Call this before the deliveries are sent. A reader that takes the last of them then finds
         its sequence paused and resumes it.
         """
-        left = []
         with self._wake:
+            left = [self._remove(lane) for lane in ended]
             for sequence, delivery in deliveries:
                 if delivery.finish_reason is not None:
                     left.append(self._remove(sequence))
@@ -162,7 +175,7 @@ class Scheduler:
         return sequences
 
     def _check_room(self) -> None:
-        free = self.slots - len(self.active)
+        free = self.slots - self.running
         if self.waiting < self._max_queue + free:
             self._refused = 0
             return
@@ -177,6 +190,26 @@ class Scheduler:
 
     def _drop_cancelled(self) -> list[Sequence]:
         return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]
+
+    def _make_room(self) -> list[Sequence]:
+        """Take slots from bulk jobs that have several, for the sequences that wait."""
+        missing = self.waiting - (self.slots - len(self.active))
+        lanes = spare_lanes(self.active, missing) if missing > 0 else []
+        return [self._remove(lane) for lane in lanes]
+
+    def _share_lanes(self, changes: Changes) -> None:
+        """Give the free slots to bulk jobs, and each of the jobs about the same number."""
+        jobs = lanes_by_job(self.active)
+        while wanting := [lanes for job, lanes in jobs.items() if job.wants_lane]:
+            poorest = min(wanting, key=len)
+            if len(self.active) == self.slots:
+                richest = max(jobs.values(), key=len)
+                if len(richest) < len(poorest) + 2:
+                    return
+                changes.left.append(self._remove(richest.pop()))
+            lane = poorest[0].another()
+            for lanes in (poorest, self.active, changes.joined):
+                lanes.append(lane)
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []

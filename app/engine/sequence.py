@@ -13,6 +13,7 @@ from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
+from model.text_scoring import TextScores
 
 FinishReason = Literal["length", "pattern", "stop"]
 
@@ -30,6 +31,8 @@ class Delivery:
             had the state after them.
         found: the cells that a search has found; None before, and without a search.
         made_at: time when this delivery was made, in seconds of the monotonic clock.
+        scored: number of characters that a bulk job has scored. They are not in the chunk.
+        scores: the result of a bulk job that has ended.
     """
 
     chunk: Chunk
@@ -39,6 +42,13 @@ class Delivery:
     cached: int = 0
     found: FoundCells | None = None
     made_at: float = field(default_factory=time.monotonic)
+    scored: int = 0
+    scores: TextScores | None = None
+
+    @property
+    def characters(self) -> int:
+        """Number of characters generated or scored."""
+        return len(self.chunk) + self.scored
 
 
 class Sequence:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from app.engine.chunk import Chunk
+from app.engine.lane import Lane, lanes_by_job
 from app.engine.metrics import Metrics
 from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Changes, Scheduler
@@ -18,6 +19,7 @@ from model.backend import StepOutput
 from model.decoder import Decoder, DecoderStream
 from model.sampling import SamplingParams
 from model.scores import with_alternatives
+from model.text_scoring import TextStream, best_steps
 
 # Target time between two deliveries, in seconds. It is too short to notice, and several times as
 # long as the event loop takes to send a delivery, so the event loop does not delay the engine.
@@ -102,9 +104,13 @@ class Worker:
     def _apply(self, changes: Changes) -> None:
         for sequence in changes.left:
             self._decoder.leave(sequence.stream)
+            if isinstance(sequence, Lane):
+                sequence.give_back()
         for sequence in changes.joined:
-            if sequence.stream.read == 0:
+            if sequence.stream.read == 0 and not isinstance(sequence.stream, TextStream):
                 self._admit(sequence)
+                if isinstance(sequence, Lane) and not sequence.stream.prompt_steps_left:
+                    sequence.begin(sequence.stream.state)
             self._decoder.join(sequence.stream)
 
     def _admit(self, sequence: Sequence) -> None:
@@ -143,13 +149,19 @@ class Worker:
         """Return the number of steps to the next delivery, which never passes a boundary.
 
         Boundaries are the end of a prompt and the end of a text, where the state is cached, and the
-        first character of a text, for which a user waits.
+        first character of a text, for which a user waits. The texts of bulk jobs may end before the
+        last step.
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * len(active)
         fitting = int(seconds / self._scheduler.seconds_per_step)
-        boundary = min(sequence.steps_to_boundary for sequence in active)
-        return max(1, min(fitting, boundary, _MOST_STEPS))
+        boundaries: list[int] = []
+        text_ends: list[int] = []
+        for sequence in active:
+            is_text = isinstance(sequence.stream, TextStream)
+            (text_ends if is_text else boundaries).append(sequence.steps_to_boundary)
+        most = max(1, min(fitting, _MOST_STEPS, *boundaries))
+        return best_steps(text_ends, len(boundaries), most) if text_ends else most
 
     def _step(self, steps: int, first: int = 0) -> None:
         """Advance the sequences from row `first` to the last, and send their new characters."""
@@ -160,18 +172,56 @@ class Worker:
         self._metrics.step.observe((time.monotonic() - began) / steps)
         self._metrics.batch.observe(len(sequences))
         deliveries: Deliveries = []
+        lanes: dict[Sequence, int] = {}
         for row, (sequence, skip) in enumerate(zip(sequences, prompt_steps, strict=True)):
             if skip == steps:  # all of the prompt except its last character has been read
-                stream = sequence.stream
-                self._cache.put(stream.prime[: stream.read], self._decoder.state(stream))
+                self._end_prompt(sequence)
+            elif skip < steps and isinstance(sequence, Lane):
+                lanes[sequence] = row
             elif skip < steps and not sequence.cancelled:
                 chunk = _chunk(output, row, skip, sequence.stream)
                 deliveries.append((sequence, sequence.accept(chunk)))
-        self._settle(deliveries)
+        self._settle(deliveries, *self._collect(lanes, output))
 
-    def _settle(self, deliveries: Deliveries) -> None:
-        self._metrics.characters.inc(sum(len(delivery.chunk) for _, delivery in deliveries))
-        changes = self._scheduler.settle(deliveries)
+    def _end_prompt(self, sequence: Sequence) -> None:
+        stream, state = sequence.stream, self._decoder.state(sequence.stream)
+        self._cache.put(stream.prime[: stream.read], state)
+        if isinstance(sequence, Lane):
+            sequence.begin(state)
+            self._decoder.replace(stream, sequence.stream)
+
+    def _collect(
+        self, rows: dict[Sequence, int], output: StepOutput
+    ) -> tuple[Deliveries, list[Lane]]:
+        """Add the scores of lanes to their jobs. Return a delivery per job, and the ended lanes.
+
+        Args:
+            rows: the lanes, with their columns in `output`.
+            output: the result of the steps.
+        """
+        deliveries: Deliveries = []
+        ended = []
+        for bulk, lanes in lanes_by_job(rows).items():
+            assert output.scores is not None
+            streams = [lane.text_stream for lane in lanes]
+            scored = bulk.scoring.collect(streams, output.scores[:, [rows[lane] for lane in lanes]])
+            deliveries.append((lanes[0], lanes[0].scored(scored)))
+            ended += [lane for lane in lanes if not self._continues(lane)]
+        return deliveries, ended
+
+    def _continues(self, lane: Lane) -> bool:
+        """Let a lane whose text has ended take the next one. Return whether it has a text."""
+        text = lane.text_stream
+        if text.steps_left > 0:
+            return True
+        if (successor := lane.bulk.scoring.next()) is None:
+            return False
+        self._decoder.replace(text, successor)
+        lane.stream = successor
+        return True
+
+    def _settle(self, deliveries: Deliveries, scored: Deliveries, ended: list[Lane]) -> None:
+        changes = self._scheduler.settle(deliveries, ended)
         self._apply(changes)
         self._metrics.reader_pauses.inc(sum(sequence.paused for sequence in changes.left))
         for sequence in changes.left:
@@ -180,7 +230,9 @@ class Worker:
         for sequence, delivery in deliveries:
             if delivery.finish_reason == "length":
                 self._cache_text(sequence)
-        self._send([pair for pair in deliveries if pair[1].chunk or pair[1].finish_reason])
+        deliveries += scored
+        self._metrics.characters.inc(sum(delivery.characters for _, delivery in deliveries))
+        self._send([pair for pair in deliveries if pair[1].characters or pair[1].finish_reason])
 
     def _cache_text(self, sequence: Sequence) -> None:
         """Cache the state after a finished text, for a request that continues it.

@@ -1,11 +1,11 @@
 // The panel beside a character, with the characters that the model considered in its place.
 
+import { announce } from "./announcer.js";
 import { make, makeButton } from "./dom.js";
 import { describeSampling } from "./settings.js";
 import { bits, glyph, percent, spokenName, surprisal } from "./surprisal.js";
 
 const panel = document.querySelector("#alternatives");
-const announcer = document.querySelector("#announcer"); // is read out by screen readers
 const GAP = 2; // pixels between character and panel, small enough for the pointer to cross
 const EDGE = 8; // pixels between the panel and the window's edges
 const MIN_HEIGHT = 96; // pixels; with less room the panel scrolls
@@ -33,7 +33,7 @@ export function show(element, record, options) {
   panel.replaceChildren(...makeHeading(record), makeList(record, options.onChoose));
   panel.hidden = false;
   placePanel();
-  if (options.announce) announcer.textContent = announcement(record);
+  if (options.announce) announce(announcement(record));
 }
 
 export function hide() {
@@ -160,8 +160,8 @@ function placePanel() {
   panel.style.maxHeight = `${Math.max(MIN_HEIGHT, isBelow ? roomBelow : roomAbove)}px`;
   const { offsetWidth, offsetHeight } = panel;
   const maxLeft = document.documentElement.clientWidth - offsetWidth - EDGE;
-  const centred = left + width / 2 - offsetWidth / 2;
-  panel.style.left = `${Math.max(EDGE, Math.min(maxLeft, centred))}px`;
+  const centered = left + width / 2 - offsetWidth / 2;
+  panel.style.left = `${Math.max(EDGE, Math.min(maxLeft, centered))}px`;
   panel.scrollTop = scrollTop; // the change of height may have reset it
   panel.style.top = `${isBelow ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
 }

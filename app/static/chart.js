@@ -1,13 +1,14 @@
 // A chart of a lens's values along a text, updated while the text grows.
 
 const MARGIN_LEFT = 40; // pixels for the labels of the scale
-const MARGIN_TOP = 6; // pixels
+const MARGIN = 6; // pixels above the highest value, and below a negative one
+const LINE_WIDTH = 1.5; // pixels
+const BAR_OPACITY = 0.35; // of smoothed curves, whose bars are behind them
 
 export class Chart {
-  /** `curve`: what to draw, see surprisal_lens.js. */
-  constructor(canvas, curve) {
+  constructor(canvas) {
     this.canvas = canvas;
-    this.curve = curve;
+    this.curve = null;
     this.records = [];
     this.highlighted = null;
     this.listeners = new AbortController();
@@ -23,8 +24,10 @@ export class Chart {
     this.listeners.abort();
   }
 
-  show(records) {
+  /** Draws the values of a curve, see surprisal_lens.js. */
+  show(records, curve) {
     this.records = records;
+    this.curve = curve;
     this.draw();
   }
 
@@ -50,12 +53,15 @@ export class Chart {
     const context = prepareContext(canvas);
     const style = getComputedStyle(canvas);
     const means = meanValues(records, Math.min(Math.floor(width / 2), records.length), curve);
-    const max = Math.max(curve.minScale, ...means);
-    const y = (value) => height - 1 - (value / max) * (height - MARGIN_TOP - 1);
-    drawScale(context, { width, max, y, style, unit: curve.unit });
+    const { low, high, ticks } = curve.scaleOf(means);
+    const bottom = height - (low < 0 ? MARGIN : 1); // a label at the bottom needs room
+    const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - MARGIN);
+    drawScale(context, { width, ticks, y, style });
     context.translate(MARGIN_LEFT, 0);
-    drawBars(context, means, width, height, y, style);
-    drawCurve(context, movingAverage(means), width, y, style);
+    context.globalAlpha = curve.isSmoothed ? BAR_OPACITY : 1;
+    drawBars(context, means, width, y, (value) => style.getPropertyValue(curve.colorOf(value)));
+    context.globalAlpha = 1;
+    drawCurve(context, curve.isSmoothed ? movingAverage(means) : means, width, y, style);
     this.#drawHighlight(context, width, height, style);
   }
 
@@ -76,42 +82,41 @@ function prepareContext(canvas) {
   return context;
 }
 
-function drawScale(context, { width, max, y, style, unit }) {
+function drawScale(context, { width, ticks, y, style }) {
   context.fillStyle = style.color;
   context.strokeStyle = style.getPropertyValue("--line");
   context.font = `11px ${style.fontFamily}`;
   context.textBaseline = "middle";
-  for (let value = 0; value <= max; value += 2) {
+  for (const [value, label] of ticks) {
     context.beginPath();
     context.moveTo(MARGIN_LEFT, y(value));
     context.lineTo(MARGIN_LEFT + width, y(value));
     context.stroke();
-    if (value) context.fillText(`${value} ${unit}`, 0, y(value));
+    context.fillText(label, 0, y(value));
   }
 }
 
-function drawBars(context, values, width, height, y, style) {
+function drawBars(context, values, width, y, colorOf) {
   const step = width / values.length;
   const barWidth = Math.max(1, step - (step > 3 ? 1 : 0));
-  context.fillStyle = style.getPropertyValue("--accent");
-  context.globalAlpha = 0.3;
   values.forEach((value, index) => {
-    context.fillRect(index * step, y(value), barWidth, height - y(value));
+    context.fillStyle = colorOf(value);
+    const top = Math.min(y(value), y(0));
+    context.fillRect(index * step, top, barWidth, Math.abs(y(value) - y(0)));
   });
-  context.globalAlpha = 1;
 }
 
 function drawCurve(context, values, width, y, style) {
   const step = width / values.length;
   context.strokeStyle = style.getPropertyValue("--accent");
-  context.lineWidth = 2;
+  context.lineWidth = LINE_WIDTH;
   context.lineJoin = "round";
   context.beginPath();
   values.forEach((value, index) => context.lineTo((index + 0.5) * step, y(value)));
   context.stroke();
 }
 
-/** The mean of each value and its neighbours, in a window of about a thirtieth of the values. */
+/** The mean of each value and its neighbors, in a window of about a thirtieth of the values. */
 function movingAverage(values) {
   const radius = Math.max(1, Math.round(values.length / 60));
   const sums = [0];
@@ -128,7 +133,7 @@ function meanValues(records, count, { valueOf }) {
   const sums = new Float64Array(count);
   const counts = new Uint32Array(count);
   records.forEach((record, index) => {
-    const value = valueOf(record);
+    const value = valueOf(record, index);
     if (value === undefined) return;
     const part = Math.floor((index * count) / records.length);
     sums[part] += value;

@@ -57,8 +57,15 @@ ${parameters.join("")}    ) as stream:
 function pythonValue(name, value) {
   if (value === null) return "None";
   if (name === "seed") return String(BigInt(value));
-  if (Array.isArray(value)) return `[${value.map(pythonString).join(", ")}]`;
-  return typeof value === "string" ? pythonString(value) : String(value);
+  return pythonLiteral(value);
+}
+
+function pythonLiteral(value) {
+  if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
+  if (typeof value === "string") return pythonString(value);
+  if (typeof value !== "object") return String(value);
+  const items = Object.entries(value).map(([key, item]) => `"${key}": ${pythonLiteral(item)}`);
+  return `{${items.join(", ")}}`;
 }
 
 const pythonString = (text) =>

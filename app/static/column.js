@@ -1,4 +1,5 @@
-// A column: one generated text. When several are compared, each has its own sampling settings.
+// A column: one generated text. When several are compared, each has its own sampling settings, or
+// holds cells while its text is written.
 
 import { make, makeButton } from "./dom.js";
 import { readInput } from "./form.js";
@@ -7,15 +8,21 @@ import { ALTERNATIVES, addScores, replaceToken, textOf } from "./scoring.js";
 import { SAMPLING, SAMPLING_FIELDS, describeSampling, toRequestBody } from "./settings.js";
 import { generationStatistics } from "./statistics.js";
 import { stream } from "./stream.js";
+import { characterCount } from "./text_position.js";
 
 const EMPTY_MESSAGE =
   "No text yet. Enter a prime and press Generate: the model continues it, one character at a time.";
 
+const STEERED = "The values are those of a model that reads this text without holding the cell.";
+const MAIN_SETTINGS = "Uses the settings of the main form.";
+const HELD_SETTINGS = "Uses the settings of the main form, and holds the cell.";
+
 export class Column {
   /**
-   * `ownSettings`: the column's own sampling settings, or null for the first column, which uses
-   * the main form. `onFork(column, records)`: the user picked an alternative, and the text is to
-   * continue after these records. `onRemove(column)`: the user asked to remove the column.
+   * `ownSettings`: the column's own sampling settings, or { hold } for a column that uses the main
+   * form and holds cells, or null for the first column, which uses the main form.
+   * `onFork(column, records)`: the user picked an alternative, and the text is to continue after
+   * these records. `onRemove(column)`: the user asked to remove the column.
    */
   constructor({ ownSettings, onFork, onRemove }) {
     this.pane = new Pane({
@@ -24,6 +31,9 @@ export class Column {
       onChoose: (index, token) => onFork(this, this.#fork(index, token)),
     });
     this.generated = null; // the settings of the text in the pane
+    this.isFirst = ownSettings === null;
+    this.isSteered = !this.isFirst && !("top_k" in ownSettings);
+    this.hold = ownSettings?.hold ?? ""; // the cells that are held, see hold.js
     this.#build(ownSettings, onRemove);
   }
 
@@ -41,12 +51,14 @@ export class Column {
     this.pane.sheet.setAttribute("aria-label", name ? `Generated text ${name}` : "Generated text");
   }
 
-  /** The column's own sampling settings, as entered; {} for the first column. */
+  /** The column's own settings, as entered; {} for the first column. */
   get ownSettings() {
-    return Object.fromEntries(this.inputs.map((input) => [input.name, readInput(input)]));
+    const entered = this.inputs.map((input) => [input.name, readInput(input)]);
+    return { ...Object.fromEntries(entered), ...(this.hold && { hold: this.hold }) };
   }
 
   set ownSettings(settings) {
+    if (!this.isFirst) this.hold = settings.hold ?? "";
     for (const input of this.inputs) input.value = settings[input.name] ?? "";
   }
 
@@ -56,16 +68,17 @@ export class Column {
     const head = make("div", "column-head", make("div", "", this.title, this.subtitle));
     this.form = make("form", "settings");
     this.form.noValidate = true;
-    this.inputs = ownSettings
-      ? SAMPLING_FIELDS.map((field) => this.#addField(field, ownSettings[field]))
-      : [];
-    if (ownSettings) {
+    this.inputs =
+      !this.isFirst && !this.isSteered
+        ? SAMPLING_FIELDS.map((field) => this.#addField(field, ownSettings[field]))
+        : [];
+    if (!this.isFirst) {
       const remove = makeButton("quiet", "Remove");
       remove.addEventListener("click", () => onRemove(this));
       head.append(remove);
-    } else {
-      this.form.append(make("p", "hint main-settings", "Uses the settings of the main form."));
     }
+    const settings = this.isSteered ? HELD_SETTINGS : MAIN_SETTINGS;
+    if (!this.inputs.length) this.form.append(make("p", "hint main-settings", settings));
     const { sheet, figure, statistics } = this.pane;
     this.root = make("article", "column", head, this.form, sheet, figure, statistics);
   }
@@ -109,7 +122,8 @@ export class Column {
   async generate(settings, kept, options) {
     const request = { ...settings, kept: textOf(kept) };
     const body = toRequestBody(request);
-    if (options.withScores) body.logprobs = ALTERNATIVES;
+    // The scores of a steered text are those of the steered model, which /score cannot compute.
+    if (options.withScores || request.hold) body.logprobs = ALTERNATIVES;
     const run = { kept, done: null, startedAt: null };
     options.signal.addEventListener("abort", () => this.pane.view.discardHidden(), { once: true });
     const onResponse = (headers) => {
@@ -174,11 +188,20 @@ export class Column {
     if (!this.generated) return;
     const { generated } = this;
     const { prime, model } = generated;
-    const statistics = this.pane.extraStatistics;
     const records = await addScores({ prime, records: this.records, model }, options);
     if (!records || this.generated !== generated) return; // the text was replaced in the meantime
-    this.pane.show(prime, records, this.pane.cursor);
-    this.pane.addStatistics(statistics);
+    this.pane.replaceRecords(records);
+  }
+
+  /** The text as a lens reads it, see lens_panel.js. */
+  get lensText() {
+    const { prime, model, hold } = this.generated;
+    return { pane: this.pane, prime, model, note: hold ? STEERED : "" };
+  }
+
+  /** The records that the text began with, which were not generated. */
+  get keptRecords() {
+    return this.records.slice(0, characterCount(this.generated.kept));
   }
 
   clear() {

@@ -1,6 +1,8 @@
 // The columns: one to three texts side by side. The main form sets the first one.
 
 import { Column } from "./column.js";
+import { newLens } from "./lenses.js";
+import { SAMPLING_FIELDS } from "./settings.js";
 
 const NAMES = ["A", "B", "C"];
 const COMPARED_SETTINGS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // of B and C
@@ -12,7 +14,7 @@ export class Columns {
     this.onFork = onFork;
     this.onRemove = onRemove;
     this.all = [];
-    this.isColoured = true;
+    this.lensName = "surprisal"; // or "cells", or "off"
     this.add(null);
     this.first.pane.text.id = "text";
   }
@@ -30,19 +32,19 @@ export class Columns {
     return this.all.filter((column) => column.generated);
   }
 
-  set coloured(isColoured) {
-    this.isColoured = isColoured;
-    for (const column of this.all) column.pane.coloured = isColoured;
+  /** The column whose text is steered, or undefined. */
+  get steered() {
+    return this.all.find((column) => column.isSteered);
   }
 
-  /** Adds a column with its own sampling settings, or the first one, which has none (null). */
+  /** Adds a column with its own settings, or the first one, which has none (null). */
   add(ownSettings) {
     const column = new Column({
       ownSettings,
       onFork: this.onFork,
       onRemove: (removed) => this.#remove(removed),
     });
-    column.pane.coloured = this.isColoured;
+    column.pane.setLens(newLens(this.lensName));
     this.all.push(column);
     this.root.append(column.root);
     this.#nameColumns();
@@ -54,10 +56,26 @@ export class Columns {
     this.all.at(-1).inputs[0].focus();
   }
 
+  /**
+   * Returns a column that holds cells while its text is written (see hold.js): the steered one, or
+   * a new one. Returns null if there is no room.
+   */
+  steer(hold) {
+    if (!this.steered) {
+      if (this.isFull) return null;
+      this.add({ hold });
+    }
+    this.steered.ownSettings = { hold };
+    return this.steered;
+  }
+
   /** Adds or removes columns until there is one for each element of `texts`, with its settings. */
   match(texts) {
-    this.truncate(texts.length);
-    while (this.all.length < texts.length) this.add(texts[this.all.length]);
+    const isOther = (column, index) =>
+      index > 0 && column.isSteered !== isOnlySteered(texts[index] ?? {}, texts[0]);
+    const other = this.all.findIndex(isOther);
+    this.truncate(other < 0 ? texts.length : Math.min(other, texts.length));
+    while (this.all.length < texts.length) this.#addFor(texts[this.all.length], texts[0]);
     this.all.forEach((column, index) => {
       column.ownSettings = texts[index];
     });
@@ -66,6 +84,10 @@ export class Columns {
   /** Removes all columns but the first `count`. */
   truncate(count) {
     for (const column of this.all.slice(count)) this.#remove(column);
+  }
+
+  #addFor(text, first) {
+    this.add(isOnlySteered(text, first) ? { hold: text.hold } : text);
   }
 
   #remove(column) {
@@ -84,3 +106,8 @@ export class Columns {
     });
   }
 }
+
+/** Whether a text holds cells and has the sampling settings and the model of the first one. */
+const isOnlySteered = (text, first) =>
+  Boolean(text.hold) &&
+  [...SAMPLING_FIELDS, "model"].every((field) => text[field] === first[field]);

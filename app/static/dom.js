@@ -1,4 +1,7 @@
-// Helpers that create DOM elements.
+// Helpers that find and create DOM elements.
+
+/** The element with an id. */
+export const byId = (id) => document.getElementById(id);
 
 /** Creates an element. `content` holds child elements and strings. */
 export function make(tag, className = "", ...content) {

@@ -2,6 +2,7 @@
 
 import { copyAndReport } from "./clipboard.js";
 import { curlCommand, pythonProgram } from "./code_snippets.js";
+import { byId } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { enteredSettings, form } from "./form.js";
 import { Menu } from "./menu.js";
@@ -9,13 +10,11 @@ import { textOf } from "./scoring.js";
 import { toRequestBody } from "./settings.js";
 import { saveCSV, saveJSON } from "./text_export.js";
 
-const element = (id) => document.getElementById(id);
-
 export class ExportMenu extends Menu {
   constructor(columns, statusLine) {
-    super(element("export"));
+    super(byId("export"));
     Object.assign(this, { columns, statusLine });
-    const onClick = (id, action) => element(id).addEventListener("click", () => this.#run(action));
+    const onClick = (id, action) => byId(id).addEventListener("click", () => this.#run(action));
     onClick("copy-curl", () => this.#copy(curlCommand, "Curl command"));
     onClick("copy-python", () => this.#copy(pythonProgram, "Python program"));
     onClick("save-json", () => this.#save(saveJSON));
@@ -24,7 +23,7 @@ export class ExportMenu extends Menu {
 
   /** Allows downloads, or forbids them while there is no complete text. */
   set canSave(canSave) {
-    for (const id of ["save-json", "save-csv"]) element(id).disabled = !canSave;
+    for (const id of ["save-json", "save-csv"]) byId(id).disabled = !canSave;
   }
 
   async #run(action) {

@@ -16,10 +16,10 @@ export const readInput = (input) => (input.validity.badInput ? UNREADABLE : inpu
 export const enteredSettings = () =>
   Object.fromEntries(FIELDS.map((name) => [name, readInput(field(name))]));
 
-/** The values of the fields, with a random seed if the field is empty. */
+/** The values of the fields, with a random seed if the field is empty, and without held cells. */
 export function settings() {
   const values = enteredSettings();
-  return { ...values, seed: values.seed || randomSeed() };
+  return { ...values, hold: "", seed: values.seed || randomSeed() };
 }
 
 /** Fills in the fields that `values` contains. */

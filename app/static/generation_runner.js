@@ -24,10 +24,11 @@ export class GenerationRunner {
   /**
    * `onChange()`: generations have started, responded or ended. `onLink(hash, historyMode)`: the
    * address is to lead to the texts. The mode is "push" for new texts, otherwise "replace".
-   * `onReplaced()`: the user had the unknown characters of the prime replaced.
+   * `onReplaced()`: the user had the unknown characters of the prime replaced. `onEnd()`: all
+   * generations have ended. `getView()` returns how the texts are shown, see permalink.js.
    */
-  constructor(columns, { onChange, onLink, onReplaced }) {
-    Object.assign(this, { columns, onChange, onLink, onReplaced });
+  constructor(columns, { onChange, onLink, onReplaced, onEnd, getView }) {
+    Object.assign(this, { columns, onChange, onLink, onReplaced, onEnd, getView });
     this.statusLine = new StatusLine();
     this.running = new Map(); // column -> AbortController
     this.suspended = new Set(); // functions that continue the requests which have given up
@@ -42,7 +43,7 @@ export class GenerationRunner {
     return this.#link();
   }
 
-  /** Keeps the link up to date with the pace. */
+  /** Keeps the link up to date with how the texts are shown. */
   updateLink() {
     if (this.columns.withText.length && !this.isRunning) this.onLink(this.#link(), "replace");
   }
@@ -64,7 +65,7 @@ export class GenerationRunner {
     if (this.isRunning || results.includes("replaced")) return;
     this.#showResults(plans, results);
     if (batch.hasResponded) this.onLink(this.#link(), "replace");
-    this.addScores();
+    this.onEnd();
   }
 
   /** Stops all generations. */
@@ -83,9 +84,8 @@ export class GenerationRunner {
     this.running.get(column)?.abort();
   }
 
-  /** Requests scores for texts that were generated without, if the page shows colours. */
+  /** Requests scores for texts that were generated without. */
   async addScores() {
-    if (!this.columns.isColoured) return;
     const controller = new AbortController();
     const options = { signal: controller.signal, onWait: () => controller.abort() };
     try {
@@ -93,7 +93,7 @@ export class GenerationRunner {
         if (!this.running.has(column)) await column.addScores(options);
       }
     } catch {
-      // Without colours the text is still complete, so the failure needs no message.
+      // Without colors the text is still complete, so the failure needs no message.
     }
   }
 
@@ -129,7 +129,7 @@ export class GenerationRunner {
     };
     return {
       signal,
-      withScores: this.columns.isColoured,
+      withScores: this.columns.lensName !== "off",
       isFollowing: this.columns.all.length === 1, // compared texts are easier to read from the top
       onWait: (wait) => {
         isWaiting = true;
@@ -193,7 +193,7 @@ export class GenerationRunner {
     );
     const texts = this.columns.all.map((column) => planned.get(column) ?? column.generated);
     const present = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));
-    return present.length ? linkToTexts(present, pace.isPaced() ? pace.name() : "") : "";
+    return present.length ? linkToTexts(present, this.getView()) : "";
   }
 }
 

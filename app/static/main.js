@@ -4,18 +4,22 @@ import * as alternatives from "./alternatives.js";
 import { onKeyRequired } from "./api.js";
 import { copyAndReport } from "./clipboard.js";
 import { Columns } from "./columns.js";
+import { byId } from "./dom.js";
 import { ExportMenu } from "./export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form.js";
 import { GenerationRunner } from "./generation_runner.js";
+import { formatHold, heldValue } from "./hold.js";
+import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
-import { readCard } from "./model_card.js";
+import { LensPanel } from "./lens_panel.js";
+import { onCard, readCard } from "./model_card.js";
 import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
 import { textOf } from "./scoring.js";
 import { Tabs } from "./tabs.js";
 
-const element = (id) => document.getElementById(id);
+const NO_ROOM = "There is no room for another text. Remove one, then steer.";
 
 const tabs = new Tabs();
 let comparisonSeed = null; // a seed that the page entered when the user started a comparison
@@ -27,11 +31,26 @@ const runner = new GenerationRunner(columns, {
   onChange: refresh,
   onLink: setAddress,
   onReplaced: () => runner.isRunning || generate(),
+  onEnd: showLens,
+  getView: () => ({ pace: pace.isPaced() ? pace.name() : "", ...lensPanel.view }),
+});
+const slider = new HoldSlider(steer);
+const lensPanel = new LensPanel("write", {
+  panes: () => columns.all.map((column) => column.pane),
+  texts: () =>
+    columns.withText.filter((column) => !column.isRunning).map((column) => column.lensText),
+  onLens: () => {
+    columns.lensName = lensPanel.lens.name;
+    if (columns.lensName === "surprisal" && !runner.isRunning) runner.addScores();
+  },
+  onCell: showCell,
+  onLink: updateLink,
 });
 const exportMenu = new ExportMenu(columns, runner.statusLine);
 const scorePanel = new ScorePanel({
   onFork: forkPassage,
-  onScored: (passage, hash) => setAddress(linkToPassage(passage, hash), "push"),
+  onLink: (passage, hash, view, historyMode) =>
+    setAddress(linkToPassage(passage, hash, view), historyMode),
 });
 
 /** Generates a new text in each column, all with the same prime, length and seed. */
@@ -50,6 +69,40 @@ function continueTexts() {
 function continuation(column, records, shared = settings()) {
   const { prime, model } = column.generated;
   return [column, { ...shared, ...column.ownSettings, prime, model }, records];
+}
+
+/** Writes a text beside the first one, with the same seed, while the chosen cell has a value. */
+function steer(value) {
+  const hold = formatHold(lensPanel.cell, value);
+  const column = columns.steer(hold);
+  if (!column) {
+    slider.set(null);
+    return runner.statusLine.show(NO_ROOM, { isError: true });
+  }
+  keepSeed();
+  refresh();
+  const { first } = columns;
+  if (!first.isRunning) first.pane.sheet.scrollTop = 0; // both texts are read from the top
+  if (!first.generated) return generate();
+  return run([[column, { ...first.generated, hold }, first.keptRecords]]);
+}
+
+/** Completes what the chosen lens shows of new texts. */
+function showLens() {
+  if (columns.lensName === "surprisal") runner.addScores();
+  lensPanel.read();
+}
+
+/** Shows at which value the chosen cell is held. */
+function showCell() {
+  const { cell } = lensPanel;
+  slider.disabled = cell === null;
+  slider.set(cell && heldValue(columns.steered?.hold ?? "", cell));
+}
+
+/** Keeps the address up to date with how the texts are shown. */
+function updateLink() {
+  if (parseLink(location.hash)?.texts) runner.updateLink();
 }
 
 function run(plans, historyMode) {
@@ -72,18 +125,22 @@ function onRemove(column) {
   if (!runner.isRunning) runner.statusLine.show("Ready.");
   const isSeedOurs = enteredSettings().seed === comparisonSeed;
   if (columns.all.length === 1 && isSeedOurs) fillForm({ seed: "" });
+  showCell();
   refresh();
 }
 
-/** Adds a column. The seed of the existing text is kept, so that generating repeats this text. */
 function compare() {
-  const { generated } = columns.first;
-  if (generated && enteredSettings().seed === "") {
-    comparisonSeed = generated.seed;
-    fillForm({ seed: comparisonSeed });
-  }
+  keepSeed();
   columns.addComparison(settings());
   refresh();
+}
+
+/** Enters the seed of the existing text, so that generating repeats this text. */
+function keepSeed() {
+  const { generated } = columns.first;
+  if (!generated || enteredSettings().seed !== "") return;
+  comparisonSeed = generated.seed;
+  fillForm({ seed: comparisonSeed });
 }
 
 /** Shows what the address describes. */
@@ -91,22 +148,24 @@ function openAddress() {
   const link = parseLink(location.hash);
   if (link?.passage !== undefined) {
     tabs.select("score");
-    scorePanel.open(link.passage, link.model);
+    scorePanel.open(link.passage, link.model, link.view);
   } else if (link) {
     tabs.select("write");
-    pace.setFromLink(link.pace);
-    openTexts(link.texts);
+    pace.setFromLink(link.view.pace);
+    openTexts(link.texts, link.view);
   } else if (columns.first.generated) {
     clear();
   }
 }
 
-function openTexts(linked) {
+function openTexts(linked, view) {
   runner.stop();
   fillForm(linked[0]);
   const defaults = settings(); // the form provides what the link leaves out
   const texts = linked.map((text) => ({ ...defaults, ...text }));
   columns.match(texts);
+  lensPanel.view = view;
+  columns.lensName = lensPanel.lens.name;
   const kept = texts.map((text) => Array.from(text.kept, (token) => ({ token })));
   run(
     columns.all.map((column, index) => [column, texts[index], kept[index]]),
@@ -126,16 +185,16 @@ function setAddress(hash, historyMode) {
 function refresh() {
   const focused = document.activeElement;
   const hasText = columns.withText.length > 0;
-  element("generate").disabled = runner.isRunning;
-  element("stop").disabled = !runner.isRunning;
-  element("continue").disabled = runner.isRunning || !hasText;
-  for (const id of ["copy", "copy-link", "clear"]) element(id).disabled = !hasText;
-  element("compare").disabled = columns.isFull;
+  byId("generate").disabled = runner.isRunning;
+  byId("stop").disabled = !runner.isRunning;
+  byId("continue").disabled = runner.isRunning || !hasText;
+  for (const id of ["copy", "copy-link", "clear"]) byId(id).disabled = !hasText;
+  byId("compare").disabled = columns.isFull;
   const label = columns.all.length === 2 ? "Compare with a third" : "Compare";
-  element("compare").setAttribute("aria-label", label); // the button itself keeps its size
+  byId("compare").setAttribute("aria-label", label); // the button itself keeps its size
   exportMenu.canSave = hasText && !runner.isRunning;
   if (focused?.disabled)
-    element(runner.isRunning ? "stop" : "generate").focus({ preventScroll: true });
+    byId(runner.isRunning ? "stop" : "generate").focus({ preventScroll: true });
 }
 
 function clear() {
@@ -184,8 +243,8 @@ function closeTopmost(isScoring) {
 
 function onKey(event) {
   // While an input method composes characters, the keys are its own.
-  if (event.isComposing || element("key-dialog").open) return;
-  const isScoring = !element("score").hidden;
+  if (event.isComposing || byId("key-dialog").open) return;
+  const isScoring = !byId("score").hidden;
   if (event.key === "Escape") {
     closeTopmost(isScoring);
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -199,25 +258,24 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   generate();
 });
-element("stop").addEventListener("click", () => runner.stop());
-element("continue").addEventListener("click", continueTexts);
-element("clear").addEventListener("click", clear);
-element("compare").addEventListener("click", compare);
-element("copy").addEventListener("click", copyTexts);
-element("copy-link").addEventListener("click", copyLink);
-element("colours").addEventListener("change", ({ target }) => {
-  columns.coloured = target.checked;
-  element("legend").hidden = !target.checked;
-  if (!runner.isRunning) runner.addScores();
-});
+byId("stop").addEventListener("click", () => runner.stop());
+byId("continue").addEventListener("click", continueTexts);
+byId("clear").addEventListener("click", clear);
+byId("compare").addEventListener("click", compare);
+byId("copy").addEventListener("click", copyTexts);
+byId("copy-link").addEventListener("click", copyLink);
 document.addEventListener("keydown", onKey);
-pace.onChange(() => parseLink(location.hash)?.texts && runner.updateLink());
+pace.onChange(updateLink);
 window.addEventListener("popstate", openAddress);
 
 onKeyRequired(async (wasRejected) => {
   const key = await askForKey(wasRejected);
   if (key) setTimeout(readCard); // after the caller has stored the key
   return key;
+});
+onCard(({ cells }) => {
+  lensPanel.setCatalogue(cells);
+  scorePanel.lensPanel.setCatalogue(cells);
 });
 refresh();
 openAddress();

@@ -1,6 +1,7 @@
 // The model card: which model is loaded, and where it runs.
 
 import { hasKey, request } from "./api.js";
+import { cellLabel, isWeak } from "./cell.js";
 import { make, makeButton, makeEntry } from "./dom.js";
 import { adaptForm } from "./form.js";
 import { formatCount } from "./statistics.js";
@@ -10,6 +11,13 @@ const card = document.querySelector("#card");
 const jsonLink = document.querySelector("#card-link");
 const tagline = document.querySelector("#model");
 
+let onShown = () => {};
+
+/** Calls `callback(info)` each time a card is shown. */
+export function onCard(callback) {
+  onShown = callback;
+}
+
 /**
  * Reads the model card from the server and shows it. Returns null if that fails.
  * Unless `quietly` is set, adapts the form to the model, and shows a failure in the card.
@@ -18,6 +26,7 @@ export async function readCard({ quietly = false } = {}) {
   try {
     const info = await (await request("info")).json();
     show(info);
+    onShown(info);
     if (!quietly) adaptForm(info);
     return info;
   } catch (error) {
@@ -33,7 +42,7 @@ function show(info) {
   const vocabulary = makeEntry(`Vocabulary, ${info.vocabulary.length}`, visible);
   vocabulary.classList.add("full-width");
   vocabulary.lastChild.classList.add("characters");
-  card.replaceChildren(make("dl", "", ...entries(info), vocabulary));
+  card.replaceChildren(make("dl", "", ...entries(info), ...cellEntries(info), vocabulary));
 }
 
 function summary(info) {
@@ -58,7 +67,6 @@ function entries(info) {
       "Training characters",
       formatCount(training.training_characters),
     ],
-    training.corpus_sha256 && ["Corpus", `sha256 ${training.corpus_sha256.slice(0, 12)}…`],
     ["Runs on", `${info.device}, ${info.precision}, ${info.kernel}`],
     ["Capacity", `${limits.streams} streams, ${limits.queue} in the queue`],
     ["Maximum length", formatCount(limits.length)],
@@ -66,6 +74,14 @@ function entries(info) {
   ]
     .filter(Boolean)
     .map(([label, value]) => makeEntry(label, value));
+}
+
+function cellEntries({ cells }) {
+  const tracked = cells.filter((cell) => !isWeak(cell)).map(cellLabel);
+  if (!tracked.length) return [];
+  const entry = makeEntry("What its cells track", tracked.join("; "));
+  entry.classList.add("full-width");
+  return [entry];
 }
 
 const formatLoss = (loss) => `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits per character`;

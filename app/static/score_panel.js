@@ -1,8 +1,9 @@
 // The panel that scores a passage from the user.
 
-import { make } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { FieldError, clearErrors } from "./field_errors.js";
+import { LensPanel } from "./lens_panel.js";
 import { Pane } from "./pane.js";
 import { replaceToken, score, textOf } from "./scoring.js";
 import { bitsPerCharacter, formatCount } from "./statistics.js";
@@ -17,21 +18,21 @@ const EXAMPLE =
 const EMPTY_MESSAGE =
   "No scores yet. Paste a passage and press Score to see which characters the model expected.";
 
-const element = (id) => document.getElementById(id);
-const form = element("score-controls");
-const field = element("passage");
-const stopButton = element("score-stop");
+const form = byId("score-controls");
+const field = byId("passage");
+const stopButton = byId("score-stop");
 const statusLine = new StatusLine("score-");
 
 export class ScorePanel {
   /**
    * `onFork(prime, record)`: the user picked an alternative, and a text is to continue after the
-   * prime and this record. `onScored(passage, hash)`: the model with this hash scored a passage.
+   * prime and this record. `onLink(passage, hash, view, historyMode)`: the address is to lead to a
+   * passage that the model with this hash scored.
    */
-  constructor({ onFork, onScored }) {
+  constructor({ onFork, onLink }) {
     this.controller = null; // of the running request
     this.model = null; // hash of the model that scored the text in the pane
-    this.onScored = onScored;
+    this.onLink = onLink;
     this.pane = new Pane({
       label: "Scored text",
       emptyMessage: EMPTY_MESSAGE,
@@ -40,11 +41,15 @@ export class ScorePanel {
         onFork(textOf(records.slice(0, index)), replaceToken(records[index], token));
       },
     });
-    this.pane.coloured = true;
     const { sheet, figure, statistics } = this.pane;
     const title = make("h2", "visually-hidden", "Scored text");
     const column = make("article", "column", title, sheet, figure, statistics);
-    element("scored").append(column);
+    byId("scored").append(column);
+    this.lensPanel = new LensPanel("score", {
+      panes: () => [this.pane],
+      texts: () => (this.model ? [{ pane: this.pane, prime: "", model: this.model }] : []),
+      onLink: () => this.model && this.#link("replace"),
+    });
     this.#listen();
   }
 
@@ -54,17 +59,21 @@ export class ScorePanel {
       this.score();
     });
     stopButton.addEventListener("click", () => this.cancel());
-    element("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
-    element("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
-    element("example").addEventListener("click", () => {
+    byId("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
+    byId("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
+    byId("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
     });
   }
 
-  /** Fills in a passage and scores it. `model`: the hash that the model must have, or "". */
-  open(passage, model) {
+  /**
+   * Fills in a passage and scores it. `model`: the hash that the model must have, or "".
+   * `view`: the lens and the cell of a link.
+   */
+  open(passage, model, view) {
     field.value = passage;
+    this.lensPanel.view = view;
     return this.score(model);
   }
 
@@ -104,13 +113,19 @@ export class ScorePanel {
     this.#noteEarlierPassage(text);
     const mean = bitsPerCharacter(records).toFixed(2);
     statusLine.show(`${formatCount(records.length)} characters, ${mean} bits per character.`);
-    this.onScored(text, usedModel.hash);
+    this.#link("push");
+    this.lensPanel.read();
+  }
+
+  #link(historyMode) {
+    const passage = textOf(this.pane.view.records);
+    this.onLink(passage, this.model, this.lensPanel.view, historyMode);
   }
 
   /** Says so if the pane shows another passage than `text`, the one that was sent last. */
   #noteEarlierPassage(text) {
     const { records } = this.pane.view;
-    element("score-note").hidden = !records.length || textOf(records) === text;
+    byId("score-note").hidden = !records.length || textOf(records) === text;
   }
 
   #export() {
@@ -121,8 +136,7 @@ export class ScorePanel {
 
   #finish() {
     this.controller = null;
-    for (const id of ["score-save-json", "score-save-csv"])
-      element(id).disabled = this.model === null;
+    for (const id of ["score-save-json", "score-save-csv"]) byId(id).disabled = this.model === null;
     const hadFocus = document.activeElement === stopButton;
     stopButton.disabled = true;
     if (hadFocus) field.focus();

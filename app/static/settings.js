@@ -1,6 +1,7 @@
 // The settings of a generation, as the strings that the fields hold, and as a request body.
 
 import { FieldError } from "./field_errors.js";
+import { describeHold, parseHold } from "./hold.js";
 import { parseStops } from "./stop_strings.js";
 
 /** The sampling settings, which can differ between compared texts. */
@@ -37,6 +38,7 @@ export function toRequestBody(settings) {
     ...(settings.min_p !== "" && { min_p: parseNumber(settings, "min_p") }),
     ...(stop.length && { stop }),
     ...(settings.pattern && { pattern: settings.pattern }),
+    ...(settings.hold && { hold: parseHold(settings.hold) }),
     seed: parseSeed(settings),
     ...(model && { model }),
   };
@@ -68,9 +70,10 @@ function expected(kind, settings, field) {
 }
 
 /** Describes sampling settings: "top-k 5, temperature 0.8". */
-export function describeSampling({ top_k, temperature, top_p, min_p }) {
+export function describeSampling({ top_k, temperature, top_p, min_p, hold }) {
   const parts = [`top-k ${top_k || "all"}`, `temperature ${temperature}`];
   if (top_p) parts.push(`top-p ${top_p}`);
   if (min_p) parts.push(`min-p ${min_p}`);
+  if (hold) parts.push(describeHold(hold));
   return parts.join(", ");
 }

@@ -1,20 +1,43 @@
-// The surprisal lens: how it colours a text, and the curve below it.
+// The surprisal lens: how it colors a text, and the curve below it.
 //
-// A lens decides what the colours of a text and its chart show. It has:
-// - `classOf(record)`: the CSS class that colours a character which has scores;
-// - `curve`: the chart's values, as { caption, name, unit, minScale, valueOf(record) }. `valueOf`
-//   returns a number of at least 0, or undefined if the record has no value. The scale of the chart
-//   reaches at least `minScale`, so that low values look low.
+// A lens decides what the colors of a text and its chart show. It has:
+// - `name`;
+// - `classOf(record, index)`: the CSS classes that color a character, or "";
+// - `isPerCharacter`: whether each colored character is an element of its own. Otherwise
+//   neighbors with the same classes share one;
+// - `readOut(record, index)`: what to show for a character that the user points at, as
+//   { shown, spoken }, or null. A lens without this method shows the alternatives;
+// - `curve`: the chart's values, as { caption, name, unit, isSmoothed, scaleOf(values),
+//   colorOf(value), valueOf(record, index) }. `valueOf` returns a number, or undefined if there is
+//   no value. `isSmoothed`: whether the line is a moving average.
+//   `scaleOf` returns { low, high, ticks: [[value, label], ...] }. `colorOf` returns the name of a
+//   CSS variable.
 
-import { bits, colourClass } from "./surprisal.js";
+import { bits, colorClass } from "./surprisal.js";
+
+const MIN_SCALE = 4; // bits that the scale reaches at least, so that low values look low
+const TICK = 2; // bits
 
 export const surprisalLens = {
-  classOf: colourClass,
+  name: "surprisal",
+  isPerCharacter: true,
+  classOf: (record) => {
+    if (record.logprob === undefined) return "";
+    const newline = record.token === "\n" ? " newline" : "";
+    return `c ${colorClass(record)}${newline}${record.chosen ? " chosen" : ""}`;
+  },
   curve: {
     caption: "Entropy before each character. Click to go to a character.",
     name: "Entropy",
     unit: "bits",
-    minScale: 4,
+    isSmoothed: true,
+    scaleOf: (values) => {
+      const high = Math.max(MIN_SCALE, ...values);
+      const count = Math.floor(high / TICK);
+      const ticks = Array.from({ length: count }, (_, index) => (index + 1) * TICK);
+      return { low: 0, high, ticks: [[0, ""], ...ticks.map((value) => [value, `${value} bits`])] };
+    },
+    colorOf: () => "--accent",
     valueOf: ({ entropy }) => (entropy === undefined ? undefined : bits(entropy)),
   },
 };

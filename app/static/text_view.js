@@ -1,15 +1,19 @@
 // The characters of a text as DOM elements, added once per frame.
 
 import { make } from "./dom.js";
+import { Marker } from "./marker.js";
 import { PacedBuffer } from "./paced_buffer.js";
+import { caretAt, isInside } from "./text_position.js";
+import { makeRuns } from "./text_run.js";
 
 const FOLLOW_DISTANCE = 40; // pixels from the end within which the view scrolls with the text
+const REPAINT_BUDGET = 8; // milliseconds per frame, so that the page stays responsive
 const MIN_BLOCK = 400; // characters; the next line end closes the block, which has its own layout
 
 export class TextView {
   /**
    * Shows records (see scoring.js) in the element `text`, which scrolls inside the element `sheet`,
-   * in the colours of a lens (see surprisal_lens.js). Calls `onGrow()` after each frame that added
+   * in the colors of a lens (see surprisal_lens.js). Calls `onGrow()` after each frame that added
    * characters.
    *
    * `records` are those that are shown. Others may wait in the buffer until the pace allows them.
@@ -19,6 +23,7 @@ export class TextView {
     this.text = text;
     this.onGrow = onGrow;
     this.lens = lens;
+    this.marker = new Marker(sheet);
     this.buffer = new PacedBuffer();
     for (const type of ["wheel", "touchmove", "pointerdown", "keydown"])
       sheet.addEventListener(type, () => this.#onUse(), { passive: true });
@@ -27,16 +32,26 @@ export class TextView {
 
   clear() {
     this.#cancelFrame();
+    cancelAnimationFrame(this.repaintFrame);
+    this.marker.hide();
     this.buffer.clear();
     this.records = [];
-    this.elements = new Map(); // index of a record with scores -> element
-    this.indices = new WeakMap(); // element -> index
-    this.highlighted = null;
+    this.blocks = []; // { element, start, end, isClosed, runs }, the runs as in text_run.js
+    this.starts = new WeakMap(); // text node or element of a run -> index of its first character
+    this.highlighted = null; // the element of the highlighted character
     this.isFollowing = true; // whether the view scrolls with the end of the text, if it is visible
     this.isAtEnd = false; // the view has scrolled to the end, and the user has not scrolled since
     this.waiters = [];
     this.text.replaceChildren();
     this.#startBlock();
+  }
+
+  /** Shows the text through another lens. Long texts take several frames. */
+  setLens(lens) {
+    this.lens = lens;
+    this.highlight(null);
+    cancelAnimationFrame(this.repaintFrame);
+    this.#repaintFrom(0);
   }
 
   /** Replaces all records, and shows the new ones at once. */
@@ -87,7 +102,10 @@ export class TextView {
   /** Scrolls to the character at an index, if it is not visible. */
   reveal(index) {
     this.isAtEnd = false;
-    this.elements.get(index)?.scrollIntoView({ block: "nearest" });
+    const run = this.#runAt(index);
+    if (!run) return;
+    const element = this.lens.isPerCharacter ? run.element : this.marker.show(this.rangeOf(index));
+    element?.scrollIntoView({ block: "nearest" });
   }
 
   /** Scrolls to the end of the text. */
@@ -107,18 +125,64 @@ export class TextView {
     this.isAtEnd = false;
   }
 
-  /** The index of the character that an element shows, or undefined. */
-  indexOf(element) {
-    return this.indices.get(element);
+  /** The index of the character at the position of a pointer event, or undefined. */
+  indexAt({ target, clientX, clientY }) {
+    if (this.lens.isPerCharacter) return this.starts.get(target.closest?.(".c"));
+    const caret = caretAt(clientX, clientY);
+    const start = caret && this.starts.get(caret.node);
+    if (start === undefined) return undefined;
+    const isHit = (index) => isInside(this.rangeOf(index), clientX, clientY);
+    const index = this.#indexInRun(start, caret.offset);
+    // The caret is at the nearer edge of a character, so the pointer may be on the one before.
+    return [index, index - 1].find((each) => this.records[each] && isHit(each));
   }
 
   /** Highlights the character at an index, or none if it is null. Returns its element, if any. */
   highlight(index) {
-    this.elements.get(this.highlighted)?.classList.remove("highlighted");
-    this.highlighted = this.elements.has(index) ? index : null;
-    const element = this.elements.get(this.highlighted);
-    element?.classList.add("highlighted");
-    return element;
+    this.highlighted?.classList.remove("highlighted");
+    this.marker.hide();
+    this.highlighted = null;
+    const run = index === null ? null : this.#runAt(index);
+    if (!run) return null;
+    if (!this.lens.isPerCharacter) return this.marker.show(this.rangeOf(index));
+    this.highlighted = run.element?.matches(".c") ? run.element : null;
+    this.highlighted?.classList.add("highlighted");
+    return this.highlighted;
+  }
+
+  /** Selects the characters from index `from` up to `to`, as a pointer would. */
+  select(from, to) {
+    const [first, last] = [this.rangeOf(from), this.rangeOf(to - 1)];
+    getSelection().setBaseAndExtent(
+      first.startContainer,
+      first.startOffset,
+      last.endContainer,
+      last.endOffset,
+    );
+  }
+
+  /** The range of DOM nodes that contains the character at an index. */
+  rangeOf(index) {
+    const { start, text } = this.#runAt(index);
+    const offset = utf16Length(this.records, start, index);
+    const range = document.createRange();
+    range.setStart(text, offset);
+    range.setEnd(text, offset + this.records[index].token.length);
+    return range;
+  }
+
+  #runAt(index) {
+    const block = lastBeginning(this.blocks, index);
+    const run = block && lastBeginning(block.runs, index);
+    return run && index < this.records.length ? run : null;
+  }
+
+  /** The index of the character at an offset of a run's text node. */
+  #indexInRun(start, offset) {
+    let index = start;
+    for (let left = offset; left > 0 && index < this.records.length; index += 1)
+      left -= this.records[index].token.length;
+    return index;
   }
 
   #cancelFrame() {
@@ -150,37 +214,67 @@ export class TextView {
   }
 
   #show(records) {
-    let nodes = [""]; // strings and elements alternate; the block gets them in one call
+    let start = this.records.length;
     for (const record of records) {
-      this.blockLength += 1;
-      const endsBlock = record.token === "\n" && this.blockLength >= MIN_BLOCK;
-      if (record.logprob === undefined && !endsBlock) nodes[nodes.length - 1] += record.token;
-      else nodes.push(this.#makeCharacter(record, endsBlock), "");
       this.records.push(record);
-      if (!endsBlock) continue;
-      this.block.append(...nodes.filter(Boolean));
+      this.block.end += 1;
+      if (record.token !== "\n" || this.block.end - this.block.start < MIN_BLOCK) continue;
+      this.block.isClosed = true;
+      this.#fill(this.block, start);
       this.#startBlock();
-      nodes = [""];
+      start = this.records.length;
     }
-    this.block.append(...nodes.filter(Boolean));
+    this.#fill(this.block, start);
   }
 
-  #makeCharacter(record, endsBlock) {
-    const element = document.createElement("span");
-    element.textContent = record.token;
-    element.classList.toggle("block-end", endsBlock);
-    if (record.logprob === undefined) return element;
-    element.classList.add("c", this.lens.classOf(record));
-    element.classList.toggle("newline", record.token === "\n");
-    element.classList.toggle("chosen", record.chosen === true);
-    this.elements.set(this.records.length, element);
-    this.indices.set(element, this.records.length);
-    return element;
+  /** Adds the characters of a block from an index on. */
+  #fill(block, start) {
+    const fragment = document.createDocumentFragment();
+    for (const run of makeRuns(this.records, start, block.end, block.isClosed, this.lens)) {
+      block.runs.push(run);
+      this.starts.set(run.text, run.start);
+      if (run.element) this.starts.set(run.element, run.start);
+      fragment.append(run.node);
+    }
+    block.element.append(fragment);
   }
 
   #startBlock() {
-    this.block = make("span", "block");
-    this.blockLength = 0;
-    this.text.append(this.block);
+    const element = make("span", "block");
+    const start = this.records.length;
+    this.block = { element, start, end: start, isClosed: false, runs: [] };
+    this.blocks.push(this.block);
+    this.text.append(element);
   }
+
+  /** Repaints blocks from an index on while the budget lasts, and the others in later frames. */
+  #repaintFrom(first) {
+    const deadline = performance.now() + REPAINT_BUDGET;
+    let next = first;
+    for (; next < this.blocks.length && performance.now() < deadline; next += 1) {
+      const block = this.blocks[next];
+      block.runs = [];
+      block.element.replaceChildren();
+      this.#fill(block, block.start);
+    }
+    if (next < this.blocks.length)
+      this.repaintFrame = requestAnimationFrame(() => this.#repaintFrom(next));
+  }
+}
+
+/** The last of the parts that begins at or before an index; parts are sorted by their starts. */
+function lastBeginning(parts, index) {
+  let [low, high] = [0, parts.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (parts[middle].start <= index) low = middle + 1;
+    else high = middle;
+  }
+  return parts[low - 1];
+}
+
+function utf16Length(records, start, end) {
+  let length = 0;
+  for (let index = start; index < end; index += 1) length += records[index].token.length;
+  return length;
 }

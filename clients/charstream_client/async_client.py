@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
+from .batches import batches, renumber
 from .client import BaseClient
+from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, checked
 from .responses import parsed
-from .results import Cells, Generation, Info, Score
+from .results import Cells, DetailedTextScore, Generation, Info, Score, TextScore
 from .retry import FAILURES
 from .stream import AsyncStream
 from .timeouts import Timeout
@@ -55,6 +58,57 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
         )
         return result
+
+    @overload
+    async def score_many(
+        self,
+        texts: Iterable[str],
+        *,
+        detail: Literal[False] = False,
+        timeout: Timeout | None = None,
+        **params: Unpack[ScoreParams],
+    ) -> list[TextScore]: ...
+
+    @overload
+    async def score_many(
+        self,
+        texts: Iterable[str],
+        *,
+        detail: Literal[True],
+        timeout: Timeout | None = None,
+        **params: Unpack[ScoreParams],
+    ) -> list[DetailedTextScore]: ...
+
+    async def score_many(
+        self,
+        texts: Iterable[str],
+        *,
+        detail: bool = False,
+        timeout: Timeout | None = None,
+        **params: Unpack[ScoreParams],
+    ) -> list[TextScore] | list[DetailedTextScore]:
+        """Return the scores of many texts, in their order (POST /score).
+
+        The texts are sent in requests of at most 10,000 texts and 100,000 characters, one after the
+        other.
+
+        Args:
+            texts: The texts, none of them empty.
+            detail: Whether to return the score of each character, and not only their number and
+                their sum.
+            timeout: Seconds for each request.
+            **params: Further fields of the requests.
+        """
+        fields = {**checked("score_many", params, ScoreParams), "detail": detail}
+        scores: list[Any] = []
+        for batch in batches(texts, fields):
+            try:
+                result = await self._request("POST", "/score", timeout, {"texts": batch, **fields})
+            except CharstreamError as error:
+                renumber(error, len(scores))
+                raise
+            scores += result["scores"]
+        return scores
 
     async def cells(
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]

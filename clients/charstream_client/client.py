@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Generic
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 import httpx
 
+from .batches import batches, renumber
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, checked
 from .responses import parsed
-from .results import Cells, Generation, Info, Score
+from .results import Cells, DetailedTextScore, Generation, Info, Score, TextScore
 from .retry import FAILURES, OnWait, Retries
 from .stream import Http, Stream
 from .timeouts import Timeout, as_stream_timeout, as_timeout
@@ -118,6 +120,57 @@ class Client(BaseClient[httpx.Client]):
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
         )
         return result
+
+    @overload
+    def score_many(
+        self,
+        texts: Iterable[str],
+        *,
+        detail: Literal[False] = False,
+        timeout: Timeout | None = None,
+        **params: Unpack[ScoreParams],
+    ) -> list[TextScore]: ...
+
+    @overload
+    def score_many(
+        self,
+        texts: Iterable[str],
+        *,
+        detail: Literal[True],
+        timeout: Timeout | None = None,
+        **params: Unpack[ScoreParams],
+    ) -> list[DetailedTextScore]: ...
+
+    def score_many(
+        self,
+        texts: Iterable[str],
+        *,
+        detail: bool = False,
+        timeout: Timeout | None = None,
+        **params: Unpack[ScoreParams],
+    ) -> list[TextScore] | list[DetailedTextScore]:
+        """Return the scores of many texts, in their order (POST /score).
+
+        The texts are sent in requests of at most 10,000 texts and 100,000 characters, one after the
+        other.
+
+        Args:
+            texts: The texts, none of them empty.
+            detail: Whether to return the score of each character, and not only their number and
+                their sum.
+            timeout: Seconds for each request.
+            **params: Further fields of the requests.
+        """
+        fields = {**checked("score_many", params, ScoreParams), "detail": detail}
+        scores: list[Any] = []
+        for batch in batches(texts, fields):
+            try:
+                result = self._request("POST", "/score", timeout, {"texts": batch, **fields})
+            except CharstreamError as error:
+                renumber(error, len(scores))
+                raise
+            scores += result["scores"]
+        return scores
 
     def cells(
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]

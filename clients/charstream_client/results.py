@@ -82,13 +82,29 @@ class Generation(Done):
     logprobs: NotRequired[list[DrawnScore]]
 
 
-class Score(TypedDict):
-    """The scores of a text and their sum."""
+class Sums(TypedDict):
+    """The sum of a text's scores."""
 
-    characters: list[CharacterScore]
     nats: float  # negative sum of the logprobs
     bits: float  # the same sum in bits
     bits_per_character: float
+
+
+class TextScore(Sums):
+    """The sum of a text's scores, and their number."""
+
+    characters: int
+
+
+class DetailedTextScore(Sums):
+    """The scores of a text and their sum."""
+
+    characters: list[CharacterScore]
+
+
+class Score(DetailedTextScore):
+    """The scores of a text and their sum, and the model."""
+
     model: ModelName
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.errors import (
+    BodiesTooLargeError,
     BodyTooLargeError,
     CrossSiteError,
     DeadlineError,
@@ -37,6 +38,12 @@ EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
     (CrossSiteError(), 403, "cross_site", {}),
     (RateLimitError(1.2), 429, "rate_limited", {"Retry-After": "2"}),
     (BodyTooLargeError(10), 413, "body_too_large", {"Connection": "close"}),
+    (
+        BodiesTooLargeError(),
+        503,
+        "too_many_bodies",
+        {"Connection": "close", "Retry-After": "1"},
+    ),
     (ReloadError("reload failed"), 409, "not_reloaded", {}),
     (QueueFullError(3, 7.0), 503, "queue_full", {"Retry-After": "7"}),
     (DeadlineError(5), 504, "deadline_exceeded", {}),

@@ -80,6 +80,8 @@ def test_every_endpoint_answers(server: RunningServer) -> None:
         assert client.get("/docs").is_success
         scored = client.post("/score", json={"text": "abc", "logprobs": 2})
         assert scored.json()["characters"][2]["top"]
+        many = client.post("/score", json={"texts": ["abc", "a"]})
+        assert many.json()["scores"][1]["characters"] == 1
         found = client.post("/cells", json={"text": "a (b)", "find": "brackets", "top": 2})
         assert len(found.json()["cells"][1]["values"]) == 5
         completion = client.post("/v1/completions", json={"model": "tiny", "prompt": "abc"})

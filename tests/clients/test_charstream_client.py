@@ -99,7 +99,7 @@ def test_each_field_of_a_request_is_a_keyword_argument(server: RunningServer) ->
     paths = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]
     for params, path, elsewhere in (
         (charstream_client.GenerateParams, "/generate", {"stream"}),
-        (charstream_client.ScoreParams, "/score", {"text"}),
+        (charstream_client.ScoreParams, "/score", {"text", "texts", "detail"}),
         (charstream_client.CellsParams, "/cells", {"text"}),
     ):
         content = paths[path]["post"]["requestBody"]["content"]

@@ -109,3 +109,10 @@ def test_ids_out_of_range_are_refused() -> None:
 def test_an_empty_prime_starts_from_a_new_line_where_there_is_one() -> None:
     assert Vocabulary("a\nb").start_id == 1
     assert Vocabulary("ab").start_id == 0
+
+
+@given(st.text())
+def test_the_first_unknown_character_is_found(text: str) -> None:
+    vocabulary = Vocabulary(["a", "b", "c"])
+    unknown = [index for index, character in enumerate(text) if character not in "abc"]
+    assert vocabulary.find_unknown(text) == (unknown[0] if unknown else -1)

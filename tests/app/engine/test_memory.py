@@ -20,6 +20,7 @@ from app.engine.scheduler import Scheduler
 from app.engine.sequence import Sequence
 from app.errors import DeadlineError, DrainingError, EngineError, QueueFullError
 from model.checkpoint import Checkpoint
+from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.tiny_engine import LONG, job, read, running, take, until
 
 Refs = list[weakref.ref[object]]
@@ -57,6 +58,22 @@ async def finish_unread(engine: Engine) -> Refs:
     generation.expire_after(600)
     refs = refs_of(generation)
     await until(lambda: generation.finished is not None)
+    return refs
+
+
+async def finish_bulk(engine: Engine) -> Refs:
+    generation = engine.submit(bulk_job(many(30)))
+    refs = refs_of(generation)
+    await generation.read()
+    return refs
+
+
+async def cancel_bulk(engine: Engine) -> Refs:
+    generation = engine.submit(bulk_job(many(50_000)))
+    refs = refs_of(generation)
+    await until(lambda: generation.generated)
+    refs += [weakref.ref(lane) for lane in engine._scheduler.active]
+    generation.cancel()
     return refs
 
 
@@ -119,6 +136,8 @@ async def refuse(engine: Engine) -> Refs:
         finish,
         finish_with_scores,
         finish_unread,
+        finish_bulk,
+        cancel_bulk,
         cancel,
         cancel_while_paused,
         cancel_while_waiting,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from model.cell_catalogue import TrackedCell
+from model.checkpoint import save_cells
 from tests.app.page.playground import opened
 from tests.browser import running_browser
 from tests.conftest import SHIPPED
 from tests.server import RunningServer, running_server
+
+CATALOGUE = (
+    TrackedCell("quotes", 1, 30, -0.9876),
+    TrackedCell("new_property", 0, 7, 0.5),
+    TrackedCell("digits", 0, 3, 0.1),
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +33,16 @@ def browser() -> Iterator[Browser]:
 def one_slot() -> Iterator[RunningServer]:
     """A server with one slot, a queue of two, and the shipped model, which needs some time."""
     with running_server(SHIPPED, max_streams="1", max_queue="2") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def charted(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose tiny model has a catalogue of cells."""
+    path = tmp_path_factory.mktemp("checkpoint") / "charted.safetensors"
+    shutil.copy(tiny_path, path)
+    save_cells(path, CATALOGUE)
+    with running_server(path) as running:
         yield running
 
 

@@ -57,6 +57,11 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
+def look_through(page: Page, lens: str) -> None:
+    """Choose a lens: "Surprisal", "Cells" or "Off"."""
+    page.get_by_role("radio", name=lens, exact=True).check()
+
+
 def generate(page: Page, **values: Any) -> str:
     """Fill in fields, generate, wait for the end, and return the text."""
     fill(page, **values)

@@ -1,27 +1,28 @@
-"""Screen readers, print and forced colours."""
+"""Screen readers, print and forced colors."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.app.page.playground import character, fill, generate, opened, press
+from tests.app.page.playground import character, fill, generate, look_through, opened, press
 from tests.browser import needs_browser
 from tests.server import RunningServer
 
 pytestmark = needs_browser
 
 
-def test_colours_are_kept_in_print_and_in_forced_colours_mode(page: Page) -> None:
+def test_colors_are_kept_in_print_and_in_forced_colors_mode(page: Page) -> None:
     generate(page, length=300, seed=7)
     warm = page.locator("#text .c:is(.s2, .s3, .s4, .s5, .s6)").first
-    colour = "element => getComputedStyle(element).backgroundColor"
-    before = warm.evaluate(colour)
+    color = "element => getComputedStyle(element).backgroundColor"
+    before = warm.evaluate(color)
     page.emulate_media(forced_colors="active")
-    assert warm.evaluate(colour) == before
+    assert warm.evaluate(color) == before
     page.emulate_media(forced_colors="none", media="print")
     assert page.locator("#controls").is_hidden()
     assert page.locator("#alternatives").is_hidden()
@@ -69,13 +70,50 @@ def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) 
         assert not found + findings(page)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_cell_lens(
+    browser: Browser, charted: RunningServer, theme: Any
+) -> None:
+    with opened(browser, charted.url, color_scheme=theme) as page:
+        page.get_by_text("LSTM over").wait_for()
+        generate(page, prime="abc", length=150, top_k="", temperature=2)
+        look_through(page, "Cells")
+        page.locator("#columns figure").wait_for()
+        found = findings(page)
+        page.get_by_label("Hold at").fill("-2")
+        page.locator(".column").nth(1).locator("figure").wait_for()
+        found += findings(page)
+        page.get_by_role("group", name="Generated text A").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("Shift+ArrowLeft")
+        press(page, "Find cells")
+        page.get_by_text("8 cells found.").wait_for()
+        assert not found + findings(page)
+
+
+def test_without_colors_lines_tell_the_sign_of_a_cell(
+    browser: Browser, charted: RunningServer
+) -> None:
+    with opened(browser, charted.url, forced_colors="active") as page:
+        page.get_by_text("LSTM over").wait_for()
+        generate(page, prime="abc", length=300, top_k="", temperature=1.5, seed=7)
+        look_through(page, "Cells")
+        line = "element => getComputedStyle(element).textDecorationLine"
+        for name, expected in (("n", "underline"), ("p", "overline")):
+            levels = ", ".join(f".{name}{number}" for number in range(1, 5))
+            assert page.locator("#text").locator(levels).first.evaluate(line) == expected
+            assert (
+                page.locator(".cell-legend").first.locator(levels).first.evaluate(line) == expected
+            )
+
+
 def findings(page: Page) -> list[str]:
     violations = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_and_line_ends_have_contrast_on_every_colour(
+def test_text_and_line_ends_have_contrast_on_every_color(
     browser: Browser, server: RunningServer, theme: str
 ) -> None:
     with opened(browser, server.url, color_scheme=theme) as page:
@@ -83,37 +121,56 @@ def test_text_and_line_ends_have_contrast_on_every_colour(
         page.locator("#text").evaluate(
             """text => {
                 for (let level = 0; level <= 6; level += 1) {
-                    const element = document.createElement("span");
-                    element.className = `c newline s${level}`;
-                    text.append(element);
+                    for (const name of [`s${level}`, `n${level}`, `p${level}`]) {
+                        const element = document.createElement("span");
+                        element.className = `c newline ${name}`;
+                        text.append(element);
+                    }
                 }
             }"""
         )
+        for name in [f"{sign}{number}" for sign in "np" for number in range(1, 5)]:
+            assert contrast(page.locator(f"#text .newline.{name}").last, "") >= 4.5
         for level in range(7):
             element = page.locator(f"#text .newline.s{level}").last
             for pseudo in ("", "::before"):
                 assert contrast(element, pseudo) >= 4.5
             assert contrast(page.locator(f"#legend .s{level}"), "") >= 4.5
+            if theme == "dark" and level:
+                before = page.locator(f"#legend .s{level - 1}")
+                assert (
+                    ratio(background(before), background(page.locator(f"#legend .s{level}"))) > 1.15
+                )
         steps = page.locator("#legend i").all_inner_texts()
         assert steps == ["0", "1", "2", "3", "4", "5", "6+"], "the steps have labels"
 
 
 def contrast(element: Locator, pseudo: str) -> float:
     """The contrast ratio of an element's text, or its pseudo-element's, as WCAG defines it."""
-    colours = element.evaluate(
-        """(element, pseudo) => {
-            const background = getComputedStyle(element).backgroundColor;
-            const sheet = getComputedStyle(document.querySelector(".sheet")).backgroundColor;
-            const isClear = background === "rgba(0, 0, 0, 0)";
-            return [getComputedStyle(element, pseudo).color, isClear ? sheet : background];
-        }""",
-        pseudo,
+    color: str = element.evaluate(
+        "(element, pseudo) => getComputedStyle(element, pseudo).color", pseudo
     )
-    dark, light = sorted(map(luminance, colours))
+    return ratio(color, background(element))
+
+
+def background(element: Locator) -> str:
+    """The background of an element, or that of the texts if it is transparent."""
+    color: str = element.evaluate(
+        """element => {
+            const { backgroundColor } = getComputedStyle(element);
+            const sheet = getComputedStyle(document.querySelector(".sheet"));
+            return backgroundColor === "rgba(0, 0, 0, 0)" ? sheet.backgroundColor : backgroundColor;
+        }"""
+    )
+    return color
+
+
+def ratio(*colors: str) -> float:
+    dark, light = sorted(map(luminance, colors))
     return (light + 0.05) / (dark + 0.05)
 
 
-def luminance(colour: str) -> float:
-    channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+def luminance(color: str) -> float:
+    channels = [int(number) / 255 for number in re.findall(r"\d+", color)[:3]]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

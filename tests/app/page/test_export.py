@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
-from tests.app.page.playground import character, fill, generate, press, text_of
+from tests.app.page.playground import character, fill, generate, look_through, press, text_of
 from tests.browser import needs_browser
 from tests.server import RunningServer
 
@@ -59,8 +59,8 @@ def test_an_exported_text_has_the_scores_of_the_api(page: Page, server: RunningS
         assert alternatives == [alternative[:2] for alternative in score["top"]]
 
 
-def test_a_text_without_colours_is_scored_for_the_export(page: Page) -> None:
-    page.get_by_role("switch", name="Show surprisal").uncheck()
+def test_a_text_without_colors_is_scored_for_the_export(page: Page) -> None:
+    look_through(page, "Off")
     generate(page, length=20)
     (exported,) = json.loads(saved(page, "Download JSON"))["texts"]
     assert all(len(each["top"]) == 8 for each in exported["characters"])

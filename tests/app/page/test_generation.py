@@ -117,7 +117,7 @@ def test_continuing_a_text_uses_the_cache(page: Page, server: RunningServer) -> 
     wait_for_text(page, length=80)
     page.get_by_text("42 of 43").wait_for()  # characters of the prime came from the cache
     assert text_of(page) == first + api_text(server, prime="abc" + first, length=40, seed=3)
-    assert page.locator("#text .c").count() == 80, "all are coloured"
+    assert page.locator("#text .c").count() == 80, "all are colored"
 
 
 def test_the_status_of_a_continued_text_gives_its_whole_length(page: Page) -> None:

@@ -44,7 +44,7 @@ def test_a_link_reproduces_the_same_texts(
     with opened(browser, page.url) as other:
         other.get_by_text("2 texts").wait_for()
         assert [content(text) for text in other.locator("#columns .text").all()] == texts
-        character(other, 99).wait_for()  # texts from a link are coloured too
+        character(other, 99).wait_for()  # texts from a link are colored too
         assert other.get_by_label("Prime").input_value() == "abc"
 
 
@@ -95,7 +95,7 @@ def test_a_link_of_another_model_shows_a_note(browser: Browser, page: Page) -> N
 def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:
     words = st.text(st.characters(codec="utf-8"), max_size=20)
     sampling = ("top_k", "temperature", "top_p", "min_p", "stop", "pattern", "seed")
-    fields = ("prime", "kept", "length", *sampling, "model")
+    fields = ("prime", "kept", "length", *sampling, "hold", "model")
     texts = st.lists(st.fixed_dictionaries(dict.fromkeys(fields, words)), min_size=1, max_size=3)
 
     @settings(max_examples=40, deadline=None)

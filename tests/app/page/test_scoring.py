@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, Page, Route
 
-from tests.app.page.playground import character, content, generate, opened, press, text_of
+from tests.app.page.playground import (
+    character,
+    content,
+    generate,
+    look_through,
+    opened,
+    press,
+    text_of,
+)
 from tests.browser import needs_browser
 from tests.server import RunningServer
 
 pytestmark = needs_browser
 
 
-def test_a_text_is_scored_only_when_surprisal_is_shown(page: Page) -> None:
-    switch = page.get_by_role("switch", name="Show surprisal")
-    switch.uncheck()
+def test_a_text_is_scored_only_when_a_lens_is_chosen(page: Page) -> None:
+    look_through(page, "Off")
     text = generate(page, length=50, seed=2)
     assert page.locator("#text .c").count() == 0
-    switch.check()
+    look_through(page, "Surprisal")
     character(page, 49).wait_for()
     assert text_of(page) == text
     page.locator("#columns").get_by_text("bits per character").wait_for()
@@ -26,11 +33,10 @@ def test_a_text_is_scored_only_when_surprisal_is_shown(page: Page) -> None:
 def test_late_scores_do_not_restore_an_earlier_text(page: Page) -> None:
     held: list[Route] = []
     page.route("**/score", lambda route: held.append(route))
-    switch = page.get_by_role("switch", name="Show surprisal")
-    switch.uncheck()
+    look_through(page, "Off")
     generate(page, length=50, seed=2)
     with page.expect_request("**/score"):
-        switch.check()
+        look_through(page, "Surprisal")
     text = generate(page, length=60, seed=3)
     with page.expect_response("**/score"):
         held[0].continue_()

@@ -10,7 +10,15 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests.app.page.playground import api_text, fill, opened, press, text_of, wait_for_text
+from tests.app.page.playground import (
+    api_text,
+    fill,
+    look_through,
+    opened,
+    press,
+    text_of,
+    wait_for_text,
+)
 from tests.browser import needs_browser
 from tests.conftest import SHIPPED
 from tests.server import RunningServer, free_port, running_server
@@ -37,7 +45,7 @@ def test_a_broken_stream_continues_when_the_server_is_back(browser: Browser) -> 
         running_server(SHIPPED, port=port) as first,
         opened(browser, first.url, expect_failures=True) as page,
     ):
-        page.get_by_role("switch", name="Show surprisal").uncheck()
+        look_through(page, "Off")
         fill(page, prime="abc", length=10_000, seed=9)
         press(page, "Generate")
         wait_for_text(page, more_than=10)

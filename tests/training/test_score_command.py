@@ -1,0 +1,143 @@
+"""python -m training score: the lines of a file or of standard input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.app.api.test_score import score
+from tests.conftest import CHARACTERS, ROOT
+from tests.server import RunningServer
+from training import text_lines
+from training.__main__ import main
+from training.text_lines import read_lines
+
+LINE_CHARACTERS = [character for character in CHARACTERS if character not in "\n\r"]
+COMMAND = [sys.executable, "-m", "training", "score"]
+
+
+def results(
+    capsys: pytest.CaptureFixture[str], tiny_path: Path, file: Path, *options: str
+) -> list[dict[str, Any]]:
+    assert main(["score", str(tiny_path), str(file), "--json", *options]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("prime", ["", "abc"])
+def test_the_command_gives_the_numbers_of_the_server(
+    server: RunningServer,
+    tiny_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    prime: str,
+) -> None:
+    file = tmp_path / "lines.txt"
+    lines = [CHARACTERS[n % 40 + 1] * (n % 7 + 1) + "abc" for n in range(300)]
+    lines = [line.replace("\n", "") for line in lines]
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+    expected = score(server, texts=lines, prime=prime)["scores"]
+    assert results(capsys, tiny_path, file, "--prime", prime) == expected
+    assert main(["score", str(tiny_path), str(file), "--prime", prime]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [{k: float(v) for k, v in row.items()} for row in rows] == expected
+
+
+def test_an_empty_line_has_a_result_of_its_own(
+    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("\nabc\r\n\n")
+    empty = {"nats": 0, "bits": 0, "bits_per_character": None, "characters": 0}
+    first, second, third = results(capsys, tiny_path, file)
+    assert first == third == empty
+    assert second["characters"] == 3
+
+
+def test_unknown_characters_are_refused_left_out_or_replaced(
+    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("abc\n\na\u2019b\n\u2019\nZa\n", encoding="utf-8")
+    assert main(["score", str(tiny_path), str(file), "--json"]) == 1
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2, "the lines before it have results"
+    assert "line 3: characters that are not" in shown.err
+    assert "(U+2019) at position 1; use --unknown skip or fold" in shown.err
+    skipped = results(capsys, tiny_path, file, "--unknown", "skip")
+    assert [row["characters"] for row in skipped] == [3, 0, 2, 0, 1]
+    assert main(["score", str(tiny_path), str(file), "--json", "--unknown", "fold"]) == 1
+    shown = capsys.readouterr()
+    assert [json.loads(line)["characters"] for line in shown.out.splitlines()] == [3, 0, 3, 1]
+    assert "line 5: characters" in shown.err
+    assert "'Z' (U+005A) at position 0; use --unknown skip\n" in shown.err
+
+
+@settings(max_examples=50)
+@given(text=st.text(st.sampled_from([*LINE_CHARACTERS, "\n"])), size=st.integers(1, 9))
+def test_the_lines_do_not_depend_on_how_they_are_read(
+    tmp_path_factory: pytest.TempPathFactory, text: str, size: int
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "text.txt"
+    file.write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_lines, "_BLOCK_BYTES", size)
+        lines = [line for block in read_lines(file) for line in block]
+    assert lines == text.removesuffix("\n").split("\n") if text else lines == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"abc\nab\xff\n", "line 2 is not UTF-8: byte 0xff"),
+        (b"abc\nab\xc3", "line 2 is not UTF-8: byte 0xc3"),
+        (b"abc\n" + b"a" * 5000, "line 2 is longer than 1,000 bytes"),
+    ],
+)
+def test_a_damaged_line_is_named(
+    tiny_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    message: str,
+) -> None:
+    monkeypatch.setattr(text_lines, "_MOST_BYTES", 1000)
+    file = tmp_path / "lines.txt"
+    file.write_bytes(content)
+    assert main(["score", str(tiny_path), str(file)]) == 1
+    assert f"lines.txt: {message}" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tiny_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(tiny_path), "absent.txt"]) == 1
+    assert "absent.txt: cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_slow_pipe_gets_its_results_at_once(tiny_path: Path) -> None:
+    """And an endless one needs no more memory: a result comes before the next line."""
+    with subprocess.Popen(
+        [*COMMAND, str(tiny_path), "-", "--json"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for length in (3, 1, 2):
+            print("a" * length, file=process.stdin, flush=True)
+            assert json.loads(process.stdout.readline())["characters"] == length
+        process.stdin.close()
+        assert process.wait(20) == 0

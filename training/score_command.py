@@ -1,0 +1,125 @@
+"""The score command: scores each line of a text."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from model.checkpoint import load_checkpoint
+from model.errors import CorpusError, UnknownCharacterError
+from model.folding import fold
+from model.selection import choose_device
+from model.text_scoring import Texts
+from model.vocabulary import UNKNOWN, Vocabulary
+from training.progress import scoring_progress
+from training.score import Scorer
+from training.text_lines import name_of, read_lines
+
+Row = dict[str, float | None]
+
+_FIELDS = ("nats", "bits", "bits_per_character", "characters")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.set_defaults(command=score)
+    parser.add_argument("checkpoint", type=Path, help=".safetensors file of the model")
+    parser.add_argument(
+        "file", type=Path, help="text file whose lines are scored, or - for standard input"
+    )
+    parser.add_argument("--prime", default="", help="text that the model reads before each line")
+    parser.add_argument(
+        "--unknown",
+        choices=("reject", "skip", "fold"),
+        default="reject",
+        help="what to do with characters that the model does not know: end with an error, leave "
+        "them out, or replace quotation marks, dashes and accented letters (default reject)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument("--json", action="store_true", help="write JSON lines instead of CSV")
+
+
+def score(options: argparse.Namespace) -> int:
+    """Write the score of each line to standard output."""
+    checkpoint = load_checkpoint(options.checkpoint)
+    scorer = Scorer(checkpoint, options.prime, choose_device(options.device))
+    write = _write_json if options.json else _csv_writer()
+    count = 0
+    try:
+        with scoring_progress() as report:
+            for block in read_lines(options.file):
+                lines = _known(checkpoint.vocabulary, block, options.unknown)
+                good = _known_count(checkpoint.vocabulary, lines)
+                write(_rows(scorer, checkpoint.vocabulary, lines[:good]))
+                sys.stdout.flush()
+                if good < len(lines):
+                    _refuse(options, checkpoint.vocabulary, lines[good], count + good + 1)
+                count += len(lines)
+                report(len(lines), sum(map(len, lines)))
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _known(vocabulary: Vocabulary, lines: list[str], unknown: str) -> list[str]:
+    """Return the lines with what `--unknown` makes of characters that the model does not know."""
+    whole = "".join(lines)
+    if unknown == "reject" or (vocabulary.find_unknown(whole) < 0 and UNKNOWN not in whole):
+        return lines
+    if unknown == "fold":
+        return [fold(line, vocabulary) for line in lines]
+    left_out = vocabulary.unknown_characters(whole) | {UNKNOWN}
+    table = dict.fromkeys(map(ord, left_out))
+    return [line.translate(table) for line in lines]
+
+
+def _known_count(vocabulary: Vocabulary, lines: Sequence[str]) -> int:
+    """Return the number of lines before the first with a character that cannot be scored."""
+    whole = "".join(lines)
+    found = [at for at in (vocabulary.find_unknown(whole), whole.find(UNKNOWN)) if at >= 0]
+    if not found:
+        return len(lines)
+    ends = np.cumsum([len(line) for line in lines])
+    return int(np.searchsorted(ends, min(found), side="right"))
+
+
+def _refuse(options: argparse.Namespace, vocabulary: Vocabulary, line: str, number: int) -> None:
+    """Raise CorpusError for a line with unknown characters."""
+    known = set(vocabulary.characters) - {UNKNOWN}
+    unknown = list(dict.fromkeys(character for character in line if character not in known))
+    error = UnknownCharacterError(unknown, [line.index(character) for character in unknown])
+    others = "skip" if options.unknown == "fold" else "skip or fold"
+    where = f"{name_of(options.file)}: line {number}"
+    raise CorpusError(f"{where}: {error}; use --unknown {others}") from error
+
+
+def _rows(scorer: Scorer, vocabulary: Vocabulary, lines: Sequence[str]) -> Iterator[Row]:
+    """Yield the result of each line. An empty line has no characters and 0 bits."""
+    lengths = np.array([len(line) for line in lines], dtype=np.int64)
+    texts = Texts(vocabulary.encode("".join(lines)), lengths[lengths > 0])
+    nats_of_texts = iter(scorer.score(texts).nats_T.tolist())
+    for length in lengths.tolist():
+        nats = next(nats_of_texts) if length else 0.0
+        bits = nats / math.log(2)
+        mean = bits / length if length else None
+        yield {"nats": nats, "bits": bits, "bits_per_character": mean, "characters": length}
+
+
+def _write_json(rows: Iterator[Row]) -> None:
+    for row in rows:
+        print(json.dumps(row))
+
+
+def _csv_writer() -> Callable[[Iterator[Row]], None]:
+    """Write the head of a CSV file. Return a function that writes rows."""
+    writer = csv.DictWriter(sys.stdout, _FIELDS, lineterminator="\n")
+    writer.writeheader()
+    return writer.writerows

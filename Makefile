@@ -73,7 +73,7 @@ gpu-check:
 # undefined behavior and data races. With -j2, both parts run at the same time.
 SANITIZED := build/sanitized
 ROUNDS ?= 30
-SANITIZED_TESTS ?= test_native_*.py test_held_cells.py test_thread_count.py test_decoder.py test_scores.py
+SANITIZED_TESTS ?= test_native_*.py test_held_cells.py test_pattern.py test_thread_count.py test_decoder.py test_scores.py
 sanitize: sanitize-threads sanitize-memory
 
 sanitize-threads: setup

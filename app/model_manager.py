@@ -196,7 +196,7 @@ class ModelManager:
         It gets no more: endpoints submit their jobs in the same turn of the event loop in which
         they get the service (`api.dependencies`).
         """
-        while not service.engine.idle:
+        while not service.idle:
             await asyncio.sleep(_POLL_SECONDS)
         await asyncio.to_thread(service.engine.stop)
         self._retired.remove(service)

@@ -17,6 +17,7 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
+from app.pattern_cache import PatternCache
 from app.settings import Settings, Unknown
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
@@ -61,6 +62,10 @@ class Service:
     engine: Engine
     path: Path  # of the checkpoint
     loaded: float = field(default_factory=time.time)  # seconds since 1970
+    patterns: PatternCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", PatternCache(self.vocabulary))
 
     @property
     def model(self) -> ModelId:
@@ -79,6 +84,11 @@ class Service:
             f"on {self.decoder.device} in {self.decoder.precision} by {self.decoder.kernel}"
             f" with {threads} {'thread' if threads == 1 else 'threads'}"
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether no generation is queued or running, and none waits for its pattern."""
+        return self.engine.idle and not self.patterns.waiting
 
     def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
         """Queue a job. Raises what `Engine.submit` raises."""

@@ -18,6 +18,7 @@ from model.scores import ScoreRows
 
 Precision = Literal["fp32", "int8"]
 StepIds = npt.NDArray[np.int64]
+PatternStates = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ class StepInput:
     prompt_steps_S: StepIds  # number of steps inside the prompt, whose logits are not needed
     alternatives: Sequence[int | None]  # per stream: alternatives to score, None for no scores
     cells: Sequence[CellNumbers] = ()  # per stream: cells to read; empty if no stream reads any
+    # The state of each stream's pattern; None if no stream has one, or all begin.
+    pattern_states_S: PatternStates | None = None
+
+    def pattern_states(self) -> PatternStates:
+        """Return a copy of the states of the patterns, (S,)."""
+        if self.pattern_states_S is None:
+            return np.zeros(len(self.last_ids_S), np.int32)
+        return self.pattern_states_S.copy()
+
+
+class PatternProgress(NamedTuple):
+    """How far S streams are in their patterns after some steps."""
+
+    states_S: PatternStates  # the new states; `model.pattern.ENDED` if the text has ended
+    lengths_S: PatternStates  # number of steps up to the end of the text; k if it has not ended
 
 
 class StepOutput(NamedTuple):
@@ -50,6 +66,11 @@ class StepOutput(NamedTuple):
     ids: StepIds  # (k, S)
     scores: ScoreRows | None  # (k, S, D), see `model.scores`; None if no stream asks for scores
     cells: Sequence[CellValues] = ()  # per stream, (k, cells); empty if no stream reads any
+    progress: PatternProgress | None = None  # None if no stream has a constraint
+
+    def length(self, row: int) -> int:
+        """Return the number of steps whose results belong to the text of a stream."""
+        return len(self.ids) if self.progress is None else int(self.progress.lengths_S[row])
 
 
 class Backend(Protocol):

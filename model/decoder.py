@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
+from model.backend import DecoderState, PatternStates, Precision, StepIds, StepInput, StepOutput
 from model.checkpoint import Checkpoint
+from model.pattern import ENDED
 from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
@@ -42,6 +43,7 @@ class DecoderStream:
         last_id: the character to read next.
         state: the recurrent state after `read` characters, while the stream is not in a decoder.
             None is a state of zeros.
+        pattern_state: the state of the pattern after the characters that were drawn.
 
     Raises:
         ValueError: if the prime is empty, or `prompt_length` is not in 1..len(prime).
@@ -74,13 +76,18 @@ class DecoderStream:
         return len(self.prime) - 1 + self.length - self.read
 
     @property
+    def ended(self) -> bool:
+        """Whether the pattern has ended the text."""
+        return self.pattern_state == ENDED
+
+    @property
     def prompt_steps_left(self) -> int:
         """Number of coming steps whose results still belong to the prompt."""
         return max(0, self.prompt_length - 1 - self.read)
 
     def restart(self) -> None:
         """Return to the beginning. The stream must not be in a decoder."""
-        self.read, self.last_id = 0, int(self.prime[0])
+        self.read, self.last_id, self.pattern_state = 0, int(self.prime[0]), 0
         self.state: DecoderState | None = None
         # Made when it is needed: a stream that only reads does not spend the time.
         self._uniforms: np.random.Generator | None = None
@@ -172,23 +179,32 @@ class Decoder:
         """Add a stream as the last row.
 
         Raises:
-            ValueError: if every slot is taken, an id of the prime is not in the vocabulary, or the
-                network does not have a cell that the stream holds or reads.
+            ValueError: if every slot is taken, the stream has ids that are not in the vocabulary,
+                its pattern is for another vocabulary, or it holds or reads a cell that the network
+                does not have.
         """
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
         if stream.prime.min() < 0 or stream.prime.max() >= self.vocabulary_size:
             raise ValueError(f"a prime's ids must be in 0..{self.vocabulary_size - 1}")
-        for held in stream.params.hold:
+        self._check(stream)
+        self._backend.put(row, stream.state)
+        self.streams.append(stream)
+        self._changed = True
+
+    def _check(self, stream: DecoderStream) -> None:
+        params, size = stream.params, self.vocabulary_size
+        for held in params.hold:
             if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
                 raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
         cells = self._config.layers * self._config.hidden_size
         if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
             raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
-        self._backend.put(row, stream.state)
-        self.streams.append(stream)
-        self._changed = True
+        if any(character >= size for character, _ in params.logit_bias):
+            raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
+        if params.pattern is not None and len(params.pattern.class_of_V) != size:
+            raise ValueError(f"the pattern must be for a vocabulary of {size} characters")
 
     def leave(self, stream: DecoderStream) -> None:
         """Remove a stream and store its state in it, so that it can join again.
@@ -221,8 +237,9 @@ class Decoder:
         """Advance the streams from row `first` to the last by `steps` characters.
 
         Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
-        that were not read yet, followed by the ids that the stream generated. A stream whose steps
-        all belong to its prompt has no values of cells.
+        that were not read yet, followed by the ids that the stream generated. If its pattern ended
+        the text, `length` of the result tells how many belong to it. A stream whose steps all
+        belong to its prompt has no values of cells.
         """
         streams = self.streams[first:]
         if self._changed:
@@ -232,17 +249,23 @@ class Decoder:
         for stream, last_id in zip(streams, result.ids[-1].tolist(), strict=True):
             stream.read += steps
             stream.last_id = last_id
+        if result.progress is not None:
+            for stream, state in zip(streams, result.progress.states_S.tolist(), strict=True):
+                stream.pattern_state = state
         return result
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
-        """Return the ids of one text, int32 of shape (length,). The decoder must be empty."""
+        """Return the ids of one text, int32. The decoder must be empty.
+
+        There are `length` of them, or fewer if a pattern ends the text.
+        """
         stream = DecoderStream(prime, length, params, seed)
         self.join(stream)
         generated = []
-        while stream.steps_left:
+        while stream.steps_left and not stream.ended:
             prompt_steps = stream.prompt_steps_left
-            ids_k = self.advance(min(stream.steps_left, _STEPS_PER_CALL)).ids[:, 0]
-            generated.append(ids_k[prompt_steps:])
+            result = self.advance(min(stream.steps_left, _STEPS_PER_CALL))
+            generated.append(result.ids[prompt_steps : result.length(0), 0])
         self.leave(stream)
         return np.concatenate(generated).astype(np.int32)
 
@@ -261,4 +284,11 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
         cells=[NO_CELLS if s.prompt_steps_left >= steps else s.cells for s in streams],
+        pattern_states_S=_pattern_states(streams),
     )
+
+
+def _pattern_states(streams: Sequence[DecoderStream]) -> PatternStates | None:
+    if not any(stream.params.constrained for stream in streams):
+        return None
+    return np.array([stream.pattern_state for stream in streams], dtype=np.int32)

@@ -4,6 +4,7 @@ CharstreamError
 ├── UnknownCharacterError   a text has characters that are not in the vocabulary
 ├── VocabularyError         the given characters cannot form a vocabulary
 ├── SamplingError           a sampling parameter is out of range
+├── PatternError            a regular expression cannot constrain a text
 ├── CorrelationError        a property or a span cannot be correlated with cells
 ├── CheckpointError         a checkpoint is missing, damaged or inconsistent
 ├── CorpusError             a text cannot be read, or is too short to train on
@@ -57,6 +58,13 @@ class UnknownCharacterError(CharstreamError):
 
 class SamplingError(CharstreamError):
     """A sampling parameter is out of range. The message names it, its value and the range."""
+
+
+class PatternError(CharstreamError):
+    """A regular expression cannot constrain a text.
+
+    The message says why and reads on from the name of the field, as in "pattern: is too large".
+    """
 
 
 class CorrelationError(CharstreamError):

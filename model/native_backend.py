@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model import native_library
-from model.backend import DecoderState, StepInput, StepOutput
+from model.backend import DecoderState, PatternProgress, StepInput, StepOutput
+from model.constraint import ConstraintColumns
 from model.held_cell import HeldCellColumns
 from model.native_array import aligned_copy, aligned_empty, checked_address
 from model.native_library import LAYOUT
@@ -118,6 +119,9 @@ class NativeBackend:
         held = HeldCellColumns.of([p.hold for p in params], self._cell_SLW.shape[2])
         if held is not None:
             columns |= held._asdict()
+        self._constraints = ConstraintColumns.of(params, self._vocabulary_size)
+        if self._constraints is not None:
+            columns["constraints"] = self._constraints.constraints
         self._columns_S: dict[str, npt.NDArray[Any]] = columns  # keeps the arrays alive
         self._column_addresses = [
             (name, column.ctypes.data, column.strides[0]) for name, column in columns.items()
@@ -136,7 +140,8 @@ class NativeBackend:
         )
         most = int(alternatives_S.max())
         scores_kSD = np.zeros((steps, streams, 4 + 3 * most)) if most >= 0 else None
-        result = StepOutput(np.empty((steps, streams), np.int64), scores_kSD)
+        progress = self._progress(inputs, steps)
+        result = StepOutput(np.empty((steps, streams), np.int64), scores_kSD, progress=progress)
         columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self._cell_SLW.shape[2])
         if columns is None:
             self._run(inputs, alternatives_S, result)
@@ -144,6 +149,13 @@ class NativeBackend:
         states_kC = np.zeros((steps, len(columns.read_cells)), np.float32)
         self._run(inputs, alternatives_S, result, _read_addresses(columns, states_kC))
         return result._replace(cells=columns.values(states_kC))
+
+    def _progress(self, inputs: StepInput, steps: int) -> PatternProgress | None:
+        """Return the states before the steps, and the lengths of texts that do not end."""
+        if self._constraints is None:
+            return None
+        states_S = inputs.pattern_states()
+        return PatternProgress(states_S, np.full(len(states_S), steps, np.int32))
 
     def _run(
         self,
@@ -170,6 +182,7 @@ class NativeBackend:
             alternatives=checked_address("alternatives", alternatives_S, _INT32, (streams,)),
             ids=checked_address("ids", result.ids, _INT64, size, writable=True),
             scores=None if scores is None else scores.ctypes.data,
+            **_progress_addresses(result.progress, streams),
             **{name: first + inputs.first * row for name, first, row in self._column_addresses},
             **read_addresses,
         )
@@ -182,6 +195,16 @@ class NativeBackend:
             hidden=self._hidden_address, slot_rows=slot_rows, streams=streams, steps=steps
         )
         self._team.multiply(batch)
+
+
+def _progress_addresses(progress: PatternProgress | None, streams: int) -> dict[str, int]:
+    if progress is None:
+        return {}
+    columns = {"pattern_states": progress.states_S, "lengths": progress.lengths_S}
+    return {
+        name: checked_address(name, column, _INT32, (streams,), writable=True)
+        for name, column in columns.items()
+    }
 
 
 class _PackedNetwork:

@@ -72,6 +72,9 @@ class CBatch(Structure):
         ("hold_counts", c_void_p),
         ("hold_cells", c_void_p),
         ("hold_values", c_void_p),
+        ("constraints", c_void_p),
+        ("pattern_states", c_void_p),
+        ("lengths", c_void_p),
         ("read_offsets", c_void_p),
         ("read_cells", c_void_p),
         ("read_states", c_void_p),
@@ -103,7 +106,7 @@ class Layout(NamedTuple):
 
 
 LAYOUT = Layout(
-    version=6,
+    version=7,
     product_bytes=sizeof(CProduct),
     network_bytes=sizeof(CNetwork),
     batch_bytes=sizeof(CBatch),

@@ -14,13 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from model.constraint import LogitBias, check_logit_bias
 from model.errors import SamplingError
 from model.held_cell import HeldCell, check_held_cells
+from model.pattern import Pattern
 
 Uniforms = npt.NDArray[np.float32]
 
 MAX_TEMPERATURE = 100.0
 MAX_SEED = 2**63 - 1
+_GREATEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class SamplingParams:
 
     The probabilities of the remaining characters are renormalized, and one of them is drawn.
 
+    `logit_bias` is added to the logits before all of this. With a `pattern`, the candidates are the
+    characters that can still lead to a match. Where the match may end, the other characters stand
+    for the end, together: they are one more candidate, whose probability is the sum of theirs after
+    step 1. If it is drawn, the text ends. It also ends where nothing can follow.
+
     `hold` changes the logits: in every step that draws a character, or scores one as if it had been
     drawn, the state of these cells is set before the hidden values are computed from it.
 
@@ -47,6 +55,8 @@ class SamplingParams:
     top_p: float | None = None  # above 0, at most 1 (Holtzman et al. 2020); None keeps all
     min_p: float | None = None  # 0 to 1 (Nguyen et al. 2024); None keeps all
     hold: tuple[HeldCell, ...] = ()  # up to 8 different cells
+    logit_bias: LogitBias = ()  # -100 to 100 for each id; -100 bans the character
+    pattern: Pattern | None = None  # what the whole text must match; None: anything
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -58,6 +68,12 @@ class SamplingParams:
         if self.min_p is not None and not 0 <= self.min_p <= 1:
             raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
         check_held_cells(self.hold)
+        check_logit_bias(self.logit_bias)
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the choice depends on more than the network's logits and the filters."""
+        return self.pattern is not None or bool(self.logit_bias)
 
 
 class SamplingColumns(NamedTuple):
@@ -67,28 +83,36 @@ class SamplingColumns(NamedTuple):
     """
 
     inverse_temperatures: npt.NDArray[np.float32]
-    top_k: npt.NDArray[np.int32]  # 1..V
+    top_k: npt.NDArray[np.int32]  # 1..V, 1..V+1 for streams with a constraint
     top_p: npt.NDArray[np.float32]  # 1 where the filter is not used
     min_p: npt.NDArray[np.float32]  # 0 where the filter is not used
 
 
 def sampling_columns(params: Sequence[SamplingParams], vocabulary_size: int) -> SamplingColumns:
     """Return the parameters as columns. Greedy decoding (temperature 0) is encoded as top_k = 1."""
-    finite = float(np.finfo(np.float32).max)
-    greedy = [p.temperature == 0 for p in params]
-    inverse = [
-        1.0 if g else min(1 / p.temperature, finite) for p, g in zip(params, greedy, strict=True)
-    ]
-    top_k = [
-        1 if g else min(p.top_k or vocabulary_size, vocabulary_size)
-        for p, g in zip(params, greedy, strict=True)
-    ]
     return SamplingColumns(
-        np.array(inverse, np.float32),
-        np.array(top_k, np.int32),
+        np.array([_inverse_temperature(p) for p in params], np.float32),
+        np.array([_top_k(p, vocabulary_size) for p in params], np.int32),
         np.array([1.0 if p.top_p is None else p.top_p for p in params], np.float32),
         np.array([0.0 if p.min_p is None else p.min_p for p in params], np.float32),
     )
+
+
+def _inverse_temperature(params: SamplingParams) -> float:
+    """Return 1 / temperature. For greedy decoding it is 1, because only the order counts.
+
+    With a pattern, the end has the sum of the probabilities that stand for it. At temperature 0, as
+    at a very low one, it is drawn if the most likely character is one of those.
+    """
+    if params.temperature == 0:
+        return _GREATEST if params.constrained else 1.0
+    return min(1 / params.temperature, _GREATEST)
+
+
+def _top_k(params: SamplingParams, vocabulary_size: int) -> int:
+    """Return the number of candidates that top-k keeps. The end of a text is one candidate."""
+    most = vocabulary_size + (1 if params.constrained else 0)
+    return 1 if params.temperature == 0 else min(params.top_k or most, most)
 
 
 def uniforms(seed: int) -> np.random.Generator:

@@ -33,6 +33,7 @@ from model.backend import Precision
 from model.linear import prepare
 from model.network_config import Array, NetworkConfig, Weights
 from model.packing import input_table, padded_weights, stacked_weight
+from model.torch_constraints import ConstraintRows, choose_constrained
 from model.torch_held_cells import HeldCellRows
 from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from model.torch_scores import score_rows
@@ -101,6 +102,7 @@ class Stepper(nn.Module):
         alternatives: int = -1,
         held: HeldCellRows | None = None,
         read_cells: Tensor | None = None,
+        constraints: ConstraintRows | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
@@ -117,6 +119,7 @@ class Stepper(nn.Module):
             held: the cells that streams hold at a value. None if no stream holds any.
             read_cells: the cells to read, as numbers s * X + x of `cell_SX`, int64 (C,). None if
                 no stream reads any.
+            constraints: the constraints of streams, changed in place. None if no stream has one.
 
         Returns:
             ids (k, S), int64; scores (k, S, D), float64: zeros for the prompt's steps; and cell
@@ -134,9 +137,15 @@ class Stepper(nn.Module):
                 states.append(cell_SX.take(read_cells))
             ids_S = forced_S
             if step >= prompt_steps:
-                ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores)
-            elif alternatives >= 0:
-                scores.append(_no_scores(ids_S, alternatives))
+                uniforms_S = uniforms_kS[step]
+                ids_S = self.choose(
+                    top_SW, forced_S, uniforms_S, rows, alternatives, scores, constraints
+                )
+            else:
+                if alternatives >= 0:
+                    scores.append(_no_scores(ids_S, alternatives))
+                if constraints is not None:
+                    constraints.lengths_P.add_(1)
             ids.append(ids_S)
         scores_kSD = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
         states_kC = torch.stack(states) if len(states) > 0 else uniforms_kS[:0]
@@ -151,13 +160,20 @@ class Stepper(nn.Module):
         rows: SamplingRows,
         alternatives: int,
         scores: list[Tensor],
+        constraints: ConstraintRows | None = None,
     ) -> Tensor:
         """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
         logits_SV = self.output(top_SW)
         drawn_S = next_ids(logits_SV, uniforms_S, rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
+        probabilities_SV = logits_SV
         if alternatives >= 0:
             probabilities_SV = sampling_probabilities(logits_SV, rows)
+        if constraints is not None:
+            ids_S, probabilities_SV = choose_constrained(
+                logits_SV, uniforms_S, forced_S, constraints, ids_S, probabilities_SV
+            )
+        if alternatives >= 0:
             scores.append(score_rows(logits_SV, ids_S, probabilities_SV, alternatives))
         return ids_S
 

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.backend import DecoderState, Precision, StepInput, StepOutput
+from model.backend import DecoderState, PatternProgress, Precision, StepInput, StepOutput
 from model.linear import random_rows, rows_are_independent
 from model.network_config import NetworkConfig, Weights
 from model.read_cells import ReadCellColumns
 from model.sampling import SamplingParams
 from model.step_graph import MAX_STEPS, step_graph
 from model.stepper import Stepper, compiled, rows_per_call
+from model.torch_constraints import ConstraintRows, Constraints
 from model.torch_held_cells import HeldCellRows, held_states
 from model.torch_sampling import SamplingRows
 
@@ -101,6 +102,9 @@ class TorchBackend:
         self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)
         size = self.cell_SX.shape[1]
         self._held_SX = held_states(params, self._layers, size, self._device)
+        self._constraints: Constraints | None = None
+        if any(p.constrained for p in params):
+            self._constraints = Constraints(params, self._vocabulary_size, self._device)
 
     @torch.inference_mode()
     def step(self, inputs: StepInput) -> StepOutput:
@@ -112,8 +116,11 @@ class TorchBackend:
         )
         scored = [count for count in inputs.alternatives if count is not None]
         columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self.stepper.width)
+        constraints = None
+        if self._constraints is not None:
+            constraints = self._constraints.rows(inputs.first, inputs.pattern_states())
         fits = inputs.first == 0 and steps <= MAX_STEPS
-        plain = not scored and self._held_SX is None and columns is None
+        plain = not scored and self._held_SX is None and columns is None and constraints is None
         graph = self.graph if fits and plain else None
         if graph is not None:
             ids_kS = graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
@@ -130,12 +137,26 @@ class TorchBackend:
             min(max(scored), self._vocabulary_size) if scored else -1,
             self._held_rows(inputs, slots),
             None if columns is None else self._read_cells(columns),
+            constraints,
         )
         return StepOutput(
             ids_kS.cpu().numpy(),
             scores_kSD.cpu().numpy() if scored else None,
             () if columns is None else columns.values(states_kC.cpu().numpy()),
+            self._progress(inputs, steps, constraints),
         )
+
+    def _progress(
+        self, inputs: StepInput, steps: int, constraints: ConstraintRows | None
+    ) -> PatternProgress | None:
+        if self._constraints is None or constraints is None:
+            return None
+        states_S = inputs.pattern_states()
+        lengths_S = np.full(len(states_S), steps, np.int32)
+        streams_P = constraints.streams_P.cpu().numpy()
+        states_S[streams_P] = self._constraints.states(inputs.first, constraints)
+        lengths_S[streams_P] = constraints.lengths_P.cpu().numpy()
+        return PatternProgress(states_S, lengths_S)
 
     def _held_rows(self, inputs: StepInput, slots: slice) -> HeldCellRows | None:
         """Return the cells that the streams of `inputs` hold, None if no stream holds any."""

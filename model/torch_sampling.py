@@ -29,6 +29,8 @@ class SamplingRows(NamedTuple):
     ) -> "SamplingRows":
         """Return the rows for some parameters, on a device. A filter that none uses is None."""
         columns = sampling_columns(params, vocabulary_size)
+        # A stream with a constraint may have one candidate more, see `model.torch_constraints`.
+        columns = columns._replace(top_k=columns.top_k.clip(max=vocabulary_size))
         inverse, top_k, top_p, min_p = (
             torch.from_numpy(column).to(device).unsqueeze(1) for column in columns
         )
@@ -74,10 +76,7 @@ def next_ids(logits_SV: Tensor, uniforms_S: Tensor, rows: SamplingRows) -> Tenso
     Returns:
         ids, int64 (S,).
     """
-    order_SV, cumulative_SV, last_S1 = _filter(logits_SV, rows)
-    target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
-    drawn_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
-    return order_SV.gather(1, drawn_S1).squeeze(1)
+    return draw(_candidates(logits_SV, rows), uniforms_S)
 
 
 def sampling_probabilities(logits_SV: Tensor, rows: SamplingRows) -> Tensor:
@@ -86,7 +85,28 @@ def sampling_probabilities(logits_SV: Tensor, rows: SamplingRows) -> Tensor:
     Returns:
         probabilities, float32 (S, V).
     """
-    order_SV, cumulative_SV, last_S1 = _filter(logits_SV, rows)
+    return probabilities(_candidates(logits_SV, rows))
+
+
+class Candidates(NamedTuple):
+    """What S streams may draw. Cumulative probabilities have a scale of their own on a GPU."""
+
+    order_SV: Tensor  # ids by falling probability
+    cumulative_SV: Tensor  # cumulative probabilities in that order
+    last_S1: Tensor  # the last index that the filters keep
+
+
+def draw(candidates: Candidates, uniforms_S: Tensor) -> Tensor:
+    """Return the ids (S,) that random numbers in [0, 1) select."""
+    order_SV, cumulative_SV, last_S1 = candidates
+    target_S1 = uniforms_S.unsqueeze(1) * cumulative_SV.gather(1, last_S1)
+    drawn_S1 = torch.minimum(_count(cumulative_SV <= target_S1), last_S1)
+    return order_SV.gather(1, drawn_S1).squeeze(1)
+
+
+def probabilities(candidates: Candidates) -> Tensor:
+    """Return the probabilities (S, V) with which `draw` selects each id of each stream."""
+    order_SV, cumulative_SV, last_S1 = candidates
     before_SV = torch.nn.functional.pad(cumulative_SV[:, :-1], [1, 0])
     shares_SV = (cumulative_SV - before_SV) / cumulative_SV.gather(1, last_S1)
     places_V = torch.arange(order_SV.size(1), device=order_SV.device)
@@ -94,14 +114,23 @@ def sampling_probabilities(logits_SV: Tensor, rows: SamplingRows) -> Tensor:
     return torch.zeros_like(kept_SV).scatter(1, order_SV, kept_SV)
 
 
-def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the ids by falling logit, their cumulative probabilities, and the last index kept.
+def weighted_candidates(weights_SV: Tensor, rows: SamplingRows) -> Candidates:
+    """Return the candidates for numbers in proportion to the probabilities after temperature."""
+    sorted_SV, order_SV = weights_SV.sort(dim=-1, descending=True, stable=True)
+    cumulative_SV = exact_sums(sorted_SV) if sorted_SV.is_cuda else sorted_SV.cumsum(dim=-1)
+    return Candidates(order_SV, cumulative_SV, _last_kept(sorted_SV, cumulative_SV, rows))
 
-    Cumulative probabilities have a scale of their own on a GPU, so only their ratios count.
-    """
+
+def _candidates(logits_SV: Tensor, rows: SamplingRows) -> Candidates:
+    """Return what is left after temperature and filters."""
     sorted_SV, order_SV = logits_SV.sort(dim=-1, descending=True, stable=True)
     relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.inverse_temperature
     probabilities_SV, cumulative_SV = _cumulate(relative_SV)
+    return Candidates(order_SV, cumulative_SV, _last_kept(probabilities_SV, cumulative_SV, rows))
+
+
+def _last_kept(probabilities_SV: Tensor, cumulative_SV: Tensor, rows: SamplingRows) -> Tensor:
+    """Return the last index (S, 1) that the filters keep, given falling probabilities."""
     last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
     # A filter at the value that keeps all must not change a row, even if another row needs the
     # filter. The comparisons alone would drop characters whose probability is lost in rounding.
@@ -115,7 +144,7 @@ def _filter(logits_SV: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tens
         kept_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
         last_S1 = torch.where(min_p > 0, kept_S1, last_S1)
     # At least one character stays: a tiny top_p may be rounded to 0, and extreme weights give NaN.
-    return order_SV, cumulative_SV, last_S1.clamp_min(0)
+    return last_S1.clamp_min(0)
 
 
 def _cumulate(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,13 +158,21 @@ def _cumulate(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
 def cumulate_exactly(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
     """Return numbers in proportion to the probabilities, and their cumulative sums.
 
-    On a GPU, the order in which torch adds floats depends on the number of rows, and so does the
-    rounding. Sums of integers are exact in any order. The largest number is 1, so the sums have
-    40 binary places and fit into int64 for every vocabulary.
+    They do not depend on the number of rows, see `exact_sums`.
     """
     weights_SV = relative_SV.exp()
+    return weights_SV, exact_sums(weights_SV)
+
+
+def exact_sums(weights_SV: Tensor) -> Tensor:
+    """Return the cumulative sums of numbers in [0, V], with the same bits in every batch.
+
+    On a GPU, the order in which torch adds floats depends on the number of rows, and so does the
+    rounding. Sums of integers are exact in any order. The numbers have 40 binary places, so that
+    the sums fit into int64 for every vocabulary.
+    """
     fixed_SV = (weights_SV.double() * 1099511627776.0).round().long()  # 2**40
-    return weights_SV, (fixed_SV.cumsum(dim=-1).double() / 1099511627776.0).float()
+    return (fixed_SV.cumsum(dim=-1).double() / 1099511627776.0).float()
 
 
 def _count(mask_SV: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections import Counter
 from typing import Annotated
@@ -12,8 +13,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from app.api import openapi, sse
 from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
+from app.api.constraints import compiled, encode_biases
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, submit
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
+from app.api.generate_query import GenerateQuery
 from app.api.json_response import encode_list, json_response
 from app.api.parsing import parse_body
 from app.api.resume import Position, ResumedGeneration
@@ -21,7 +24,6 @@ from app.api.schemas import (
     DEFAULT_PRIME,
     Done,
     ErrorBody,
-    GenerateQuery,
     GenerateRequest,
     GenerateResponse,
     Token,
@@ -34,7 +36,7 @@ from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.service import Service
 
-_LIST_PARAMETERS = ("hold", "stop")  # of a query string
+_LIST_PARAMETERS = ("hold", "logit_bias", "stop")  # of a query string
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
@@ -79,6 +81,8 @@ _EVENTS = openapi.events(
         text={"prime": "And Levin said,", "length": 300, "temperature": 0.8, "seed": 7},
         stream={"prime": "And Levin said,", "length": 300, "stream": True},
         scores={"prime": "And Levin said,", "length": 20, "logprobs": 3},
+        pattern={"pattern": "[A-Z][a-z]+ [A-Z][a-z]+", "seed": 7},
+        logit_bias={"length": 300, "logit_bias": {"e": -100}, "seed": 7},
         hold={"length": 300, "hold": [{"layer": 1, "cell": 301, "value": -2}], "seed": 7},
     ),
 )
@@ -140,7 +144,7 @@ def _check_repeated(request: Request) -> None:
 async def _whole(
     request: Request, service: Service, record: RequestRecord, params: GenerateRequest
 ) -> Response:
-    job = _job(service, params, None)
+    job = await _job(service, params, None)
     service.check_scores(params.length, params.logprobs)
     generation = submit(service, record, job)
     text = await read_to_end(request, generation)
@@ -164,7 +168,7 @@ async def _stream(
     last_event_id: str | None,
 ) -> Response:
     position = Position.parse(last_event_id)
-    job = _job(service, params, position)
+    job = await _job(service, params, position)
     if position is not None and position.characters >= params.length:
         return Response(status_code=204)
     waiting = service.engine.queue_length
@@ -201,8 +205,11 @@ async def _wait_for_more(rest: ResumedGeneration) -> bool:
     return not rest.ended
 
 
-def _job(service: Service, params: GenerateRequest, position: Position | None) -> Job:
-    """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
+async def _job(service: Service, params: GenerateRequest, position: Position | None) -> Job:
+    """Translate a request into a job; raise CharstreamError if this server cannot serve it.
+
+    Waits until the pattern is compiled. The caller must not wait before it submits the job.
+    """
     service.check_length("length", params.length)
     service.check_cells("hold", params.sampling.hold)
     if position is not None:
@@ -210,10 +217,13 @@ def _job(service: Service, params: GenerateRequest, position: Position | None) -
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail
+    prime = service.encode_prime("prime", params.prime, unknown)
+    biases = encode_biases(service, "logit_bias", params.biases)
+    pattern = await compiled(service, "pattern", params.pattern, biases)
     return service.generation_job(
-        service.encode_prime("prime", params.prime, unknown),
+        prime,
         params.length,
-        params.sampling,
+        dataclasses.replace(params.sampling, logit_bias=biases, pattern=pattern),
         position.seed if position else params.seed,
         params.stop,
         params.logprobs,

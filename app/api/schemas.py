@@ -6,9 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from app.api.hold import Holds, HoldTexts, held_cells
+from app.api.constraints import (
+    PATTERN_DESCRIPTION,
+    CharacterBiases,
+    PatternText,
+)
+from app.api.hold import Holds, held_cells
 from app.api.query_values import Integer, Number, OrNull
 from app.engine.generation import Generation
+from app.engine.sequence import FinishReason
 from app.errors import FieldError
 from app.service import ModelId
 from app.settings import Unknown
@@ -83,6 +89,15 @@ class GenerateRequest(BaseModel):
         description="Cells of the LSTM that keep a state of your choice while the text is "
         "generated, at most 8. GET /info lists what some of the cells track.",
     )
+    pattern: Annotated[PatternText | None, OrNull] = Field(
+        None, description=PATTERN_DESCRIPTION, examples=[r"[A-Z][a-z]+ [A-Z][a-z]+"]
+    )
+    logit_bias: CharacterBiases = Field(
+        {},
+        description="Numbers to add to the logits of characters, at most 1,000. -100 bans a "
+        "character.",
+        examples=[{"e": -100, "!": 3}],
+    )
     seed: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
@@ -109,21 +124,14 @@ class GenerateRequest(BaseModel):
     model: Annotated[str | None, OrNull] = MODEL
 
     @property
+    def biases(self) -> dict[str, float]:
+        return self.logit_bias
+
+    @property
     def sampling(self) -> SamplingParams:
         return SamplingParams(
             self.temperature, self.top_k, self.top_p, self.min_p, held_cells(self.hold)
         )
-
-
-class GenerateQuery(GenerateRequest):
-    """Parameters of a generation in a query string."""
-
-    hold: HoldTexts = Field(
-        [],
-        description="Cells of the LSTM that keep a state of your choice while the text is "
-        "generated, as LAYER:CELL:VALUE. Repeat the parameter for up to 8 cells.",
-        examples=[["1:301:-2"]],
-    )
 
 
 class ModelName(BaseModel):
@@ -156,7 +164,7 @@ class Timings(BaseModel):
 class Done(BaseModel):
     """The data of the event `done`, which ends a stream."""
 
-    finish_reason: Literal["length", "stop"]
+    finish_reason: FinishReason
     seed: int
     usage: Usage
     timings: Timings

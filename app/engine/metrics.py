@@ -82,7 +82,7 @@ class Metrics:
         )
         self.generations = Counter(
             "charstream_texts",
-            "Generations ended, by model and reason: length, stop, cancelled (the client "
+            "Generations ended, by model and reason: length, stop, pattern, cancelled (the client "
             "disconnected), error.",
             ["model", "reason"],
             registry=self.registry,

@@ -15,7 +15,7 @@ from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
 from model.text_scoring import TextScores
 
-FinishReason = Literal["length", "stop"]
+FinishReason = Literal["length", "pattern", "stop"]
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,13 @@ class Sequence:
     def accept(self, chunk: Chunk) -> Delivery:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
         self.text += chunk.ids
-        at_length = self.stream.steps_left == 0
+        reason = self._end_without_stop()
         if self._finder is not None:
-            return self._search(self._finder, chunk, at_length)
-        released, reason = chunk, _reason(False, at_length)
+            return self._search(self._finder, chunk, reason is not None)
         if self._matcher is not None:
-            released, reason = self._match(self._matcher, chunk, at_length)
-        self.buffer.produce(len(released))
-        return Delivery(released, reason, None, self.admitted, self.cached, self.found)
+            chunk, reason = self._match(self._matcher, chunk, reason)
+        self.buffer.produce(len(chunk))
+        return Delivery(chunk, reason, None, self.admitted, self.cached, self.found)
 
     def reread(self) -> None:
         """Return to the beginning, to report the cells that were found."""
@@ -111,6 +110,12 @@ class Sequence:
         """Return the delivery that ends this sequence with an error."""
         return Delivery(Chunk(), None, error, self.admitted, self.cached)
 
+    def _end_without_stop(self) -> FinishReason | None:
+        """Return why the text has ended if it does not contain a stop string."""
+        if self.stream.ended:
+            return "pattern"
+        return "length" if self.stream.steps_left == 0 else None
+
     def _search(self, finder: CellFinder, chunk: Chunk, at_end: bool) -> Delivery:
         assert chunk.cells is not None
         finder.add(chunk.cells)
@@ -119,16 +124,11 @@ class Sequence:
         return Delivery(Chunk(), None, None, self.admitted, self.cached)
 
     def _match(
-        self, matcher: StopMatcher, chunk: Chunk, at_length: bool
+        self, matcher: StopMatcher, chunk: Chunk, otherwise: FinishReason | None
     ) -> tuple[Chunk, FinishReason | None]:
+        """Return what is released, and why the text has ended: "stop" comes before `otherwise`."""
         released, stopped = matcher.feed(chunk.ids)
-        if at_length and not stopped:
+        if otherwise and not stopped:
             released += matcher.flush()
         ready, self._held = (self._held + chunk).split(len(released))
-        return ready, _reason(stopped, at_length)
-
-
-def _reason(stopped: bool, at_length: bool) -> FinishReason | None:
-    if stopped:
-        return "stop"
-    return "length" if at_length else None
+        return ready, "stop" if stopped else otherwise

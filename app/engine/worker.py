@@ -253,10 +253,11 @@ class Worker:
 
 
 def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Chunk:
-    """Return the characters of a row after its prompt."""
+    """Return the characters of a row after its prompt, up to the end of its text."""
     scores = cells = None
+    own = slice(skip, output.length(row))
     if output.scores is not None and stream.alternatives is not None:
-        scores = with_alternatives(output.scores[skip:, row], stream.alternatives)
+        scores = with_alternatives(output.scores[own, row], stream.alternatives)
     if len(stream.cells):
-        cells = output.cells[row][skip:].copy()  # not a view, which would keep the whole array
-    return Chunk(output.ids[skip:, row].tolist(), scores, cells)
+        cells = output.cells[row][own].copy()  # not a view, which would keep the whole array
+    return Chunk(output.ids[own, row].tolist(), scores, cells)

@@ -16,11 +16,11 @@ from app.api.pauses import with_pauses
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.engine.sequence import FinishReason
 from app.middleware.request_log import RequestRecord
 from app.openai.logprobs import add_logprobs, logprobs_of, usage_of
-from app.openai.prompts import Prompt, prompts_of, scores_echo
+from app.openai.prompts import Prompt, scores_echo
 from app.openai.request import CompletionRequest
+from app.openai.schemas import OpenAIReason
 from app.service import Service
 
 
@@ -34,9 +34,11 @@ class Choice:
     generation: Generation | None
 
     @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the text ended; None if it has not."""
-        return self.generation.finish_reason if self.generation else "length"
+    def finish_reason(self) -> OpenAIReason | None:
+        """Why the text ended, in OpenAI's words; None if it has not."""
+        if self.generation is None or self.generation.finish_reason == "length":
+            return "length"
+        return "stop" if self.generation.finish_reason else None
 
 
 class Completion:
@@ -48,24 +50,30 @@ class Completion:
     Args:
         service: the service that generates the texts.
         request: what to generate.
+        prompts: the result of `prompts_of`, without a wait in between.
         record: the record of the request in the request log.
 
     Attributes:
         ready: event that is set when any of the generations has something to take.
 
     Raises:
-        CharstreamError: what `prompts_of` raises.
         EngineError: if there is no room for all of the texts.
     """
 
-    def __init__(self, service: Service, request: CompletionRequest, record: RequestRecord) -> None:
+    def __init__(
+        self,
+        service: Service,
+        request: CompletionRequest,
+        prompts: list[Prompt],
+        record: RequestRecord,
+    ) -> None:
         self.service, self.request, self._record = service, request, record
         self.created = int(time.time())
         self.id = f"cmpl-{uuid.uuid4().hex}"
         self.ready = asyncio.Event()
         self.generations: list[Generation] = []
         self.choices: list[Choice] = []
-        self.prompts = prompts_of(service, request)
+        self.prompts = prompts
         try:
             for prompt in self.prompts:
                 self._start(prompt)
@@ -138,8 +146,8 @@ class Completion:
     def _start(self, prompt: Prompt) -> None:
         job, request = prompt.job, self.request
         if scores_echo(request) and len(prompt.text) > 1:
-            # Cells are held while the text is generated, not while the prompt is read.
-            params = dataclasses.replace(job.params, hold=())
+            # These apply to the generated text, not to the prompt.
+            params = dataclasses.replace(job.params, hold=(), logit_bias=(), pattern=None)
             scoring = dataclasses.replace(job, length=0, prompt_length=1, stops=(), params=params)
             prompt.scoring = self._submit(scoring)
         for seed in range(job.seed, job.seed + request.n):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from app.api.constraints import check_biases, compiled
 from app.api.hold import held_cells
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -43,16 +44,20 @@ def scores_echo(request: CompletionRequest) -> bool:
     return request.echo and request.logprobs is not None
 
 
-def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
+async def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
     """Check a request and return its prompts, without generations.
 
+    Waits until the pattern is compiled. The caller must not wait before it submits the jobs.
+
     Raises:
-        InvalidFieldError: if a field is over this server's limit or contradicts another one.
+        InvalidFieldError: if a field is over this server's limit or contradicts another one, or the
+            pattern cannot be used.
         UnknownInFieldError: if a prompt has characters that the vocabulary lacks.
     """
     _check(service, request)
     texts = [_text(service, request, index) for index in range(len(request.prompt))]
-    prompts = [_prompt(service, request, index, text) for index, text in enumerate(texts)]
+    params = await _sampling(service, request)
+    prompts = [_prompt(service, request, index, text, params) for index, text in enumerate(texts)]
     _check_scores(service, request, prompts)
     return prompts
 
@@ -62,9 +67,14 @@ def _check(service: Service, request: CompletionRequest) -> None:
     service.check_cells("hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
-    if request.min_tokens and request.stop:
-        message = "is not supported together with stop: omit one of them"
+    field, expression = request.pattern
+    if request.min_tokens and (request.stop or expression is not None):
+        other = "stop" if request.stop else field
+        message = f"is not supported together with {other}: omit one of them"
         raise InvalidFieldError("min_tokens", request.min_tokens, message)
+    if request.guided_regex is not None and request.structured_outputs.regex is not None:
+        message = "contradicts structured_outputs.regex: omit one of them"
+        raise InvalidFieldError("guided_regex", request.guided_regex, message)
     if request.seed is not None and request.seed + request.n - 1 > MAX_SEED:
         message = f"seed + n - 1 must be at most {MAX_SEED}"
         raise InvalidFieldError("seed", request.seed, message)
@@ -109,13 +119,15 @@ def _name(request: CompletionRequest, index: int) -> str:
     return "prompt" if len(request.prompt) == 1 else f"prompt.{index}"
 
 
-def _prompt(service: Service, request: CompletionRequest, index: int, text: str) -> Prompt:
+def _prompt(
+    service: Service, request: CompletionRequest, index: int, text: str, params: SamplingParams
+) -> Prompt:
     name = _name(request, index)
     ids = _encode(service, request, name, text)
     job = service.generation_job(
         ids,
         max(1, request.max_tokens),
-        _sampling(request),
+        params,
         request.seed,
         request.stop,
         request.logprobs,
@@ -137,11 +149,15 @@ def _encode(service: Service, request: CompletionRequest, name: str, text: str) 
     return service.encode_prime(name, text, request.unknown)
 
 
-def _sampling(request: CompletionRequest) -> SamplingParams:
+async def _sampling(service: Service, request: CompletionRequest) -> SamplingParams:
+    biases = check_biases(service, "logit_bias", request.logit_bias)
+    pattern = await compiled(service, *request.pattern, biases)
     return SamplingParams(
         request.temperature,
         request.top_k if request.top_k > 0 else None,
         request.top_p if request.top_p < 1 else None,
         request.min_p or None,
         held_cells(request.hold),
+        biases,
+        pattern,
     )

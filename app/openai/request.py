@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.api.constraints import PATTERN_DESCRIPTION, PatternText, TokenBiases
 from app.api.hold import Holds
 from app.api.schemas import DEFAULT_PRIME, Stops
 from app.settings import Unknown
@@ -120,6 +121,19 @@ class StreamOptions(BaseModel):
         return _without_nulls(data)
 
 
+class StructuredOutputs(BaseModel):
+    """What a text must look like, with vLLM's names. Only regular expressions are supported."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_nulls)
+
+    regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        return _without_nulls(data)
+
+
 class CompletionRequest(BaseModel):
     """Parameters of a completion, with OpenAI's names."""
 
@@ -175,11 +189,20 @@ class CompletionRequest(BaseModel):
         description="Cells of the LSTM that keep a state of your choice while the text is "
         "generated, at most 8.",
     )
+    logit_bias: TokenBiases = Field(
+        {},
+        description="Numbers to add to the logits of tokens, at most 1,000. -100 bans a token.",
+        examples=[{"5": -100}],
+    )
+    guided_regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
+    structured_outputs: StructuredOutputs = Field(
+        StructuredOutputs(), description="vLLM's newer form of `guided_regex`."
+    )
     min_tokens: int = Field(
         0,
         ge=0,
-        description="Without `stop`, every text has `max_tokens` characters. Not supported with "
-        "`stop`.",
+        description="Without `stop` and `guided_regex`, every text has `max_tokens` characters. "
+        "Not supported with them.",
     )
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
@@ -196,9 +219,6 @@ class CompletionRequest(BaseModel):
     length_penalty: _One = 1
     typical_p: _One = 1
     suffix: Annotated[str, _only(""), Field(json_schema_extra={"maxLength": 0})] = ""
-    logit_bias: Annotated[
-        dict[str, Any], _only({}), Field(json_schema_extra={"maxProperties": 0})
-    ] = {}
     bad_words: _NoList = []
     stop_token_ids: _NoList = []
     use_beam_search: _No = False
@@ -216,6 +236,13 @@ class CompletionRequest(BaseModel):
     add_special_tokens: _Ignored = None
     skip_special_tokens: _Ignored = None
     spaces_between_special_tokens: _Ignored = None
+
+    @property
+    def pattern(self) -> tuple[str, str | None]:
+        """The field of the regular expression, and the expression if there is one."""
+        if self.guided_regex is None and self.structured_outputs.regex is not None:
+            return "structured_outputs.regex", self.structured_outputs.regex
+        return "guided_regex", self.guided_regex
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from app.api.sse import EventStreamResponse
 from app.middleware.body_limit import Body
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
-from app.openai.prompts import most_generations
+from app.openai.prompts import most_generations, prompts_of
 from app.openai.request import CompletionRequest
 from app.openai.schemas import (
     CompletionResponse,
@@ -87,6 +87,7 @@ _MODEL = {
             "top_k": 5,
             "seed": 7,
         },
+        text_of_a_given_shape={"guided_regex": "[A-Z][a-z]+ [A-Z][a-z]+", "seed": 7},
         scores_of_a_text={
             "prompt": "All happy families",
             "max_tokens": 0,
@@ -101,7 +102,8 @@ async def post_completions(
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
     params = parse_body(CompletionRequest, body, _most(models.default), ignore_nulls=True)
     service = models.find(params.model)
-    completion = Completion(service, params, record)
+    prompts = await prompts_of(service, params)
+    completion = Completion(service, params, prompts, record)
     if params.stream:
         frames = CompletionFrames(completion)
         return EventStreamResponse(frames, completion.generations, service.model.hash)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+OpenAIReason = Literal["length", "stop"]
+
 
 class Logprobs(BaseModel):
     """Log-probabilities of the characters of a choice, before temperature and filters."""
@@ -28,7 +30,7 @@ class Choice(BaseModel):
     index: int = Field(description="Index of the prompt times n, plus the index among its n texts.")
     text: str
     logprobs: Logprobs | None
-    finish_reason: Literal["length", "stop"] | None
+    finish_reason: OpenAIReason | None
     seed: int = Field(description="Seed that reproduces this text.")
 
 

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Protocol
 from app.api.character_scores import score_fields
 from app.api.sse import event_frames
 from app.engine.chunk import Chunk
-from app.engine.sequence import FinishReason
 from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion
 from app.openai.errors import error_content
 from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
 from app.openai.prompts import Prompt
+from app.openai.schemas import OpenAIReason
 
 
 class _Source(Protocol):
@@ -141,7 +141,7 @@ class _Text:
         """Return the chunk that repeats the prompt."""
         return f"{self._head}{json.dumps(text)}{self._tail(logprobs, None)}".encode("ascii")
 
-    def _chunks(self, chunk: Chunk, reason: FinishReason | None) -> bytes:
+    def _chunks(self, chunk: Chunk, reason: OpenAIReason | None) -> bytes:
         """Return a chunk per character. The last one of the text has the finish reason.
 
         If no character is left, the finish reason is sent in a chunk with an empty text.
@@ -167,7 +167,7 @@ class _Text:
         """Return the logprobs of the newest character, given its score if there is one."""
         return logprobs_of(score, self._offset + self._generated - 1) if score else None
 
-    def _tail(self, logprobs: LogprobLists | None, reason: FinishReason | None) -> str:
+    def _tail(self, logprobs: LogprobLists | None, reason: OpenAIReason | None) -> str:
         """Return the part of a frame that follows the text."""
         choice = {
             "index": self.choice.index,

@@ -191,8 +191,8 @@ export class Column {
     this.root.classList.remove("running");
     if (!aborted) this.pane.view.flush();
     const length = String(Math.max(1, this.records.length - kept.length));
-    const endsAtStop = !aborted && done?.finish_reason === "stop";
-    if (!endsAtStop) this.generated = { ...this.generated, length };
+    const endsEarly = !aborted && ["stop", "pattern"].includes(done?.finish_reason);
+    if (!endsEarly) this.generated = { ...this.generated, length };
     this.pane.addStatistics(done && !aborted ? generationStatistics(done) : []);
   }
 

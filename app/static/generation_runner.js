@@ -223,7 +223,7 @@ function summary(completed, seed) {
   if (!result.done) return "The text is complete.";
   const { timings, usage, finish_reason: reason } = result.done;
   const length = lengthMessage(kept.length, usage.generated_characters);
-  const end = reason === "stop" ? " before a stop string" : "";
+  const end = { stop: " before a stop string", pattern: " that match the pattern" }[reason] ?? "";
   const rate = `${formatRate(timings.characters_per_second)} per second`;
   const speed = shown ? `${rate} from the server${shown}` : rate;
   return `${length}${end}, ${speed}, seed ${seed}.`;

@@ -4,7 +4,7 @@
 import { FIELDS } from "./settings.js";
 
 const LINK_FIELDS = [...FIELDS, "hold", "kept", "model"];
-const OPTIONAL = ["hold", "kept", "min_p", "stop", "model"]; // a link that omits them means ""
+const OPTIONAL = ["hold", "kept", "min_p", "stop", "pattern", "model"]; // omitted, they mean ""
 const VIEW_FIELDS = ["pace", "lens", "cell"];
 const MAX_TEXTS = 3;
 const MAX_LENGTH = 500_000; // characters of a hash; some browsers accept a little more

@@ -14,7 +14,7 @@ export const SAMPLING = {
 export const SAMPLING_FIELDS = Object.keys(SAMPLING);
 
 /** The fields of the main form. */
-export const FIELDS = ["prime", "length", ...SAMPLING_FIELDS, "stop", "seed"];
+export const FIELDS = ["prime", "length", ...SAMPLING_FIELDS, "stop", "pattern", "seed"];
 
 /** Stands for an input that the browser cannot parse as a number and therefore does not reveal. */
 export const UNREADABLE = "?";
@@ -37,6 +37,7 @@ export function toRequestBody(settings) {
     ...(settings.top_p !== "" && { top_p: parseNumber(settings, "top_p") }),
     ...(settings.min_p !== "" && { min_p: parseNumber(settings, "min_p") }),
     ...(stop.length && { stop }),
+    ...(settings.pattern && { pattern: settings.pattern }),
     ...(settings.hold && { hold: parseHold(settings.hold) }),
     seed: parseSeed(settings),
     ...(model && { model }),

@@ -32,6 +32,8 @@ class GenerateParams(TypedDict, total=False):
     top_p: float | None  # draw from the fewest characters whose probabilities sum to this
     min_p: float | None  # leave out characters below this share of the highest probability
     hold: Sequence[HeldCell]  # cells that keep a state of your choice, at most 8
+    pattern: str | None  # a regular expression that the whole text must match
+    logit_bias: Mapping[str, float]  # numbers to add to the logits of characters; -100 bans one
     seed: int | None  # the same seed gives the same text; None lets the server choose
     stop: str | Sequence[str]  # end before the first of these strings, at most 4
     unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know

@@ -22,6 +22,8 @@ def main() -> int:
     params = {name: value for name, value in options.items() if value is not None}
     if params.get("top_k") == 0:
         params["top_k"] = None
+    if "logit_bias" in params:
+        params["logit_bias"] = dict(params["logit_bias"])
     logging.basicConfig(format="\n%(message)s")
 
     def work(client: Client) -> None:
@@ -60,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LAYER:CELL:VALUE",
         help="keep a cell of the model at a value, such as 1:301:-2; may be repeated",
     )
+    parser.add_argument("--pattern", help="regular expression that the whole text must match")
+    parser.add_argument(
+        "--logit-bias",
+        action="append",
+        type=_bias,
+        metavar="CHARACTER:BIAS",
+        help="add a number to the logit of a character, -100 to ban it; may be repeated",
+    )
     parser.add_argument("--temperature", type=float, help="0 takes the most likely character")
     parser.add_argument("--seed", type=int, help="the same seed gives the same text")
     parser.add_argument(
@@ -80,6 +90,17 @@ def _held_cell(text: str) -> HeldCell:
     except ValueError as error:
         message = f"{text!r} is not LAYER:CELL:VALUE, such as 1:301:-2"
         raise argparse.ArgumentTypeError(message) from error
+
+
+def _bias(text: str) -> tuple[str, float]:
+    """Read CHARACTER:BIAS. The character may be a colon."""
+    character, _, bias = text.rpartition(":")
+    try:
+        if len(character) == 1:
+            return character, float(bias)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not CHARACTER:BIAS, such as e:-100")
 
 
 def _print(stream: Stream, prime: str) -> None:

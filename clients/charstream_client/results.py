@@ -67,7 +67,7 @@ class Timings(TypedDict):
 class Done(TypedDict):
     """The last event of a stream."""
 
-    finish_reason: str  # "length" or "stop"
+    finish_reason: str  # "length", "stop" or "pattern"
     seed: int
     usage: Usage
     timings: Timings

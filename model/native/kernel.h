@@ -20,7 +20,8 @@ struct Task {
   Sampler& sampler;
   float* logits;         // [kMaxBlock][padded vocabulary], this thread's own
   float* shared_logits;  // [kMaxBlock][padded vocabulary], common to all threads
-  float* exponentials;   // [padded vocabulary], this thread's own
+  float* exponentials;   // [padded vocabulary and one more], this thread's own
+  float* constrained;    // [padded vocabulary], this thread's own
 };
 
 // These three wait until all threads have called them. They are functions rather than methods, so

@@ -15,7 +15,7 @@
 // Raise this version with every change of a function, of a structure or of what its memory means.
 // Python compares it and the constants below with its own, and refuses a library that was built from
 // other sources.
-constexpr int32_t kLayoutVersion = 6;
+constexpr int32_t kLayoutVersion = 7;
 
 constexpr int kLanes = 16;       // outputs in one vector of the layout
 constexpr int kGroupInputs = 4;  // inputs that one dot-product instruction multiplies and adds
@@ -65,6 +65,19 @@ struct Network {
   int32_t vocabulary_size;
 };
 
+// What restricts the characters that a stream draws: a pattern, which is a deterministic automaton,
+// and numbers that are added to the logits. `model/constraint.py` and `model/pattern.py` make them.
+struct Constraint {
+  const int32_t* next;      // [state][classes], a state, kNowhere or kFinal; null: no constraint
+  const int32_t* class_of;  // [character]
+  const int32_t* may_end;   // [state], whether the text may end in the state
+  const float* biases;      // [character], minus infinity bans a character; null adds nothing
+  int64_t classes;
+};
+constexpr int kNowhere = -1;  // the pattern does not allow the character
+constexpr int kFinal = -2;    // the pattern allows the character, and nothing can follow it
+constexpr int kEnded = -1;    // the state of a text that has ended
+
 // Streams in neighbouring slots, and the steps to take with them.
 //
 // The hidden values are double-buffered, because a step reads a layer's old values while it writes
@@ -88,6 +101,11 @@ struct Batch {
   const int32_t* hold_counts;         // [stream], 0 to kMaxHolds
   const int32_t* hold_cells;          // [stream][kMaxHolds], layer * width + cell, all different
   const float* hold_values;           // [stream][kMaxHolds], the cell states
+  // Constraints of the characters that are drawn. All three are null if no stream has one. After
+  // the end of a stream's text, its ids and its state have no meaning.
+  const Constraint* constraints;      // [stream]
+  int32_t* pattern_states;            // in and out: [stream], kEnded after the end of the text
+  int32_t* lengths;                   // out: [stream], steps up to the end; if none ends, unchanged
   // Cells whose states the caller wants after every step. All three are null if no stream has any.
   const int32_t* read_offsets;        // [stream + 1], where a stream's cells begin in `read_cells`
   const int32_t* read_cells;          // [read_offsets[streams]], layer * width + cell

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 
 namespace {
 
@@ -68,12 +69,56 @@ void Sampler::choose(const Network& network, const Batch& batch, int step, int s
   batch.ids[index] = id;
 }
 
-void Sampler::filter(const Batch& batch, int stream, const float* logits, int vocabulary_size) {
+void constrain_logits(const Constraint& constraint, int state, const float* logits, int count,
+                      float* constrained) {
+  const int32_t* next = constraint.next + state * constraint.classes;
+  const bool may_end = constraint.may_end[state];
+  for (int id = 0; id < count; ++id) {
+    const float biased = constraint.biases ? logits[id] + constraint.biases[id] : logits[id];
+    const bool allowed = next[constraint.class_of[id]] != kNowhere;
+    constrained[id] = allowed || may_end ? biased : -std::numeric_limits<float>::infinity();
+  }
+}
+
+void Sampler::choose_constrained(const Network& network, const Batch& batch, int step, int stream,
+                                 const float* logits, float* exponentials) {
+  const std::size_t index = std::size_t(step) * batch.streams + stream;
+  const Constraint& constraint = batch.constraints[stream];
+  int32_t& state = batch.pattern_states[stream];
+  const int32_t* next = constraint.next + state * constraint.classes;
+  // The characters that the pattern does not allow stand for the end, which is one candidate.
+  const int end = network.vocabulary_size;
+  float end_exponential = 0;
+  for (int id = 0; id < end; ++id)
+    if (next[constraint.class_of[id]] == kNowhere) {
+      end_exponential += exponentials[id];
+      exponentials[id] = 0;
+    }
+  exponentials[end] = end_exponential;
+  exponentials_ = exponentials;
+  filter(batch, stream, exponentials, end + 1);
+
+  const int64_t forced = batch.forced_ids[index];
+  const int64_t id = forced < 0 ? draw(batch.uniforms[index]) : forced;
+  const int following = id == end ? kFinal : next[constraint.class_of[id]];
+  // Only weights that are not finite can lead nowhere.
+  if (forced < 0) state = following >= 0 ? following : kEnded;
+  if (state == kEnded) batch.lengths[stream] = step + (id != end);
+  batch.ids[index] = id == end ? 0 : id;
+  const int alternatives = batch.alternatives[stream];
+  if (alternatives < 0 || id == end) return;
+  double* values = batch.scores + index * (4 + 3 * batch.max_alternatives);
+  score(logits, end, int(id), alternatives, batch.max_alternatives, values);
+}
+
+void Sampler::filter(const Batch& batch, int stream, const float* values, int count) {
+  values_ = values;
+  count_ = count;
   candidate_count_ = batch.top_k[stream];
-  candidates_.start(logits, vocabulary_size, candidate_count_);
+  candidates_.start(values, count, candidate_count_);
   total_ = 0;
-  if (candidate_count_ == vocabulary_size) {
-    for (int id = 0; id < vocabulary_size; ++id) total_ += exponentials_[id];
+  if (candidate_count_ == count) {
+    for (int id = 0; id < count; ++id) total_ += exponentials_[id];
   } else {
     for (int position = 0; position < candidate_count_; ++position) total_ += exponential(position);
   }
@@ -102,10 +147,10 @@ int Sampler::draw(float uniform) {
 }
 
 // The probability of an id after temperature and filters.
-double Sampler::probability(const float* logits, int vocabulary_size, int id) {
-  if (candidate_count_ < vocabulary_size) {
+double Sampler::probability(int id) {
+  if (candidate_count_ < count_) {
     const int last = candidates_.id(candidate_count_ - 1);
-    if (sort_key(logits[id], id) > sort_key(logits[last], last)) return 0;
+    if (sort_key(values_[id], id) > sort_key(values_[last], last)) return 0;
   }
   return exponentials_[id] / total_;
 }
@@ -128,13 +173,13 @@ void Sampler::score(const float* logits, int vocabulary_size, int id, int altern
   values[0] = logprob(id);
   values[1] = rank;
   values[2] = json_number(log_total - moment / total);
-  values[3] = json_number(probability(logits, vocabulary_size, id));
+  values[3] = json_number(probability(id));
   alternatives_.start(logits, vocabulary_size, alternatives);
   for (int position = 0; position < alternatives; ++position) {
     const int alternative = alternatives_.id(position);
     double* value = values + 4 + position;
     value[0] = alternative;
     value[max_alternatives] = logprob(alternative);
-    value[2 * max_alternatives] = json_number(probability(logits, vocabulary_size, alternative));
+    value[2 * max_alternatives] = json_number(probability(alternative));
   }
 }

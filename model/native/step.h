@@ -403,6 +403,21 @@ inline void compute_needed_logits(const Task& task, const LogitRange& range, int
   });
 }
 
+// Chooses the next id of a stream with a constraint. Not inlined, because most streams have none.
+[[gnu::noinline]] void choose_constrained_id(const Task& task, const float* logits, int step,
+                                             int stream) {
+  const Batch& batch = task.batch;
+  const int state = batch.pattern_states[stream], count = task.network.vocabulary_size;
+  if (state == kEnded) {  // any character, for the steps that the other streams still take
+    batch.ids[std::size_t(step) * batch.streams + stream] = 0;
+    return;
+  }
+  constrain_logits(batch.constraints[stream], state, logits, count, task.constrained);
+  compute_exponentials(task.constrained, count, batch.inverse_temperatures[stream],
+                       task.exponentials);
+  task.sampler.choose_constrained(task.network, batch, step, stream, logits, task.exponentials);
+}
+
 // Copies the states of the cells that a stream asks for.
 inline void copy_cell_states(const Task& task, int step, int stream) {
   const Batch& batch = task.batch;
@@ -424,6 +439,8 @@ inline void finish_stream(const Task& task, const float* logits, int step, int s
     batch.ids[index] = batch.forced_ids[index];
     return;
   }
+  if (batch.constraints && batch.constraints[stream].next) [[unlikely]]
+    return choose_constrained_id(task, logits, step, stream);
   compute_exponentials(logits, task.network.vocabulary_size, batch.inverse_temperatures[stream],
                        task.exponentials);
   task.sampler.choose(task.network, batch, step, stream, logits, task.exponentials);

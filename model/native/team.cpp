@@ -28,7 +28,8 @@ bool meet_after_step(Task& task) {
 Team::Workspace::Workspace(const Network& network)
     : sampler(network.vocabulary_size),
       logits(std::size_t(kMaxBlock) * network.output->tiles * kTileOutputs),
-      exponentials(std::size_t(network.output->tiles) * kTileOutputs) {}
+      exponentials(std::size_t(network.output->tiles) * kTileOutputs + 1),
+      constrained(std::size_t(network.output->tiles) * kTileOutputs) {}
 
 Team::Team(const Kernel& kernel, const Network& network, int threads)
     : kernel_(kernel), network_(network) {
@@ -78,7 +79,7 @@ void Team::serve_as_helper(int thread) {
 int Team::work_as(int thread) {
   Workspace& own = *workspaces_[thread];
   Task task{network_, *batch_, thread, threads_, meeting_, own.sampler, own.logits.data(),
-            workspaces_[0]->logits.data(), own.exponentials.data()};
+            workspaces_[0]->logits.data(), own.exponentials.data(), own.constrained.data()};
   work_(task);
   return task.threads;
 }

@@ -45,7 +45,7 @@ class Team {
   struct alignas(kCacheLine) Workspace {
     explicit Workspace(const Network& network);
     Sampler sampler;
-    LineVector<float> logits, exponentials;
+    LineVector<float> logits, exponentials, constrained;
   };
 
   // Another thread of the team. It polls, or sleeps, until its number of calls changes.

@@ -61,6 +61,27 @@ def test_a_cell_to_hold_has_three_numbers() -> None:
     assert b"'1:3' is not LAYER:CELL:VALUE, such as 1:301:-2" in refused.stderr
 
 
+def test_it_passes_a_pattern_and_biases_on(server: RunningServer) -> None:
+    with Client(server.url, trust_env=False) as client:
+        pattern, biases = r"[a-z]{20}\n", {"e": -100.0, "b": 1.5}
+        text = client.generate(pattern=pattern, logit_bias=biases, seed=3)["text"]
+        with client.stream(pattern=pattern, logit_bias=biases, seed=3) as stream:
+            assert "".join(event["token"] for event in stream) == text
+            assert stream.done is not None
+            assert stream.done["finish_reason"] == "pattern"
+    command = [*BY_PATH, "--url", server.url, "--seed", "3", "--pattern", pattern]
+    command += ["--logit-bias", "e:-100", "--logit-bias", "b:1.5"]
+    result = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert result.stdout == f"{text}\n"
+
+
+@pytest.mark.parametrize("text", ["e", "ee:1", "e:x", ":1"])
+def test_a_bias_has_a_character_and_a_number(text: str) -> None:
+    refused = subprocess.run([*BY_PATH, "--logit-bias", text], capture_output=True, check=False)
+    assert refused.returncode == 2
+    assert f"'{text}' is not CHARACTER:BIAS, such as e:-100".encode() in refused.stderr
+
+
 def test_cells_are_printed_as_a_table(server: RunningServer) -> None:
     def printed(*arguments: str, text: str | None = None) -> list[list[str]]:
         result = subprocess.run(

@@ -69,6 +69,7 @@ struct Outcome {
   std::vector<float> read_states;
   std::vector<uint8_t> hidden;
   std::vector<float> cell;
+  std::vector<int32_t> pattern_states, lengths;
 };
 
 // Bytes that end at an inaccessible page, so that a read past their end crashes. Sanitizers do not
@@ -118,6 +119,10 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
   }
   Team team(kernel, network, threads);
   for (int part : {1 + threads / 2, 1, threads}) {
+    outcome.pattern_states.assign(plan.streams, 0);
+    outcome.lengths.assign(plan.streams, plan.steps);
+    batch.pattern_states = outcome.pattern_states.data();
+    batch.lengths = outcome.lengths.data();
     std::memset(hidden, kZeroCode, slot_rows * 2 * state);
     std::fill_n(cell, plan.streams * state, 0.0f);
     team.run(batch, part, patience);
@@ -132,6 +137,7 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
 
 bool same(const Outcome& a, const Outcome& b) {
   return a.ids == b.ids && a.scores == b.scores && a.hidden == b.hidden &&
+         a.pattern_states == b.pattern_states && a.lengths == b.lengths &&
          a.read_states == b.read_states &&
          !std::memcmp(a.cell.data(), b.cell.data(), a.cell.size() * sizeof(float));
 }
@@ -148,6 +154,25 @@ void hold_cells(Batch& plan, int streams, int cells) {
     for (int j = 0; j < kMaxHolds; ++j) held[i + j] = (first + j * distance) % cells;
   }
   plan.hold_cells = held;
+}
+
+// Gives some of the streams random patterns and biases.
+void constrain(Batch& plan, int streams, int vocabulary_size) {
+  Constraint* constraints = allocate<Constraint>(streams, [] { return Constraint{}; });
+  for (int stream = 0; stream < streams; ++stream) {
+    if (uniform(0, 1) < 0.5) continue;
+    const int states = int(uniform(1, 5)), classes = int(uniform(1, 6));
+    int32_t* next = allocate<int32_t>(states * classes, [&] { return uniform(kFinal, states); });
+    for (int state = 0; state < states; ++state)  // a match can be reached from every state
+      next[state * classes] = uniform(0, 1) < 0.1 ? kFinal : int(uniform(0, states));
+    int32_t* class_of = allocate<int32_t>(vocabulary_size, [&] { return uniform(0, classes); });
+    class_of[0] = 0;
+    const int32_t* may_end = allocate<int32_t>(states, [] { return uniform(0, 2); });
+    const float* biases = allocate<float>(vocabulary_size, [] { return uniform(-3, 3); });
+    constraints[stream] = {next, class_of, may_end, uniform(0, 1) < 0.5 ? biases : nullptr,
+                           classes};
+  }
+  plan.constraints = constraints;
 }
 
 // Makes some of the streams read cells of the network.
@@ -190,6 +215,7 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   plan.min_p = allocate<float>(streams, [] { return uniform(-0.1, 0.2); });
   plan.alternatives = allocate<int32_t>(streams, [] { return int(uniform(0, 4)) - 1; });
   if (uniform(0, 1) < 0.7) hold_cells(plan, streams, depth * width);
+  if (uniform(0, 1) < 0.5) constrain(plan, streams, vocabulary_size);
   if (uniform(0, 1) < 0.7) read_cells(plan, streams, depth * width);
   plan.streams = streams;
   plan.steps = steps;
@@ -205,7 +231,8 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
         agree = false;
       }
     }
-  release<int8_t>(), release<uint8_t>(), release<int32_t>(), release<int64_t>(), release<float>();
+  release<int8_t>(), release<uint8_t>(), release<int32_t>(), release<int64_t>(), release<float>(),
+      release<Constraint>();
   return agree;
 }
 

@@ -62,7 +62,14 @@ def curl(program: str, **variables: str) -> dict[str, Any]:
     return response
 
 
-@pytest.mark.parametrize("values", [{}, {"top_k": "", "min_p": 0.1, "stop": "xy\n\\n\\n'\"\n\\\\"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"top_k": "", "min_p": 0.1, "stop": "xy\n\\n\\n'\"\n\\\\"},
+        {"pattern": r"""(?s)[a-z'"\\]{30,}.*"""},
+    ],
+)
 def test_copied_code_generates_the_same_text(page: Page, values: dict[str, Any]) -> None:
     fill(page, prime=PRIME, length=60, seed=2**63 - 1, **values)
     press(page, "Generate")

@@ -47,10 +47,11 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
             "top_p": ("2", "less than or equal to 1"),
             "min_p": ("-0.5", "greater than or equal to 0"),
             "stop": ("a\nb\nc\nd\ne", "enter at most 4 lines instead of 5"),
+            "pattern": ("(a", "is not a regular expression: missing )"),
             "seed": ("-1", "enter a whole number from 0 to 9223372036854775807 instead of -1"),
         }
         rights: dict[str, object] = {"length": 10, "top_k": 5, "temperature": 1, "seed": 1}
-        rights |= dict.fromkeys(("top_p", "min_p", "stop"), "")
+        rights |= dict.fromkeys(("top_p", "min_p", "stop", "pattern"), "")
         for name, (value, words) in wrongs.items():
             fill(page, **{**rights, name: value})
             press(page, "Generate")

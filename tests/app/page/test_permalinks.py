@@ -94,7 +94,7 @@ def test_a_link_of_another_model_shows_a_note(browser: Browser, page: Page) -> N
 
 def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:
     words = st.text(st.characters(codec="utf-8"), max_size=20)
-    sampling = ("top_k", "temperature", "top_p", "min_p", "stop", "seed")
+    sampling = ("top_k", "temperature", "top_p", "min_p", "stop", "pattern", "seed")
     fields = ("prime", "kept", "length", *sampling, "hold", "model")
     texts = st.lists(st.fixed_dictionaries(dict.fromkeys(fields, words)), min_size=1, max_size=3)
 

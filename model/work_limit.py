@@ -1,0 +1,41 @@
+"""WorkLimit: bounds the work of compiling a pattern, which a client chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.errors import PatternError
+
+MOST_WORK = 30_000  # operations, a microsecond or less each
+_SLICE = 1_000  # operations between two pauses
+
+
+def _no_pause() -> None:
+    pass
+
+
+class WorkLimit:
+    """Counts operations. After each slice of about a millisecond, it calls `pause`.
+
+    Operations are counted instead of time, so that a busy machine accepts the same patterns.
+
+    Args:
+        pause: function that lets other threads run.
+        most: number of operations that are allowed.
+    """
+
+    def __init__(self, pause: Callable[[], None] = _no_pause, most: int = MOST_WORK) -> None:
+        self._pause, self._most = pause, most
+        self._done, self._next_pause = 0, _SLICE
+
+    def add(self, operations: int) -> None:
+        """Count operations. Raise PatternError if there are too many."""
+        self._done += operations
+        if self._done > self._most:
+            raise PatternError(
+                f"is too large: it takes more than the {self._most} operations that are allowed "
+                "to compile it; simplify it"
+            )
+        if self._done > self._next_pause:
+            self._next_pause = self._done + _SLICE
+            self._pause()

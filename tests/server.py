@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -71,12 +73,20 @@ def start_process(checkpoint: Path, **settings: str) -> subprocess.Popen[str]:
     )
 
 
+# Below the ports that the system gives to clients: one of them could take a port before the server
+# does. Each test process begins at another one.
+_PORTS = range(20_000, 30_000)
+_numbers = itertools.count(os.getpid() * 50)
+
+
 def free_port() -> int:
     """Return a port that no process uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for number in _numbers:
+        port = _PORTS[number % len(_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 @contextmanager

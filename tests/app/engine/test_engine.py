@@ -158,7 +158,7 @@ def test_draining_finishes_running_generations_and_accepts_no_new_jobs(tiny: Che
             ending = engine.submit(job(length=300))
             endless = engine.submit(job(length=LONG))
             await take(endless)
-            engine.drain(0.5)
+            engine.drain(2)
             with pytest.raises(DrainingError):
                 engine.submit(job())
             with pytest.raises(DrainingError):

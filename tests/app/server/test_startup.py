@@ -125,4 +125,4 @@ def test_sighup_during_the_start_reloads_after_it(tiny_path: Path) -> None:
         timer.cancel()
         process.kill()
         process.communicate()
-    assert "reloaded: the checkpoint has not changed" in line
+    assert "reloaded: the checkpoints have not changed" in line

@@ -20,7 +20,7 @@ from model.work_limit import WorkLimit
 _MOST_BYTES = 16 * 2**20
 _ENTRY_BYTES = 1000  # overhead of an entry, in addition to its expression and its arrays
 _MOST_THREADS = 32  # most of them sleep
-_REST = 8  # seconds to sleep for each second of work, times the number of running compilations
+_REST = 20  # seconds to sleep for each second of work, times the number of running compilations
 
 _Key = tuple[str, frozenset[int]]  # the expression, and the ids of banned characters
 

@@ -16,6 +16,7 @@ CharstreamError (model.errors)
 ├── RateLimitError          a client sends too many requests
 ├── BodyTooLargeError       a request body is over the limit
 ├── BodiesTooLargeError     the bodies that are arriving are over their limit
+├── TooManyPatternsError    too many patterns are being compiled
 └── ReloadError             a checkpoint cannot be reloaded; the loaded models stay
 """
 
@@ -195,6 +196,15 @@ class BodiesTooLargeError(CharstreamError):
         super().__init__("too many large requests are arriving at the same time; try again in 1 s")
 
 
+class TooManyPatternsError(CharstreamError):
+    """Too many patterns are being compiled."""
+
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("too many new patterns are being compiled; try again in 1 s")
+
+
 class ReloadError(CharstreamError):
     """A checkpoint cannot be reloaded. The loaded models stay in use."""
 
@@ -211,6 +221,7 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (RateLimitError, 429, "rate_limited"),
     (BodyTooLargeError, 413, "body_too_large"),
     (BodiesTooLargeError, 503, "too_many_bodies"),
+    (TooManyPatternsError, 503, "too_many_patterns"),
     (ReloadError, 409, "not_reloaded"),
     (QueueFullError, 503, "queue_full"),
     (DeadlineError, 504, "deadline_exceeded"),
@@ -245,7 +256,7 @@ def problem_of(error: CharstreamError) -> Problem:
 
 def _headers(error: CharstreamError) -> Mapping[str, str]:
     match error:
-        case QueueFullError() | RateLimitError():
+        case QueueFullError() | RateLimitError() | TooManyPatternsError():
             return {"Retry-After": str(math.ceil(error.retry_after))}
         case DeadlineError():
             return {}

@@ -134,8 +134,8 @@ class ModelManager:
         """Stop every engine."""
         for task in self._retiring:
             task.cancel()
-        for engine in self.engines:
-            await asyncio.to_thread(engine.stop)
+        for service in self._services:
+            await asyncio.to_thread(service.stop)
 
     async def _reload(self) -> bool:
         if self._draining:
@@ -198,7 +198,7 @@ class ModelManager:
         """
         while not service.idle:
             await asyncio.sleep(_POLL_SECONDS)
-        await asyncio.to_thread(service.engine.stop)
+        await asyncio.to_thread(service.stop)
         self._retired.remove(service)
         self._publish_models()
         logger.info("the replaced model has finished its generations: %s", service)
@@ -238,7 +238,7 @@ def _first_without_second(first: LoadedModels, second: LoadedModels) -> list[Ser
 
 def _stop(services: Sequence[Service]) -> None:
     for service in services:
-        service.engine.stop()
+        service.stop()
 
 
 def _shutting_down() -> ReloadError:

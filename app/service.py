@@ -90,6 +90,11 @@ class Service:
         """Whether no generation is queued or running, and none waits for its pattern."""
         return self.engine.idle and not self.patterns.waiting
 
+    def stop(self) -> None:
+        """Stop all work. Generations that have not ended get an error."""
+        self.patterns.close()
+        self.engine.stop()
+
     def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
         """Queue a job. Raises what `Engine.submit` raises."""
         return self.engine.submit(job, ready)

@@ -26,6 +26,8 @@ _compiler: Any = re._compiler  # type: ignore[attr-defined]
 
 MOST_CHARACTERS = 10_000  # of an expression
 MOST_POSITIONS = 5_000  # when repetitions are written out
+_HUGE = 10**9  # positions; larger numbers are not told apart
+_TYPE_FLAGS = re.ASCII | re.UNICODE | re.LOCALE  # a group may replace one by another
 _MOST_LISTED = 10  # missing characters in a message
 
 END = 1  # the set that has only position 0, the end of the text
@@ -124,6 +126,7 @@ def _size(items: Iterable[Any]) -> int:
             total += max(1, _size(body)) * times
         elif name != "AT":
             total += 1
+        total = min(total, _HUGE)
     return total
 
 
@@ -142,7 +145,7 @@ class _Builder:
         self._parsed, self._vocabulary, self._work = parsed, vocabulary, work
         self._characters: list[frozenset[str] | None] = [frozenset()]
         self._following: list[int] = [0]
-        self._sets: dict[str, frozenset[str]] = {}
+        self._sets: dict[tuple[Any, int, int], frozenset[str]] = {}
         self._missing: list[str] = []
 
     def build(self) -> Positions:
@@ -154,7 +157,9 @@ class _Builder:
         """Return where a match of consecutive items begins if it goes on at `after`."""
         inside = [index for index, (kind, _) in enumerate(items) if str(kind) != "AT"]
         first, last = (inside[0], inside[-1]) if inside else (len(items), 0)
+        self._work.add(1)
         for index in range(len(items) - 1, -1, -1):
+            self._work.add(1)
             own = context._replace(
                 at_beginning=context.at_beginning and index <= first,
                 at_end=context.at_end and index >= last,
@@ -167,7 +172,8 @@ class _Builder:
         name = str(kind)
         if name == "SUBPATTERN":
             _, added, removed, body = value
-            flags = (context.flags | added) & ~removed
+            kept = context.flags & ~_TYPE_FLAGS if added & _TYPE_FLAGS else context.flags
+            flags = (kept | added) & ~removed
             return self._sequence(body, after, context._replace(flags=flags))
         if name == "BRANCH":
             first = 0
@@ -207,7 +213,8 @@ class _Builder:
 
     def _matched(self, kind: Any, value: Any, flags: int) -> frozenset[str]:
         """Return the characters of the vocabulary that a character or a set matches."""
-        key = f"{kind} {value} {flags}"
+        # The tree keeps its values alive, so an id does not change its meaning.
+        key = kind, value if isinstance(value, int) else id(value), flags
         if key not in self._sets:
             one = _parser.SubPattern(_parser.State(), [(kind, value)])
             self._work.add(5 + len(self._vocabulary) // 10)

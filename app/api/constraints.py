@@ -40,7 +40,7 @@ def _id_of(key: Any) -> Any:
     return int(key) if isinstance(key, str) and _ID.fullmatch(key) else key
 
 
-_ID = re.compile("[0-9]{1,9}")
+_ID = re.compile("0|[1-9][0-9]{0,8}")
 _TokenId = Annotated[int, BeforeValidator(_id_of), Field(ge=0)]
 
 CharacterBiases = Annotated[dict[_Character, Bias], Field(max_length=MOST_BIASES)]

@@ -9,7 +9,10 @@ from typing import NamedTuple
 from app.engine.lane import Lane, lanes_by_job, spare_lanes
 from app.engine.sequence import Delivery, Sequence
 from app.engine.slots import Slots
-from app.errors import DrainingError, EngineError
+from app.errors import DrainingError, EngineError, QueueFullError
+
+# Of the texts of all bulk jobs. They take about 15 bytes per character, apart from their request.
+_MOST_TEXT_CHARACTERS = 4_000_000
 
 
 class Changes(NamedTuple):
@@ -85,6 +88,7 @@ class Scheduler:
         with self._wake:
             self.check_ready()
             self._slots.check_room()
+            self._check_texts(sequence)
             self._slots.enqueue(self.line, sequence)
 
     def cancel(self, sequence: Sequence) -> None:
@@ -181,6 +185,15 @@ class Scheduler:
             self._slots.wake_next()
         return sequences
 
+    def _check_texts(self, sequence: Sequence) -> None:
+        """Raise QueueFullError if the texts of all bulk jobs would take too much memory."""
+        if sequence.job.texts is None:
+            return
+        queues = (self.active, self.line.waiting, self.line.resuming, self._paused, [sequence])
+        texts = {id(each.job): each.job.texts for queue in queues for each in queue}
+        if sum(len(each.ids_N) for each in texts.values() if each) > _MOST_TEXT_CHARACTERS:
+            raise QueueFullError(self.waiting, 1.0)
+
     def _drop_cancelled(self) -> list[Sequence]:
         return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]
 
@@ -202,14 +215,16 @@ class Scheduler:
             poorest = min(wanting, key=len)
             if free <= 0:
                 richest = max(jobs.values(), key=len)
-                if len(richest) < len(poorest) + 2:
-                    return
+                if len(richest) < len(poorest) + 2 or richest[-1] in changes.joined:
+                    break
                 changes.left.append(self._remove(richest.pop()))
                 free += 1
             free -= 1
             lane = poorest[0].another()
-            for lanes in (poorest, self.active, changes.joined):
+            for lanes in (poorest, changes.joined):
                 lanes.append(lane)
+        # After the last removal, because the decoder removes rows before it adds new ones.
+        self.active.extend(changes.joined)
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []

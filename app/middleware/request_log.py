@@ -124,6 +124,7 @@ class RequestLog:
         quiet = record.endpoint in _QUIET and record.status == 200
         level = logging.DEBUG if quiet else logging.INFO
         logger.log(level, "request", extra={"fields": record.fields()})
+        record.generations.clear()  # the scope would keep them, and so all texts of a request
 
 
 def _new_record(scope: Scope) -> RequestRecord:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Thread
 from unittest.mock import patch
 
 import pytest
 
 from app import pattern_cache
+from app.errors import DrainingError, TooManyPatternsError
 from app.pattern_cache import PatternCache
 from model.errors import PatternError
 from model.pattern import compile_pattern
@@ -74,3 +76,46 @@ def test_a_cancelled_request_leaves_the_result_to_others() -> None:
         assert cache.waiting == 0
 
     asyncio.run(run())
+
+
+def slow_pattern(number: int) -> str:
+    return f"(a|b)*a(a|b){{20}}{'c' * number}"
+
+
+def test_too_many_patterns_are_refused_and_those_that_nobody_waits_for_are_abandoned() -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        waiting = [asyncio.ensure_future(cache.get(slow_pattern(n))) for n in range(64)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyPatternsError):
+            await cache.get("a")
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        while cache._running:
+            await asyncio.sleep(0.01)
+        assert await cache.get("a") is not None
+        with pytest.raises(PatternError, match="too large"):
+            await cache.get(slow_pattern(0))
+        assert cache.waiting == 0
+
+    asyncio.run(run())
+
+
+def test_a_closed_cache_ends_its_threads() -> None:
+    async def run() -> list[Thread]:
+        cache = PatternCache(VOCABULARY)
+        waiting = [asyncio.ensure_future(cache.get(slow_pattern(n))) for n in range(40)]
+        await asyncio.sleep(0.01)
+        threads = list(cache._threads._threads)
+        cache.close()
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        with pytest.raises(DrainingError):
+            await cache.get("a")
+        return threads
+
+    for thread in asyncio.run(run()):
+        thread.join(20)
+        assert not thread.is_alive()

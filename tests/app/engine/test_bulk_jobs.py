@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.engine import scheduler
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.errors import DeadlineError, DrainingError, QueueFullError
@@ -125,15 +126,52 @@ def test_texts_that_lose_their_slots_and_texts_beside_them_are_exact(
     asyncio.run(scenario())
 
 
+def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoint) -> None:
+    """Several lanes move at once. Each job has its own texts, and a generation is beside them."""
+    jobs = [bulk_job(many(count, 80)) for count in (600, 500, 400)]
+    text_alone = alone(tiny, job(400, 5))
+
+    async def scenario() -> None:
+        async with running(tiny, slots=16) as engine:
+            expected = [(await scores_of(engine.submit(own))).nats_T.tolist() for own in jobs]
+            first = engine.submit(jobs[0])
+            await until(lambda: len(engine._scheduler.active) == 16)
+            beside = engine.submit(job(400, 5))
+            rest = [engine.submit(own) for own in jobs[1:]]
+            assert await read(beside) == text_alone
+            for bulk, nats in zip((first, *rest), expected, strict=True):
+                assert (await scores_of(bulk)).nats_T.tolist() == nats
+
+    asyncio.run(scenario())
+
+
+def test_the_texts_of_all_bulk_jobs_are_bounded(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "_MOST_TEXT_CHARACTERS", 240_000)
+
+    async def scenario() -> None:
+        async with running(tiny, slots=2) as engine:
+            bulks = [engine.submit(bulk_job(many(1000, 100))) for _ in range(2)]
+            with pytest.raises(QueueFullError):
+                engine.submit(bulk_job(many(1000, 100)))
+            engine.submit(job(3))
+            bulks[0].cancel()
+            await until(lambda: engine._scheduler.running <= 2 and engine.queue_length == 0)
+            engine.submit(bulk_job(many(1000, 100)))
+
+    asyncio.run(scenario())
+
+
 def test_bulk_jobs_share_the_slots(tiny: Checkpoint) -> None:
     def lanes(engine: Engine, generation: Generation) -> int:
         return sum(s.job is generation.job for s in engine._scheduler.active)
 
     async def scenario() -> None:
         async with running(tiny, slots=9) as engine:
-            first = engine.submit(bulk_job(many(50_000)))
+            first = engine.submit(bulk_job(many(40_000)))
             await until(lambda: lanes(engine, first) == 9)
-            others = [engine.submit(bulk_job(many(50_000))) for _ in range(2)]
+            others = [engine.submit(bulk_job(many(40_000))) for _ in range(2)]
             await until(lambda: [lanes(engine, one) for one in (first, *others)] == [3, 3, 3])
             first.cancel()
             await until(lambda: sorted(lanes(engine, one) for one in others) == [4, 5])
@@ -178,12 +216,12 @@ def test_a_long_prime_is_read_once_and_cached(tiny: Checkpoint) -> None:
 def test_an_end_from_outside_is_an_error(tiny: Checkpoint) -> None:
     async def scenario() -> None:
         async with running(tiny) as engine:
-            expiring = engine.submit(bulk_job(many(50_000)))
+            expiring = engine.submit(bulk_job(many(40_000)))
             expiring.expire_after(0.02)
             with pytest.raises(DeadlineError):
                 await expiring.read()
             await until(lambda: engine.idle)
-            draining = engine.submit(bulk_job(many(50_000)))
+            draining = engine.submit(bulk_job(many(40_000)))
             await until(lambda: draining.generated)
             engine.drain(0)
             with pytest.raises(DrainingError):

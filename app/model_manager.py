@@ -127,8 +127,8 @@ class ModelManager:
         self._draining = True
         if self._loading is not None and not self._loading.done():
             self._loading.set_exception(_shutting_down())
-        for engine in self.engines:
-            engine.drain(seconds)
+        for service in self._services:
+            service.drain(seconds)
 
     async def stop(self) -> None:
         """Stop every engine."""

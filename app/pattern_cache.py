@@ -87,9 +87,9 @@ class PatternCache:
         return self._waiters.total()
 
     def close(self) -> None:
-        """Abandon all compilations. Threads end soon after."""
+        """Abandon all compilations. Requests that wait get a DrainingError; threads end soon."""
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
 
     def _compiled(self, key: _Key) -> asyncio.Future[Pattern | str]:
         """Return the result of the compilation that runs for this key. Start one if none does."""

@@ -90,6 +90,11 @@ class Service:
         """Whether no generation is queued or running, and none waits for its pattern."""
         return self.engine.idle and not self.patterns.waiting
 
+    def drain(self, seconds: float) -> None:
+        """Accept no new generations, and stop after `seconds` seconds. Safe in signal handlers."""
+        self.patterns.close()
+        self.engine.drain(seconds)
+
     def stop(self) -> None:
         """Stop all work. Generations that have not ended get an error."""
         self.patterns.close()

@@ -34,7 +34,7 @@ serve: .venv/serving
 # Three test processes, because many tests wait. Each has one torch thread: torch's threads spin, and
 # would slow the other processes down.
 test: setup
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist worksteal
 
 check: setup audit
 	.venv/bin/ruff check .

@@ -186,12 +186,16 @@ class Scheduler:
         return sequences
 
     def _check_texts(self, sequence: Sequence) -> None:
-        """Raise QueueFullError if the texts of all bulk jobs would take too much memory."""
+        """Raise QueueFullError if the texts of all bulk jobs would take too much memory.
+
+        A bulk job is never refused if it is the only one.
+        """
         if sequence.job.texts is None:
             return
-        queues = (self.active, self.line.waiting, self.line.resuming, self._paused, [sequence])
+        queues = (self.active, self.line.waiting, self.line.resuming, self._paused)
         texts = {id(each.job): each.job.texts for queue in queues for each in queue}
-        if sum(len(each.ids_N) for each in texts.values() if each) > _MOST_TEXT_CHARACTERS:
+        others = sum(len(each.ids_N) for each in texts.values() if each)
+        if others and others + len(sequence.job.texts.ids_N) > _MOST_TEXT_CHARACTERS:
             raise QueueFullError(self.waiting, 1.0)
 
     def _drop_cancelled(self) -> list[Sequence]:

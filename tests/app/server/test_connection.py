@@ -101,13 +101,13 @@ def test_an_endless_head_is_refused(bounded: RunningServer, line: bytes) -> None
     with connected(bounded, b"GET / HTTP/1.1\r\n") as client:
         sent = 0
         try:
-            while sent < 100 * HEAD_BYTES:
+            while sent < 400 * HEAD_BYTES:  # the system buffers up to 10 MB
                 client.sendall(line)
                 sent += len(line)
         except ConnectionError:
             pass
         received = all_received(client)
-    assert sent < 50 * HEAD_BYTES
+    assert sent < 200 * HEAD_BYTES
     if received:  # a reset may overtake the answer
         assert answer_of(received)[0] in (400, 431)
 

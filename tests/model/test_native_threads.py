@@ -31,7 +31,7 @@ def networks(draw: st.DrawFn) -> CharLSTM:
     return CharLSTM(NetworkConfig(vocabulary, draw(st.integers(1, 300)), layers))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     network=networks(),
     sampling=st.lists(params, min_size=1, max_size=20),
@@ -61,7 +61,7 @@ def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> No
         assert results(make(network, 3, kernel, threads), sampling, inputs) == expected
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     network=networks(),
     sampling=st.lists(params, min_size=1, max_size=20),

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from model.native_lstm import NativeLstm, native_lstm_runs
+
 State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
 
 
@@ -24,6 +26,9 @@ def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> t
     """
     device = values_TBI.device.type
     if device == "cpu":
+        if torch.is_autocast_enabled("cpu") and native_lstm_runs(state[0].size(2)):
+            hidden_TBH, cell_BH = NativeLstm.apply(values_TBI, state[0][0], state[1][0], *weights)
+            return hidden_TBH, (hidden_TBH[-1:], cell_BH[None])
         return _lstm(values_TBI, state, weights)
     # Autocast computes cuDNN's LSTM in float16, whatever type it is set to. float16 needs scaled
     # gradients, so the layer casts to autocast's type itself.

@@ -28,4 +28,9 @@ struct Vectors {
 #define CHARSTREAM_AMX_INT8
 #endif
 #endif
+#if __has_include(<amxbf16intrin.h>) || __has_include(<amxintrin.h>)
+#if __has_include(<avx512bf16intrin.h>) && defined(__linux__)
+#define CHARSTREAM_AMX_BF16
+#endif
+#endif
 #endif

@@ -11,19 +11,16 @@ a line `name: flags` for each trial. Without one, the settings of `TRIALS` are c
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import statistics
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from model.checkpoint import load_checkpoint
+from benchmarks.training_result import TrainingResult, folder_name, result_of
 
 _MUON = "--optimizer muon"
 
@@ -42,21 +39,11 @@ TRIALS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Result:
-    """The result of one trial."""
-
-    loss: float  # of `evaluate`, nats per character
-    epochs: float
-    updates: int
-    minutes: float  # of training
-
-
 def main() -> None:
     """Run all trials and print one table after each of them."""
     options = _parser().parse_args()
     trials = _read_trials(options.trials) if options.trials else TRIALS
-    results: dict[str, list[Result]] = {name: [] for name in trials}
+    results: dict[str, list[TrainingResult]] = {name: [] for name in trials}
     console = Console(width=110)
     for seed in range(options.seeds):
         for name, flags in trials.items():
@@ -92,43 +79,14 @@ def _read_trials(path: Path) -> dict[str, str]:
     return {name.strip(): flags.strip() for name, _, flags in pairs}
 
 
-def _result(options: argparse.Namespace, name: str, flags: str, seed: int) -> Result:
-    """Return the result of a trial, from its folder if it has one."""
+def _result(options: argparse.Namespace, name: str, flags: str, seed: int) -> TrainingResult:
     minutes = f"{options.minutes:g}"
-    folder: Path = options.out / f"{options.text.stem}-{minutes}" / _file_name(name, flags)
-    folder = folder / f"seed-{seed}"
-    path = folder / "result.json"
-    if not path.exists():
-        print(f"{name}, seed {seed}: {folder}", flush=True)
-        result = _run(options.text, folder, minutes, [*shlex.split(flags), "--seed", str(seed)])
-        path.write_text(json.dumps(asdict(result)))
-    return Result(**json.loads(path.read_text()))
+    folder: Path = options.out / f"{options.text.stem}-{minutes}" / folder_name(name, flags)
+    seeded = [*shlex.split(flags), "--seed", str(seed)]
+    return result_of(options.text, folder / f"seed-{seed}", minutes, seeded)
 
 
-def _file_name(name: str, flags: str) -> str:
-    """Return a folder name that differs if the flags differ."""
-    text = f"{name} {flags}" if flags else name
-    return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)
-
-
-def _run(text: Path, folder: Path, minutes: str, flags: Sequence[str]) -> Result:
-    resume = ["--resume"] if (folder / "state.pt").exists() else []
-    train = ["train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags]
-    _training(*train, *resume)
-    best = folder / "best.safetensors"
-    loss = json.loads(_training("evaluate", str(best), "--text", str(text), "--json"))
-    record = load_checkpoint(best).training
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    last = json.loads(lines[-1])
-    return Result(loss["nats_per_character"], last["epoch"], last["step"], record["seconds"] / 60)
-
-
-def _training(*arguments: str) -> str:
-    command = [sys.executable, "-m", "training", *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def _table(results: Mapping[str, Sequence[Result]], options: argparse.Namespace) -> Table:
+def _table(results: Mapping[str, Sequence[TrainingResult]], options: argparse.Namespace) -> Table:
     table = Table(title=f"{options.text.name}, {options.minutes:g} minutes", title_justify="left")
     for column in ("settings", "loss", "lowest", "highest", "seeds", "epochs", "updates"):
         table.add_column(column, justify="left" if column == "settings" else "right")
@@ -142,7 +100,7 @@ def _table(results: Mapping[str, Sequence[Result]], options: argparse.Namespace)
     return table
 
 
-def _mean_loss(row: Sequence[Result]) -> float:
+def _mean_loss(row: Sequence[TrainingResult]) -> float:
     return statistics.mean(result.loss for result in row)
 
 

@@ -79,7 +79,13 @@ def find_tracked_cells(
     return tuple(sorted(catalogue, key=lambda tracked: -abs(tracked.correlation)))
 
 
-def add_catalogue(path: Path, ids: CorpusIds, device: torch.device, trained: int) -> None:
+def add_catalogue(
+    path: Path,
+    ids: CorpusIds,
+    device: torch.device,
+    trained: int,
+    report: Report = lambda _: None,
+) -> None:
     """Add the catalogue to the checkpoint of a training run, unless it has one.
 
     It reads up to 2% of the number of characters that the run has read, so that its time does not
@@ -90,6 +96,7 @@ def add_catalogue(path: Path, ids: CorpusIds, device: torch.device, trained: int
         ids: the validation text, in the vocabulary of the checkpoint.
         device: device to compute on.
         trained: number of characters that the run has read.
+        report: function to call often. An exception that it raises ends the search.
 
     Raises:
         CheckpointError: if the file cannot be read or written.
@@ -99,7 +106,7 @@ def add_catalogue(path: Path, ids: CorpusIds, device: torch.device, trained: int
         return
     most = min(max(MINIMUM_CHARACTERS, int(trained * _SHARE_OF_RUN)), MOST_CHARACTERS)
     network = CharLSTM.of(checkpoint).to(device)
-    save_cells(path, find_tracked_cells(network, checkpoint.vocabulary, ids, most=most))
+    save_cells(path, find_tracked_cells(network, checkpoint.vocabulary, ids, report, most))
 
 
 def divide(text: str, most: int = MOST_CHARACTERS) -> list[str]:

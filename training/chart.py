@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH = 720
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40  # margins
+_RIGHT, _TOP, _BOTTOM = 36, 30, 40  # margins
 _TICKS = 5  # about so many on each axis
+_DIGIT = 7.5  # width of a character in a label, at most
+_GAP = 6  # between the labels and the axis
+_LEFT = 60  # margin, if the labels are not longer: charts below each other are aligned
 
 Point = tuple[float, float]
 
@@ -23,7 +26,12 @@ class Line:
 
 
 def chart(
-    lines: Sequence[Line], x_label: str, y_label: str, height: int, from_zero: bool = False
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    height: int,
+    from_zero: bool = False,
+    ceiling: float = math.inf,
 ) -> str:
     """Return an SVG element with the lines, two axes and their labels.
 
@@ -33,38 +41,42 @@ def chart(
         y_label: what the vertical axis shows, with its unit.
         height: height of the picture in CSS pixels. Its width is 720, or that of the page.
         from_zero: whether the vertical axis begins at 0.
+        ceiling: higher values are drawn at this one.
     """
-    plane = _Plane([point for line in lines for point in line.points], height, from_zero)
+    plane = _Plane([point for line in lines for point in line.points], height, from_zero, ceiling)
     parts = [*plane.axes(), *(plane.line(line) for line in lines)]
     label = escape(f"{y_label} by {x_label}: {', '.join(line.name for line in lines)}")
-    middle = (height - _BOTTOM + _TOP) / 2
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">\n'
         + "\n".join(parts)
-        + f'\n<text class="label" x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{height - 6}" '
+        + f'\n<text x="{(plane.left + _WIDTH - _RIGHT) / 2}" y="{height - 6}" '
         f'text-anchor="middle">{escape(x_label)}</text>'
-        f'\n<text class="label" transform="translate(12 {middle}) rotate(-90)" '
-        f'text-anchor="middle">{escape(y_label)}</text>\n</svg>'
+        f'\n<text x="0" y="14">{escape(y_label)}</text>\n</svg>'
     )
 
 
 class _Plane:
     """Translates values into positions of the picture."""
 
-    def __init__(self, points: Sequence[Point], height: int, from_zero: bool) -> None:
-        self._height = height
+    def __init__(
+        self, points: Sequence[Point], height: int, from_zero: bool, ceiling: float
+    ) -> None:
+        self._height, self._ceiling = height, ceiling
         self._x = _ticks([x for x, _ in points] + [0.0])
-        self._y = _ticks([y for _, y in points] + [0.0] * from_zero)
+        self._y = _ticks([min(y, ceiling) for _, y in points] + [0.0] * from_zero)
+        self.left = max(_LEFT, _GAP + _DIGIT * max(len(_label(y)) for y in self._y))
 
     def axes(self) -> list[str]:
         bottom, right = self._height - _BOTTOM, _WIDTH - _RIGHT
         horizontal = [
-            f'<path class="grid" d="M{_LEFT} {self._at_y(y)}H{right}"/>'
-            f'<text x="{_LEFT - 6}" y="{self._at_y(y) + 4}" text-anchor="end">{y:.6g}</text>'
+            f'<path class="grid" d="M{self.left} {self._at_y(y)}H{right}"/>'
+            f'<text class="tick" x="{self.left - _GAP}" y="{self._at_y(y) + 4}" '
+            f'text-anchor="end">{_label(y)}</text>'
             for y in self._y
         ]
         vertical = [
-            f'<text x="{self._at_x(x)}" y="{bottom + 16}" text-anchor="middle">{x:.6g}</text>'
+            f'<text class="tick" x="{self._at_x(x)}" y="{bottom + 16}" '
+            f'text-anchor="middle">{_label(x)}</text>'
             for x in self._x
         ]
         return horizontal + vertical
@@ -80,13 +92,17 @@ class _Plane:
         return f'<g class="{name}"><path class="line" d="M{"L".join(places)}"/>{dots}</g>'
 
     def _at_x(self, x: float) -> float:
-        return _between(x, self._x, _LEFT, _WIDTH - _RIGHT)
+        return _between(x, self._x, self.left, _WIDTH - _RIGHT)
 
     def _at_y(self, y: float) -> float:
-        return _between(y, self._y, self._height - _BOTTOM, _TOP)
+        return _between(min(y, self._ceiling), self._y, self._height - _BOTTOM, _TOP)
 
 
-def _between(value: float, ticks: Sequence[float], first: int, last: int) -> float:
+def _label(value: float) -> str:
+    return f"{value:,.6g}"
+
+
+def _between(value: float, ticks: Sequence[float], first: float, last: float) -> float:
     share = (value - ticks[0]) / (ticks[-1] - ticks[0])
     return round(first + share * (last - first), 1)
 

@@ -23,7 +23,7 @@ from training.config import MOST_VALIDATED
 
 # The state is carried from call to call, so these limits bound memory and change no result.
 _LOGITS_PER_CALL = 1 << 20
-_STEPS_PER_CALL = 2048  # of the decoder
+_STEPS_PER_CALL = 256  # of the decoder; progress and Ctrl-C wait for a call
 
 # For an estimate: largest number of segments, and warm-up characters of each.
 _SEGMENTS = 64
@@ -59,14 +59,16 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(network: CharLSTM, ids: CorpusIds) -> Evaluation:
+def evaluate(network: CharLSTM, ids: CorpusIds, report: Report = _no_report) -> Evaluation:
     """Read a text as one sequence from a zero state to its end, without dropout.
 
     Args:
         network: the network to evaluate. Its training mode is restored afterwards.
         ids: character ids, (N,) with N >= 2. Every character except the first is predicted.
+        report: function to call with the number of characters predicted so far.
     """
-    return _read(network, ids, np.zeros(1, dtype=np.int64), len(ids) - 1, None)[0]
+    start = np.zeros(1, dtype=np.int64)
+    return _read(network, ids, start, len(ids) - 1, None, report=report)[0]
 
 
 @torch.no_grad()
@@ -119,6 +121,7 @@ def _read(
     length: int,
     state: State | None,
     stop: Callable[[], bool] = lambda: False,
+    report: Report = _no_report,
 ) -> tuple[Evaluation, State]:
     """Read `length` characters from each start in parallel. Return the loss and the final state."""
     steps_per_call = max(1, _LOGITS_PER_CALL // (len(starts) * network.config.vocabulary_size))
@@ -135,6 +138,7 @@ def _read(
         nats += F.cross_entropy(
             logits.flatten(0, 1).double(), chunk[1:].flatten(), reduction="sum"
         ).item()
+        report(last)
     network.train(was_training)
     return Evaluation(nats / (length * len(starts)), length * len(starts)), state
 
@@ -160,14 +164,13 @@ def evaluate_full_text(
         checkpoint: the model.
         ids: character ids, (N,) with N >= 2. Every character except the first is predicted.
         device: device to compute on.
-        report: function to call with the number of characters predicted so far. It is called on a
-            CPU only.
+        report: function to call with the number of characters predicted so far.
     """
     if device.type == "cpu":
         return evaluate_as_served(checkpoint, ids, "fp32", report)
     # By default cuDNN rounds the factors of float32 products to TF32, with 10 bits.
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        return evaluate(CharLSTM.of(checkpoint).to(device), ids)
+        return evaluate(CharLSTM.of(checkpoint).to(device), ids, report)
 
 
 def evaluate_as_served(
@@ -179,7 +182,7 @@ def evaluate_as_served(
         checkpoint: the model.
         ids: character ids, (N,) with N >= 2. Every character except the first is predicted.
         precision: precision of the matrix products.
-        report: function to call with the number of characters predicted so far, every 2,048
+        report: function to call with the number of characters predicted so far, every 256
             characters.
 
     Raises:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from model.checkpoint import Checkpoint
 from model.vocabulary import Vocabulary
+from training.config import settings_from_record
+from training.train_arguments import named_as_flags
 
 _MOST_CHARACTERS = 200  # of the vocabulary
 
@@ -23,8 +26,7 @@ A character-level LSTM, {layers} x {hidden_size}, {parameters:,} parameters.
 | SHA-256 of the text | `{corpus_sha256}` |
 | hash of the checkpoint | `{hash}` |
 | updates | {steps:,}, {epoch:.1f} epochs, {minutes:.1f} minutes of training |
-| settings | {settings} |
-| dropout | {dropout} of values, {weight_dropout} of recurrent weights |
+| settings | `{settings}` |
 | vocabulary | {vocabulary_size} characters |
 
 ~~~
@@ -62,14 +64,21 @@ def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
         sample=sample,
         layers=config.layers,
         hidden_size=config.hidden_size,
-        dropout=config.dropout,
-        weight_dropout=config.weight_dropout,
+        settings=_settings(checkpoint),
         parameters=sum(array.size for array in checkpoint.weights.values()),
         hash=checkpoint.hash,
         vocabulary_size=len(checkpoint.vocabulary),
         vocabulary=_shortened(checkpoint.vocabulary),
         **_of_record(record),
     )
+
+
+def _settings(checkpoint: Checkpoint) -> str:
+    """Return the settings as flags of the train command."""
+    record = checkpoint.training
+    settings = asdict(checkpoint.config) | settings_from_record(record["settings"])
+    flags = named_as_flags(settings, distilled="teachers" in record)
+    return " ".join(f"{flag} {value}" for flag, value in flags.items())
 
 
 def _shortened(vocabulary: Vocabulary) -> str:
@@ -85,6 +94,5 @@ def _of_record(record: Mapping[str, Any]) -> dict[str, Any]:
         "loss": record["validation_loss"],
         "bits": record["validation_loss"] / math.log(2),
         "minutes": record["seconds"] / 60,
-        "settings": ", ".join(f"{name} {value}" for name, value in record["settings"].items()),
         **{name: record[name] for name in copied},
     }

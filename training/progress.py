@@ -45,16 +45,16 @@ class ProgressDisplay:
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]:.2f}"),
             BarColumn(),
-            TextColumn("train {task.fields[loss]:.3f}"),
+            TextColumn("train {task.fields[loss]}"),
             TextColumn("val {task.fields[validation]}"),
-            TextColumn("{task.fields[speed]:,.0f} char/s"),
+            TextColumn("{task.fields[speed]} char/s"),
             TextColumn("left {task.fields[left]}"),
             console=console,
             disable=first_step >= total_steps,
         )
         self._task: TaskID = self._bar.add_task(
-            "", total=total_steps, completed=first_step, epoch=0.0, loss=0.0,
-            validation="-", speed=0.0, left="-",
+            "", total=total_steps, completed=first_step, epoch=0.0, loss="-",
+            validation="-", speed="-", left="-",
         )  # fmt: skip
 
     def __enter__(self) -> ProgressDisplay:
@@ -80,9 +80,9 @@ class ProgressDisplay:
             total=update.total_steps,
             completed=update.step,
             epoch=update.epoch,
-            loss=self._loss,
+            loss=f"{self._loss:.3f}",
             validation=self._validation,
-            speed=self._characters / seconds,
+            speed=f"{self._characters / seconds:,.0f}",
             left=_clock(left),
         )
 
@@ -96,7 +96,7 @@ class ProgressDisplay:
         self._bar.update(self._task, validation=self._validation)
         mark = "  best so far" if validation.best else ""
         self._console.print(
-            f"step {validation.step:,}  epoch {validation.epoch:.2f}  "
+            f"update {validation.step:,}  epoch {validation.epoch:.2f}  "
             f"train {validation.training_loss:.4f}  validation {loss:.4f}{mark}",
             highlight=False,
         )

@@ -12,6 +12,8 @@ from training.chart import Line, chart
 
 Record = Mapping[str, Any]
 
+_CEILING = 10.0  # nats; the loss of random guesses among 22,000 characters
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #5d6b78; --line: #d5dbe0; --page: #fff;
   --training: #66757f; --validation: #b3261e; --rate: #1f6391; }
@@ -27,7 +29,8 @@ table { border-collapse: collapse; }
 th, td { padding: 0.2rem 1rem 0.2rem 0; text-align: left; vertical-align: top; font-weight: normal;
   overflow-wrap: anywhere; }
 th, figcaption, svg text { color: var(--soft); fill: var(--soft); }
-svg { width: 100%; font-size: 12px; }
+.chart { overflow-x: auto; }
+svg { width: 100%; min-width: 32rem; font-size: 12px; }
 svg .grid { stroke: var(--line); }
 svg .line { fill: none; stroke: currentColor; stroke-width: 1.5; }
 svg circle { fill: currentColor; }
@@ -61,6 +64,7 @@ _PAGE = """<!doctype html>
 <h2>Samples</h2>
 {samples}
 <h2>Settings</h2>
+<p>These are the flags of <code>train</code>, with the values that this run has used.</p>
 {settings}
 </body>
 </html>
@@ -75,7 +79,7 @@ class Report:
         source: name of the text.
         command: command that serves the model.
         summary: short facts about the run, by name.
-        settings: settings of the network and of the run, by name.
+        settings: settings of the network and of the run, by the names of their flags.
         records: records of the validations, in order, as in metrics.jsonl. At least one.
         samples: generated texts by the number of updates after which they were generated.
     """
@@ -107,14 +111,21 @@ def _curves(records: Sequence[Record]) -> str:
         Line("validation", _points(records, "validation_loss")),
     ]
     rate = [Line("rate", _points(records, "learning_rate"))]
+    ceiling = max(_CEILING, 2 * min(loss for _, loss in losses[1].points))
     keys = "".join(f'<span class="{line.name}">{line.name} loss</span> ' for line in losses)
+    if any(loss > ceiling for line in losses for _, loss in line.points):
+        keys += f"(losses above {ceiling:.4g} are drawn at {ceiling:.4g})"
     return "\n".join(
         [
             f'<p class="key">{keys}</p>',
-            chart(losses, "epoch", "nats per character", height=320),
-            chart(rate, "epoch", "learning rate", height=140, from_zero=True),
+            _scrollable(chart(losses, "epoch", "nats per character", height=320, ceiling=ceiling)),
+            _scrollable(chart(rate, "epoch", "learning rate", height=160, from_zero=True)),
         ]
     )
+
+
+def _scrollable(svg: str) -> str:
+    return f'<div class="chart">{svg}</div>'
 
 
 def _points(records: Sequence[Record], name: str) -> list[tuple[float, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 from model.checkpoint import load_checkpoint
 from model.sampling import SamplingParams
@@ -12,6 +13,7 @@ from training.model_card import model_card
 from training.report import Report, render
 from training.sample import sample
 from training.serve_command import serve_command
+from training.train_arguments import named_as_flags
 from training.trainer import Trainer
 
 _SAMPLE_CHARACTERS = 240
@@ -39,12 +41,13 @@ def write_results(trainer: Trainer, validation: Validation, source: str) -> str:
 
 def make_report(trainer: Trainer, source: str) -> Report:
     """Return the report of a run with at least one validation."""
-    folder, network = trainer.folder, trainer.network.config
+    folder, distilled = trainer.folder, "teachers" in trainer.record
+    settings = asdict(trainer.network.config) | asdict(trainer.config)
     return Report(
         source=source,
         command=serve_command(folder.best_path.absolute()),
         summary=_summary(trainer),
-        settings=network.as_dict() | trainer.config.as_record(),
+        settings=named_as_flags(settings, distilled),
         records=folder.records(),
         samples=folder.samples(),
     )

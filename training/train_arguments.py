@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,25 @@ _RUN_FLAGS = (
 )
 _ALIASES = {"--batch-size": "--streams", "--seq-len": "--steps"}  # names of the first release
 _FIELDS = {"--seq-len": "sequence_length", "--muon-lr": "muon_learning_rate"}
+_METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME"}
 _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "batch_size")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument(
-        "--text", type=Path, required=True, help="UTF-8 text file, or folder of text files"
+        "--text",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="UTF-8 text file, or folder of text files",
     )
-    parser.add_argument("--out", type=Path, help="folder for the results (default runs/NAME)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the results (default runs/ and the name of the text)",
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
         "--init-from", type=Path, metavar="CKPT", help="checkpoint to fine-tune on the text"
@@ -69,18 +80,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="replace characters that occur fewer than N times with U+FFFD (default 1: none)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
-    parser.add_argument("--precision", help="auto, fp32 or bf16 (default auto: the faster one)")
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default auto)"
+    )
+    parser.add_argument(
+        "--precision", metavar="NAME", help="auto, fp32 or bf16 (default auto: the faster one)"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
     duration = parser.add_mutually_exclusive_group()
     duration.add_argument(
-        "--epochs", type=float, metavar="N", help="passes over the text (default: by its length)"
+        "--epochs", type=float, metavar="X", help="passes over the text (default: by its length)"
     )
     duration.add_argument(
         "--minutes",
         type=float,
         metavar="M",
-        help="end after M minutes, whatever the machine's speed",
+        help="end after M minutes; the number of updates follows the speed of the machine",
     )
     _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
     _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
@@ -91,10 +106,47 @@ def _add_flags(
 ) -> None:
     for flag, kind, text in flags:
         names = [flag, _ALIASES[flag]] if flag in _ALIASES else [flag]
-        field = _FIELDS.get(flag, flag.removeprefix("--").replace("-", "_"))
+        field = _field(flag)
         group.add_argument(
-            *names, dest=field, type=kind, metavar="N", help=f"{text} ({_default(config, field)})"
+            *names,
+            dest=field,
+            type=kind,
+            metavar=_METAVARS[kind],
+            help=f"{text} ({_default(config, field)})",
         )
+
+
+def named_as_flags(settings: Mapping[str, Any], distilled: bool) -> dict[str, str]:
+    """Return settings under the names of their flags, with values that the flags accept.
+
+    Settings without effect are left out: those without a value, those of Muon and of distillation
+    if they are not used, and the epochs of a run with a time limit, which are only its first plan.
+
+    Args:
+        settings: fields of NetworkConfig and TrainingConfig. Other names are ignored.
+        distilled: whether the run has learned from other checkpoints.
+    """
+    effects = {
+        "muon_": settings.get("optimizer") == "muon",
+        "distill_": distilled,
+        "epochs": settings.get("minutes") is None,
+    }
+    unused = tuple(prefix for prefix, has_effect in effects.items() if not has_effect)
+    return {
+        flag: f"{value:.6g}" if isinstance(value, float) else str(value)
+        for flag, field in _fields_by_flag().items()
+        if not field.startswith(unused) and (value := settings.get(field)) is not None
+    }
+
+
+def _fields_by_flag() -> dict[str, str]:
+    flags = ["--minutes", "--epochs", "--precision"]
+    flags += [flag for flag, *_ in (*_NETWORK_FLAGS, *_RUN_FLAGS)]
+    return {flag: _field(flag) for flag in flags}
+
+
+def _field(flag: str) -> str:
+    return _FIELDS.get(flag, flag.removeprefix("--").replace("-", "_"))
 
 
 def _default(config: type, field: str) -> str:

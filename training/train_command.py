@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from training.cell_catalogue import add_catalogue
 from training.corpus import Corpus, read_text
 from training.curve import can_draw
 from training.distillation import check_vocabulary
+from training.evaluation import Stopped
 from training.events import Update
 from training.interrupt import Interrupt
 from training.memory import explaining_lack_of_memory
@@ -54,11 +55,13 @@ def train(options: argparse.Namespace) -> int:
         console = Console(quiet=not process_group.is_main)
         trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)
-        _show_run(console, trainer, options)
-        if trainer.done and process_group.is_main and folder.best_path.exists():
-            _find_cells(console, trainer)
-        _conclude(console, trainer)
-        return 0 if trainer.done else INTERRUPTED
+        with Interrupt(process_group.size == 1, process_group.is_main) as interrupt:
+            _show_run(console, trainer, options, interrupt)
+            complete = trainer.done
+            if complete and process_group.is_main and folder.best_path.exists():
+                complete = _find_cells(console, trainer, interrupt)
+        _conclude(console, trainer, complete)
+        return 0 if complete else INTERRUPTED
 
 
 def _device(name: str) -> torch.device:
@@ -167,16 +170,16 @@ def _introduce(console: Console, trainer: Trainer) -> None:
     console.print("\n".join(lines), highlight=False)
 
 
-def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -> None:
+def _show_run(
+    console: Console, trainer: Trainer, options: argparse.Namespace, interrupt: Interrupt
+) -> None:
     """Run the training and show it, until it ends or until Ctrl-C or SIGTERM."""
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)
-        group = trainer.process_group
-        interrupt = stack.enter_context(Interrupt(once=group.size == 1, announce=group.is_main))
         events = trainer.run(lambda: interrupt.requested, _spent(options))
         run = stack.enter_context(closing(events))
-        if not group.is_main:
+        if not trainer.process_group.is_main:
             for _ in run:
                 pass
             return
@@ -193,29 +196,42 @@ def _show_run(console: Console, trainer: Trainer, options: argparse.Namespace) -
                 display.validated(event, write_results(trainer, event, options.text.name))
 
 
-def _find_cells(console: Console, trainer: Trainer) -> None:
-    """Add the catalogue of cells to the best checkpoint, unless it has one."""
-    console.print("Finding the cells that track properties of the text ...")
+def _find_cells(console: Console, trainer: Trainer, interrupt: Interrupt) -> bool:
+    """Add the catalogue of cells to the best checkpoint, unless it has one.
+
+    Return False if an interrupt has ended the search.
+    """
+
+    def check(_: int = 0) -> None:
+        if interrupt.requested:
+            raise Stopped
+
+    console.print("Finding the cells that track properties of the text ...", highlight=False)
     config, best = trainer.config, trainer.folder.best_path
     trained = trainer.step * config.batch_size * config.sequence_length
-    with trainer.folder.explaining_failure():
-        add_catalogue(best, trainer.corpus.validation, trainer.device, trained)
+    with trainer.folder.explaining_failure(), suppress(Stopped):
+        check()
+        add_catalogue(best, trainer.corpus.validation, trainer.device, trained, check)
+        return True
+    return False
 
 
-def _conclude(console: Console, trainer: Trainer) -> None:
-    """Print how the run ended."""
-    best = trainer.folder.best_path
+def _conclude(console: Console, trainer: Trainer, complete: bool) -> None:
+    """Print how the run ended. `complete` is false if an interrupt has ended it."""
+    best, lines = trainer.folder.best_path, []
+    if not trainer.done:
+        lines.append(f"Stopped at update {trainer.step:,}; the state is saved.")
+    elif not complete:
+        lines.append("The training has ended, but not the search for cells.")
+    if not complete:
+        lines.append("To continue, run the same command with --resume.")
     if trainer.done:
-        lines = (
+        lines += [
             f"Validation loss {trainer.best_loss:.4f} nats per character, on "
             f"{trainer.validated_characters:,} of {len(trainer.corpus.validation):,} characters: "
-            f"{best}\n"
-            f"The run in pictures and samples: {trainer.folder.report_path}\n"
-            f"To serve the model, run:\n{serve_command(best)}"
-        )
-    else:
-        lines = (
-            f"Stopped at step {trainer.step:,}; the state is saved. "
-            "To continue, run the same command with --resume."
-        )
-    console.print(lines, highlight=False, markup=False, soft_wrap=True)
+            f"{best}",
+            f"The run in pictures and samples: {trainer.folder.report_path}",
+            "To serve the model, run:",
+            serve_command(best),
+        ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

@@ -207,7 +207,7 @@ class Trainer:
         return learning_rate(step, self.total_steps, config.learning_rate, config.warmup)
 
     def _loss_error(self, loss: float) -> TrainingError:
-        message = f"the loss is {loss} at step {self.step}: lower --learning-rate"
+        message = f"the loss is {loss} at update {self.step}: lower --learning-rate"
         if math.isfinite(self.best_loss):  # there was a validation
             message += f". {self.folder.best_path} holds the best weights so far"
         return TrainingError(message)

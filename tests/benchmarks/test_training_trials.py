@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 from pathlib import Path
 
 import pytest
 
-from benchmarks import training_trials
+from benchmarks import training_result, training_trials
 from benchmarks.training_trials import TRIALS
-from training.command_line import run
+from tests.benchmarks.training_in_process import TEXT, TrainingInProcess
 from training.config import TrainingConfig
 from training.train_arguments import add_arguments, given
-
-TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(60))
 
 
 def test_trials_are_compared_and_their_results_kept(
@@ -24,26 +20,17 @@ def test_trials_are_compared_and_their_results_kept(
     text, trials = tmp_path / "book.txt", tmp_path / "trials.txt"
     text.write_text(TEXT)
     trials.write_text("# settings\nsmall: --hidden-size 4\n\nlarge: --hidden-size 16 --layers 1\n")
-    commands = []
-
-    def training(command: str, *arguments: str) -> str:
-        """Run a command in this process, for one epoch in place of a time."""
-        commands.append(command)
-        flags = " ".join(arguments).replace("--minutes 5", "--epochs 1 --validations 1").split()
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            assert run([command, *flags]) == 0
-        return output.getvalue()
-
-    monkeypatch.setattr(training_trials, "_training", training)
+    training = TrainingInProcess()
+    monkeypatch.setattr(training_result, "run_training", training)
     flags = ["--text", str(text), "--trials", str(trials), "--out", str(tmp_path / "runs")]
     for seeds in ("1", "2"):
         monkeypatch.setattr("sys.argv", ["training_trials", *flags, "--seeds", seeds])
         training_trials.main()
     shown = capsys.readouterr().out
-    assert commands == ["train", "evaluate"] * 4  # seed 0 is not repeated
+    assert training.commands == ["train", "evaluate"] * 4  # seed 0 is not repeated
     rows = [line.split() for line in shown.splitlines() if "small" in line and "seed" not in line]
     assert [row[-6] for row in rows][-1] == "2"
-    assert shown.index("large, seed 0") < shown.index("small, seed 1")
+    assert shown.index("seed-0: training") < shown.index("seed-1: training")
 
 
 @pytest.mark.parametrize("flags", TRIALS.values())

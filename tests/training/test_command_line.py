@@ -237,7 +237,7 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
         assert killed.stdout is not None
         seen = 0
         for line in killed.stdout:
-            seen += line.startswith("step")
+            seen += line.startswith("update")
             if seen == kill_at:
                 break
         killed.kill()
@@ -303,7 +303,7 @@ def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("step"):
+        if line.startswith("update"):
             break
     process.send_signal(number)
     rest = process.communicate(timeout=60)[0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from model.errors import TrainingError
+from model.network_config import NetworkConfig
 from training import run_setup
 from training.command_line import run
 from training.config import TrainingConfig, settings_from_record
@@ -17,7 +19,7 @@ from training.plan import Speed
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_setup import RunSetup
-from training.train_arguments import add_arguments
+from training.train_arguments import add_arguments, given, named_as_flags
 
 TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 
@@ -118,3 +120,22 @@ def test_a_record_of_an_older_version_means_what_it_meant() -> None:
     del old["optimizer"]
     assert settings_from_record(old)["optimizer"] == "adamw"
     assert TrainingConfig(**settings_from_record(old)) == TrainingConfig()
+
+
+@pytest.mark.parametrize("limit", [{"epochs": 0.3125}, {"minutes": 2.5}])
+def test_settings_are_named_as_the_flags_that_set_them(limit: dict[str, float]) -> None:
+    network = NetworkConfig(50, hidden_size=16, embedding_size=8, dropout=0.25)
+    config = TrainingConfig(**limit, optimizer="muon", sequence_length=7, seed=2**60)  # type: ignore[arg-type]
+    settings = dataclasses.asdict(network) | dataclasses.asdict(config)
+    flags = named_as_flags(settings, distilled=True)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = parser.parse_args(["--text", "x", *itertools.chain(*flags.items())])
+    assert TrainingConfig(**given(options, TrainingConfig)) == config
+    assert NetworkConfig(50, **given(options, NetworkConfig)) == network
+
+
+def test_settings_without_effect_are_left_out() -> None:
+    flags = named_as_flags(dataclasses.asdict(TrainingConfig(minutes=2)), distilled=False)
+    assert {"--minutes", "--batch-size", "--optimizer"} <= set(flags)
+    assert not {"--epochs", "--muon-lr", "--distill-weight"} & set(flags)

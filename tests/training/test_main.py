@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint import load_checkpoint
 from tests.training.test_command_line import SMALL, TEXT
+from training.__main__ import main
+from training.serve_command import serve_command
 
 # Runs `python -m training` and executes the statement $AT_TORCH when torch is about to be loaded.
 SPY = """
@@ -143,6 +146,34 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
     assert "the state is saved" in result.stdout
     assert (out / "state.pt").exists()
     assert not list(out.rglob(".*"))
+
+
+def test_ctrl_c_while_finding_cells_keeps_the_result(text: Path, tmp_path: Path) -> None:
+    best = tmp_path / "run" / "best.safetensors"
+    flags = ["--text", str(text), "--out", str(best.parent), *SMALL, "--epochs", "1"]
+    program = """
+import runpy, signal
+from training import train_command
+search = train_command.add_catalogue
+def interrupted(*arguments):
+    signal.raise_signal(signal.SIGINT)
+    search(*arguments)
+train_command.add_catalogue = interrupted
+runpy.run_module("training", run_name="__main__", alter_sys=True)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, "train", *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 130
+    assert "not the search for cells" in result.stdout
+    assert result.stdout.splitlines()[-1] == serve_command(best)
+    assert load_checkpoint(best).cells == ()
+    assert main(["train", *flags, "--resume"]) == 0
+    assert load_checkpoint(best).cells
 
 
 def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> None:

@@ -105,6 +105,15 @@ def test_a_chart_has_every_point_inside(points: list[tuple[float, float]], zero:
     assert all(0 <= float(place or "nan") <= 720 for place in places)
 
 
+def test_a_loss_that_explodes_is_cut_off() -> None:
+    """The other losses can still be told apart. The text of a point has the true loss."""
+    html = render(Report("", "", {}, {}, records(2.0, 1.5, 1e9), {}))
+    assert "(losses above 10 are drawn at 10)" in html
+    assert "validation: 1e+09" in html
+    assert "1e+09</text>" not in html
+    assert "are drawn at" not in render(report())
+
+
 def test_a_run_writes_its_report(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     for event in trainer.run():
@@ -117,6 +126,7 @@ def test_a_run_writes_its_report(tmp_path: Path) -> None:
     assert f"{trainer.best_loss:.4f} nats" in html
     assert str(trainer.folder.best_path) in page.texts["pre"][0]
     assert len(page.texts["figure"]) == 6
+    assert {"--batch-size", "--seq-len", "--epochs"} <= set(page.texts["th"])
     assert page.texts["pre"][1] == trainer.folder.samples()[newest.step]
 
 
@@ -137,3 +147,45 @@ def test_a_browser_shows_it_without_a_request_or_a_warning(tmp_path: Path) -> No
             assert page.locator("circle").count() == 6
     assert messages == [path.as_uri()] * 2
     assert len(backgrounds) == 2
+
+
+OVERLAPS = """() => {
+  const inside = (box, outer) =>
+    box.left >= outer.left && box.right <= outer.right && box.bottom <= outer.bottom;
+  const apart = (a, b) =>
+    a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+  const isClear = (svg) => {
+    const boxes = [...svg.querySelectorAll('text')].map((text) => text.getBoundingClientRect());
+    return boxes.every((box, i) => inside(box, svg.getBoundingClientRect())
+      && boxes.slice(i + 1).every((other) => apart(box, other)));
+  };
+  return [...document.querySelectorAll('svg')].filter((svg) => !isClear(svg))
+    .map((svg) => svg.outerHTML);
+}"""
+
+
+@pytest.mark.browser
+@needs_browser[1]
+def test_no_label_of_a_chart_overlaps_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    scales = [(1e-5, 1e-7, 1.0), (1.0, 3e-3, 1.0), (1e4, 1.5e-5, 1e-4), (123.4, 3e-3, 1e12)]
+    reports = [
+        Report("", "", {}, {}, [scaled(row, *scale) for row in records(*losses)], {})
+        for scale in scales
+        for losses in ([2.0], [3.0, 2.0], [2 + 1 / n for n in range(1, 101)])
+    ]
+    path.write_text("".join(map(render, reports)))
+    with running_browser() as browser:
+        for width in (1200, 380):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.goto(path.as_uri())
+            assert page.locator("svg").count() == 2 * len(reports)
+            assert page.evaluate(OVERLAPS) == [], width
+
+
+def scaled(row: dict[str, float], epoch: float, rate: float, loss: float) -> dict[str, float]:
+    return row | {
+        "epoch": row["epoch"] * epoch,
+        "learning_rate": rate / row["step"],
+        "validation_loss": row["validation_loss"] * loss,
+    }

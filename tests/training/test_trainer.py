@@ -209,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path: Pat
     before = trainer.folder.best_path.read_bytes()
     with torch.no_grad():
         trainer.network.output.bias.fill_(float("nan"))
-    with pytest.raises(TrainingError, match="the loss is nan at step"):
+    with pytest.raises(TrainingError, match="the loss is nan at update"):
         list(run)
     assert trainer.folder.best_path.read_bytes() == before
 
@@ -286,5 +286,5 @@ def test_a_loss_that_is_nan_at_once_names_no_file_that_does_not_exist(tmp_path: 
         trainer.network.output.bias.fill_(float("nan"))
     with pytest.raises(TrainingError) as caught:
         list(trainer.run())
-    assert "the loss is nan at step 0: lower --learning-rate" in str(caught.value)
+    assert "the loss is nan at update 0: lower --learning-rate" in str(caught.value)
     assert "best.safetensors" not in str(caught.value)

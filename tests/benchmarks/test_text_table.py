@@ -1,0 +1,73 @@
+"""The table of texts: its figures, what is run, and what is kept."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import math
+from pathlib import Path
+
+import pytest
+
+from benchmarks import text_table, training_result
+from benchmarks.text_table import markdown_table, text_figures
+from tests.benchmarks.training_in_process import TEXT, TrainingInProcess
+
+SMALL = ["--", "--hidden-size", "4", "--layers", "1"]
+
+
+def test_texts_are_trained_once_and_their_results_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / "english.txt", tmp_path / "русский.txt"]
+    paths[0].write_text(TEXT)
+    paths[1].write_text(TEXT.replace("green", "зелёных"))
+    training = TrainingInProcess()
+    monkeypatch.setattr(training_result, "run_training", training)
+    flags = [*map(str, paths), "--minutes", "5", "--out", str(tmp_path / "runs"), *SMALL]
+    tables = []
+    for _ in range(2):
+        monkeypatch.setattr("sys.argv", ["text_table", *flags])
+        text_table.main()
+        tables.append(capsys.readouterr().out[-len((tmp_path / "runs/table.md").read_text()) - 1 :])
+    assert training.commands == ["train", "evaluate"] * 2  # the second table has the same results
+    assert tables[0] == tables[1]
+    rows = [line.strip("| ").split(" | ") for line in tables[1].split("\n") if "|" in line]
+    assert rows[0][-1] == "model, 5 minutes"
+    assert [row[0] for row in rows[2:]] == ["english", "русский"]
+    assert all(0 < float(row[-1]) < 10 for row in rows[2:])
+
+
+def test_a_run_that_fails_leaves_a_dash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "short.txt"
+    path.write_text("too short\n")
+    out = str(tmp_path / "runs")
+    monkeypatch.setattr("sys.argv", ["text_table", str(path), "--minutes", "5", "--out", out])
+    text_table.main()
+    shown = capsys.readouterr().out
+    assert "short, 5 minutes: failed with exit status 1" in shown
+    assert shown.splitlines()[-2].endswith("| - |")
+
+
+def test_compressors_are_measured_in_bits_per_character(tmp_path: Path) -> None:
+    path = tmp_path / "greek.txt"
+    path.write_text("μῆνιν ἄειδε θεά\r\n" * 20, newline="")
+    figures = text_figures(path)
+    content = ("μῆνιν ἄειδε θεά\n" * 20).encode()
+    assert (figures.name, figures.characters, figures.distinct) == ("greek", 320, 11)
+    assert figures.size == len(content)
+    assert figures.whole["bz2"] == 8 * len(bz2.compress(content, 9)) / 320
+    assert figures.whole["xz"] == 8 * len(lzma.compress(content, preset=9)) / 320
+    first = ("μῆνιν ἄειδε θεά\n" * 18).encode()
+    saved = len(bz2.compress(content, 9)) - len(bz2.compress(first, 9))
+    assert figures.last_tenth["bz2"] == 8 * saved / 32
+
+
+def test_a_missing_result_is_a_dash() -> None:
+    figures = text_table.TextFigures("a", 1234, 1000, 9, {"bz2": 2.5, "xz": 3}, {"bz2": 1, "xz": 1})
+    row = markdown_table([figures], {("a", 2): 1.23456, ("a", 5): math.nan}, [2, 5, 20])
+    assert row.splitlines()[2] == (
+        "| a | 1,234 | 1,000 | 9 | 1.000 | 1.000 | 2.500 | 3.000 | 1.235 | - | - |"
+    )

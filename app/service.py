@@ -244,10 +244,10 @@ class Service:
         config = self.checkpoint.config
         for index, cell in enumerate(cells):
             if cell.layer >= config.layers:
-                message = f"must be in 0..{config.layers - 1} with this model"
+                message = f"must be from 0 to {config.layers - 1} with this model"
                 raise InvalidFieldError(f"{field}.{index}.layer", cell.layer, message)
             if cell.cell >= config.hidden_size:
-                message = f"must be in 0..{config.hidden_size - 1} with this model"
+                message = f"must be from 0 to {config.hidden_size - 1} with this model"
                 raise InvalidFieldError(f"{field}.{index}.cell", cell.cell, message)
 
     def check_cell_values(self, field: str, characters: int, cells: int) -> None:

@@ -93,7 +93,7 @@ def missing_error(missing: Iterable[str]) -> PatternError:
     listed = ", ".join(map(describe_character, characters[:_MOST_LISTED]))
     rest = len(characters) - _MOST_LISTED
     more = f" and {rest} more" if rest > 0 else ""
-    return PatternError(f"needs characters that the model cannot write here: {listed}{more}")
+    return PatternError(f"needs characters that the model cannot write: {listed}{more}")
 
 
 def _parsed(expression: str) -> Any:

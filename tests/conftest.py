@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,8 +30,13 @@ CHARACTERS = sorted("\n !'()abcdefghijklmnopqrstuvwxyzABCDEFGH\u2028é漢😀\x8
 
 def make_checkpoint(seed: int = 0, **sizes: int) -> Checkpoint:
     """Make a checkpoint whose random weights give clearly uneven distributions."""
+    return make_checkpoint_of(CHARACTERS, seed, **sizes)
+
+
+def make_checkpoint_of(characters: Sequence[str], seed: int = 0, **sizes: int) -> Checkpoint:
+    """Make a checkpoint, as `make_checkpoint` does, with another vocabulary."""
     torch.manual_seed(seed)
-    vocabulary = Vocabulary(CHARACTERS)
+    vocabulary = Vocabulary(characters)
     config = NetworkConfig(len(vocabulary), **{"hidden_size": 32, "layers": 2, **sizes})
     weights = {name: tensor * 3 for name, tensor in CharLSTM(config).weights().items()}
     return Checkpoint(config, vocabulary, weights, {"validation_loss": 3.5})

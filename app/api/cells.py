@@ -133,7 +133,7 @@ def _job(service: Service, params: CellsRequest) -> Job:
 def _check_choice(params: CellsRequest) -> None:
     """Raise InvalidFieldError unless a request has either `cells` or `find`."""
     if params.cells is None and params.find is None:
-        raise InvalidFieldError("cells", None, "must be given, unless find is")
+        raise InvalidFieldError("cells", None, "is required, unless the request has find")
     if params.cells is not None and params.find is not None:
         raise InvalidFieldError("find", params.find, "must not be given together with cells")
     if params.find is None and "top" in params.model_fields_set:

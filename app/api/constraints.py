@@ -98,7 +98,7 @@ def check_biases(service: Service, field: str, biases: Mapping[int, float]) -> L
     size = len(service.vocabulary)
     for character in biases:
         if character not in range(size):
-            raise InvalidFieldError(field, character, f"token ids must be in 0..{size - 1}")
+            raise InvalidFieldError(field, character, f"token ids must be from 0 to {size - 1}")
     kept = tuple((character, bias) for character, bias in biases.items() if bias)
     if len(banned_ids(kept) | {service.vocabulary.unknown_id} - {None}) == size:
         message = "must leave a character that the model can write"

@@ -111,7 +111,7 @@ def _text(service: Service, request: CompletionRequest, index: int) -> str:
     try:
         return service.vocabulary.decode(prompt)
     except (VocabularyError, OverflowError) as error:
-        message = f"token ids must be in 0..{len(service.vocabulary) - 1}"
+        message = f"token ids must be from 0 to {len(service.vocabulary) - 1}"
         raise InvalidFieldError(_name(request, index), max(prompt), message) from error
 
 

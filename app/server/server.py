@@ -173,8 +173,8 @@ def _check_address(host: str, port: int) -> None:
             probe.bind(address)
     except (OSError, UnicodeError) as error:  # UnicodeError: a name such as "a..b"
         reason = getattr(error, "strerror", None) or str(error)
-        message = f"{PREFIX}HOST, {PREFIX}PORT: cannot listen on {host}:{port}: {reason}"
-        raise SettingsError(message) from error
+        where = f"{PREFIX}HOST, {PREFIX}PORT: cannot listen on {host}:{port}"
+        raise SettingsError(f"{where}: {reason}; choose another port or host") from error
 
 
 def _limits(settings: Settings) -> ConnectionLimits:

@@ -73,7 +73,7 @@ function describe(record) {
   if (record.chosen) lines.push("You chose this character");
   else if (record.probability !== undefined) {
     const sampling = describeSampling(record.settings);
-    lines.push(`Sampled at ${percent(record.probability)} with ${sampling}`);
+    lines.push(`Drawn at ${percent(record.probability)} with ${sampling}`);
   }
   return lines;
 }

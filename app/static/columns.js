@@ -2,9 +2,11 @@
 
 import { Column } from "./column.js";
 import { newLens } from "./lenses.js";
+import { otherModel } from "./model_choice.js";
 import { SAMPLING_FIELDS } from "./settings.js";
 
 const NAMES = ["A", "B", "C"];
+export const MAX_COLUMNS = NAMES.length;
 const COMPARED_SETTINGS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // of B and C
 
 export class Columns {
@@ -24,7 +26,7 @@ export class Columns {
   }
 
   get isFull() {
-    return this.all.length === NAMES.length;
+    return this.all.length === MAX_COLUMNS;
   }
 
   /** The columns that contain a text. */
@@ -50,9 +52,15 @@ export class Columns {
     this.#nameColumns();
   }
 
-  /** Adds a column for comparison, with settings that differ from the first column's. */
+  /**
+   * Adds a column for comparison: with a model that no column uses yet, or if there is none, with
+   * settings that differ from the first column's.
+   */
   addComparison(settings) {
-    this.add({ ...settings, ...COMPARED_SETTINGS[this.all.length - 1] });
+    const own = this.all.map((column) => column.ownSettings.model);
+    const model = otherModel([settings.model, ...own]);
+    const changed = model ? { model } : COMPARED_SETTINGS[this.all.length - 1];
+    this.add({ ...settings, ...changed });
     this.all.at(-1).inputs[0].focus();
   }
 

@@ -3,6 +3,7 @@
 import { form } from "./form.js";
 import { clearErrors, showErrors } from "./field_errors.js";
 import { readCard } from "./model_card.js";
+import { readModels } from "./model_choice.js";
 import { SAMPLING_FIELDS } from "./settings.js";
 import { replaceUnknownCharacters } from "./unknown_characters.js";
 
@@ -26,7 +27,7 @@ export function showError(error, forms, statusLine, { retry, onReplaced, name })
   if (error.status === 401) {
     statusLine.show(KEY_REQUIRED, { isError: true });
   } else if (["other_model", "unknown_model"].includes(error.code)) {
-    readCard({ quietly: true });
+    readModels().then(() => readCard({ quietly: true }));
     statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
   } else if (labels.length) {
     const isOwn = name && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
@@ -45,7 +46,8 @@ function replacementRemedy(error, statusLine, onReplaced) {
   const field = document.querySelector(isPassage ? "#passage" : "#prime");
   const replace = async () => {
     // The placeholder for rare characters can be part of a prime, but it has no score.
-    if (!(await replaceUnknownCharacters(field, { allowPlaceholder: !isPassage }))) return;
+    const options = { allowPlaceholder: !isPassage };
+    if (!(await replaceUnknownCharacters(field, error.model, options))) return;
     field.focus();
     clearErrors(field.form);
     statusLine.show("Ready.");

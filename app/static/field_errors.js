@@ -27,19 +27,24 @@ export function showErrors(form, errors) {
     const input = namedField(form, name);
     const element = input && errorElement(input);
     if (!element) return [];
-    element.textContent = toSentence(message);
+    element.textContent = toSentence(message, labelOf(input));
     input.setAttribute("aria-invalid", "true");
     return [input];
   });
   fields[0]?.focus();
-  return fields.map((field) => field.labels[0].textContent.trim());
+  return fields.map(labelOf);
 }
 
 /** The element for a field's error is the last one that describes the field. */
 const errorElement = (input) =>
   document.getElementById(input.getAttribute("aria-describedby").split(" ").at(-1));
 
-function toSentence(message) {
-  const text = message.replace(/^Input should be/, "The value must be");
+const labelOf = (field) => field.labels[0].textContent.trim();
+
+/** Completes a message of the server, which may lack its subject: the name of the field. */
+function toSentence(message, label) {
+  const text = message
+    .replace(/^Input should be/, "The value must be")
+    .replace(/^(has|is|must|needs) /, `${label} $&`);
   return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }

@@ -108,7 +108,8 @@ export class GenerationRunner {
       const options = this.#options(controller.signal, batch, onFirstResponse, primeLength);
       return await column.generate(settings, kept, options);
     } catch (thrown) {
-      const error = await nameUnknownCharacters(thrown, settings.prime + textOf(kept));
+      const text = settings.prime + textOf(kept);
+      const error = await nameUnknownCharacters(thrown, text, settings.model);
       if (controller.signal.aborted) {
         return this.running.get(column) === controller ? "stopped" : "replaced";
       }
@@ -172,8 +173,8 @@ export class GenerationRunner {
     const isTooLong =
       kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
     const shown = isTooLong ? new Error(TOO_LONG_TO_CONTINUE) : error;
-    const anyModel = { ...settings, model: chosenModel(), ...column.ownSettings };
-    const retry = ["Generate with this model", () => this.run([[column, anyModel, kept]])];
+    const anyModel = () => ({ ...settings, model: chosenModel(), ...column.ownSettings });
+    const retry = ["Generate with this model", () => this.run([[column, anyModel(), kept]])];
     const forms = column.inputs.length ? [column.form, form] : [form];
     const onReplaced = kept.length ? null : this.onReplaced;
     showError(shown, forms, this.statusLine, { retry, onReplaced, name: column.name });

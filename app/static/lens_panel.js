@@ -9,6 +9,7 @@ import { cellId, cellName } from "./cell.js";
 import { showError } from "./error_messages.js";
 import { LensChoice } from "./lens_choice.js";
 import { newLens } from "./lenses.js";
+import { chosenModel } from "./model_choice.js";
 import { PassageFinder } from "./passage_finder.js";
 import { formatCount } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
@@ -120,7 +121,7 @@ export class LensPanel {
     const isMarked = tracked.passage && this.marked?.records === records;
     const span = isMarked ? this.marked.span : null;
     if (isShown(pane, tracked, span)) return;
-    const text = { prime, records, model: isAnyModel ? "" : model };
+    const text = { prime, records, model: isAnyModel ? chosenModel() : model };
     const values = await readCell(text, tracked, {
       ...options,
       onProgress: (done, total) =>

@@ -3,7 +3,7 @@
 import * as alternatives from "./alternatives.js";
 import { onKeyRequired } from "./api.js";
 import { copyAndReport } from "./clipboard.js";
-import { Columns } from "./columns.js";
+import { Columns, MAX_COLUMNS } from "./columns.js";
 import { byId } from "./dom.js";
 import { ExportMenu } from "./export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form.js";
@@ -13,7 +13,7 @@ import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
 import { LensPanel } from "./lens_panel.js";
 import { onCard, readCard } from "./model_card.js";
-import { chooseModel, onModelChosen, readModels } from "./model_choice.js";
+import { chooseModel, onModelChoice, onModelChosen, readModels } from "./model_choice.js";
 import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
@@ -146,7 +146,12 @@ function keepSeed() {
 
 /** Reads the model card and the list of models, and the card of the model that a link names. */
 async function readServer() {
-  if ((await readCard()) && (await readModels())) readCard();
+  if (await readCard()) refreshModels();
+}
+
+/** Reads the list of models again, which a reload of the server may have changed. */
+async function refreshModels() {
+  if (await readModels()) readCard();
 }
 
 /** Shows what the address describes. */
@@ -165,11 +170,15 @@ function openAddress() {
   }
 }
 
+/** Texts of a link, with one that holds no cell before them if the first one holds a cell. */
+const withFreeText = (linked) =>
+  (linked[0].hold ? [{ ...linked[0], hold: "" }, ...linked] : linked).slice(0, MAX_COLUMNS);
+
 function openTexts(linked, view) {
   runner.stop();
   fillForm(linked[0]);
   const defaults = settings(); // the form provides what the link leaves out
-  const texts = linked.map((text) => ({ ...defaults, ...text }));
+  const texts = withFreeText(linked).map((text) => ({ ...defaults, ...text }));
   columns.match(texts);
   lensPanel.view = view;
   columns.lensName = lensPanel.lens.name;
@@ -285,6 +294,7 @@ onCard(({ cells }) => {
   scorePanel.lensPanel.setCatalogue(cells);
 });
 onModelChosen(() => readCard());
+onModelChoice(refreshModels);
 refresh();
 openAddress();
 readServer();

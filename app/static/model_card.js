@@ -19,6 +19,11 @@ export function onCard(callback) {
   onShown = callback;
 }
 
+const infoPath = (model) => (model ? `info?model=${model}` : "info");
+
+/** Reads the card of the model with a hash, or of the default model if the hash is "". */
+export const readInfo = async (model) => (await request(infoPath(model))).json();
+
 /**
  * Reads the model card from the server and shows it. Returns null if that fails.
  * Unless `quietly` is set, adapts the form to the model, and shows a failure in the card.
@@ -26,9 +31,8 @@ export function onCard(callback) {
 export async function readCard({ quietly = false } = {}) {
   try {
     const model = chosenModel();
-    const path = model ? `info?model=${model}` : "info";
-    const info = await (await request(path)).json();
-    jsonLink.querySelector("a").href = path;
+    const info = await readInfo(model);
+    jsonLink.querySelector("a").href = infoPath(model);
     show(info);
     onShown(info);
     if (!quietly) adaptForm(info);

@@ -8,17 +8,23 @@ let models = []; // of the server: { name, hash, default }
 
 /**
  * Reads the list of models from the server and fills the choices. They stay hidden if there is
- * only one model. Returns whether the page's choice is another model than the default one.
+ * only one model. Returns whether the page's choice stands for another model than before.
  */
 export async function readModels() {
+  const chosen = mainChoice.value;
   try {
-    models = (await (await request("models")).json()).models;
+    const list = (await (await request("models")).json()).models;
+    if (JSON.stringify(list) === JSON.stringify(models)) return false;
+    models = list;
   } catch {
     return false; // the model card reports what is wrong with the server
   }
   document.querySelectorAll(".model-choice").forEach(fill);
-  return models.length > 1 && !named(mainChoice.value).default;
+  return mainChoice.value !== (chosen || defaultChoice());
 }
+
+/** What the page's choice is for the default model. */
+const defaultChoice = () => (models.length > 1 ? models.find((model) => model.default).hash : "");
 
 const named = (model) => models.find(({ name, hash }) => name === model || hash === model);
 
@@ -56,6 +62,18 @@ function fill(select) {
   select.replaceChildren(...options);
   const wanted = named(select.dataset.model) ?? models.find((model) => model.default);
   if (isSeveral) select.value = wanted.hash;
+}
+
+/** The hash of a model that is not among these, or "" if the server has no other. */
+export const otherModel = (hashes) =>
+  models.length > 1 ? (models.find(({ hash }) => !hashes.includes(hash))?.hash ?? "") : "";
+
+/** Calls a function when the user is about to choose a model. */
+export function onModelChoice(callback) {
+  for (const type of ["pointerdown", "focusin"])
+    document.addEventListener(type, ({ target }) => {
+      if (target.matches?.(".model-choice")) callback();
+    });
 }
 
 // The name is kept, so that a model which is replaced by a new version stays chosen.

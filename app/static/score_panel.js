@@ -89,7 +89,7 @@ export class ScorePanel {
     try {
       await this.#score(text, model, signal);
     } catch (thrown) {
-      const error = await nameUnknownCharacters(thrown, text);
+      const error = await nameUnknownCharacters(thrown, text, model);
       const retry = ["Score with this model", () => this.score()];
       const onReplaced = () => this.score();
       if (!signal.aborted) showError(error, [form], statusLine, { retry, onReplaced });

@@ -1,6 +1,7 @@
 // Characters that the model's vocabulary lacks: their names, and characters to replace them with.
 
-import { readCard } from "./model_card.js";
+import { readInfo } from "./model_card.js";
+import { modelName } from "./model_choice.js";
 import { spokenName } from "./surprisal.js";
 
 const MAX_NAMED = 20; // a text in another script can contain many unknown characters
@@ -23,21 +24,28 @@ const SUBSTITUTES = new Map([
 ]);
 
 /**
- * Adds the names of the unknown characters of `text`, which was sent, to an error.
+ * Adds the names of the unknown characters of `text`, which was sent to a model, to an error.
  * Returns other errors unchanged.
  */
-export async function nameUnknownCharacters(error, text) {
+export async function nameUnknownCharacters(error, text, model) {
   if (error.code !== "unknown_character") return error;
-  const info = await readCard({ quietly: true });
-  const vocabulary = new Set(info?.vocabulary ?? text);
+  error.model = model;
+  const vocabulary = new Set((await readVocabulary(model)) ?? text);
   const names = [...new Set(text)].filter((character) => !vocabulary.has(character)).map(nameOf);
   if (!names.length) return error; // the vocabulary could not be read: keep the server's message
   const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : "";
   const listed = names.slice(0, MAX_NAMED).join(", ") + more;
-  const message = `The model does not know: ${listed}`;
+  const message = `${modelName(model) || "The model"} does not know: ${listed}`;
   error.errors = error.errors.map(({ field }) => ({ field, message }));
   return error;
 }
+
+/** The characters of a model, or null if they cannot be read. */
+const readVocabulary = (model) =>
+  readInfo(model).then(
+    ({ vocabulary }) => vocabulary,
+    () => null,
+  );
 
 /** Names a character: "é (U+00E9)", "tab (U+0009)", or "U+0301" if it has no visible form. */
 function nameOf(character) {
@@ -46,11 +54,11 @@ function nameOf(character) {
   return /^[\p{C}\p{M}\p{Z}]$/u.test(name) ? `U+${hex}` : `${name} (U+${hex})`;
 }
 
-/** Replaces the unknown characters in a field, and removes those without a substitute. */
-export async function replaceUnknownCharacters(field, { allowPlaceholder }) {
-  const info = await readCard({ quietly: true });
-  if (!info) return false;
-  const vocabulary = new Set(info.vocabulary);
+/** Replaces characters in a field that a model does not know, or removes them. */
+export async function replaceUnknownCharacters(field, model, { allowPlaceholder }) {
+  const known = await readVocabulary(model);
+  if (!known) return false;
+  const vocabulary = new Set(known);
   if (!allowPlaceholder) vocabulary.delete(UNKNOWN);
   field.value = [...field.value].map((character) => substitute(character, vocabulary)).join("");
   return true;

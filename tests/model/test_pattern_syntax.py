@@ -107,9 +107,9 @@ def test_every_state_leads_to_a_match() -> None:
         (r"\ba", r"has the word boundary \\b"),
         (r"a^b", r"has \^ that is not at the beginning"),
         (r"(a$)+", r"has \$ that is not at the end"),
-        (r"xyz", r"needs characters that the model cannot write here: 'x' \(U\+0078\), 'y' "),
-        (r"a[x-z]", r"cannot write here: 'x' \(U\+0078\)$"),
-        (UNKNOWN, r"cannot write here: '\ufffd' \(U\+FFFD\)"),
+        (r"xyz", r"needs characters that the model cannot write: 'x' \(U\+0078\), 'y' "),
+        (r"a[x-z]", r"cannot write: 'x' \(U\+0078\)$"),
+        (UNKNOWN, r"cannot write: '\ufffd' \(U\+FFFD\)"),
         (r"[^\s\S]", r"matches no text"),
     ],
 )

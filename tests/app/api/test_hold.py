@@ -93,8 +93,8 @@ def test_a_state_with_held_cells_is_never_reused(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     ("hold", "field", "value", "message"),
     [
-        ([{**HOLD[0], "layer": 2}], "hold.0.layer", "2", "must be in 0..1 with this model"),
-        ([HOLD[0], {**HOLD[0], "cell": 32}], "hold.1.cell", "32", "must be in 0..31"),
+        ([{**HOLD[0], "layer": 2}], "hold.0.layer", "2", "must be from 0 to 1 with this model"),
+        ([HOLD[0], {**HOLD[0], "cell": 32}], "hold.1.cell", "32", "must be from 0 to 31"),
         ([{**HOLD[0], "cell": -1}], "hold.0.cell", "-1", "greater than or equal to 0"),
         ([{**HOLD[0], "value": 8.5}], "hold.0.value", "8.5", "less than or equal to 8"),
         ([{**HOLD[0], "value": "2"}], "hold.0.value", "'2'", "valid number"),
@@ -123,7 +123,7 @@ def test_a_json_body_that_cannot_be_held_is_a_422(
         ("1:30:nan", "hold.0.value", "valid number"),
         ("1:30:-8.01", "hold.0.value", "greater than or equal to -8"),
         ("1:3_0:2", "hold.0.cell", "valid integer"),
-        ("3:30:2", "hold.0.layer", "must be in 0..1"),
+        ("3:30:2", "hold.0.layer", "must be from 0 to 1"),
     ],
 )
 def test_a_query_that_cannot_be_held_is_a_422(
@@ -149,4 +149,4 @@ def test_completions_refuse_cells_that_the_model_does_not_have(server: RunningSe
         response = client.post("/v1/completions", json=body)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "hold"
-    assert "hold.0.layer: must be in 0..1 with this model, got 5" in response.text
+    assert "hold.0.layer: must be from 0 to 1 with this model, got 5" in response.text

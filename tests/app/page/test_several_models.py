@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from model.checkpoint import load_checkpoint
+from model.checkpoint import load_checkpoint, save_checkpoint
 from tests.app.page.playground import api_text, content, fill, generate, opened, press, text_of
-from tests.app.several_models import make_folder
+from tests.app.several_models import OPERATOR, make_folder, save_model
 from tests.browser import needs_browser
+from tests.conftest import make_checkpoint_of
 from tests.server import RunningServer, running_server
 
 pytestmark = needs_browser
@@ -64,10 +65,8 @@ def test_compared_texts_can_come_from_different_models_and_a_link_repeats_them(
     browser: Browser, page: Page, two: RunningServer
 ) -> None:
     fill(page, **FIELDS)
-    press(page, "Compare")
+    press(page, "Compare")  # with the same settings and the other model
     column = page.locator(".column").nth(1)
-    column.get_by_label("Model").select_option("bob")
-    column.get_by_label("Top-k").fill("5")
     press(page, "Generate")
     page.get_by_text("2 texts").wait_for()
     texts = [content(text) for text in page.locator("#columns .text").all()]
@@ -81,6 +80,53 @@ def test_compared_texts_can_come_from_different_models_and_a_link_repeats_them(
         press(other, "Generate")  # with the models of the form and of the column
         other.get_by_text("2 texts").wait_for()
         assert [content(text) for text in other.locator("#columns .text").all()] == texts
+
+
+def reload(server: RunningServer) -> None:
+    """Load the checkpoints again."""
+    with server.client() as client:
+        client.post("/reload", headers=OPERATOR).raise_for_status()
+
+
+def test_the_choice_follows_a_reload(browser: Browser, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    with (
+        running_server(folder, admin_keys="operator") as server,
+        opened(browser, server.url, expect_failures=True) as page,
+    ):
+        choose(page, "bob")
+        generate(page, **FIELDS)
+        save_model(folder, "bob", 3)
+        reload(server)
+        press(page, "Generate")
+        page.get_by_text("This was made with another model.").wait_for()
+        press(page, "Generate with this model")
+        page.locator("#status").get_by_text("60 characters").wait_for()
+        assert text_of(page) == api_text(server, **FIELDS, model="bob")
+        save_model(folder, "cid", 4)
+        reload(server)
+        page.locator("#model-choice").focus()
+        page.locator("#model-choice option", has_text="cid").wait_for(state="attached")
+        assert page.locator("#model-choice option:checked").inner_text() == "bob"
+
+
+def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(
+    browser: Browser, tmp_path: Path
+) -> None:
+    save_model(tmp_path, "ada", 1)
+    save_checkpoint(make_checkpoint_of("\nab"), tmp_path / "eve.safetensors")
+    with (
+        running_server(tmp_path) as server,
+        opened(browser, server.url, expect_failures=True) as page,
+    ):
+        page.get_by_label("Model", exact=True).wait_for()
+        fill(page, prime="abc", length=60)
+        press(page, "Compare")
+        press(page, "Generate")
+        page.get_by_text("eve does not know: c (U+0063).").wait_for()
+        press(page, "Replace or remove them")
+        page.locator("#status").get_by_text("2 texts").wait_for()
+        assert page.get_by_label("Prime").input_value() == "ab"
 
 
 def test_a_copied_command_names_the_model(browser: Browser, two: RunningServer) -> None:

@@ -136,6 +136,21 @@ def test_a_link_restores_the_lens_the_cell_and_the_held_value(
         assert texts_of(other) == texts
 
 
+def test_a_link_whose_first_text_holds_a_cell_gets_a_free_text_beside_it(
+    browser: Browser, charted: RunningServer
+) -> None:
+    link = f"{charted.url}/#prime=abc&length=30&temperature=1.5&seed=7&hold=1:30:-1"
+    with opened(browser, link) as page:
+        page.locator("#status").get_by_text("2 texts").wait_for()
+        request: dict[str, Any] = {"prime": "abc", "length": 30, "temperature": 1.5, "seed": 7}
+        held = [{"layer": 1, "cell": 30, "value": -1}]
+        texts = [api_text(charted, **request), api_text(charted, **request, hold=held)]
+        assert texts_of(page) == texts
+        press(page, "Generate")
+        page.locator("#status").get_by_text("2 texts").wait_for()
+        assert texts_of(page) == texts
+
+
 def test_code_and_export_contain_the_held_cell(open_page: Page) -> None:
     steered(open_page)
     for label, words in (

@@ -67,6 +67,7 @@ def test_a_port_in_use_is_reported_in_one_line_before_the_model_is_loaded() -> N
     assert line.startswith(
         f"charstream: CHARSTREAM_HOST, CHARSTREAM_PORT: cannot listen on 127.0.0.1:{port}: "
     )
+    assert line.endswith("; choose another port or host")
 
 
 def test_arguments_are_refused_and_help_names_the_settings() -> None:

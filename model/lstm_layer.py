@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.native_lstm import NativeLstm, native_lstm_runs
+from model.native_lstm import native_lstm, native_lstm_runs
 
 State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
 
@@ -27,7 +27,7 @@ def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> t
     device = values_TBI.device.type
     if device == "cpu":
         if torch.is_autocast_enabled("cpu") and native_lstm_runs(state[0].size(2)):
-            hidden_TBH, cell_BH = NativeLstm.apply(values_TBI, state[0][0], state[1][0], *weights)
+            hidden_TBH, cell_BH = native_lstm(values_TBI, state[0][0], state[1][0], weights)
             return hidden_TBH, (hidden_TBH[-1:], cell_BH[None])
         return _lstm(values_TBI, state, weights)
     # Autocast computes cuDNN's LSTM in float16, whatever type it is set to. float16 needs scaled

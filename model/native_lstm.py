@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_int, c_int32, c_void_p
 from typing import Any, cast
 
@@ -41,19 +42,35 @@ def native_lstm_runs(hidden_size: int) -> bool:
     return hidden_size % _HIDDEN_MULTIPLE == 0 and _available()
 
 
-class NativeLstm(torch.autograd.Function):
-    """A layer of `nn.LSTM`, for `NativeLstm.apply`. It returns hidden (T, B, H) and cells (B, H).
+def native_lstm(
+    values_TBI: Tensor, hidden_BH: Tensor, cell_BH: Tensor, weights: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Compute a layer of `nn.LSTM` in bfloat16. `native_lstm_runs` must be true for its size.
 
-    The hidden values are bfloat16, as are the factors of all products, which are added in float32.
-    The cells are those after the last step, in float32. No gradient flows into the state, or out of
-    the cells.
+    The factors of all products are bfloat16, and are added in float32.
 
-    The arguments are the input (T, B, I), the hidden values and cells before the first step (B, H),
-    and the weights and biases of `nn.LSTM`.
+    Args:
+        values_TBI: the layer's input.
+        hidden_BH: hidden values before the first step. No gradient flows into the state.
+        cell_BH: cells before the first step.
+        weights: input weights, recurrent weights and the two biases, in the order of `nn.LSTM`.
+
+    Returns:
+        hidden values (T, B, H) in bfloat16, and the last cells (B, H) in float32, out of which no
+        gradient flows.
+
+    Raises:
+        MemoryError: if the memory for the kernel is exhausted.
     """
+    results = _NativeLstm.apply(values_TBI, hidden_BH, cell_BH, *weights)  # type: ignore[no-untyped-call]
+    return cast("tuple[Tensor, Tensor]", results)
+
+
+class _NativeLstm(torch.autograd.Function):
+    """The forward and the backward pass of `native_lstm`."""
 
     @staticmethod
-    def forward(  # type: ignore[override]  # noqa: D102
+    def forward(
         ctx: Any,
         values_TBI: Tensor,
         hidden_BH: Tensor,
@@ -63,13 +80,16 @@ class NativeLstm(torch.autograd.Function):
         bias_ih: Tensor,
         bias_hh: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        steps, batch_size, _ = values_TBI.shape
+        steps = values_TBI.size(0)
         inputs_NI = values_TBI.to(torch.bfloat16).flatten(0, 1)
         by_block = _by_block(weight_ih).to(torch.bfloat16)
         bias = _by_block(bias_ih + bias_hh).to(torch.bfloat16)
         gates_NG = torch.addmm(bias, inputs_NI, by_block.T)
         recurrent = weight_hh.to(torch.bfloat16).contiguous()
-        hidden, cells = _with_first(hidden_BH.to(torch.bfloat16), steps), _with_first(cell_BH, steps)
+        hidden, cells = (
+            _with_first(hidden_BH.to(torch.bfloat16), steps),
+            _with_first(cell_BH, steps),
+        )
         _run("forward", recurrent, gates_NG, hidden, cells)
         ctx.save_for_backward(inputs_NI, by_block, recurrent, gates_NG, hidden, cells)
         ctx.input_dtype = values_TBI.dtype
@@ -78,7 +98,7 @@ class NativeLstm(torch.autograd.Function):
         return hidden[1:], last
 
     @staticmethod
-    def backward(ctx: Any, d_hidden: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, d_hidden: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         inputs_NI, by_block, recurrent, gates_NG, hidden, cells = ctx.saved_tensors
         d_bias = cells.new_empty(gates_NG.size(1))
         d_hidden = d_hidden.to(torch.bfloat16).contiguous()
@@ -126,9 +146,11 @@ def _with_first(values_BH: Tensor, steps: int) -> Tensor:
 
 def _by_block(weights: Tensor) -> Tensor:
     """Order the rows of the four gates, (4 H, ...), by [unit block][gate][unit of the block]."""
-    return weights.unflatten(0, (_GATES, -1, _UNITS)).transpose(0, 1).flatten(0, 2)
+    by_gate = weights.reshape(_GATES, -1, _UNITS, *weights.shape[1:])
+    return by_gate.transpose(0, 1).reshape(weights.shape)
 
 
 def _from_blocks(weights: Tensor) -> Tensor:
     """Undo `_by_block`."""
-    return weights.unflatten(0, (-1, _GATES, _UNITS)).transpose(0, 1).flatten(0, 2)
+    by_block = weights.reshape(-1, _GATES, _UNITS, *weights.shape[1:])
+    return by_block.transpose(0, 1).reshape(weights.shape)

@@ -67,8 +67,8 @@ class CharLSTM(nn.Module):
             logits (T, B, V), and the new state.
         """
         inputs_TBI = self._inputs(ids_TB)
-        if self.training:
-            hidden_TBH, state = self._with_dropout(inputs_TBI, state)
+        if self.training or torch.is_autocast_enabled(ids_TB.device.type):
+            hidden_TBH, state = self._by_layer(inputs_TBI, state)
         else:
             hidden_TBH, state = self.lstm(inputs_TBI, state)
         return self.output(hidden_TBH), state
@@ -79,18 +79,21 @@ class CharLSTM(nn.Module):
         weight = self.output.weight
         return weight.new_zeros(shape), weight.new_zeros(shape)
 
-    def _with_dropout(self, values_TBI: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Compute what `self.lstm` computes, layer by layer, with both kinds of dropout."""
+    def _by_layer(self, values_TBI: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Compute what `self.lstm` computes, with both kinds of dropout in training."""
         config = self.config
+        share, weight_share = (
+            (config.dropout, config.weight_dropout) if self.training else (0.0, 0.0)
+        )
         hidden_LBH, cell_LBH = self.zero_state(values_TBI.size(1)) if state is None else state
         ends: list[State] = []
         for layer, weights in enumerate(self.lstm.all_weights):
             weight_ih, weight_hh, *biases = weights
-            part_hh = dropout(weight_hh, config.weight_dropout)
+            part_hh = dropout(weight_hh, weight_share)
             before = (hidden_LBH[layer : layer + 1], cell_LBH[layer : layer + 1])
             values_TBI, end = lstm_layer(values_TBI, before, (weight_ih, part_hh, *biases))
             ends.append(end)
-            values_TBI = dropout(values_TBI, config.dropout)
+            values_TBI = dropout(values_TBI, share)
         return values_TBI, (torch.cat([h for h, _ in ends]), torch.cat([c for _, c in ends]))
 
     def _inputs(self, ids_TB: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def orthogonalize(matrices: Tensor, iterations: int) -> Tensor:
     if matrices.size(-2) > matrices.size(-1):
         return orthogonalize(matrices.mT, iterations).mT
     # The largest singular value is at most the Frobenius norm.
-    x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPSILON)
+    x: Tensor = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPSILON)
     if x.dim() == 2:
         return orthogonalize(x[None], iterations)[0]
     for _ in range(iterations):

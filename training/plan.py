@@ -19,6 +19,7 @@ from training.corpus import Corpus
 from training.evaluation import estimated_characters
 from training.learner import Learner, new_learner
 from training.pace import Pace
+from training.precision import autocast
 from training.process_group import ProcessGroup
 
 _MEASURED_LENGTH = 32  # characters per sequence of a measured update
@@ -106,7 +107,8 @@ def measure_speed(
         learner.update(*batch, updates, config.learning_rate)
         updates += 1
         elapsed = process_group.mean(time.monotonic() - started, device)
-    reading = process_group.mean(_seconds_to_read(learner, batch[0].to(device)), device)
+    with autocast(config.precision, device):
+        reading = process_group.mean(_seconds_to_read(learner, batch[0].to(device)), device)
     return Speed(
         per_update=elapsed / updates * config.sequence_length / length,
         per_character=reading / batch[0].numel(),

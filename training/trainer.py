@@ -23,6 +23,7 @@ from training.fingerprint import Fingerprint, check_same_run, make_fingerprint
 from training.learner import new_learner
 from training.learning_rate import learning_rate
 from training.pace import Pace, pace_from_state
+from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
 from training.run_folder import RunFolder
 
@@ -44,7 +45,7 @@ class Trainer:
         device: device to train on.
         resume: whether to continue the run in the folder.
         process_group: the processes that share the work. Each of them creates a Trainer.
-        initial: checkpoint whose weights the run starts from. None starts from random weights.
+        initial: checkpoint whose weights the run starts from, instead of random ones.
         pace: plan of a new run with a time limit. None makes the updates of `config.epochs`.
         teachers: checkpoints with the same vocabulary to learn from, beside the text.
 
@@ -190,8 +191,9 @@ class Trainer:
         self.seconds = self._elapsed()
         left = self.pace.seconds_left(self.seconds)
         total, characters = self.total_steps, inputs_TB.numel()
-        update = Update(self.step, total, self.epoch, result.loss, rate, characters, left)
-        return update, result.flags
+        return Update(
+            self.step, total, self.epoch, result.loss, rate, characters, left
+        ), result.flags
 
     def _flags(self, stop: bool) -> Flags:
         is_main = self.process_group.is_main
@@ -208,7 +210,7 @@ class Trainer:
 
     def _loss_error(self, loss: float) -> TrainingError:
         message = f"the loss is {loss} at update {self.step}: lower --learning-rate"
-        if math.isfinite(self.best_loss):  # there was a validation
+        if math.isfinite(self.best_loss):
             message += f". {self.folder.best_path} holds the best weights so far"
         return TrainingError(message)
 
@@ -240,8 +242,9 @@ class Trainer:
         return validation
 
     def _validation_loss(self, stop: Callable[[], bool]) -> float:
-        network, most = self.learner.averaged_network(), self.config.validation_characters
-        return estimate(network, self.corpus.validation, most, stop).nats_per_character
+        text, most = self.corpus.validation, self.config.validation_characters
+        with autocast(self.config.precision, self.device):
+            return estimate(self.learner.averaged_network(), text, most, stop).nats_per_character
 
     def _validated(self, loss: float) -> Validation:
         """Save the weights if their loss is the lowest so far, and return the report."""
@@ -253,8 +256,6 @@ class Trainer:
         training_loss = sum(self._losses) / len(self._losses)
         rate = self._learning_rate(self.step - 1)
         return Validation(self.step, self.epoch, training_loss, loss, rate, best, self.seconds)
-
-    # Saved state -------------------------------------------------------------
 
     def _fingerprint(self) -> Fingerprint:
         return make_fingerprint(

@@ -140,6 +140,6 @@ def test_training_names_the_extra(hidden: Path) -> None:
     result = run(hidden, "training", "evaluate", "model.safetensors", "--text", "text.txt")
     assert result.returncode == 1
     assert result.stderr == (
-        "charstream: training needs torch, which is not installed: "
-        "pip install 'charstream[train]'\n"
+        "charstream: training needs torch, which is not installed: run make setup, or in an "
+        "environment of your own: pip install 'charstream[train]'\n"
     )

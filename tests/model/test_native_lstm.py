@@ -1,4 +1,4 @@
-"""The native training kernel: it computes what `nn.LSTM` computes, up to the rounding of bfloat16."""
+"""The native training kernel: it computes what `nn.LSTM` computes, rounded to bfloat16."""
 
 from __future__ import annotations
 

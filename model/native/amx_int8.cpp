@@ -83,10 +83,10 @@ class Prefetch {
 // while the vector units do something else. The sums are in tile registers, so only one TileProduct
 // may be in progress at a time.
 //
-// With up to 16 streams, a round multiplies a chunk of 64 inputs with the weights of four vectors of
-// outputs. With more, it multiplies two tile registers of inputs with the weights of two vectors,
-// and a second pass over the chunks computes the other two vectors. So each weight is loaded once
-// for all streams.
+// With up to 16 streams, a round multiplies a chunk of 64 inputs with the weights of four vectors
+// of outputs. With more, it multiplies two tile registers of inputs with the weights of two
+// vectors, and a second pass over the chunks computes the other two vectors. So each weight is
+// loaded once for all streams.
 //
 // All 16 rows of a tile register are computed. The rows after the last stream hold other streams'
 // values or padding, and their sums are ignored.
@@ -121,8 +121,12 @@ class TileProduct {
   // Finishes all rounds, and writes the sums. Inputs that do not fill a chunk are added by AVX-512.
   void finish() {
     advance_to(rounds());
-    if (is_pair()) store_pair(2);
-    else store_block();
+    if (is_pair()) {
+      if (!chunks_) store_pair(0);  // there were no passes
+      store_pair(2);
+    } else {
+      store_block();
+    }
     for (int second = 0; second < 2 && inputs_[second]; ++second)
       for (int group = groups_ / kChunkGroups * kChunkGroups; group < groups_; ++group)
         for (int b = 0; b < streams_; ++b) add_group(second, group, b);
@@ -237,8 +241,8 @@ bool fetches_weights(const Task& task) {
   return bytes > kCacheBytes * task.threads;
 }
 
-// The part of the tile that this thread reads after `tile` (see for_each_tile) that is to be fetched
-// while `tile` is computed for some of the streams.
+// The part of the tile that this thread reads after `tile` (see for_each_tile) that is to be
+// fetched while `tile` is computed for some of the streams.
 Prefetch fetch_next_tile(const Task& task, int layer, int tile, int first_stream, int streams,
                          int bank, int rounds) {
   const int tiles = task.network.layers[layer].tiles;

@@ -28,7 +28,7 @@ from model.sampling import SamplingParams
 from model.text_scoring import Texts
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
-_MOST_SCORES = 220_000  # characters and alternatives in one response
+MOST_SCORES = 220_000  # characters and alternatives in one response
 _MOST_CELL_VALUES = 1_600_000  # in one response
 
 
@@ -268,9 +268,9 @@ class Service:
 
     def check_scores(self, characters: int, alternatives: int | None) -> None:
         """Raise InvalidFieldError if a response that is not streamed would be too large."""
-        if alternatives is not None and characters * (1 + alternatives) > _MOST_SCORES:
+        if alternatives is not None and characters * (1 + alternatives) > MOST_SCORES:
             message = (
-                f"characters times (1 + logprobs) must be at most {_MOST_SCORES} in one response: "
+                f"characters times (1 + logprobs) must be at most {MOST_SCORES} in one response: "
                 "stream the text, or request less"
             )
             raise InvalidFieldError("logprobs", alternatives, message)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
@@ -25,6 +27,27 @@ async def cancel_on_disconnect(
         return working.result() if working.done() else None
     finally:
         working.cancel()
+        gone.cancel()
+
+
+@asynccontextmanager
+async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
+    """Cancel what runs in this block if the client disconnects. The end of the block never waits.
+
+    Raises:
+        ClientDisconnect: if the client has disconnected.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    gone = asyncio.ensure_future(_disconnected(request))
+    gone.add_done_callback(lambda done: None if done.cancelled() else task.cancel())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not gone.done() or task.uncancel() > 0:  # others have cancelled the task
+            raise
+        raise ClientDisconnect from None
+    finally:
         gone.cancel()
 
 

@@ -15,7 +15,12 @@ from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
 from app.api.constraints import compiled, encode_biases
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, submit
-from app.api.disconnect import cancel_on_disconnect, disconnected_response, read_to_end
+from app.api.disconnect import (
+    cancel_on_disconnect,
+    disconnected_response,
+    ended_by_disconnect,
+    read_to_end,
+)
 from app.api.generate_query import GenerateQuery
 from app.api.json_response import encode_list, json_response
 from app.api.parsing import parse_body
@@ -144,7 +149,8 @@ def _check_repeated(request: Request) -> None:
 async def _whole(
     request: Request, service: Service, record: RequestRecord, params: GenerateRequest
 ) -> Response:
-    job = await _job(service, params, None)
+    async with ended_by_disconnect(request):
+        job = await _job(service, params, None)
     service.check_scores(params.length, params.logprobs)
     generation = submit(service, record, job)
     text = await read_to_end(request, generation)
@@ -168,7 +174,8 @@ async def _stream(
     last_event_id: str | None,
 ) -> Response:
     position = Position.parse(last_event_id)
-    job = await _job(service, params, position)
+    async with ended_by_disconnect(request):
+        job = await _job(service, params, position)
     if position is not None and position.characters >= params.length:
         return Response(status_code=204)
     waiting = service.engine.queue_length

@@ -17,7 +17,7 @@ from app.api.text_scores import encode_scores, encode_texts, text_score
 from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.middleware.body_limit import Body
-from app.service import Service
+from app.service import MOST_SCORES, Service
 from model.vocabulary import Ids
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
@@ -65,10 +65,21 @@ def _check(params: ScoreRequest) -> None:
         raise InvalidFieldError("logprobs", params.logprobs, "needs detail: true")
 
 
+def _check_size(field: str, characters: int, params: ScoreRequest) -> None:
+    """Raise InvalidFieldError if the scores of so many characters are too many for a response."""
+    if params.with_detail and characters * (1 + params.logprobs) > MOST_SCORES:
+        message = (
+            f"characters times (1 + logprobs) must be at most {MOST_SCORES} in one response: send "
+            "less text, or set detail to false"
+        )
+        value = f"{characters} characters x (1 + {params.logprobs})"
+        raise InvalidFieldError(field, value, message)
+
+
 def _job(service: Service, params: ScoreRequest) -> Job:
     """Return the job for one text. Raise CharstreamError if this server cannot serve it."""
     text = params.text or ""
-    service.check_scores(len(text), params.logprobs)
+    _check_size("text", len(text), params)
     return service.score_job(
         _prime(service, params), service.encode_scored("text", text), params.logprobs
     )
@@ -77,8 +88,7 @@ def _job(service: Service, params: ScoreRequest) -> Job:
 def _bulk_job(service: Service, params: ScoreRequest) -> Job:
     """Return the job for many texts. Raise CharstreamError if this server cannot serve it."""
     texts = params.texts or []
-    if params.with_detail:
-        service.check_scores(sum(map(len, texts)), params.logprobs)
+    _check_size("texts", sum(map(len, texts)), params)
     return service.bulk_job(
         _prime(service, params), encode_texts(service, texts), params.logprobs, params.with_detail
     )

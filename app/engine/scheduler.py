@@ -70,6 +70,11 @@ class Scheduler:
         return self._slots.computing
 
     @property
+    def taken(self) -> int:
+        """Number of slots that the sequences of all engines have."""
+        return self._slots.taken
+
+    @property
     def idle(self) -> bool:
         """Whether there is no sequence at all."""
         with self._wake:  # without the lock, this could miss a sequence that is being moved

@@ -60,7 +60,7 @@ class Slots:
     """Gives slots to the sequences of several engines in order of arrival.
 
     Sequences that resume come before those that have not had a slot yet. Hold `lock` while you call
-    a method or change a line. `waiting`, `computing` and `open_line` take it themselves.
+    a method or change a line. `waiting`, `taken`, `computing` and `open_line` take it themselves.
 
     Args:
         count: number of sequences that run at the same time, whichever engines they belong to.
@@ -81,9 +81,15 @@ class Slots:
             return sum(line.length for line in self._lines)
 
     @property
+    def taken(self) -> int:
+        """Number of slots that sequences of all engines have."""
+        with self.lock:
+            return sum(len(line.active) for line in self._lines)
+
+    @property
     def free(self) -> int:
         """Number of slots that no sequence has."""
-        return self.count - sum(len(line.active) for line in self._lines)
+        return self.count - self.taken
 
     @property
     def share(self) -> int:

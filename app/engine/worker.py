@@ -155,7 +155,7 @@ class Worker:
         last step.
         """
         active = self._scheduler.active
-        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * len(active)
+        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.taken
         fitting = int(seconds / self._scheduler.line.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []

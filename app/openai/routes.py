@@ -8,7 +8,11 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody
-from app.api.disconnect import cancel_on_disconnect, disconnected_response
+from app.api.disconnect import (
+    cancel_on_disconnect,
+    disconnected_response,
+    ended_by_disconnect,
+)
 from app.api.json_response import json_response
 from app.api.parsing import Counts, parse_body
 from app.api.sse import EventStreamResponse
@@ -102,7 +106,8 @@ async def post_completions(
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
     params = parse_body(CompletionRequest, body, _most(models.default), ignore_nulls=True)
     service = models.find(params.model)
-    prompts = await prompts_of(service, params)
+    async with ended_by_disconnect(request):
+        prompts = await prompts_of(service, params)
     completion = Completion(service, params, prompts, record)
     if params.stream:
         frames = CompletionFrames(completion)

@@ -45,121 +45,285 @@ static_assert(kChunkGroups == kRegisterRows, "a row of weights per group");
   asm volatile("tdpbusd %%tmm" #weights ", %%tmm" #inputs ", %%tmm" #sums ::: "memory")
 #define CLEAR_TILE(tile) asm volatile("tilezero %%tmm" #tile ::: "memory")
 
-// The product of a layout tile with the inputs of up to 16 streams.
+// The streams whose products are computed together: one or two tile registers of inputs.
+constexpr int kMaxRows = 2 * kRegisterRows;
+
+// The sums of one or two blocks of streams: [block][gate][stream of the block][unit].
+using BlockSums = Sums<kMaxBlock>[2];
+
+inline int32_t* stream_sums(BlockSums& sums, int stream) {
+  return sums[stream / kMaxBlock][0][stream % kMaxBlock];
+}
+
+// Fetches weights into the L2 cache, in equal parts while a product is computed.
+class Prefetch {
+ public:
+  Prefetch() = default;
+  Prefetch(const int8_t* weights, std::size_t bytes, int rounds)
+      : next_(weights), pairs_(int(bytes / kPairBytes) / rounds) {}
+
+  // Called once per round.
+  [[gnu::always_inline]] void advance() {
+    const int8_t* pair = next_;
+    next_ += std::size_t(pairs_) * kPairBytes;
+    for (; pair < next_; pair += kPairBytes) __builtin_prefetch(pair, 0, 2);  // prefetcht1
+  }
+
+ private:
+  // The processor fetches the other line of an aligned pair by itself.
+  static constexpr int kPairBytes = 128;
+
+  const int8_t* next_ = nullptr;
+  int pairs_ = 0;  // per round
+};
+
+// The product of a layout tile with the inputs of up to 32 streams.
 //
-// It is computed in chunks of 64 inputs, so that the matrix unit can work on a chunk while the
-// vector units do something else. The sums are in tile registers, so only one TileProduct may be in
-// progress at a time.
+// It is computed in rounds of four multiplications, so that the matrix unit can work on a round
+// while the vector units do something else. The sums are in tile registers, so only one TileProduct
+// may be in progress at a time.
 //
-// All 16 rows are computed. The rows after the last stream hold other streams' values or padding,
-// and their sums are ignored.
+// With up to 16 streams, a round multiplies a chunk of 64 inputs with the weights of four vectors
+// of outputs. With more, it multiplies two tile registers of inputs with the weights of two
+// vectors, and a second pass over the chunks computes the other two vectors. So each weight is
+// loaded once for all streams.
+//
+// All 16 rows of a tile register are computed. The rows after the last stream hold other streams'
+// values or padding, and their sums are ignored.
 class TileProduct {
  public:
   // `codes` and `more_codes` are the hidden values of one or two layers: `width` values per stream,
   // one stream after the other.
-  TileProduct(const int8_t* weights, int width, const uint8_t* codes,
-              const uint8_t* more_codes = nullptr)
+  TileProduct(const int8_t* weights, int width, const uint8_t* codes, const uint8_t* more_codes,
+              int streams, BlockSums& sums)
       : weights_(weights),
         inputs_{codes, more_codes},
+        sums_(sums),
         width_(width),
-        groups_(width / kGroupInputs) {
+        groups_(width / kGroupInputs),
+        chunks_(groups_ / kChunkGroups * (more_codes ? 2 : 1)),
+        streams_(streams) {
+    clear();
+  }
+
+  int rounds() const { return is_pair() ? 2 * chunks_ : chunks_; }
+
+  void fetch_meanwhile(const Prefetch& prefetch) { prefetch_ = prefetch; }
+
+  // Continues until `rounds` rounds are done.
+  [[gnu::always_inline]] void advance_to(int rounds) {
+    if (is_pair())
+      for (; done_ < rounds; ++done_) multiply_pair();
+    else
+      for (; done_ < rounds; ++done_) multiply_block();
+  }
+
+  // Finishes all rounds, and writes the sums. Inputs that do not fill a chunk are added by AVX-512.
+  void finish() {
+    advance_to(rounds());
+    if (is_pair()) {
+      if (!chunks_) store_pair(0);  // there were no passes
+      store_pair(2);
+    } else {
+      store_block();
+    }
+    for (int second = 0; second < 2 && inputs_[second]; ++second)
+      for (int group = groups_ / kChunkGroups * kChunkGroups; group < groups_; ++group)
+        for (int b = 0; b < streams_; ++b) add_group(second, group, b);
+  }
+
+ private:
+  struct Chunk {
+    const uint8_t* inputs;
+    const int8_t* weights;
+  };
+
+  bool is_pair() const { return streams_ > kMaxBlock; }
+
+  Chunk chunk_at(int chunk) const {
+    const int layer_chunks = groups_ / kChunkGroups, second = chunk >= layer_chunks;
+    const int group = (chunk - second * layer_chunks) * kChunkGroups;
+    return {inputs_[second] + group * kGroupInputs,
+            weights_ + (second * groups_ + group) * kGroupBytes};
+  }
+
+  [[gnu::always_inline]] void multiply_block() {
+    prefetch_.advance();
+    const Chunk chunk = chunk_at(done_);
+    LOAD_TILE(4, chunk.inputs, width_);
+    LOAD_TILE(5, chunk.weights, kGroupBytes);
+    LOAD_TILE(6, chunk.weights + kRegisterRowBytes, kGroupBytes);
+    MULTIPLY_TILES(0, 4, 5);
+    LOAD_TILE(7, chunk.weights + 2 * kRegisterRowBytes, kGroupBytes);
+    MULTIPLY_TILES(1, 4, 6);
+    LOAD_TILE(5, chunk.weights + 3 * kRegisterRowBytes, kGroupBytes);
+    MULTIPLY_TILES(2, 4, 7);
+    MULTIPLY_TILES(3, 4, 5);
+  }
+
+  [[gnu::always_inline]] void multiply_pair() {
+    prefetch_.advance();
+    const bool is_second_pass = done_ >= chunks_;
+    if (done_ == chunks_) {
+      store_pair(0);
+      clear();
+    }
+    const Chunk chunk = chunk_at(done_ - is_second_pass * chunks_);
+    const int8_t* weights = chunk.weights + is_second_pass * 2 * kRegisterRowBytes;
+    LOAD_TILE(4, chunk.inputs, width_);
+    LOAD_TILE(6, weights, kGroupBytes);
+    LOAD_TILE(5, chunk.inputs + kRegisterRows * width_, width_);
+    MULTIPLY_TILES(0, 4, 6);
+    LOAD_TILE(7, weights + kRegisterRowBytes, kGroupBytes);
+    MULTIPLY_TILES(1, 5, 6);
+    MULTIPLY_TILES(2, 4, 7);
+    MULTIPLY_TILES(3, 5, 7);
+  }
+
+  void store_block() {
+    STORE_TILE(0, sums_[0][0]);
+    STORE_TILE(1, sums_[0][1]);
+    STORE_TILE(2, sums_[0][2]);
+    STORE_TILE(3, sums_[0][3]);
+  }
+
+  // Writes the sums of a pass, which are those of two vectors of outputs.
+  void store_pair(int vector) {
+    STORE_TILE(0, sums_[0][vector]);
+    STORE_TILE(1, sums_[1][vector]);
+    STORE_TILE(2, sums_[0][vector + 1]);
+    STORE_TILE(3, sums_[1][vector + 1]);
+  }
+
+  // Adds the products of one group of a stream's inputs.
+  void add_group(int second, int group, int stream) {
+    const Input input = broadcast(inputs_[second] + stream * width_ + group * kGroupInputs);
+    const int8_t* weights = weights_ + (second * groups_ + group) * kGroupBytes;
+    for (int t = 0; t < kTileVectors; ++t) {
+      int32_t* own = stream_sums(sums_, stream) + t * kMaxBlock * kLanes;
+      store(own, dot(load<Ints>(own), input, weights + t * kRegisterRowBytes));
+    }
+  }
+
+  static void clear() {
     CLEAR_TILE(0);
     CLEAR_TILE(1);
     CLEAR_TILE(2);
     CLEAR_TILE(3);
   }
 
-  int chunks() const { return groups_ / kChunkGroups * (inputs_[1] ? 2 : 1); }
-
-  // Continues until `chunks` chunks are done.
-  [[gnu::always_inline]] void advance_to(int chunks) {
-    for (; done_ < chunks; ++done_) {
-      const int layer_chunks = groups_ / kChunkGroups, second = done_ >= layer_chunks;
-      const int group = (done_ - second * layer_chunks) * kChunkGroups;
-      const int8_t* weights = weights_ + (second * groups_ + group) * kGroupBytes;
-      LOAD_TILE(4, inputs_[second] + group * kGroupInputs, width_);
-      LOAD_TILE(5, weights, kGroupBytes);
-      LOAD_TILE(6, weights + kRegisterRowBytes, kGroupBytes);
-      MULTIPLY_TILES(0, 4, 5);
-      LOAD_TILE(7, weights + 2 * kRegisterRowBytes, kGroupBytes);
-      MULTIPLY_TILES(1, 4, 6);
-      LOAD_TILE(5, weights + 3 * kRegisterRowBytes, kGroupBytes);
-      MULTIPLY_TILES(2, 4, 7);
-      MULTIPLY_TILES(3, 4, 5);
-    }
-  }
-
-  // Finishes all chunks, and writes the sums. Inputs that do not fill a chunk are added by AVX-512.
-  void finish(Sums<kMaxBlock>& sums, int streams) {
-    advance_to(chunks());
-    STORE_TILE(0, sums[0]);
-    STORE_TILE(1, sums[1]);
-    STORE_TILE(2, sums[2]);
-    STORE_TILE(3, sums[3]);
-    for (int second = 0; second < 2 && inputs_[second]; ++second)
-      for (int group = groups_ / kChunkGroups * kChunkGroups; group < groups_; ++group)
-        for (int b = 0; b < streams; ++b)
-          for (int t = 0; t < kTileVectors; ++t)
-            store(sums[t][b],
-                  dot(load<Ints>(sums[t][b]),
-                      broadcast(inputs_[second] + b * width_ + group * kGroupInputs),
-                      weights_ + (second * groups_ + group) * kGroupBytes + t * kRegisterRowBytes));
-  }
-
- private:
   const int8_t* weights_;
   const uint8_t* inputs_[2];
-  int width_, groups_, done_ = 0;
+  BlockSums& sums_;
+  int width_, groups_, chunks_, streams_, done_ = 0;
+  Prefetch prefetch_;
 };
 
-// Starts the product of a layer's tile for the streams from `first_stream` on.
-TileProduct start_gates(const Task& task, int layer, int tile, int first_stream, int bank) {
-  const std::size_t width = task.network.width;
-  const int8_t* weights = task.network.layers[layer].weights;
+// Processors with AMX have an L2 cache of at least 2 MiB per core.
+constexpr std::size_t kCacheBytes = std::size_t{1} << 21;
+
+// Bytes of the weights of a layer's tile.
+std::size_t tile_bytes(const Network& network, int layer) {
+  return std::size_t(layer ? 2 : 1) * kTileOutputs * network.width;
+}
+
+const int8_t* tile_weights(const Network& network, int layer, int tile) {
+  return network.layers[layer].weights + tile * tile_bytes(network, layer);
+}
+
+// Whether to fetch weights before they are used: if this thread's part of them exceeds its cache.
+// With one block of streams it did not help, because there is too little to compute meanwhile.
+bool fetches_weights(const Task& task) {
+  if (task.batch.streams <= kMaxBlock) return false;
+  std::size_t bytes = 0;
+  for (int layer = 0; layer < task.network.depth; ++layer)
+    bytes += task.network.layers[layer].tiles * tile_bytes(task.network, layer);
+  return bytes > kCacheBytes * task.threads;
+}
+
+// The part of the tile that this thread reads after `tile` (see for_each_tile) that is to be
+// fetched while `tile` is computed for some of the streams.
+Prefetch fetch_next_tile(const Task& task, int layer, int tile, int first_stream, int streams,
+                         int bank, int rounds) {
+  const int tiles = task.network.layers[layer].tiles;
+  const int first = first_of_thread(task, tiles, task.thread);
+  const int last = first_of_thread(task, tiles, task.thread + 1) - 1;
+  if (tile != (bank ? first : last)) {
+    tile += bank ? -1 : 1;
+  } else {  // the next layer, or the first layer in the next step, which goes the other way
+    if (++layer == task.network.depth) layer = 0, bank = 1 - bank;
+    tile = bank ? last : first;
+  }
+  const std::size_t bytes = tile_bytes(task.network, layer);
+  const std::size_t before = bytes * first_stream / task.batch.streams / kRegisterRowBytes;
+  return {tile_weights(task.network, layer, tile) + before * kRegisterRowBytes,
+          bytes * streams / task.batch.streams, rounds};
+}
+
+// Starts the product of a layer's tile for some streams.
+TileProduct start_gates(const Task& task, int layer, int tile, int first_stream, int streams,
+                        int bank, bool fetches, BlockSums& sums) {
   const uint8_t* own = hidden_codes(task, bank, layer, first_stream);
-  if (!layer) return {weights + tile * kTileOutputs * width, task.network.width, own};
-  return {weights + tile * 2 * kTileOutputs * width, task.network.width,
-          hidden_codes(task, 1 - bank, layer - 1, first_stream), own};
+  const uint8_t* below =
+      layer ? hidden_codes(task, 1 - bank, layer - 1, first_stream) : nullptr;
+  TileProduct product(tile_weights(task.network, layer, tile), task.network.width,
+                      layer ? below : own, layer ? own : nullptr, streams, sums);
+  if (fetches)
+    product.fetch_meanwhile(fetch_next_tile(task, layer, tile, first_stream, streams, bank,
+                                            product.rounds()));
+  return product;
 }
 
 // Calls visit(tile, first stream, number of streams) for this thread's tiles and all streams.
 template <class Visit>
 [[gnu::always_inline]] inline void for_each_tile_and_wide_block(const Task& task, int layer,
                                                                 int bank, Visit visit) {
+  const int all_blocks = (task.batch.streams + kMaxBlock - 1) / kMaxBlock;
+  const int together = all_blocks == 3 ? 1 : 2;  // a pair and a half of it would overlap badly
   for_each_tile(task, layer, bank, [&](int tile) {
-    for_each_block(kMaxBlock, 0, task.batch.streams, [&](int first_stream, int streams) {
-      visit(tile, first_stream, streams);
-    });
+    int first = 0, left = task.batch.streams;
+    for (int blocks = all_blocks; blocks > 0; blocks -= together) {
+      const int streams = blocks > together ? (together * left + blocks - 1) / blocks : left;
+      visit(tile, first, streams);
+      first += streams, left -= streams;
+    }
   });
 }
 
-// Software pipeline: the vector units compute the gates of one block while the matrix unit computes
-// the products of the next. Between two streams' gates, the code issues the next few chunks.
+// Software pipeline: the vector units compute the gates of some streams while the matrix unit
+// computes the products of the next. Between two streams' gates, the code issues the next few
+// rounds.
 void WideBlock::step_layer(const Task& task, int layer, Step step) {
-  alignas(64) Sums<kMaxBlock> sums;
-  UnitPointers units[2][kMaxBlock];
+  alignas(64) BlockSums sums[2];
+  UnitPointers units[2][kMaxRows];
+  const bool fetches = fetches_weights(task);
   int tile = 0, streams = 0, current = 0;
+  const auto update = [&](int b) {
+    update_units(task, layer, tile, units[current][b], stream_sums(sums[current], b),
+                 kMaxBlock * kLanes);
+  };
   for_each_tile_and_wide_block(
       task, layer, step.bank, [&](int next_tile, int first_stream, int next_streams) {
         for (int b = 0; b < next_streams; ++b)
           units[1 - current][b] = locate_units(task, layer, next_tile, first_stream + b, step);
-        TileProduct next = start_gates(task, layer, next_tile, first_stream, step.bank);
+        TileProduct next = start_gates(task, layer, next_tile, first_stream, next_streams,
+                                       step.bank, fetches, sums[1 - current]);
         for (int b = 0; b < streams; ++b) {
-          next.advance_to(next.chunks() * b / streams);
-          update_units(task, layer, tile, units[current][b], sums[0][b], kMaxBlock * kLanes);
+          next.advance_to(next.rounds() * b / streams);
+          update(b);
         }
-        next.finish(sums, next_streams);
+        next.finish();
         tile = next_tile, streams = next_streams, current = 1 - current;
       });
-  for (int b = 0; b < streams; ++b)
-    update_units(task, layer, tile, units[current][b], sums[0][b], kMaxBlock * kLanes);
+  for (int b = 0; b < streams; ++b) update(b);
 }
 
 void WideBlock::multiply_layer(const Task& task, int layer, int bank) {
-  alignas(64) Sums<kMaxBlock> sums;
+  alignas(64) BlockSums sums;
+  const bool fetches = fetches_weights(task);
   for_each_tile_and_wide_block(
       task, layer, bank, [&](int tile, int first_stream, int streams) {
-        start_gates(task, layer, tile, first_stream, bank).finish(sums, streams);
+        start_gates(task, layer, tile, first_stream, streams, bank, fetches, sums).finish();
       });
 }
 
@@ -167,12 +331,12 @@ void WideBlock::compute_logits(const Task& task, const LogitRange& range, int fi
                                int streams, int bank) {
   const Network& network = task.network;
   const uint8_t* inputs = hidden_codes(task, bank, network.depth - 1, first_stream);
-  alignas(64) Sums<kMaxBlock> sums;
+  alignas(64) BlockSums sums;
   for (int tile = range.first_tile; tile < range.end_tile; ++tile) {
     const int8_t* weights =
         network.output->weights + std::size_t(tile) * kTileOutputs * network.width;
-    TileProduct(weights, network.width, inputs).finish(sums, streams);
-    store_logits(task, range, tile, streams, sums);
+    TileProduct(weights, network.width, inputs, nullptr, streams, sums).finish();
+    store_logits(task, range, tile, streams, sums[0]);
   }
 }
 

@@ -190,7 +190,7 @@ void read_cells(Batch& plan, int streams, int cells) {
 bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   const int depth = int(uniform(1, 5)), width = 16 * int(uniform(1, 12));
   const int vocabulary_size = int(uniform(2, uniform(0, 1) < 0.5 ? 200 : 2000));
-  const int streams = int(uniform(1, 20)), steps = 5;
+  const int streams = int(uniform(1, 70)), steps = 5;
   std::vector<Product> layers;
   for (int layer = 0; layer < depth; ++layer)
     layers.push_back(random_product(width / kLanes, width * (layer ? 2 : 1)));

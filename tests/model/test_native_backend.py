@@ -120,6 +120,19 @@ def test_every_kernel_gives_the_same_bits(
 
 
 @needs_kernel
+@pytest.mark.parametrize("streams", [17, 33, 49, 70])
+@pytest.mark.parametrize("hidden", [16, 48, 64, 80])
+def test_every_kernel_gives_the_same_bits_for_many_streams(hidden: int, streams: int) -> None:
+    torch.manual_seed(hidden)
+    network = CharLSTM(NetworkConfig(20, hidden, 2))
+    inputs = [random_input(np.random.default_rng(streams), 20, 3, streams)]
+    sampling = [SamplingParams()] * streams
+    expected = results(make(network, streams, "plain"), sampling, inputs)
+    for kernel in KERNELS:
+        assert results(make(network, streams, kernel, 2), sampling, inputs) == expected
+
+
+@needs_kernel
 @pytest.mark.skipif(not int8_is_available(CPU), reason="torch has no int8 here to compare with")
 @settings(max_examples=25, deadline=None)
 @given(network=networks(), seed=st.integers(0, 1000))

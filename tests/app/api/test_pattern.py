@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import re
+import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -170,3 +175,39 @@ def test_completions_take_patterns_in_the_forms_of_vllm(server: RunningServer) -
             assert choice["finish_reason"] == expected
             assert len(choice["logprobs"]["tokens"]) == len(choice["text"])
     assert complete(server, guided_regex=None, structured_outputs=None) is not None
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v1/completions"])
+def test_clients_that_leave_free_the_places_of_their_patterns(
+    server: RunningServer, path: str
+) -> None:
+    field = "pattern" if path == "/generate" else "guided_regex"
+
+    def status(number: int) -> int:
+        """The status of a request with a new pattern. It leaves after half a second."""
+        with server.client() as client, contextlib.suppress(httpx.ReadTimeout):
+            response = client.post(path, json={field: f"[a-e]{{{number}}}"}, timeout=0.5)
+            return response.status_code
+        return 0
+
+    with contextlib.ExitStack() as clients:
+        for number in range(64):
+            body = json.dumps({field: f"(a|b)*a(a|b){{{len(path) * 100 + number}}}"})
+            client = socket.create_connection(("127.0.0.1", httpx.URL(server.url).port))
+            clients.enter_context(client)
+            client.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+        numbers = itertools.count(20 * len(path))
+        wait_until(lambda: status(next(numbers)) == 503)
+    began = time.monotonic()
+    wait_until(lambda: status(next(numbers)) == 200)
+    assert time.monotonic() - began < 5  # a request that still waits gives up after ten seconds
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -139,10 +139,12 @@ def test_a_request_for_a_model_that_is_not_loaded_is_refused(server: RunningServ
 
 def test_a_request_for_too_many_scores_is_refused(tiny_path: Path) -> None:
     with running_server(tiny_path) as large, large.client() as client:
-        for path, fields in (
-            ("/generate", {"length": 100_000}),
-            ("/score", {"text": "a" * 50_000}),
+        for path, fields, field, advice in (
+            ("/generate", {"length": 100_000}, "logprobs", "stream the text, or request less"),
+            ("/score", {"text": "a" * 50_000}, "text", "send less text"),
         ):
             response = client.post(path, json={**fields, "logprobs": 10})
             assert response.status_code == 422
-            assert "stream the text, or request less" in response.json()["detail"]
+            assert advice in response.json()["detail"]
+            (error,) = response.json()["errors"]
+            assert error["field"] == field

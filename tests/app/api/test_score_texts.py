@@ -110,7 +110,10 @@ def test_too_many_scores_of_characters_are_refused(busy: RunningServer) -> None:
         fields = {"texts": ["a" * 2001] * 10, "detail": True, "logprobs": 10}
         response = client.post("/score", json=fields)
         assert response.status_code == 422
-        assert "must be at most 220000" in response.json()["detail"]
+        (error,) = response.json()["errors"]
+        assert error["field"] == "texts"
+        assert error["value"] == "'20010 characters x (1 + 10)'"
+        assert "must be at most 220000" in error["message"]
 
 
 def test_a_text_that_takes_too_long_is_a_504(tiny_path: Path) -> None:

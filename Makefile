@@ -81,6 +81,10 @@ sanitize-threads: setup
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
 	-o build/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
 	build/compare_kernels $(ROUNDS)
+	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
+	-o build/compare_training tests/model/compare_training.cpp model/native/training.cpp \
+	model/native/amx_bf16.cpp
+	build/compare_training $(ROUNDS)
 
 sanitize-memory: setup
 	rm -rf $(SANITIZED)

@@ -51,7 +51,7 @@ class TrainingConfig:
     validations: int = 20  # over the whole run
     seed: int = 0
     precision: TrainingPrecision = "fp32"
-    optimizer: str = "adamw"  # or "muon", for the recurrent matrices; the rest has AdamW
+    optimizer: str = "muon"  # for the recurrent matrices; the rest has AdamW. Or "adamw" for all
     muon_learning_rate: float = 0.06  # peak, for the recurrent matrices
     muon_momentum: float = 0.95  # 0 to below 1
     muon_iterations: int = 5  # Newton-Schulz iterations per update, 1 to 20

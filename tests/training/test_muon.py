@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from model.errors import TrainingError
+from model.native_lstm import native_lstm_runs
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from tests.training.test_trainer import CONFIG, make_trainer
@@ -73,13 +74,17 @@ def test_it_updates_the_matrices_between_dense_values(
 
 
 @pytest.mark.parametrize("stop_at", [1, 17])
-def test_its_runs_resume_exactly(tmp_path: Path, stop_at: int) -> None:
-    whole = make_trainer(tmp_path / "whole", MUON)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_its_runs_resume_exactly(tmp_path: Path, stop_at: int, precision: str) -> None:
+    if precision == "bf16" and not native_lstm_runs(32):
+        pytest.skip("the native kernel cannot train here, and PyTorch's bfloat16 may not either")
+    config = dataclasses.replace(MUON, precision=precision)  # type: ignore[arg-type]
+    whole = make_trainer(tmp_path / "whole", config)
     list(whole.run())
-    run = make_trainer(tmp_path / "stopped", MUON).run()
+    run = make_trainer(tmp_path / "stopped", config).run()
     list(islice(run, stop_at))
     run.close()
-    resumed = make_trainer(tmp_path / "stopped", MUON, resume=True)
+    resumed = make_trainer(tmp_path / "stopped", config, resume=True)
     list(resumed.run())
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name

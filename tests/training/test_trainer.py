@@ -27,7 +27,13 @@ from training.trainer import Trainer
 TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(
-    epochs=3, batch_size=4, sequence_length=20, warmup=5, averaging=0.9, validations=6
+    epochs=3,
+    batch_size=4,
+    sequence_length=20,
+    warmup=5,
+    averaging=0.9,
+    validations=6,
+    optimizer="adamw",  # tests/training/test_muon.py has the other one
 )
 
 

@@ -345,12 +345,19 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
+// All threads treat denormal numbers as zeros, as tdpbf16ps does: those of the helpers would not take
+// over the setting of the caller's thread, and such numbers are slow.
+constexpr unsigned kDenormalsAreZeros = 0x8040;  // flush-to-zero and denormals-are-zeros of MXCSR
+
 template <void (*work)(const PassTask&, int)>
 void with_tile_registers(const PassTask& task, int thread) {
   const TileConfig config;
+  const unsigned mode = _mm_getcsr();
+  _mm_setcsr(mode | kDenormalsAreZeros);
   asm volatile("ldtilecfg %0" ::"m"(config));
   work(task, thread);
   asm volatile("tilerelease");
+  _mm_setcsr(mode);
 }
 
 }  // namespace

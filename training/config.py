@@ -17,10 +17,10 @@ _YEAR = 366 * 24 * 60  # minutes
 # Fields that older records lack, with the values that older versions trained with.
 _ADDED: dict[str, Any] = {
     "optimizer": "adamw",
-    "muon_learning_rate": 0.06,
+    "muon_learning_rate": 0.03,  # Muon had no part in those runs
     "muon_momentum": 0.95,
     "muon_iterations": 5,
-    "muon_weight_decay": 0.0,
+    "muon_weight_decay": 0.1,
     "minutes": None,
     "validation_characters": MOST_VALIDATED,
     "distill_weight": 0.5,
@@ -52,10 +52,10 @@ class TrainingConfig:
     seed: int = 0
     precision: TrainingPrecision = "fp32"
     optimizer: str = "muon"  # for the recurrent matrices; the rest has AdamW. Or "adamw" for all
-    muon_learning_rate: float = 0.06  # peak, for the recurrent matrices
+    muon_learning_rate: float = 0.03  # peak, for the recurrent matrices
     muon_momentum: float = 0.95  # 0 to below 1
     muon_iterations: int = 5  # Newton-Schulz iterations per update, 1 to 20
-    muon_weight_decay: float = 0.0
+    muon_weight_decay: float = 0.1
     minutes: float | None = None  # time limit; `epochs` is then only the first plan
     validation_characters: int = MOST_VALIDATED  # that a validation reads at most
     distill_weight: float = 0.5  # share of the teachers in the objective, if there are any

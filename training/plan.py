@@ -38,6 +38,8 @@ _MARGIN = 1.1  # of the least time that is named to a user
 # many times, it needs dropout. If it reads a text once or twice, it learns better without.
 _CHARACTERS_TO_READ = 40_000_000
 _EPOCHS = (1.0, 60.0)  # fewest and most
+# Epochs below which a network gets a dropout of values and of recurrent weights.
+_DROPOUT = ((3, 0.1, 0.0), (8, 0.15, 0.0), (12, 0.25, 0.1), (24, 0.3, 0.2), (math.inf, 0.35, 0.3))
 _LARGE_VOCABULARY = 512  # above it, one-hot inputs cost more than an embedding
 _EMBEDDING_SIZE = 256
 
@@ -69,11 +71,8 @@ def recommended(
 
 def recommended_dropout(epochs: float) -> dict[str, Any]:
     """Return the dropout settings for a number of passes over the text."""
-    if epochs < 3:
-        return {"dropout": 0.1, "weight_dropout": 0.0}
-    if epochs < 12:
-        return {"dropout": 0.35, "weight_dropout": 0.0}
-    return {"dropout": 0.35, "weight_dropout": 0.3}
+    values, weights = next(shares for most, *shares in _DROPOUT if epochs < most)
+    return {"dropout": values, "weight_dropout": weights}
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _unpack(source: PackageText, root: Path) -> None:
         return
     _run(root, "apt-get", "-q", "download", source.package.split()[0])
     package = next(root.glob("*.deb"))
-    if not package.name.split("_")[1].startswith(source.package.split()[1]):
+    if package.name.split("_")[1] != source.package.split()[1]:
         print(f"{package.name} is not {source.package}, so the text may differ", file=sys.stderr)
     _run(root, "dpkg-deb", "-x", package.name, ".")
     if source.archive:

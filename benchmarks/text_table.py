@@ -89,6 +89,8 @@ def _options(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
     )
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:end])
+    if len({path.stem for path in options.texts}) < len(options.texts):
+        parser.error("the names of the files must differ: the runs are named after them")
     options.minutes.sort()
     options.out.mkdir(parents=True, exist_ok=True)
     return list(arguments[end + 1 :]), options

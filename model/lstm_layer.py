@@ -23,10 +23,13 @@ def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> t
         values_TBI: the layer's input.
         state: hidden and cell values, (1, B, H) each.
         weights: input weights, recurrent weights and the two biases, in the order of `nn.LSTM`.
+
+    The native kernel computes it where it can. Then no gradient flows into the state or out of the
+    last cells, which training does not need.
     """
     device = values_TBI.device.type
     if device == "cpu":
-        if torch.is_autocast_enabled("cpu") and native_lstm_runs(state[0].size(2)):
+        if _is_in_bfloat16(device) and native_lstm_runs(state[0].size(2)):
             hidden_TBH, cell_BH = native_lstm(values_TBI, state[0][0], state[1][0], weights)
             return hidden_TBH, (hidden_TBH[-1:], cell_BH[None])
         return _lstm(values_TBI, state, weights)
@@ -38,6 +41,11 @@ def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> t
         # makes new weights in every call, so there is nothing to do about it.
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
         return lstm_in(dtype or values_TBI.dtype, values_TBI, state, weights)
+
+
+def _is_in_bfloat16(device: str) -> bool:
+    asks = torch.is_autocast_enabled(device)
+    return asks and torch.get_autocast_dtype(device) == torch.bfloat16
 
 
 def lstm_in(

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from model.native_library import library
 
@@ -39,7 +40,7 @@ class CPass(Structure):
 
 def native_lstm_runs(hidden_size: int) -> bool:
     """Tell whether the native kernel can train layers of a size on this processor."""
-    return hidden_size % _HIDDEN_MULTIPLE == 0 and _available()
+    return hidden_size > 0 and hidden_size % _HIDDEN_MULTIPLE == 0 and _available()
 
 
 def native_lstm(
@@ -88,7 +89,7 @@ class _NativeLstm(torch.autograd.Function):
         recurrent = weight_hh.to(torch.bfloat16).contiguous()
         hidden, cells = (
             _with_first(hidden_BH.to(torch.bfloat16), steps),
-            _with_first(cell_BH, steps),
+            _with_first(cell_BH.float(), steps),
         )
         _run("forward", recurrent, gates_NG, hidden, cells)
         ctx.save_for_backward(inputs_NI, by_block, recurrent, gates_NG, hidden, cells)
@@ -98,18 +99,21 @@ class _NativeLstm(torch.autograd.Function):
         return hidden[1:], last
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, d_hidden: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         inputs_NI, by_block, recurrent, gates_NG, hidden, cells = ctx.saved_tensors
-        d_bias = cells.new_empty(gates_NG.size(1))
+        d_bias = torch.empty(gates_NG.size(1))
         d_hidden = d_hidden.to(torch.bfloat16).contiguous()
         _run("backward", recurrent, gates_NG, hidden, cells, d_hidden, d_bias)
+        torch.autograd.graph.increment_version(gates_NG)  # a second backward pass raises an error
         d_sums_GN = gates_NG.T  # the pass has replaced the gates by the gradients of their sums
         d_weight_ih = _from_blocks(d_sums_GN @ inputs_NI)
         d_weight_hh = _from_blocks(d_sums_GN @ hidden[:-1].flatten(0, 1))
         d_bias = _from_blocks(d_bias)
         d_values = None
         if ctx.needs_input_grad[0]:
-            d_values = (gates_NG @ by_block).view(*d_hidden.shape[:2], -1).to(ctx.input_dtype)
+            d_values = (gates_NG @ by_block).view(*d_hidden.shape[:2], by_block.size(1))
+            d_values = d_values.to(ctx.input_dtype)
         return d_values, None, None, d_weight_ih.float(), d_weight_hh.float(), d_bias, d_bias
 
 

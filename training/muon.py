@@ -48,8 +48,10 @@ class Muon:
     @torch.no_grad()
     def step(self, rate: float) -> None:
         """Update the matrices from their gradients at a learning rate."""
-        directions = {name: self._direction(name) for name in self.matrices}
-        for names in _by_shape(self.matrices):
+        matrices = self.matrices.items()
+        gradients = {name: each.grad for name, each in matrices if each.grad is not None}
+        directions = {name: self._direction(name, each) for name, each in gradients.items()}
+        for names in _by_shape(directions):
             gates = [gate for name in names for gate in directions[name].chunk(_GATES)]
             orthogonal = self._orthogonalized(gates)
             for name, part in zip(names, orthogonal.chunk(len(names)), strict=True):
@@ -57,11 +59,9 @@ class Muon:
                 matrix.mul_(1 - rate * self.weight_decay)
                 matrix.add_(part.flatten(0, 1), alpha=-rate * _scale(part[0]))
 
-    def _direction(self, name: str) -> Tensor:
+    def _direction(self, name: str, gradient: Tensor) -> Tensor:
         """Average a gradient into its buffer, and return Nesterov's look-ahead."""
-        gradient, average = self.matrices[name].grad, self.buffers[name]
-        if gradient is None:
-            return torch.zeros_like(average)
+        average = self.buffers[name]
         average.lerp_(gradient, 1 - self.momentum)
         return torch.lerp(gradient, average, self.momentum).to(self.dtype)
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from training.pace import Pace
 from training.precision import autocast
 from training.process_group import ProcessGroup
 
-_MEASURED_LENGTH = 32  # characters per sequence of a measured update
+_MEASURED_LENGTH = 32  # characters per sequence of the updates that are measured first
 _MEASURED_UPDATES = 2
 _MEASURED_SECONDS = 1.5
 _MEASURED_SHARE = 0.01  # of the time limit
@@ -36,10 +37,13 @@ _MARGIN = 1.1  # of the least time that is named to a user
 
 # How well a network learns depends on how many characters it reads in total. If it reads a text
 # many times, it needs dropout. If it reads a text once or twice, it learns better without.
-_CHARACTERS_TO_READ = 40_000_000
+_CHARACTERS_TO_READ = 20_000_000
 _EPOCHS = (1.0, 60.0)  # fewest and most
-# Epochs below which a network gets a dropout of values and of recurrent weights.
+# (epochs, dropout of values, dropout of recurrent weights). The first row with more epochs than the
+# run applies. The epochs are those of a text of the reference length; a shorter text needs more
+# dropout for the same number of epochs.
 _DROPOUT = ((3, 0.1, 0.0), (8, 0.15, 0.0), (12, 0.25, 0.1), (24, 0.3, 0.2), (math.inf, 0.35, 0.3))
+_REFERENCE_CHARACTERS = 2_000_000
 _LARGE_VOCABULARY = 512  # above it, one-hot inputs cost more than an embedding
 _EMBEDDING_SIZE = 256
 
@@ -61,7 +65,7 @@ def recommended(
     characters = len(corpus.training)
     if epochs is None:
         epochs = min(max(_CHARACTERS_TO_READ / characters, _EPOCHS[0]), _EPOCHS[1])
-    network: dict[str, Any] = recommended_dropout(epochs)
+    network: dict[str, Any] = recommended_dropout(epochs, characters)
     if len(corpus.vocabulary) > _LARGE_VOCABULARY:
         network["embedding_size"] = _EMBEDDING_SIZE
     sequence_length = sequence_length or TrainingConfig.sequence_length
@@ -69,9 +73,10 @@ def recommended(
     return network, {"epochs": epochs, "batch_size": batch_size}
 
 
-def recommended_dropout(epochs: float) -> dict[str, Any]:
-    """Return the dropout settings for a number of passes over the text."""
-    values, weights = next(shares for most, *shares in _DROPOUT if epochs < most)
+def recommended_dropout(epochs: float, characters: int) -> dict[str, Any]:
+    """Return the dropout settings for a number of passes over a text of some length."""
+    effective = epochs * math.sqrt(_REFERENCE_CHARACTERS / characters)
+    values, weights = next(shares for below, *shares in _DROPOUT if effective < below)
     return {"dropout": values, "weight_dropout": weights}
 
 
@@ -92,26 +97,40 @@ def measure_speed(
     initial: Checkpoint | None = None,
     teachers: Sequence[Checkpoint] = (),
 ) -> Speed:
-    """Measure a few short updates of a network that is discarded afterwards.
+    """Measure a few updates of a network that is discarded afterwards.
 
     It takes a few seconds. Every process of the group must call this function.
     """
+    limit = min(_MEASURED_SECONDS, _MEASURED_SHARE * 60 * (config.minutes or math.inf)) / 2
+    learner = new_learner(network_config, config, device, process_group, initial, teachers)
+    measure = partial(_seconds_per_update, learner, config, process_group, device, limit)
     length = min(_MEASURED_LENGTH, config.sequence_length)
     batch = Batches(corpus.training, config.batch_size, length).batch(0, 0)
-    learner = new_learner(network_config, config, device, process_group, initial, teachers)
     learner.update(*batch, 0, config.learning_rate)  # the first one takes longer
-    limit = min(_MEASURED_SECONDS, _MEASURED_SHARE * 60 * (config.minutes or math.inf))
+    per_update = measure(batch) * config.sequence_length / length
+    if per_update < limit:  # be more accurate: a part of the time does not depend on the length
+        batch = Batches(corpus.training, config.batch_size, config.sequence_length).batch(0, 0)
+        per_update = measure(batch)
+    with autocast(config.precision, device):
+        reading = process_group.mean(_seconds_to_read(learner, batch[0].to(device)), device)
+    return Speed(per_update, per_character=reading / batch[0].numel())
+
+
+def _seconds_per_update(
+    learner: Learner,
+    config: TrainingConfig,
+    process_group: ProcessGroup,
+    device: torch.device,
+    limit: float,
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> float:
+    """Return the mean time of the updates that fit into `limit` seconds, but of at least two."""
     started, updates, elapsed = time.monotonic(), 0, 0.0
     while updates < _MEASURED_UPDATES or elapsed < limit:
         learner.update(*batch, updates, config.learning_rate)
         updates += 1
         elapsed = process_group.mean(time.monotonic() - started, device)
-    with autocast(config.precision, device):
-        reading = process_group.mean(_seconds_to_read(learner, batch[0].to(device)), device)
-    return Speed(
-        per_update=elapsed / updates * config.sequence_length / length,
-        per_character=reading / batch[0].numel(),
-    )
+    return elapsed / updates
 
 
 @torch.no_grad()

@@ -96,8 +96,8 @@ class RunSetup:
         chosen = given(self.options, TrainingConfig)
         config, pace = planned(config, speed, spent, self.corpus, chosen)
         if self.initial is None:
-            dropout = recommended_dropout(config.epochs) | given(self.options, NetworkConfig)
-            network_config = replace(network_config, **dropout)
+            dropout = recommended_dropout(config.epochs, len(self.corpus.training))
+            network_config = replace(network_config, **dropout | given(self.options, NetworkConfig))
         return network_config, config, pace
 
     def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -39,8 +39,14 @@ async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
     """
     task = asyncio.current_task()
     assert task is not None
+    ended = False
+
+    def cancel(done: asyncio.Future[None]) -> None:
+        if not (ended or done.cancelled() or done.exception()):
+            task.cancel()
+
     gone = asyncio.ensure_future(_disconnected(request))
-    gone.add_done_callback(lambda done: None if done.cancelled() else task.cancel())
+    gone.add_done_callback(cancel)
     try:
         yield
     except asyncio.CancelledError:
@@ -48,6 +54,7 @@ async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
             raise
         raise ClientDisconnect from None
     finally:
+        ended = True  # a call of `cancel` may be on its way
         gone.cancel()
 
 

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -57,7 +57,7 @@ class Helpers {
     try {
       while (int(helpers_.size()) < count)
         helpers_.emplace_back(&Helpers::help, this, int(helpers_.size()) + 1, calls_.load());
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no threads or no memory
     }
   }
 
@@ -103,7 +103,7 @@ int run_pass_or_fail(Work work, const LstmPass& pass, int input_width, int threa
 // Whether this processor can train layers.
 EXPORT int charstream_trains() { return kAmxBf16.available(); }
 
-// The two passes. They return 0 if memory is exhausted, and then have done nothing.
+// The two passes. They return 0 if memory is exhausted, and then have computed nothing.
 EXPORT int charstream_train_forward(const LstmPass* pass, int threads) {
   return run_pass_or_fail(kAmxBf16.forward, *pass, pass->hidden_size, threads, false);
 }

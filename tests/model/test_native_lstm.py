@@ -155,3 +155,26 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         signal.alarm(_FORK_SECONDS)  # a process that hangs ends the test
         os._exit(0 if torch.equal(compute(1), expected) else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+@needs_kernel
+def test_a_second_backward_pass_is_refused() -> None:
+    """The first one overwrites the gates."""
+    layer, state = layer_of(4, 32, 0), torch.zeros(1, 2, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden, _ = lstm_layer(torch.randn(3, 2, 4), (state, state), layer.all_weights[0])
+    hidden.float().sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        hidden.float().sum().backward()  # type: ignore[no-untyped-call]
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_state_of_another_type_is_converted(dtype: torch.dtype) -> None:
+    layer, values_TBI = layer_of(4, 32, 0), torch.randn(3, 2, 4)
+    state = torch.ones(1, 2, 32), torch.ones(1, 2, 32)
+    converted = state[0].to(dtype), state[1].to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, _ = lstm_layer(values_TBI, state, layer.all_weights[0])
+        hidden, _ = lstm_layer(values_TBI, converted, layer.all_weights[0])
+    assert torch.equal(hidden, expected)

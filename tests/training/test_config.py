@@ -93,7 +93,7 @@ def test_a_plan_changes_only_what_the_user_has_not_set(
     planned_network, planned, pace = setup.planned(network_config, config, 5.0)
     assert planned == dataclasses.replace(config, epochs=planned.epochs, validations=20)
     assert 500 < pace.total_steps < 600
-    assert planned_network == dataclasses.replace(network_config, dropout=0.25, weight_dropout=0.2)
+    assert planned_network == dataclasses.replace(network_config, dropout=0.35, weight_dropout=0.2)
 
 
 def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

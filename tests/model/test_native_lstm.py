@@ -20,6 +20,7 @@ needs_kernel = pytest.mark.skipif(
     not native_lstm_runs(32), reason="the processor or the compiler has no AMX with bfloat16"
 )
 _TOLERANCE = 0.02  # relative, in the Euclidean norm. bfloat16 has eight bits
+_NOISE = 2e-3  # of each value: large products that cancel leave their rounding
 _FORK_SECONDS = 20
 
 
@@ -70,7 +71,8 @@ def test_it_computes_what_pytorch_computes_in_float32(
     expected = outputs_and_gradients(layer, values_TBI, state, in_bfloat16=False)
     found = outputs_and_gradients(layer, values_TBI, state, in_bfloat16=True)
     for right, value in zip(expected, found, strict=True):
-        assert (value - right).norm() <= _TOLERANCE * right.norm() + 1e-6
+        limit = _TOLERANCE * right.norm() + _NOISE * right.numel() ** 0.5
+        assert (value - right).norm() <= limit
 
 
 @needs_kernel

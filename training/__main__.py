@@ -92,11 +92,11 @@ def _wait_passively() -> None:
     """Let OpenMP's threads sleep soon while they wait, unless the environment says otherwise.
 
     By default they spin, which makes training about ten times slower if another process is busy.
-    The count is about 20 microseconds, the time between two small operations: a thread that sleeps
-    at once has to be woken for each of them. OpenMP reads the variables when torch is loaded.
+    A thread that sleeps at once has to be woken for each small operation, so it first spins for
+    some tens of microseconds. OpenMP reads the variables when torch is loaded.
     """
     if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
-        os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="20000")
+        os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="1000")
 
 
 def _reuse_freed_memory() -> None:

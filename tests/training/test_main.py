@@ -43,7 +43,7 @@ def run_with(at_torch: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_threads_spin_only_shortly_while_they_wait() -> None:
     """Spinning threads slow training to a tenth beside another busy process."""
-    assert run_with(SHOW_POLICY).stdout == "['PASSIVE', '20000']\n"
+    assert run_with(SHOW_POLICY).stdout == "['PASSIVE', '1000']\n"
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
 def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
     """Return the hidden values (T, B, H) of a layer, and its state at the end.
 
+    Where the native kernel computes the layer, no gradient flows into the state or out of the last
+    cells, which training does not need.
+
     Args:
         values_TBI: the layer's input.
         state: hidden and cell values, (1, B, H) each.
         weights: input weights, recurrent weights and the two biases, in the order of `nn.LSTM`.
-
-    The native kernel computes it where it can. Then no gradient flows into the state or out of the
-    last cells, which training does not need.
     """
     device = values_TBI.device.type
     if device == "cpu":

@@ -48,7 +48,7 @@ def native_lstm(
 ) -> tuple[Tensor, Tensor]:
     """Compute a layer of `nn.LSTM` in bfloat16. `native_lstm_runs` must be true for its size.
 
-    The factors of all products are bfloat16, and are added in float32.
+    The factors of all products are bfloat16. The products are added in float32.
 
     Args:
         values_TBI: the layer's input.

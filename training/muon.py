@@ -120,5 +120,5 @@ def orthogonalize(matrices: Tensor, iterations: int) -> Tensor:
 
 
 def _scale(matrix: Tensor) -> float:
-    """Return the factor that gives updates of all shapes the same effect, 1 if square."""
+    """Return the factor that gives updates of all shapes the same effect, 1 unless it is tall."""
     return math.sqrt(max(1.0, matrix.size(0) / matrix.size(1)))

@@ -1,6 +1,6 @@
 """Pace: the number of updates of a run and its validations, fixed or adapted to the clock.
 
-A run with a time limit counts its updates again and again: so many as fit into the time that is
+A run with a time limit counts its updates again and again: as many as fit into the time that is
 left, at the speed of the last seconds. The learning rate depends on the number, so it falls to its
 final value at the end of the time, whether the machine has become slower or faster.
 """

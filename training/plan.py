@@ -36,7 +36,7 @@ _LEAST_UPDATES = 10  # of a run that is worth starting
 _MARGIN = 1.1  # of the least time that is named to a user
 
 # How well a network learns depends on how many characters it reads in total. If it reads a text
-# many times, it needs dropout. If it reads a text once or twice, it learns better without.
+# many times, it needs dropout. If it reads a text once or twice, it needs little.
 _CHARACTERS_TO_READ = 20_000_000
 _EPOCHS = (1.0, 60.0)  # fewest and most
 # (epochs, dropout of values, dropout of recurrent weights). The first row with more epochs than the
@@ -124,7 +124,7 @@ def _seconds_per_update(
     limit: float,
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> float:
-    """Return the mean time of the updates that fit into `limit` seconds, but of at least two."""
+    """Return the mean time of at least two updates that take at least `limit` seconds."""
     started, updates, elapsed = time.monotonic(), 0, 0.0
     while updates < _MEASURED_UPDATES or elapsed < limit:
         learner.update(*batch, updates, config.learning_rate)

@@ -39,7 +39,7 @@ static_assert(kMultiple % kDepth == 0 && kMultiple % (2 * kUnits) == 0);
 
 using Sums = float[kRows][kUnits];
 
-// A function of n vectors, each by itself. The n computations alternate instruction by instruction:
+// These functions compute n vectors, each by itself. The n computations alternate instruction by instruction:
 // one of them alone would wait for its own results most of the time.
 #define EACH for (int v = 0; v < n; ++v)
 #define FOR_VECTORS template <int n> [[gnu::always_inline]] inline void
@@ -165,7 +165,7 @@ FOR_VECTORS update_units(const Units& at, Sums* sums, int row, Bfloat16* inputs,
       prefetch(at.gates + (at.step_rows + v) * gates_stride);
       prefetch(at.gates + (at.step_rows + v) * gates_stride + 2 * kUnits);
     }
-  __m512 sigmoids[3 * n], c[n];  // i, f and o; g, then the cell
+  __m512 sigmoids[3 * n], c[n];  // sigmoids: i, f and o. c: g, then the cell
   for (int gate = 0; gate < kGates; ++gate)
     EACH {
       __m512& z = gate == 2 ? c[v] : sigmoids[std::min(gate, 2) * n + v];
@@ -244,7 +244,7 @@ struct Range {
   int begin, end;
 };
 
-// The unit blocks of a thread, an even number of them.
+// Returns the unit blocks of a thread. Their number is even.
 Range own_blocks(const PassTask& task, int thread) {
   const int pairs = task.pass.hidden_size / (2 * kUnits);
   return {pairs * thread / task.threads * 2, pairs * (thread + 1) / task.threads * 2};
@@ -345,8 +345,8 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-// All threads treat denormal numbers as zeros, as tdpbf16ps does: those of the helpers would not take
-// over the setting of the caller's thread, and such numbers are slow.
+// All threads treat denormal numbers, which are slow, as zeros, as tdpbf16ps does. A helper's thread
+// does not inherit the setting of the caller's thread.
 constexpr unsigned kDenormalsAreZeros = 0x8040;  // flush-to-zero and denormals-are-zeros of MXCSR
 
 template <void (*work)(const PassTask&, int)>

@@ -39,8 +39,8 @@ class Helpers {
     return *helpers;
   }
 
-  // Calls work(task, thread) in up to `threads` threads, fewer if the system has no more, and sets
-  // their number in the task. Another caller waits.
+  // Calls work(task, thread) in `threads` threads, or in fewer if the system cannot start so many,
+  // and sets their number in the task. Another caller waits.
   void run(Work work, PassTask& task, int threads) {
     const std::lock_guard lock(mutex_);
     start(threads - 1);

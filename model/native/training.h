@@ -3,7 +3,7 @@
 // The products with the layer's inputs and the gradients of the weights do not depend on the order
 // of the steps. They are single large products, which PyTorch computes at the processor's speed.
 // What is left is the product of each step's hidden values with the recurrent weights, the gates,
-// and the same backward.
+// and the gradients of these.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@ using Bfloat16 = uint16_t;
 
 constexpr int kUnits = 16;  // units of a block, which are computed together: a vector of floats
 constexpr int kGates = 4;   // i, f, g, o, as in torch.nn.LSTM
-constexpr int kPairs = 2;   // weights of a block that lie side by side, for products in bfloat16
-constexpr int kMultiple = 32;  // the hidden size is a multiple of it
+constexpr int kPairs = 2;   // inputs whose weights lie side by side, as products in bfloat16 need
+constexpr int kMultiple = 32;  // the hidden size must be a multiple of it
 
 // One pass over a layer, forward or backward. T steps, B rows (sequences), H units. The gates of a
 // row are in the order [unit block][gate][unit of the block], so that a block's gates are in two

@@ -20,7 +20,7 @@ MODULES = ROOT / "tests" / "javascript" / "node_modules"  # npm install --prefix
 _REPORT = """
 source.addEventListener("open", () => console.warn(JSON.stringify({ opened: text.length })));
 source.addEventListener("message", () => {
-  if (text.length % 500 === 0) console.warn(JSON.stringify({ received: text.length }));
+  if (text.length % 100 === 0) console.warn(JSON.stringify({ received: text.length }));
 });
 """
 
@@ -30,7 +30,7 @@ class Progress:
     """What an EventSource has done so far."""
 
     opened: list[int] = field(default_factory=list)  # characters it had when it connected
-    received: int = 0  # characters, in steps of 500
+    received: int = 0  # characters, in steps of 100
     logged: str = ""  # by the example, at the end: the text and the usage
     failure: str = ""  # logged by the example
 
@@ -55,13 +55,17 @@ class Progress:
 
 
 def example(url: str, length: int, seed: int) -> str:
-    """The example of the docs, which requests another text here, and reports."""
+    """The example of the docs, which requests another text here, with scores, and reports.
+
+    Scores make the events so large that only a part of the text fits into the buffers of the
+    connection.
+    """
     page = (ROOT / "docs" / "clients.md").read_text()
     blocks = re.findall(r"```javascript\n(.*?)```", page, re.S)
     (code,) = (block for block in blocks if "new EventSource(" in block)
     for old, new in (
         ("http://127.0.0.1:8000", url),
-        ("length=300&seed=7", f"length={length}&seed={seed}"),
+        ("length=300&seed=7", f"length={length}&seed={seed}&logprobs=10"),
     ):
         assert code.count(old) == 1, f"the example has changed: {old}"
         code = code.replace(old, new)

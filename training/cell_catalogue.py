@@ -96,7 +96,8 @@ def add_catalogue(
         ids: the validation text, in the vocabulary of the checkpoint.
         device: device to compute on.
         trained: number of characters that the run has read.
-        report: function to call often. An exception that it raises ends the search.
+        report: function to call often during the search, first with 0. An exception that it raises
+            ends the search.
 
     Raises:
         CheckpointError: if the file cannot be read or written.
@@ -104,6 +105,7 @@ def add_catalogue(
     checkpoint = load_checkpoint(path)
     if checkpoint.cells or len(ids) < MINIMUM_CHARACTERS:
         return
+    report(0)
     most = min(max(MINIMUM_CHARACTERS, int(trained * _SHARE_OF_RUN)), MOST_CHARACTERS)
     network = CharLSTM.of(checkpoint).to(device)
     save_cells(path, find_tracked_cells(network, checkpoint.vocabulary, ids, report, most))

@@ -51,8 +51,8 @@ class TrainingConfig:
     validations: int = 20  # over the whole run
     seed: int = 0
     precision: TrainingPrecision = "fp32"
-    optimizer: str = "muon"  # for the recurrent matrices; the rest has AdamW. Or "adamw" for all
-    muon_learning_rate: float = 0.03  # peak, for the recurrent matrices
+    optimizer: str = "muon"  # for the weight matrices; the rest has AdamW. Or "adamw" for all
+    muon_learning_rate: float = 0.03  # peak, for the weight matrices
     muon_momentum: float = 0.95  # 0 to below 1
     muon_iterations: int = 5  # Newton-Schulz iterations per update, 1 to 20
     muon_weight_decay: float = 0.1

@@ -23,7 +23,7 @@ from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.distillation import Teachers
-from training.muon import Muon, recurrent_matrices
+from training.muon import Muon, weight_matrices
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
 
@@ -41,7 +41,7 @@ class Learner:
 
     It trains by truncated backpropagation through time with clipped gradients, and keeps an
     exponential average of the weights. The optimizer is AdamW (Loshchilov and Hutter 2019), or Muon
-    for the recurrent matrices and AdamW for the rest. A confidence penalty rewards the entropy of
+    for the LSTM's matrices and AdamW for the rest. A confidence penalty rewards the entropy of
     the predictions (Pereyra et al. 2017). Reported losses do not include it. The random number
     generator is seeded before each update, so an update depends on its number and not on the random
     numbers that other code has drawn.
@@ -235,8 +235,8 @@ class Learner:
 
 
 def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:
-    """Return the optimizer of the recurrent matrices. It has none if AdamW updates them."""
-    matrices = recurrent_matrices(network) if config.optimizer == "muon" else {}
+    """Return the optimizer of the weight matrices. It has none if AdamW updates them."""
+    matrices = weight_matrices(network) if config.optimizer == "muon" else {}
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     return Muon(
         matrices, config.muon_momentum, config.muon_iterations, config.muon_weight_decay, dtype

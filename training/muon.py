@@ -1,4 +1,4 @@
-"""Muon: an optimizer that makes each update of a recurrent matrix orthogonal, gate by gate.
+"""Muon: an optimizer that makes each update of a weight matrix orthogonal, gate by gate.
 
 The formula and the coefficients are those of Jordan et al. 2024, "Muon: An optimizer for hidden
 layers in neural networks" (https://kellerjordan.github.io/posts/muon). `torch.optim.Muon` computes
@@ -82,7 +82,7 @@ def _by_shape(matrices: Mapping[str, Tensor]) -> list[list[str]]:
     return list(names.values())
 
 
-def recurrent_matrices(network: CharLSTM) -> dict[str, nn.Parameter]:
+def weight_matrices(network: CharLSTM) -> dict[str, nn.Parameter]:
     """Return the weights that Muon updates, by name.
 
     These are the matrices between hidden values, and from a learned embedding to the first layer.

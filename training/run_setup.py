@@ -91,7 +91,9 @@ class RunSetup:
         """
         group = self.process_group
         started = time.monotonic()
-        speed = measure_speed(self.corpus, network_config, config, self.device, group, self.initial)
+        speed = measure_speed(
+            self.corpus, network_config, config, self.device, group, self.initial, self.teachers
+        )
         spent = group.mean(spent + time.monotonic() - started, self.device)
         chosen = given(self.options, TrainingConfig)
         config, pace = planned(config, speed, spent, self.corpus, chosen)

@@ -112,7 +112,7 @@ def _make_trainer(
     network_config, config = setup.configs()
     pace = None
     if config.minutes and not options.resume:
-        console.print(f"Planning for {config.minutes:g} minutes ...", highlight=False)
+        console.print(f"Planning a run of {config.minutes:g} min ...", highlight=False)
         network_config, config, pace = setup.planned(network_config, config, _spent(options))
     return Trainer(
         corpus, network_config, config, folder, device,
@@ -159,7 +159,7 @@ def _introduce(console: Console, trainer: Trainer) -> None:
     ]
     if config.minutes:
         lines.append(
-            f"ends after {config.minutes:g} minutes, so the number of updates will follow the "
+            f"ends after {config.minutes:g} min, so the number of updates will follow the "
             f"speed; {trainer.pace.validations} validations on "
             f"{trainer.validated_characters:,} characters"
         )
@@ -202,15 +202,17 @@ def _find_cells(console: Console, trainer: Trainer, interrupt: Interrupt) -> boo
     Return False if an interrupt has ended the search.
     """
 
-    def check(_: int = 0) -> None:
+    def check(read: int) -> None:
         if interrupt.requested:
             raise Stopped
+        if read == 0:
+            console.print(
+                "Finding the cells that track properties of the text ...", highlight=False
+            )
 
-    console.print("Finding the cells that track properties of the text ...", highlight=False)
     config, best = trainer.config, trainer.folder.best_path
     trained = trainer.step * config.batch_size * config.sequence_length
     with trainer.folder.explaining_failure(), suppress(Stopped):
-        check()
         add_catalogue(best, trainer.corpus.validation, trainer.device, trained, check)
         return True
     return False

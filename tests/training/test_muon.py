@@ -17,7 +17,7 @@ from model.native_lstm import native_lstm_runs
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from tests.training.test_trainer import CONFIG, make_trainer
-from training.muon import Muon, orthogonalize, recurrent_matrices
+from training.muon import Muon, orthogonalize, weight_matrices
 
 MUON = dataclasses.replace(CONFIG, optimizer="muon", muon_weight_decay=0.1)
 
@@ -70,7 +70,7 @@ def test_it_updates_the_matrices_between_dense_values(
     embedding_size: int | None, names: set[str]
 ) -> None:
     network = CharLSTM(NetworkConfig(20, hidden_size=16, embedding_size=embedding_size))
-    assert recurrent_matrices(network).keys() == names
+    assert weight_matrices(network).keys() == names
 
 
 @pytest.mark.parametrize("stop_at", [1, 17])

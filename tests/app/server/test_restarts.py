@@ -15,7 +15,7 @@ from tests.conftest import SHIPPED
 from tests.event_source import MODULES, BrowserClient, EventSourceClient, NodeClient
 from tests.server import RestartingServer
 
-LENGTH = 80_000  # so long that the server is not done when the first characters arrive
+LENGTH = 12_000  # so long that the server is not done when the first characters arrive
 STOPS = [signal.SIGTERM, signal.SIGKILL]
 
 

@@ -52,6 +52,18 @@ def pytest_sessionstart() -> None:
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    elsewhere = [
+        item.nodeid
+        for item in items
+        if item.get_closest_marker("gpu") and item.path.parent != ROOT / "tests" / "devices"
+    ]
+    if elsewhere:
+        raise pytest.UsageError(
+            f"make gpu-check runs the tests of tests/devices only: move {', '.join(elsewhere)}"
+        )
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU; on a machine with one, make gpu-check runs this test")

@@ -229,11 +229,11 @@ def run_training(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.
 def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
     text: Path, tmp_path: Path
 ) -> None:
-    settings = ["--text", str(text), *SMALL, "--epochs", "6", "--validations", "30"]
+    settings = ["--text", str(text), *SMALL, "--epochs", "3", "--validations", "15"]
     whole = run_training(*settings, "--out", str(tmp_path / "whole"))
     out = tmp_path / "killed"
     killed = run_training(*settings, "--out", str(out))
-    for kill_at in (3, 12):
+    for kill_at in (2, 6):
         assert killed.stdout is not None
         seen = 0
         for line in killed.stdout:
@@ -258,9 +258,9 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
 @pytest.mark.parametrize(
     ("epochs", "flags"),
     [
-        ("6", []),
+        ("2", []),
         ("1", ["--optimizer", "muon"]),  # magnifies differences of rounding, so losses soon differ
-        ("3", ["--distill-from", "TEACHER"]),
+        ("1", ["--distill-from", "TEACHER"]),
     ],
 )
 def test_two_processes_train_as_one(
@@ -296,7 +296,7 @@ def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
     out = tmp_path / "run"
     command = ["-m", "training", "train", "--text", str(text), "--out", str(out), *SMALL]
     process = subprocess.Popen(
-        [sys.executable, *command, "--epochs", "100000", "--validations", "5000"],
+        [sys.executable, *command, "--epochs", "5000", "--validations", "5000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

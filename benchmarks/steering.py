@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 
-from model.checkpoint import load_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import Decoder
 from model.held_cell import HeldCell
 from model.sampling import SamplingParams
 from model.selection import choose_precision
 
 _CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "anna.safetensors"
-_QUOTES, _LINE_POSITION = (1, 301), (1, 155)  # layer and cell, from the catalogue
 _VALUES = (-2.0, None, 2.0)
 _SEEDS = range(1, 6)
 _LENGTH = 2000
@@ -37,8 +36,7 @@ def line_length(text: str) -> float:
     return fmean(len(line) for line in text.split("\n") if line)
 
 
-def _texts(cell: tuple[int, int], value: float | None) -> Iterator[str]:
-    checkpoint = load_checkpoint(_CHECKPOINT)
+def _texts(checkpoint: Checkpoint, cell: tuple[int, int], value: float | None) -> Iterator[str]:
     decoder = Decoder(checkpoint, 1, precision=choose_precision("auto", "cpu"))
     hold = () if value is None else (HeldCell(*cell, value),)
     params = SamplingParams(temperature=_TEMPERATURE, hold=hold)
@@ -47,18 +45,23 @@ def _texts(cell: tuple[int, int], value: float | None) -> Iterator[str]:
         yield checkpoint.vocabulary.decode(decoder.generate(prime, _LENGTH, params, seed))
 
 
-def _print(name: str, cell: tuple[int, int], measure: Callable[[str], float]) -> None:
+def _print(
+    name: str, checkpoint: Checkpoint, tracked: str, measure: Callable[[str], float]
+) -> None:
+    cells = {found.property: (found.layer, found.cell) for found in checkpoint.cells}
+    cell = cells[tracked]
     for value in _VALUES:
-        measured = [measure(text) for text in _texts(cell, value)]
+        measured = [measure(text) for text in _texts(checkpoint, cell, value)]
         held = "free" if value is None else f"{value:+g}"
         each = " ".join(f"{one:.2f}" for one in measured)
         print(f"{name}, layer {cell[0]}, cell {cell[1]}, {held}: {fmean(measured):.2f} ({each})")
 
 
 def main() -> None:
-    """Print both measures with the cell at -2, free and at +2, for each of five seeds."""
-    _print("share in quotations", _QUOTES, quoted_share)
-    _print("characters per line", _LINE_POSITION, line_length)
+    """Print both measures with their cell at -2, free and at +2, for each of five seeds."""
+    checkpoint = load_checkpoint(_CHECKPOINT)
+    _print("share in quotations", checkpoint, "quotes", quoted_share)
+    _print("characters per line", checkpoint, "line_position", line_length)
 
 
 if __name__ == "__main__":

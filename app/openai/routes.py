@@ -45,7 +45,7 @@ _CHUNKS: list[dict[str, Any]] = [
         "object": "text_completion",
         "created": 1764028800,
         "model": "anna",
-        "system_fingerprint": "5a62bdbc1639d863",
+        "system_fingerprint": "3c5bfea4825c16fe",
         "choices": [
             {"text": "a", "index": 0, "logprobs": None, "finish_reason": reason, "seed": 7}
         ],

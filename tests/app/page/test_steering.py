@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
+from model.checkpoint import load_checkpoint
 from tests.app.page.playground import (
     api_text,
     content,
@@ -21,6 +22,7 @@ from tests.app.page.playground import (
     text_of,
 )
 from tests.browser import needs_browser
+from tests.conftest import SHIPPED
 from tests.server import RunningServer
 
 pytestmark = needs_browser
@@ -77,16 +79,18 @@ def steer_by_keyboard(page: Page) -> None:
 def test_from_opening_the_page_to_both_texts_side_by_side(
     browser: Browser, shipped: RunningServer, theme: Any, steer: Callable[[Page], None]
 ) -> None:
+    first = load_checkpoint(SHIPPED).cells[0]
     with opened(browser, shipped.url, color_scheme=theme) as page:
         page.locator("#write-cell option").first.wait_for(state="attached")
         steer(page)
         second = page.locator(".column").nth(1)
         second.locator("figure").wait_for()
         assert page.get_by_label("Hold at").get_attribute("aria-valuetext") == f"{MINUS}3"
-        second.get_by_text(f"cell 301 of layer 1 held at {MINUS}3").wait_for()
+        held_at = f"cell {first.cell} of layer {first.layer} held at {MINUS}3"
+        second.get_by_text(held_at).wait_for()
         seed = int(page.get_by_label("Seed").input_value())
         request = {"prime": "And Levin said,", "length": 500, "seed": seed}
-        held = [{"layer": 1, "cell": 301, "value": -3}]
+        held = [{"layer": first.layer, "cell": first.cell, "value": -3}]
         texts = [content(text) for text in page.locator("#columns .text").all()]
         assert texts == [api_text(shipped, **request), api_text(shipped, **request, hold=held)]
         sheets = [sheet.bounding_box() for sheet in page.locator("#write .sheet").all()]

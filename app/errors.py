@@ -197,12 +197,16 @@ class BodiesTooLargeError(CharstreamError):
 
 
 class TooManyPatternsError(CharstreamError):
-    """Too many patterns are being compiled."""
+    """A new pattern cannot be compiled, because too many others wait for it.
 
-    retry_after = 1.0
+    Args:
+        reason: what happened.
+        retry_after: estimated seconds until those that wait now have been compiled.
+    """
 
-    def __init__(self) -> None:
-        super().__init__("too many new patterns are being compiled; try again in 1 s")
+    def __init__(self, reason: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{reason}; try again in {math.ceil(retry_after)} s")
 
 
 class ReloadError(CharstreamError):

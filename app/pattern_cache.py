@@ -1,19 +1,23 @@
 """PatternCache: compiles patterns in threads, and keeps the results.
 
 Clients choose the patterns, so the compilation leaves most of the time to the texts that run: after
-each millisecond of work, a thread sleeps for several.
+each millisecond of work, a thread sleeps for several. All threads together work for less than 5% of
+the time. So a compilation waits until it is its turn, instead of sharing this time with all others:
+a worst-case pattern takes half a second alone, and 64 of them at once would all take too long.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from app.errors import DrainingError, TooManyPatternsError
+from app.fair_queue import FairQueue
 from model.errors import PatternError
 from model.pattern import Pattern, compile_pattern
 from model.vocabulary import Vocabulary
@@ -21,12 +25,33 @@ from model.work_limit import WorkLimit
 
 _MOST_BYTES = 16 * 2**20
 _ENTRY_BYTES = 1000  # overhead of an entry, in addition to its expression and its arrays
-_MOST_THREADS = 32  # most of them sleep
+_MOST_THREADS = 4  # one per client, so that the patterns of one client do not delay the others'
 _REST = 20  # seconds to sleep for each second of work, times the number of working threads
 _MOST_COMPILATIONS = 64  # that run or wait for a thread
 _MOST_SECONDS = 10.0  # that a request waits; a single compilation takes less than a second
+_SMOOTHING = 0.2  # weight of the newest measurement of a compilation's duration
 
 _Key = tuple[str, frozenset[int]]  # the expression, and the ids of banned characters
+_Result = Pattern | str  # a pattern, or the message of an error
+
+
+@dataclass(eq=False)
+class _Compilation:
+    """A pattern that waits for its turn or is being compiled.
+
+    Attributes:
+        key: what to compile.
+        client: the client whose turn it takes.
+        result: the result. None if the compilation did not take place.
+        waiters: number of requests that wait for it. Threads read it.
+        began: time at which a thread began.
+    """
+
+    key: _Key
+    client: Hashable
+    result: asyncio.Future[_Result | None]
+    waiters: int = 0
+    began: float = 0.0
 
 
 class _AbandonedError(Exception):
@@ -39,6 +64,9 @@ class PatternCache:
     Patterns that cannot be compiled are kept too, with the error. The least recently used entry is
     evicted first. A compilation ends soon after the last request that waits for it.
 
+    One pattern of each client is compiled at a time, in the order of arrival, and the clients take
+    turns. If too many patterns wait, the client that has most of them loses its newest one.
+
     Args:
         vocabulary: the characters of the model.
         most_bytes: maximum size of all entries.
@@ -46,90 +74,164 @@ class PatternCache:
 
     def __init__(self, vocabulary: Vocabulary, most_bytes: int = _MOST_BYTES) -> None:
         self._vocabulary, self._most_bytes = vocabulary, most_bytes
-        self._entries: OrderedDict[_Key, Pattern | str] = OrderedDict()
-        self._running: dict[_Key, asyncio.Future[Pattern | str]] = {}
+        self._entries: OrderedDict[_Key, _Result] = OrderedDict()
+        self._compilations: dict[_Key, _Compilation] = {}  # those that somebody waits for
+        self._queue: FairQueue[_Compilation] = FairQueue()
+        self._running: dict[Hashable, _Compilation] = {}  # by client; threads read the length
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "pattern")
-        self._working: set[_Key] = set()  # threads write it, too
-        self._waiters: Counter[_Key] = Counter()
+        self._seconds = 0.0  # that a compilation takes, if no other one runs
         self._closed = False
+        self.waiting = 0  # number of calls of `get` that have not returned
         self.bytes = 0
 
-    async def get(self, expression: str, banned: frozenset[int] = frozenset()) -> Pattern:
+    async def get(
+        self, expression: str, banned: frozenset[int] = frozenset(), client: Hashable = None
+    ) -> Pattern:
         """Return the pattern of an expression. Raises what `compile_pattern` raises.
+
+        Args:
+            expression: a regular expression.
+            banned: ids of characters that the text must not have.
+            client: who asks, see `middleware.auth.current_client`.
 
         Raises:
             TooManyPatternsError: if too many other patterns are being compiled.
             DrainingError: if the service is shutting down.
         """
         key = expression, banned
-        self._waiters[key] += 1
-        try:
-            while (result := self._entries.get(key)) is None:
-                with contextlib.suppress(_AbandonedError):  # by others, before this call
-                    running = asyncio.shield(self._compiled(key))
-                    result = await asyncio.wait_for(running, _MOST_SECONDS)
-                    break
-        except TimeoutError as error:
-            raise TooManyPatternsError from error
-        finally:
-            self._waiters[key] -= 1
-            if not self._waiters[key]:
-                del self._waiters[key]
         if key in self._entries:
             self._entries.move_to_end(key)
+            result = self._entries[key]
+        else:
+            result = await self._compiled(key, client)
         if isinstance(result, str):
             raise PatternError(result)
         return result
 
-    @property
-    def waiting(self) -> int:
-        """Number of calls of `get` that have not returned."""
-        return self._waiters.total()
-
     def close(self) -> None:
         """Abandon all compilations. Requests that wait get a DrainingError; threads end soon."""
-        self._closed = True
+        self._closed = True  # a thread that notices it ends, and `_finish` ends those that wait
         self._threads.shutdown(wait=False)
 
-    def _compiled(self, key: _Key) -> asyncio.Future[Pattern | str]:
-        """Return the result of the compilation that runs for this key. Start one if none does."""
-        if key not in self._running:
+    async def _compiled(self, key: _Key, client: Hashable) -> _Result:
+        compilation = self._join(key, client)
+        compilation.waiters += 1
+        self.waiting += 1
+        self._start()
+        try:
+            async with asyncio.timeout(_MOST_SECONDS):
+                result = await asyncio.shield(compilation.result)
+        except TimeoutError as error:
+            reason = f"the pattern was not compiled within {_MOST_SECONDS:.0f} s, because others"
+            raise self._too_many(f"{reason} came first") from error
+        finally:
+            self.waiting -= 1
+            self._leave(compilation)
+        if result is None:
+            raise DrainingError if self._closed else self._full(client)
+        return result
+
+    def _join(self, key: _Key, client: Hashable) -> _Compilation:
+        """Return the compilation of a key. If there is none, add one to the queue."""
+        if key not in self._compilations:
             if self._closed:
                 raise DrainingError
-            if len(self._running) >= _MOST_COMPILATIONS:
-                raise TooManyPatternsError
-            loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._threads, self._compile, key)
-            self._running[key] = running
-            running.add_done_callback(lambda done: self._store(key, done))
-        return self._running[key]
+            if len(self._compilations) >= _MOST_COMPILATIONS:
+                self._make_room(client)
+            result = asyncio.get_running_loop().create_future()
+            self._compilations[key] = _Compilation(key, client, result)
+            self._queue.add(client, self._compilations[key])
+        compilation = self._compilations[key]
+        owner = compilation.client
+        waits = compilation is not self._running.get(owner)
+        if waits and self._queue.count(client) + 1 < self._queue.count(owner):
+            self._queue.discard(owner, compilation)  # this client has its turn sooner
+            self._queue.add(client, compilation)
+            compilation.client = client
+        return compilation
 
-    def _compile(self, key: _Key) -> Pattern | str:
-        """Compile in a thread. Return the message of an error."""
-        expression, banned = key
-        self._working.add(key)
+    def _make_room(self, client: Hashable) -> None:
+        """Take the place of a client that has more. Raise TooManyPatternsError if there is none."""
+        displaced = self._queue.take_newest(client)
+        if displaced is None:
+            raise self._full(client)
+        self._end(displaced, None)
+
+    def _leave(self, compilation: _Compilation) -> None:
+        """End a compilation if nobody waits for it. A thread that computes it notices later."""
+        compilation.waiters -= 1
+        if not compilation.waiters and not compilation.result.done():
+            self._end(compilation, None)
+
+    def _end(self, compilation: _Compilation, result: _Result | None) -> None:
+        del self._compilations[compilation.key]
+        self._queue.discard(compilation.client, compilation)
+        compilation.result.set_result(result)
+
+    def _end_all(self) -> None:
+        for compilation in list(self._compilations.values()):
+            self._end(compilation, None)
+
+    def _start(self) -> None:
+        """Start the next compilations while threads are free."""
+        loop = asyncio.get_running_loop()
+        while len(self._running) < _MOST_THREADS and (first := self._queue.take(self._running)):
+            self._running[first.client] = first
+            first.began = time.monotonic()
+            try:
+                running = loop.run_in_executor(self._threads, self._compile, first)
+            except RuntimeError:  # `close` has shut the threads down
+                del self._running[first.client]
+                self._end_all()
+                break
+            running.add_done_callback(functools.partial(self._finish, first))
+
+    def _finish(self, compilation: _Compilation, done: asyncio.Future[_Result | None]) -> None:
+        """Pass on a result, and start the next compilation."""
+        working = len(self._running)
+        del self._running[compilation.client]
+        if not compilation.result.done():
+            if (error := done.exception()) is not None:
+                del self._compilations[compilation.key]
+                compilation.result.set_exception(error)
+            elif (result := done.result()) is not None:
+                seconds = (time.monotonic() - compilation.began) / working
+                self._seconds += _SMOOTHING * (seconds - self._seconds)
+                self._store(compilation.key, result)
+                self._end(compilation, result)
+        self._start()
+        if self._closed:
+            self._end_all()
+
+    def _compile(self, compilation: _Compilation) -> _Result | None:
+        """Compile in a thread. Return the message of an error, or None if nobody waits."""
+        expression, banned = compilation.key
         try:
-            self._check_wanted(key)
-            work = WorkLimit(_pauses(lambda: self._rest_factor(key)))
+            work = WorkLimit(_pauses(lambda: self._rest_factor(compilation)))
             return compile_pattern(expression, self._vocabulary, banned, work)
         except PatternError as error:
             return str(error)
-        finally:
-            self._working.discard(key)
+        except _AbandonedError:
+            return None
 
-    def _rest_factor(self, key: _Key) -> int:
-        self._check_wanted(key)
-        return len(self._working)
-
-    def _check_wanted(self, key: _Key) -> None:
-        if self._closed or not self._waiters[key]:
+    def _rest_factor(self, compilation: _Compilation) -> int:
+        if self._closed or not compilation.waiters:
             raise _AbandonedError
+        return len(self._running)
 
-    def _store(self, key: _Key, done: asyncio.Future[Pattern | str]) -> None:
-        del self._running[key]
-        if done.cancelled() or done.exception() is not None:
-            return
-        result = done.result()
+    def _full(self, client: Hashable) -> TooManyPatternsError:
+        own = self._queue.count(client) + (client in self._running)
+        return self._too_many(
+            f"{len(self._compilations)} new patterns are being compiled or wait for it, {own} of "
+            f"them from this client, and at most {_MOST_COMPILATIONS} may"
+        )
+
+    def _too_many(self, reason: str) -> TooManyPatternsError:
+        """Return an error. After `_MOST_SECONDS`, none of those that wait now wait any longer."""
+        seconds = len(self._compilations) * self._seconds
+        return TooManyPatternsError(reason, max(1.0, min(seconds, _MOST_SECONDS)))
+
+    def _store(self, key: _Key, result: _Result) -> None:
         self.bytes += _size(key, result)
         self._entries[key] = result
         while self.bytes > self._most_bytes:
@@ -149,7 +251,7 @@ def _pauses(running: Callable[[], int]) -> Callable[[], None]:
     return pause
 
 
-def _size(key: _Key, result: Pattern | str) -> int:
+def _size(key: _Key, result: _Result) -> int:
     expression, banned = key
     arrays = 0 if isinstance(result, str) else result.bytes
     return _ENTRY_BYTES + 4 * len(expression) + 100 * len(banned) + arrays

@@ -19,6 +19,7 @@ from model.errors import CheckpointError, VocabularyError
 from model.network_config import NetworkConfig, Weights
 from model.tensor_file import open_tensor_file
 from model.vocabulary import Vocabulary
+from model.weight_limit import MOST_SUM, greatest_sums
 
 FORMAT_VERSION = "1"
 _REQUIRED_KEYS = ("format_version", "config", "vocabulary")
@@ -254,10 +255,12 @@ def _escaped(name: str, length: int = 60) -> str:
 
 
 def check_weights(config: NetworkConfig, weights: Weights, path: Path) -> None:
-    """Check that weights have the shapes of a config, are float32 and are finite.
+    """Check that weights have the shapes of a config, are float32, finite and not too large.
+
+    They are too large if the network could compute infinite values or NaN from them.
 
     Raises:
-        CheckpointError: if they do not. The message names the file and the tensors.
+        CheckpointError: if the weights do not fit. The message names the file and the tensors.
     """
     _check_shapes(config, {name: array.shape for name, array in weights.items()}, path)
     for name, array in weights.items():
@@ -265,6 +268,12 @@ def check_weights(config: NetworkConfig, weights: Weights, path: Path) -> None:
             raise CheckpointError(f"{path}: {name} is {array.dtype}, expected float32")
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} has values that are not finite")
+    for outputs, greatest in greatest_sums(config, weights):
+        if greatest > MOST_SUM:
+            raise CheckpointError(
+                f"{path}: the weights are too large: {outputs} may reach {greatest:.2g}, expected "
+                f"at most {MOST_SUM:g}"
+            )
 
 
 def _digest(metadata: Mapping[str, str], weights: Weights) -> str:

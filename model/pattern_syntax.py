@@ -10,9 +10,9 @@ integer, one bit per position, so that thousands of positions are combined at on
 
 from __future__ import annotations
 
+import builtins
+import importlib.util
 import re
-import threading
-import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -21,7 +21,6 @@ from model.work_limit import WorkLimit
 
 # CPython's parser. It has no public name; hypothesis and other libraries use it in the same way.
 _constants: Any = re._constants  # type: ignore[attr-defined]
-_parser: Any = re._parser  # type: ignore[attr-defined]
 _compiler: Any = re._compiler  # type: ignore[attr-defined]
 
 MOST_CHARACTERS = 10_000  # of an expression
@@ -50,7 +49,34 @@ _BEGINNINGS = ("AT_BEGINNING", "AT_BEGINNING_STRING")
 _ENDS = ("AT_END", "AT_END_STRING")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
 
-_parsing = threading.Lock()  # Python's filters of warnings are global
+
+class _Warnings:
+    """What the parser finds instead of Python's module of this name."""
+
+    @staticmethod
+    def warn(message: str, *_: object, **__: object) -> None:
+        """Refuse characters in sets that a later Python may read differently."""
+        raise PatternError(f"is ambiguous: {message}; put a backslash before it")
+
+
+def _strict_parser() -> Any:
+    """Return a copy of CPython's parser that raises PatternError where the original warns.
+
+    Python's filters of warnings belong to the whole process, so turning warnings into errors would
+    also affect what other threads do at that moment. Other code keeps the original parser.
+    """
+
+    def import_(name: str, *args: Any) -> Any:
+        return _Warnings if name == "warnings" else __import__(name, *args)
+
+    spec: Any = importlib.util.find_spec("re._parser")
+    parser: Any = importlib.util.module_from_spec(spec)
+    parser.__builtins__ = {**vars(builtins), "__import__": import_}
+    spec.loader.exec_module(parser)
+    return parser
+
+
+_parser = _strict_parser()
 
 
 class Positions(NamedTuple):
@@ -99,13 +125,9 @@ def missing_error(missing: Iterable[str]) -> PatternError:
 def _parsed(expression: str) -> Any:
     """Return Python's parse tree of an expression."""
     try:
-        with _parsing, warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return _parser.parse(expression)
+        return _parser.parse(expression)
     except (re.error, OverflowError) as error:
         raise PatternError(f"is not a regular expression: {error}") from error
-    except Warning as error:  # about characters in sets that a later Python may read differently
-        raise PatternError(f"is ambiguous: {error}; put a backslash before it") from error
 
 
 def _size(items: Iterable[Any]) -> int:

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from app.api.query_values import Number
 from app.errors import InvalidFieldError, UnknownInFieldError
+from app.middleware.auth import current_client
 from app.service import Service
 from model.constraint import MOST_BIAS, MOST_BIASES, LogitBias, banned_ids
 from model.errors import PatternError, UnknownCharacterError
@@ -119,6 +120,6 @@ async def compiled(
     if expression is None:
         return None
     try:
-        return await service.patterns.get(expression, banned_ids(biases))
+        return await service.patterns.get(expression, banned_ids(biases), current_client())
     except PatternError as error:
         raise InvalidFieldError(field, expression, str(error)) from error

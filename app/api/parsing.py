@@ -21,6 +21,7 @@ from app.api.errors import MOST_FIELDS, InvalidBodyError
 # without an end takes all of the rest, so that the search never starts again inside of it.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
+_Location = tuple[str | int, ...]  # the keys and indexes that lead to a value
 _Request = TypeVar("_Request", bound=BaseModel)
 
 
@@ -110,16 +111,44 @@ def _count_keys(value: dict[str, Any]) -> int:
 
 def _check_unique(schema: type[BaseModel], body: bytes) -> None:
     """Raise ValidationError if an object has a key twice. JSON parsers disagree on its value."""
+    repeated = False
 
-    def check(pairs: list[tuple[str, Any]]) -> None:
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
+        nonlocal repeated
         values: dict[str, Any] = {}
         for name, value in pairs:
             if name in values:
-                repeated = PydanticCustomError("repeated", "must not appear twice in one object")
-                raise _invalid(schema, repeated, {name: value})
+                repeated = True
+                return _Repeated(name, value)
             values[name] = value
+        return values
 
-    json.loads(body.decode(), object_pairs_hook=check)
+    parsed = json.loads(body.decode(), object_pairs_hook=check)
+    if repeated and (found := _find_repeated(parsed)):
+        location, value = found
+        kind = PydanticCustomError("repeated", "must not appear twice in one object")
+        details = InitErrorDetails(type=kind, loc=location, input=value)
+        raise ValidationError.from_exception_data(schema.__name__, [details])
+
+
+class _Repeated(NamedTuple):
+    """Stands for an object that has a key twice."""
+
+    name: str
+    value: Any  # the second one
+
+
+def _find_repeated(value: Any, location: _Location = ()) -> tuple[_Location, Any] | None:
+    """Return the location and the value of the first repeated key, or None if there is none."""
+    if isinstance(value, _Repeated):
+        location = *location, value.name
+        return _find_repeated(value.value, location) or (location, value.value)
+    if not isinstance(value, list | dict):
+        return None
+    for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+        if found := _find_repeated(part, (*location, name)):
+            return found
+    return None
 
 
 def _invalid(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from contextvars import ContextVar
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -16,6 +17,16 @@ from app.middleware.rate_limit import RateLimit
 _bearer = HTTPBearer(auto_error=False, description="Required if CHARSTREAM_API_KEYS is set.")
 # Describes the header in the OpenAPI document.
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+_client: ContextVar[Hashable] = ContextVar("client", default=None)
+
+
+def current_client() -> Hashable:
+    """Return who sent the request of this task, as the rate limit tells clients apart.
+
+    It is the digest of the key, or the address if there are no keys. None if it is not known.
+    """
+    return _client.get()
 
 
 class Auth:
@@ -42,9 +53,10 @@ class Auth:
 
     async def check_user(self, request: Request, _: Credentials) -> None:
         """Raise UnauthorizedError without a valid key, or RateLimitError over the rate limit."""
-        client: object = request.client.host if request.client else None
+        client: Hashable = request.client.host if request.client else None
         if self._keys:
             client = _check_key(self._keys, request)
+        _client.set(client)
         if wait := self._rate.take(client):
             raise RateLimitError(wait)
 

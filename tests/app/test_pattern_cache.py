@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import defaultdict
 from threading import Thread
+from typing import Any
 from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app import pattern_cache
 from app.errors import DrainingError, TooManyPatternsError
 from app.pattern_cache import PatternCache
 from model.errors import PatternError
-from model.pattern import compile_pattern
+from model.pattern import Pattern, compile_pattern
 from tests.patterns import VOCABULARY
 
 
@@ -97,6 +102,179 @@ def test_too_many_patterns_are_refused_and_those_that_nobody_waits_for_are_aband
         assert await cache.get("a") is not None
         with pytest.raises(PatternError, match="too large"):
             await cache.get(slow_pattern(0))
+        assert cache.waiting == 0
+
+    asyncio.run(run())
+
+
+class Compilations:
+    """Replaces `compile_pattern` by a function that waits until a test lets it go on."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._ended: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+    def __call__(self, expression: str, *_: Any) -> Pattern:
+        self.begun.append(expression)
+        assert self._ended[expression].wait(30)
+        return compile_pattern("a", VOCABULARY)
+
+    async def begin(self, number: int) -> list[str]:
+        """Return the expressions that have begun, when there are `number` of them."""
+        async with asyncio.timeout(30):
+            while len(self.begun) < number:
+                await asyncio.sleep(0.001)
+        return self.begun
+
+    def end(self, *expressions: str) -> None:
+        for expression in expressions:
+            self._ended[expression].set()
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> Compilations:
+    compilations = Compilations()
+    monkeypatch.setattr(pattern_cache, "compile_pattern", compilations)
+    return compilations
+
+
+def ask(cache: PatternCache, client: str, *expressions: str) -> list[asyncio.Task[Pattern]]:
+    return [asyncio.create_task(cache.get(one, client=client)) for one in expressions]
+
+
+def test_the_patterns_of_a_client_are_compiled_one_by_one_in_the_order_of_arrival(
+    compilations: Compilations,
+) -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        expressions = [f"a{number}" for number in range(30)]
+        waiting = ask(cache, "one", *expressions)
+        for number in range(1, 31):
+            assert await compilations.begin(number) == expressions[:number]
+            compilations.end(expressions[number - 1])
+        await asyncio.gather(*waiting)
+
+    asyncio.run(run())
+
+
+def test_a_client_does_not_wait_for_all_patterns_of_another(compilations: Compilations) -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        expressions = [f"a{number}" for number in range(20)]
+        waiting = ask(cache, "many", *expressions)
+        await compilations.begin(1)
+        waiting += ask(cache, "few", "b", "a19")  # one of its patterns is the last one of the other
+        assert set(await compilations.begin(2)) == {"a0", "b"}
+        compilations.end("a0", "b")
+        assert set((await compilations.begin(4))[2:]) == {"a1", "a19"}
+        compilations.end(*expressions)
+        await asyncio.gather(*waiting)
+        assert len(compilations.begun) == 21
+
+    asyncio.run(run())
+
+
+def test_a_full_queue_takes_the_newest_pattern_of_the_client_that_has_most(
+    compilations: Compilations,
+) -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        many = ask(cache, "many", *(f"a{number}" for number in range(64)))
+        await compilations.begin(1)
+        cache._seconds = 0.1
+        message = (
+            "64 new patterns are being compiled or wait for it, 64 of them from this client, and "
+            "at most 64 may; try again in 7 s"
+        )
+        with pytest.raises(TooManyPatternsError, match=message):
+            await cache.get("a64", client="many")
+        few = ask(cache, "few", *(f"b{number}" for number in range(40)))
+        while sum(map(asyncio.Task.done, [*many, *few])) < 40:
+            await asyncio.sleep(0)
+        compilations.end(*(f"{letter}{number}" for letter in "ab" for number in range(64)))
+        results = await asyncio.gather(*many, *few, return_exceptions=True)
+        refused = [isinstance(result, TooManyPatternsError) for result in results]
+        assert refused == [False] * 32 + [True] * 32 + [False] * 32 + [True] * 8
+        assert "64 new patterns" in str(results[63])
+
+    asyncio.run(run())
+
+
+def test_patterns_that_wait_too_long_are_refused_with_the_reason(
+    compilations: Compilations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        monkeypatch.setattr(pattern_cache, "_MOST_SECONDS", 1.0)
+        cache = PatternCache(VOCABULARY)
+        waiting = ask(cache, "one", "a", "b", "c")
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        compilations.end("a")
+        expected = "the pattern was not compiled within 1 s, because others came first; try again"
+        assert all(str(result).startswith(expected) for result in results)
+        assert compilations.begun == ["a"]
+        assert cache.waiting == 0
+
+    asyncio.run(run())
+
+
+_CLIENTS = st.sampled_from(["one", "two", "three", "four", "five", "six"])
+_EVENTS = st.one_of(
+    st.tuples(st.just("ask"), _CLIENTS, st.integers(0, 12)),
+    st.tuples(st.just("cancel"), st.none(), st.integers(0, 40)),
+    st.tuples(st.just("end"), st.none(), st.integers(0, 12)),
+    st.tuples(st.just("close"), st.none(), st.none()),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(_EVENTS, max_size=40))
+def test_every_request_ends_and_nothing_is_left_after_it(
+    events: list[tuple[str, str | None, int | None]],
+) -> None:
+    async def run(compilations: Compilations) -> None:
+        cache = PatternCache(VOCABULARY)
+        tasks: list[asyncio.Task[Pattern]] = []
+        for kind, client, number in events:
+            if kind == "ask":
+                tasks += ask(cache, str(client), f"a{number}")
+            elif kind == "cancel" and number is not None and number < len(tasks):
+                tasks[number].cancel()
+            elif kind == "end":
+                compilations.end(f"a{number}")
+            elif kind == "close":
+                cache.close()
+            await asyncio.sleep(0)
+            assert len(cache._compilations) <= 6
+            assert len(cache._running) <= 4
+        compilations.end(*(f"a{number}" for number in range(13)))
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        expected = (Pattern, asyncio.CancelledError, TooManyPatternsError, DrainingError)
+        assert all(isinstance(result, expected) for result in results), results
+        while cache._running:
+            await asyncio.sleep(0.001)
+        assert not cache._compilations
+        assert cache._queue.take() is None
+        assert cache.waiting == 0
+
+    compilations = Compilations()
+    with (
+        patch.object(pattern_cache, "compile_pattern", compilations),
+        patch.object(pattern_cache, "_MOST_COMPILATIONS", 6),
+    ):
+        asyncio.run(run(compilations))
+
+
+def test_requests_that_wait_when_the_cache_closes_are_told_that_the_service_ends(
+    compilations: Compilations,
+) -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        waiting = ask(cache, "one", "a", "b", "c")
+        await compilations.begin(1)
+        cache.close()
+        compilations.end("a")
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(result, DrainingError) for result in results] == [False, True, True]
         assert cache.waiting == 0
 
     asyncio.run(run())

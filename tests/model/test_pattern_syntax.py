@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import threading
 import time
+import warnings
+from typing import Literal
 
 import pytest
 
@@ -116,6 +119,41 @@ def test_every_state_leads_to_a_match() -> None:
 def test_an_expression_that_cannot_be_used_is_refused(expression: str, message: str) -> None:
     with pytest.raises(PatternError, match=message):
         compile_pattern(expression, VOCABULARY)
+
+
+@pytest.mark.parametrize("action", ["ignore", "always", "once"])
+def test_ambiguous_sets_are_refused_whatever_filters_of_warnings_other_code_sets(
+    action: Literal["ignore", "always", "once"],
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        filters = list(warnings.filters)
+        for expression in ("[[a]", "[a--b]", "[a&&b]", "[a||b]", "[a~~b]", "[a-b--1]"):
+            for _ in range(2):
+                with pytest.raises(PatternError, match="is ambiguous: Possible "):
+                    compile_pattern(expression, VOCABULARY)
+            assert warnings.filters == filters
+        assert matches(compile_pattern("(?x) a # [[a]", VOCABULARY), "a")
+
+
+def test_compiling_a_pattern_turns_no_warning_of_another_thread_into_an_error() -> None:
+    ended = threading.Event()
+
+    def compile_all() -> None:
+        for _ in range(10):  # long enough to change threads meanwhile
+            with contextlib.suppress(PatternError):
+                compile_pattern("[ab]" * 2400 + "(", VOCABULARY)
+        ended.set()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        thread = threading.Thread(target=compile_all)
+        thread.start()
+        try:
+            while not ended.is_set():
+                warnings.warn("something else", FutureWarning, stacklevel=1)
+        finally:
+            thread.join()
 
 
 HOSTILE = {

@@ -61,20 +61,25 @@ def test_of_many_unknown_fields_the_rest_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "name"),
+    ("body", "location"),
     [
-        (b'{"length": 1, "seed": 2, "length": 1}', "length"),
-        (b'{"length": 1, "l\\u0065ngth": 2}', "length"),
-        (b'{"prompt": "a", "logit_bias": {"5": 1, "6": 1, "5": 2}}', "5"),
-        (b'{"metadata": [[{"a": 1, "b": [], "a": 1}]]}', "a"),
+        (b'{"length": 1, "seed": 2, "length": 1}', ("length",)),
+        (b'{"length": 1, "l\\u0065ngth": 2}', ("length",)),
+        (b'{"prompt": "a", "logit_bias": {"5": 1, "6": 1, "5": 2}}', ("logit_bias", "5")),
+        (b'{"metadata": [1, [{"a": 1, "b": [], "a": 1}]]}', ("metadata", 1, 0, "a")),
+        (b'{"hold": [{}, {"cell": 1, "value": 1, "value": 2}]}', ("hold", 1, "value")),
+        (b'{"user": {"a": 1, "a": 1}, "user": 5}', ("user",)),
+        (b'{"user": 5, "user": [{"a": 1, "a": 1}]}', ("user", 0, "a")),
     ],
 )
-def test_a_repeated_key_is_refused_by_name(body: bytes, name: str) -> None:
+def test_the_error_of_a_repeated_key_says_where_it_is(
+    body: bytes, location: tuple[str | int, ...]
+) -> None:
     with pytest.raises(InvalidBodyError) as caught:
         parse_body(CompletionRequest if b"prompt" in body else GenerateRequest, body)
     (error,) = caught.value.errors()
     assert error["type"] == "repeated"
-    assert error["loc"] == (name,)
+    assert error["loc"] == location
 
 
 def test_the_same_key_in_different_objects_is_not_repeated() -> None:

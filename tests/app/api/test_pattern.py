@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -177,33 +177,59 @@ def test_completions_take_patterns_in_the_forms_of_vllm(server: RunningServer) -
     assert complete(server, guided_regex=None, structured_outputs=None) is not None
 
 
-@pytest.mark.parametrize("path", ["/generate", "/v1/completions"])
+FIELDS = {"/generate": "pattern", "/v1/completions": "guided_regex"}
+
+
+@contextlib.contextmanager
+def full_queue(server: RunningServer, path: str, first: int, address: str) -> Iterator[None]:
+    """Fill the queue of new patterns with those of one client. It leaves at the end."""
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for number in range(80):  # more than there is room for
+            body = json.dumps({FIELDS[path]: f"(a|b)*a(a|b){{{first + len(path) * 64 + number}}}"})
+            client = socket.create_connection(("127.0.0.1", httpx.URL(server.url).port))
+            clients.append(stack.enter_context(client))
+            client.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"X-Forwarded-For: {address}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+        wait_until(lambda: any(b" 503 " in received(client) for client in clients))
+        yield
+
+
+def received(client: socket.socket) -> bytes:
+    """What a client has received and not read."""
+    with contextlib.suppress(BlockingIOError):
+        return client.recv(1000, socket.MSG_DONTWAIT)
+    return b""
+
+
+def status(server: RunningServer, path: str, number: int, address: str, seconds: float = 2) -> int:
+    """The status of a request with a new pattern, or 0 if the client leaves before."""
+    with server.client() as client, contextlib.suppress(httpx.ReadTimeout):
+        body, headers = {FIELDS[path]: f"[a-e]{{{number}}}"}, {"X-Forwarded-For": address}
+        return client.post(path, json=body, headers=headers, timeout=seconds).status_code
+    return 0
+
+
+@pytest.mark.parametrize("path", FIELDS)
 def test_clients_that_leave_free_the_places_of_their_patterns(
     server: RunningServer, path: str
 ) -> None:
-    field = "pattern" if path == "/generate" else "guided_regex"
-
-    def status(number: int) -> int:
-        """The status of a request with a new pattern. It leaves after two seconds."""
-        with server.client() as client, contextlib.suppress(httpx.ReadTimeout):
-            response = client.post(path, json={field: f"[a-e]{{{number}}}"}, timeout=2.0)
-            return response.status_code
-        return 0
-
-    with contextlib.ExitStack() as clients:
-        for number in range(64):
-            body = json.dumps({field: f"(a|b)*a(a|b){{{len(path) * 100 + number}}}"})
-            client = socket.create_connection(("127.0.0.1", httpx.URL(server.url).port))
-            clients.enter_context(client)
-            client.sendall(
-                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-            )
-        numbers = itertools.count(20 * len(path))
-        wait_until(lambda: status(next(numbers)) == 503)
+    with full_queue(server, path, 0, "10.0.0.1"):
+        pass
     began = time.monotonic()
-    wait_until(lambda: status(next(numbers)) == 200)
+    numbers = itertools.count(500 + len(path))
+    wait_until(lambda: status(server, path, next(numbers), "10.0.0.1") == 200)
     assert time.monotonic() - began < 5  # a request that still waits gives up after ten seconds
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_a_client_that_fills_the_queue_does_not_keep_others_from_using_patterns(
+    server: RunningServer, path: str
+) -> None:
+    with full_queue(server, path, 1000, "10.0.0.2"):
+        assert status(server, path, 2000 + len(path), "10.0.0.3", seconds=30) == 200
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import Request
 
 from app.errors import SettingsError
+from app.middleware.auth import Auth, current_client
 from app.settings import Settings
 from tests.server import RunningServer, running_server
 
@@ -40,6 +43,25 @@ def test_each_key_has_its_own_rate(locked: RunningServer) -> None:
         assert client.get("/info", headers=SECOND).status_code == 200, "a key of the file"
         assert client.get("/info").status_code == 401
         assert client.get("/health/ready", headers=FIRST).status_code == 200
+
+
+def test_clients_are_told_apart_by_their_keys_or_else_by_their_addresses() -> None:
+    def client(auth: Auth, key: str, address: str) -> Hashable:
+        headers = [(b"authorization", f"Bearer {key}".encode())]
+        request = Request({"type": "http", "headers": headers, "client": (address, 1234)})
+
+        async def run() -> Hashable:
+            await auth.check_user(request, None)
+            return current_client()
+
+        return asyncio.run(run())
+
+    by_key, by_address = Auth(["first", "second"]), Auth([])
+    assert client(by_key, "first", "10.0.0.1") == client(by_key, "first", "10.0.0.2")
+    assert client(by_key, "first", "10.0.0.1") != client(by_key, "second", "10.0.0.1")
+    assert client(by_address, "first", "10.0.0.1") == client(by_address, "second", "10.0.0.1")
+    assert client(by_address, "first", "10.0.0.1") != client(by_address, "first", "10.0.0.2")
+    assert current_client() is None
 
 
 def test_only_an_operator_can_reload(locked: RunningServer) -> None:

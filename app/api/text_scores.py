@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def _detailed(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> Itera
     opening, first = "[", 0
     for nats, length in zip(scores.nats_T.tolist(), texts.lengths_T.tolist(), strict=True):
         last = first + length
-        text = Chunk(texts.ids_N[first:last].tolist(), scores.rows_ND[first:last])
+        text = Chunk(array("i", texts.ids_N[first:last].tolist()), scores.rows_ND[first:last])
         yield opening + dumps(_sums(nats, length))[:-1] + ',"characters":['
         for number, part in enumerate(_character_scores(vocabulary, text)):
             yield ("," if number else "") + dumps(part)[1:-1]

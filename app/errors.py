@@ -16,6 +16,7 @@ CharstreamError (model.errors)
 ├── RateLimitError          a client sends too many requests
 ├── BodyTooLargeError       a request body is over the limit
 ├── BodiesTooLargeError     the bodies that are arriving are over their limit
+├── TooManyResultsError     the JSON results of all requests are over their limit
 ├── TooManyPatternsError    too many patterns are being compiled
 └── ReloadError             a checkpoint cannot be reloaded; the loaded models stay
 """
@@ -196,6 +197,17 @@ class BodiesTooLargeError(CharstreamError):
         super().__init__("too many large requests are arriving at the same time; try again in 1 s")
 
 
+class TooManyResultsError(CharstreamError):
+    """The JSON results of all requests together are over the limit."""
+
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many large JSON responses are made or sent at the same time; try again in 1 s"
+        )
+
+
 class TooManyPatternsError(CharstreamError):
     """A new pattern cannot be compiled, because too many others wait for it.
 
@@ -225,6 +237,7 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (RateLimitError, 429, "rate_limited"),
     (BodyTooLargeError, 413, "body_too_large"),
     (BodiesTooLargeError, 503, "too_many_bodies"),
+    (TooManyResultsError, 503, "too_many_results"),
     (TooManyPatternsError, 503, "too_many_patterns"),
     (ReloadError, 409, "not_reloaded"),
     (QueueFullError, 503, "queue_full"),
@@ -260,7 +273,7 @@ def problem_of(error: CharstreamError) -> Problem:
 
 def _headers(error: CharstreamError) -> Mapping[str, str]:
     match error:
-        case QueueFullError() | RateLimitError() | TooManyPatternsError():
+        case QueueFullError() | RateLimitError() | TooManyPatternsError() | TooManyResultsError():
             return {"Retry-After": str(math.ceil(error.retry_after))}
         case DeadlineError():
             return {}

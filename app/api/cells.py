@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import openapi
 from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
-from app.api.disconnect import disconnected_response, read_to_end
 from app.api.find import Find, property_values
-from app.api.json_response import encode_list, json_response
+from app.api.json_pieces import list_of_slices
+from app.api.json_response import hold_result, json_response
 from app.api.parsing import parse_body
+from app.api.results import result_bytes
 from app.api.schemas import DEFAULT_PRIME, MODEL, ModelName
 from app.engine.cell_search import CellSearch
 from app.engine.generation import Generation
@@ -100,18 +101,21 @@ async def cells(
     """
     params = parse_body(CellsRequest, body)
     service = models.find(params.model)
-    generation = submit(service, record, _job(service, params))
-    text = await read_to_end(request, generation)
-    if text is None:
-        return disconnected_response()
+    job = _job(service, params)
+    cells = params.top if params.cells is None else len(params.cells)
+    held = hold_result(request, result_bytes(len(params.text), cells=cells))
+    generation = submit(service, record, job)
+    return await json_response(request, held, _content(service, generation), [generation])
+
+
+async def _content(service: Service, generation: Generation) -> dict[str, Any]:
+    text = await generation.read()
     assert text.cells is not None
-    return await json_response(
-        {
-            "characters": len(text),
-            "cells": await _cells(service, generation, text.cells),
-            "model": ModelName(**service.model._asdict()).model_dump(),
-        }
-    )
+    return {
+        "characters": len(text),
+        "cells": _cells(service, generation, text.cells),
+        "model": ModelName(**service.model._asdict()).model_dump(),
+    }
 
 
 def _job(service: Service, params: CellsRequest) -> Job:
@@ -140,9 +144,7 @@ def _check_choice(params: CellsRequest) -> None:
         raise InvalidFieldError("top", params.top, "must be given with find only")
 
 
-async def _cells(
-    service: Service, generation: Generation, values_nC: CellValues
-) -> list[dict[str, Any]]:
+def _cells(service: Service, generation: Generation, values_nC: CellValues) -> list[dict[str, Any]]:
     """Return the fields of a `ReadCell` for each cell."""
     found = generation.found
     numbers = generation.job.cells if found is None else found.cells
@@ -152,7 +154,7 @@ async def _cells(
         fields: dict[str, Any] = {"layer": layer, "cell": cell}
         if found is not None:
             fields["correlation"] = round(float(found.correlations[column]), _DECIMALS)
-        content.append({**fields, "values": await encode_list(_slices(values_nC[:, column]))})
+        content.append({**fields, "values": list_of_slices(_slices(values_nC[:, column]))})
     return content
 
 

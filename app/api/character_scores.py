@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from app.api.json_response import SLICE
+from app.api.json_pieces import SLICE
 from app.engine.chunk import Chunk
 from model.scores import scores_of
 from model.vocabulary import Vocabulary

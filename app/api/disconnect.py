@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
-
-from app.engine.chunk import Chunk
-from app.engine.generation import Generation
+from starlette.types import Message, Send
 
 _Result = TypeVar("_Result")
+
+_UVLOOP_CLOSED = "the handler is closed"  # part of uvloop's error for a closed connection
 
 
 async def cancel_on_disconnect(
@@ -58,16 +58,18 @@ async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
         gone.cancel()
 
 
-async def read_to_end(request: Request, generation: Generation) -> Chunk | None:
-    """Return the whole text, or None if the client disconnects first. Nothing stays running.
+def disconnecting(send: Send) -> Send:
+    """Return a `send` that raises ClientDisconnect where uvloop raises RuntimeError."""
 
-    Raises:
-        EngineError: if the text could not be finished.
-    """
-    try:
-        return await cancel_on_disconnect(request, generation.read())
-    finally:
-        generation.cancel()
+    async def send_or_disconnect(message: Message) -> None:
+        try:
+            await send(message)
+        except RuntimeError as error:
+            if _UVLOOP_CLOSED not in str(error):
+                raise
+            raise ClientDisconnect from error
+
+    return send_or_disconnect
 
 
 async def _disconnected(request: Request) -> None:

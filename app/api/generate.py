@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import uuid
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
@@ -15,15 +15,12 @@ from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
 from app.api.constraints import compiled, encode_biases
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, submit
-from app.api.disconnect import (
-    cancel_on_disconnect,
-    disconnected_response,
-    ended_by_disconnect,
-    read_to_end,
-)
+from app.api.disconnect import cancel_on_disconnect, ended_by_disconnect
 from app.api.generate_query import GenerateQuery
-from app.api.json_response import encode_list, json_response
+from app.api.json_pieces import list_of_slices
+from app.api.json_response import hold_result, json_response
 from app.api.parsing import parse_body
+from app.api.results import result_bytes
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
     DEFAULT_PRIME,
@@ -35,6 +32,7 @@ from app.api.schemas import (
     done_of,
 )
 from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
+from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import DrainingError, InvalidFieldError
 from app.middleware.body_limit import Body
@@ -152,18 +150,21 @@ async def _whole(
     async with ended_by_disconnect(request):
         job = await _job(service, params, None)
     service.check_scores(params.length, params.logprobs)
+    held = hold_result(request, result_bytes(params.length, params.logprobs))
     generation = submit(service, record, job)
-    text = await read_to_end(request, generation)
-    if text is None:
-        return disconnected_response()
+    return await json_response(request, held, _content(service, generation), [generation])
+
+
+async def _content(service: Service, generation: Generation) -> dict[str, Any]:
+    text = await generation.read()
     content = {
         "id": f"gen-{uuid.uuid4().hex}",
         "text": service.vocabulary.decode(text.ids),
         **done_of(service.model, generation).model_dump(),
     }
-    if params.logprobs is not None:
-        content["logprobs"] = await encode_list(score_slices(service.vocabulary, text))
-    return await json_response(content)
+    if generation.job.alternatives is not None:
+        content["logprobs"] = list_of_slices(score_slices(service.vocabulary, text))
+    return content
 
 
 async def _stream(

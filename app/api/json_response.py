@@ -1,72 +1,84 @@
-"""JSON responses of any size, encoded piece by piece so that other requests are not delayed."""
+"""JSON response: the result of one request, encoded and sent as fast as the client reads it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from fastapi import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from app.api.pauses import with_pauses
+from app.api.disconnect import cancel_on_disconnect, disconnected_response, disconnecting
+from app.api.results import SMALL, HeldResult, Results
+from app.engine.generation import Generation
+from app.middleware.request_log import RequestRecord
 
-SLICE = 250  # items per piece: about a millisecond of work
-
-
-class Encoded(str):
-    """A JSON value that is encoded already. `json_response` inserts it as it is."""
-
-    __slots__ = ()
+logger = logging.getLogger("charstream")
 
 
-async def encode_list(slices: Iterable[list[Any]]) -> Encoded:
-    """Return one JSON list of the items of all slices, made with pauses between them.
+def hold_result(request: Request, size: int) -> HeldResult:
+    """Count the result of a request, at most `size` bytes, until its response has been sent.
 
-    The items of a slice can be freed as soon as it is encoded. A long list of dictionaries would
-    instead be searched by Python's garbage collector, which stops everything meanwhile.
+    Raises:
+        TooManyResultsError: if the results of all requests would be over their limit.
+    """
+    results: Results = request.app.state.results
+    held = results.hold(size)
+    RequestRecord.of(request.scope).ended.callback(held.release)
+    return held
+
+
+async def json_response(
+    request: Request,
+    held: HeldResult,
+    content: Coroutine[Any, Any, dict[str, Any]],
+    generations: Iterable[Generation],
+) -> Response:
+    """Return a JSON response. If the client disconnects before, nothing stays running.
 
     Args:
-        slices: lists of at least one item, made one by one.
+        request: the request.
+        held: its result.
+        content: reads the generations and returns what to encode, see `app.api.json_pieces`.
+        generations: the generations of the request.
+
+    Raises:
+        EngineError: if a text could not be finished, or the service shuts down first.
     """
-    pieces = [dumps(items)[1:-1] async for items in with_pauses(slices)]
-    return Encoded(f"[{','.join(pieces)}]")
+    try:
+        body = await cancel_on_disconnect(request, _encoded(held, content))
+    finally:
+        for generation in generations:
+            generation.cancel()
+    return disconnected_response() if body is None else _JsonResponse(body)
 
 
-async def encode_pieces(pieces: Iterable[str]) -> Encoded:
-    """Return the JSON value that consists of these pieces, made with pauses between them."""
-    return Encoded("".join([piece async for piece in with_pauses(pieces)]))
+async def _encoded(held: HeldResult, content: Coroutine[Any, Any, dict[str, Any]]) -> bytearray:
+    return await held.encode(await content)
 
 
-async def json_response(content: dict[str, Any]) -> Response:
-    """Return a JSON response. Other requests go on while it encodes a large one."""
-    pieces = [piece async for piece in with_pauses(_pieces(content))]
-    return Response("".join(pieces), media_type="application/json")
+class _JsonResponse(Response):
+    """Sends a body piece by piece. It ends when almost all of it has left the process."""
 
+    media_type = "application/json"
 
-def _pieces(value: Any) -> Iterator[str]:
-    if isinstance(value, Encoded):
-        yield value
-    elif isinstance(value, dict):
-        yield from _joined("{", ((f"{dumps(name)}:", part) for name, part in value.items()), "}")
-    elif isinstance(value, list) and len(value) > SLICE:
-        for first in range(0, len(value), SLICE):
-            yield ("," if first else "[") + dumps(value[first : first + SLICE])[1:-1]
-        yield "]"
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        yield from _joined("[", (("", part) for part in value), "]")
-    else:
-        yield dumps(value)
+    def __init__(self, body: bytearray) -> None:
+        super().__init__(headers={"Content-Length": str(len(body))})
+        self._body = body
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._send(disconnecting(send))
+        except (OSError, ClientDisconnect):
+            logger.debug("a client disconnected from a response", exc_info=True)
 
-def _joined(opening: str, parts: Iterator[tuple[str, Any]], closing: str) -> Iterator[str]:
-    separator = opening
-    for label, part in parts:
-        yield separator + label
-        yield from _pieces(part)
-        separator = ","
-    yield closing if separator == "," else opening + closing
-
-
-def dumps(value: Any) -> str:
-    """Return the JSON of a small value."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    async def _send(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        for first in range(0, len(self._body), SMALL):
+            last = first + SMALL
+            piece = {"body": bytes(self._body[first:last]), "more_body": last < len(self._body)}
+            await send({"type": "http.response.body", **piece})

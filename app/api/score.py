@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
 from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
-from app.api.disconnect import disconnected_response, read_to_end
-from app.api.json_response import json_response
+from app.api.json_response import hold_result, json_response
 from app.api.parsing import parse_body
+from app.api.results import result_bytes
 from app.api.schemas import ModelName
 from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
 from app.api.text_scores import encode_scores, encode_texts, text_score
+from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.middleware.body_limit import Body
@@ -43,17 +44,29 @@ async def score(
     service = models.find(params.model)
     _check(params)
     job = _job(service, params) if params.texts is None else _bulk_job(service, params)
+    held = hold_result(request, _size(params))
     generation = submit(service, record, job)
-    text = await read_to_end(request, generation)
-    if text is None:
-        return disconnected_response()
+    content = _content(service, generation, params.with_detail)
+    return await json_response(request, held, content, [generation])
+
+
+async def _content(service: Service, generation: Generation, detail: bool) -> dict[str, Any]:
+    text, texts = await generation.read(), generation.job.texts
     content: dict[str, Any] = {}
-    if generation.scores is None:
-        content = await text_score(service.vocabulary, text, params.with_detail)
-    elif job.texts is not None:
-        content["scores"] = await encode_scores(service.vocabulary, job.texts, generation.scores)
+    if texts is None:
+        content = text_score(service.vocabulary, text, detail)
+    else:
+        content["scores"] = encode_scores(service.vocabulary, texts, generation.take_scores())
     content["model"] = ModelName(**service.model._asdict()).model_dump()
-    return await json_response(content)
+    return content
+
+
+def _size(params: ScoreRequest) -> int:
+    """Return the largest size of the result in bytes."""
+    if params.texts is None:
+        return result_bytes(len(params.text or ""), params.logprobs)
+    characters = sum(map(len, params.texts)) if params.with_detail else 0
+    return result_bytes(characters, params.logprobs, sums=len(params.texts))
 
 
 def _check(params: ScoreRequest) -> None:

@@ -11,10 +11,11 @@ from typing import ClassVar, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.api.character_scores import score_fields
 from app.api.closing import close_connection, closer_of
+from app.api.disconnect import disconnecting
 from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
 from app.engine.chunk import Chunk
@@ -31,7 +32,6 @@ PING = b": ping\n\n"
 MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
-_UVLOOP_CLOSED = "the handler is closed"  # part of uvloop's error for a closed connection
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -94,17 +94,9 @@ class EventStreamResponse(StreamingResponse):
         self._close: Callable[[], None] | None = None  # if the server can close a connection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_or_disconnect(message: Message) -> None:
-            try:
-                await send(message)
-            except RuntimeError as error:
-                if _UVLOOP_CLOSED not in str(error):
-                    raise
-                raise ClientDisconnect from error
-
         self._close = closer_of(scope)
         try:
-            await super().__call__(scope, receive, send_or_disconnect)
+            await super().__call__(scope, receive, disconnecting(send))
         except (OSError, ClientDisconnect):
             logger.debug("a client disconnected from a stream", exc_info=True)
         except DrainingError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from app.api.character_scores import score_slices
-from app.api.json_response import SLICE, Encoded, dumps, encode_list, encode_pieces
+from app.api.json_pieces import SLICE, Pieces, dumps, list_of_slices
 from app.api.schemas import CharacterScore
 from app.engine.chunk import Chunk
 from app.errors import InvalidFieldError
@@ -41,20 +42,18 @@ def encode_texts(service: Service, texts: Sequence[str]) -> Texts:
     return Texts(ids, lengths)
 
 
-async def text_score(vocabulary: Vocabulary, text: Chunk, detail: bool) -> dict[str, Any]:
+def text_score(vocabulary: Vocabulary, text: Chunk, detail: bool) -> dict[str, Any]:
     """Return the fields of the `TextScore` of one text."""
     assert text.scores is not None
-    characters: object = len(text)
-    if detail:
-        characters = await encode_list(_character_scores(vocabulary, text))
+    characters = list_of_slices(_character_scores(vocabulary, text)) if detail else len(text)
     return {"characters": characters, **_sums(nats_of(text.scores), len(text))}
 
 
-async def encode_scores(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> Encoded:
+def encode_scores(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> Pieces:
     """Return a list of `TextScore`, with the score of each character if there are any."""
     if scores.rows_ND is not None:
-        return await encode_pieces(_detailed(vocabulary, texts, scores))
-    return await encode_list(_summed(texts, scores))
+        return _detailed(vocabulary, texts, scores)
+    return list_of_slices(_summed(texts, scores))
 
 
 def _check_lengths(service: Service, texts: Sequence[str], lengths_T: Counts) -> None:
@@ -79,13 +78,13 @@ def _summed(texts: Texts, scores: TextScores) -> Iterator[list[dict[str, float]]
         yield [{"characters": length, **_sums(nats, length)} for nats, length in sums]
 
 
-def _detailed(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> Iterator[str]:
+def _detailed(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> Pieces:
     """Yield pieces of the JSON of the list with the scores of characters."""
     assert scores.rows_ND is not None
     opening, first = "[", 0
     for nats, length in zip(scores.nats_T.tolist(), texts.lengths_T.tolist(), strict=True):
         last = first + length
-        text = Chunk(texts.ids_N[first:last].tolist(), scores.rows_ND[first:last])
+        text = Chunk(array("i", texts.ids_N[first:last].tolist()), scores.rows_ND[first:last])
         yield opening + dumps(_sums(nats, length))[:-1] + ',"characters":['
         for number, part in enumerate(_character_scores(vocabulary, text)):
             yield ("," if number else "") + dumps(part)[1:-1]

@@ -130,6 +130,12 @@ class Generation:
         """
         return Chunk.joined([chunk async for chunk in self])
 
+    def take_scores(self) -> TextScores:
+        """Return the scores of a bulk job that has ended, and keep them no longer."""
+        scores, self.scores = self.scores, None
+        assert scores is not None
+        return scores
+
     def cancel(self) -> None:
         """Cancel the generation. After the end, this does nothing.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -65,7 +66,7 @@ class Sequence:
     def __init__(self, job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> None:
         self.job, self.buffer, self.deliver = job, buffer, deliver
         self.stream = job.stream()
-        self.text: list[int] = []  # everything the decoder produced after the prompt
+        self.text = array("i")  # everything the decoder produced after the prompt
         self.admitted: float | None = None
         self.cached = 0
         self.arrived = 0  # its number in the queue
@@ -104,7 +105,7 @@ class Sequence:
         assert self.found is not None
         self.stream.restart()
         self.stream.cells = self.found.cells
-        self.text, self.rereads, self._finder = [], False, None
+        self.text, self.rereads, self._finder = array("i"), False, None
 
     def fail(self, error: EngineError) -> Delivery:
         """Return the delivery that ends this sequence with an error."""

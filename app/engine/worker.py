@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections.abc import Callable
 
 import numpy as np
@@ -260,4 +261,4 @@ def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Ch
         scores = with_alternatives(output.scores[own, row], stream.alternatives)
     if len(stream.cells):
         cells = output.cells[row][own].copy()  # not a view, which would keep the whole array
-    return Chunk(output.ids[own, row].tolist(), scores, cells)
+    return Chunk(array("i", output.ids[own, row].tolist()), scores, cells)

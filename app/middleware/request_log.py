@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +39,11 @@ _SECURITY_HEADERS = (
 
 @dataclass
 class RequestRecord:
-    """The data of a request's log line. Endpoints add their generations."""
+    """The data of a request's log line. Endpoints add their generations.
+
+    Attributes:
+        ended: what to call when the response has ended.
+    """
 
     id: str
     method: str
@@ -50,6 +55,7 @@ class RequestRecord:
     complete: bool = False
     generations: list[Generation] = field(default_factory=list)
     primes: list[str] = field(default_factory=list)  # only if the operator logs primes
+    ended: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def of(cls, scope: Scope) -> RequestRecord:
@@ -115,6 +121,7 @@ class RequestLog:
                 raise
             await _internal_error()(scope, receive, recording_send)
         finally:
+            record.ended.close()
             record.endpoint = getattr(scope.get("route"), "path", "other")
             self._report(record)
 

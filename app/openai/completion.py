@@ -12,12 +12,12 @@ from typing import Any
 
 from app.api.character_scores import score_slices
 from app.api.dependencies import logged_prime
-from app.api.pauses import with_pauses
+from app.api.json_pieces import list_of
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.middleware.request_log import RequestRecord
-from app.openai.logprobs import add_logprobs, logprobs_of, usage_of
+from app.openai.logprobs import encode_logprobs, usage_of
 from app.openai.prompts import Prompt, scores_echo
 from app.openai.request import CompletionRequest
 from app.openai.schemas import OpenAIReason
@@ -87,16 +87,19 @@ class Completion:
             generation.cancel()
 
     async def read(self) -> dict[str, Any]:
-        """Read every text to its end, and return the fields of a `CompletionResponse`."""
+        """Read every text to its end, and return the fields of a `CompletionResponse`.
+
+        Its choices are made while they are encoded, see `app.api.json_pieces`.
+        """
         scorings, texts = await asyncio.gather(
             asyncio.gather(*(_read(prompt.scoring) for prompt in self.prompts)),
             asyncio.gather(*(_read(choice.generation) for choice in self.choices)),
         )
-        choices = []
-        for choice, text in zip(self.choices, texts, strict=True):
-            scoring = scorings[choice.index // self.request.n]
-            choices.append(await self._choice(choice, scoring, text))
-        return {**self.head(), "choices": choices, "usage": self.usage()}
+        choices = (
+            self._choice(choice, scorings[choice.index // self.request.n], text)
+            for choice, text in zip(self.choices, texts, strict=True)
+        )
+        return {**self.head(), "choices": list_of(choices), "usage": self.usage()}
 
     def head(self) -> dict[str, Any]:
         """Return the fields that the response and each chunk of a stream begin with."""
@@ -119,7 +122,7 @@ class Completion:
         """Return the position of the first generated character in the text of a choice."""
         return len(choice.prompt.text) if self.request.echo else 0
 
-    async def _choice(self, choice: Choice, scoring: Chunk, text: Chunk) -> dict[str, Any]:
+    def _choice(self, choice: Choice, scoring: Chunk, text: Chunk) -> dict[str, Any]:
         """Return the fields of a `CompletionChoice`.
 
         Args:
@@ -130,11 +133,9 @@ class Completion:
         echo = choice.prompt.text if self.request.echo else ""
         logprobs = None
         if self.request.logprobs is not None:
-            logprobs = logprobs_of([], 0, unscored=echo[:1])
             vocabulary = self.service.vocabulary
             slices = chain(score_slices(vocabulary, scoring), score_slices(vocabulary, text))
-            async for scores in with_pauses(slices):
-                add_logprobs(logprobs, logprobs_of(scores, len(logprobs["tokens"])))
+            logprobs = encode_logprobs(slices, unscored=echo[:1])
         return {
             "index": choice.index,
             "text": echo + self.service.vocabulary.decode(text.ids),

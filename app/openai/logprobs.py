@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
+
+from app.api.json_pieces import Pieces, dumps, joined_items, pieces_of
 
 LogprobLists = dict[str, list[Any]]  # the fields of `schemas.Logprobs`
 
@@ -42,7 +45,19 @@ def _pairs(top: Sequence[tuple[str, float, float]]) -> dict[str, float]:
     return {token: logprob for token, logprob, _ in top}
 
 
-def add_logprobs(text: LogprobLists, following: LogprobLists) -> None:
-    """Add the logprobs of the characters that follow a text to those of the text."""
-    for name, values in text.items():
-        values += following[name]
+def encode_logprobs(slices: Iterable[Sequence[dict[str, Any]]], unscored: str) -> Pieces:
+    """Yield the JSON of `schemas.Logprobs` for a whole text.
+
+    Args:
+        slices: the fields of a `DrawnScore` per character, slice by slice.
+        unscored: characters before the scored ones, see `logprobs_of`.
+    """
+    lists: dict[str, list[str]] = {name: [] for name in logprobs_of([], 0)}
+    offset = 0
+    for scores in chain([()], slices):
+        logprobs = logprobs_of(scores, offset, unscored)
+        offset, unscored = offset + len(logprobs["tokens"]), ""
+        for name, values in logprobs.items():
+            lists[name] += [dumps(values)[1:-1]] if values else []
+        yield ""  # the lists are sent one after the other, so there is nothing to send yet
+    yield from pieces_of({name: joined_items(parts) for name, parts in lists.items()})

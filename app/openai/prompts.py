@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from app.api.constraints import check_biases, compiled
 from app.api.hold import held_cells
+from app.api.results import result_bytes
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
@@ -14,6 +15,8 @@ from app.service import Service
 from model.errors import UnknownCharacterError, VocabularyError
 from model.sampling import MAX_SEED, SamplingParams
 from model.vocabulary import UNKNOWN, Ids
+
+_MOST_TEXT = 10_000_000  # characters of all texts of a JSON response
 
 
 @dataclass
@@ -58,7 +61,7 @@ async def prompts_of(service: Service, request: CompletionRequest) -> list[Promp
     texts = [_text(service, request, index) for index in range(len(request.prompt))]
     params = await _sampling(service, request)
     prompts = [_prompt(service, request, index, text, params) for index, text in enumerate(texts)]
-    _check_scores(service, request, prompts)
+    _check_size(service, request, prompts)
     return prompts
 
 
@@ -97,11 +100,34 @@ def most_generations(service: Service) -> int:
     return service.settings.max_streams + service.settings.max_queue
 
 
-def _check_scores(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:
-    """Limit the scores that are sent at once: those of an echo or of a JSON response."""
+def largest_result(request: CompletionRequest, prompts: list[Prompt]) -> int:
+    """Return the largest size of the JSON response in bytes."""
+    return result_bytes(_characters(request, prompts), request.logprobs)
+
+
+def _check_size(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:
+    """Limit the characters of a JSON response, and the scores of that or of an echo."""
+    characters, most = _characters(request, prompts), _most_characters(service)
+    if not request.stream and characters > most:
+        message = (
+            f"all texts of one response must have at most {most} characters together, with echo "
+            "including their prompts: stream the texts, or request less"
+        )
+        value = f"{request.n * len(prompts)} texts, {characters} characters"
+        raise InvalidFieldError("max_tokens", value, message)
+    service.check_scores(characters, request.logprobs)
+
+
+def _most_characters(service: Service) -> int:
+    """Return how many characters a JSON response may have: at least a prompt and its text."""
+    return max(_MOST_TEXT, service.settings.max_prime + service.settings.max_length)
+
+
+def _characters(request: CompletionRequest, prompts: list[Prompt]) -> int:
+    """Return the largest number of characters that are sent at once."""
     generated = 0 if request.stream else request.max_tokens
     echoed = sum(len(prompt.text) for prompt in prompts) if request.echo else 0
-    service.check_scores(request.n * (echoed + generated * len(prompts)), request.logprobs)
+    return request.n * (echoed + generated * len(prompts))
 
 
 def _text(service: Service, request: CompletionRequest, index: int) -> str:

@@ -8,18 +8,14 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody
-from app.api.disconnect import (
-    cancel_on_disconnect,
-    disconnected_response,
-    ended_by_disconnect,
-)
-from app.api.json_response import json_response
+from app.api.disconnect import ended_by_disconnect
+from app.api.json_response import hold_result, json_response
 from app.api.parsing import Counts, parse_body
 from app.api.sse import EventStreamResponse
 from app.middleware.body_limit import Body
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
-from app.openai.prompts import most_generations, prompts_of
+from app.openai.prompts import largest_result, most_generations, prompts_of
 from app.openai.request import CompletionRequest
 from app.openai.schemas import (
     CompletionResponse,
@@ -108,15 +104,12 @@ async def post_completions(
     service = models.find(params.model)
     async with ended_by_disconnect(request):
         prompts = await prompts_of(service, params)
+    held = None if params.stream else hold_result(request, largest_result(params, prompts))
     completion = Completion(service, params, prompts, record)
-    if params.stream:
+    if held is None:
         frames = CompletionFrames(completion)
         return EventStreamResponse(frames, completion.generations, service.model.hash)
-    try:
-        content = await cancel_on_disconnect(request, completion.read())
-    finally:
-        completion.cancel()
-    return disconnected_response() if content is None else await json_response(content)
+    return await json_response(request, held, completion.read(), completion.generations)
 
 
 @router.get("/models", summary="List the loaded models")

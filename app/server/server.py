@@ -15,6 +15,7 @@ from types import FrameType
 
 import uvicorn
 
+from app.api.results import Results
 from app.errors import ReloadError, SettingsError
 from app.main import create_app
 from app.model_manager import ModelManager
@@ -43,9 +44,11 @@ class Server(uvicorn.Server):
     then refused by the system, and tries again until the next process listens.
     """
 
-    def __init__(self, config: uvicorn.Config, manager: ModelManager, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, manager: ModelManager, results: Results, drain_seconds: float
+    ) -> None:
         super().__init__(config)
-        self._manager, self._drain_seconds = manager, drain_seconds
+        self._manager, self._results, self._drain_seconds = manager, results, drain_seconds
         self._reloading: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -86,6 +89,7 @@ class Server(uvicorn.Server):
     def _drain(self, drain_seconds: float) -> None:
         self._end_after(drain_seconds)
         self._manager.drain(drain_seconds)
+        self._results.drain(drain_seconds)
 
     def _end_after(self, drain_seconds: float) -> None:
         assert self._loop is not None
@@ -150,7 +154,7 @@ def serve() -> None:
     )
     # A search for garbage in the objects of all imported modules would stop everything for 30 ms.
     gc.freeze()
-    Server(config, manager, settings.drain_seconds).run()
+    Server(config, manager, app.state.results, settings.drain_seconds).run()
     if manager.loads:
         # The interpreter would end this thread when it returns from C++ code, and so abort the
         # process. The thread may also read a file that never comes.

@@ -1,44 +1,157 @@
-"""JSON responses: encoded in pieces, they equal the JSON of the whole."""
+"""JSON responses: what happens to their results when clients leave, do not read, or are many."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
+from fastapi import Request
+from starlette.types import Message, Receive, Scope, Send
 
-from app.api.json_response import SLICE, encode_list, json_response
+from app.api.json_response import hold_result, json_response
+from app.api.results import SMALL, Results
+from app.engine.metrics import Metrics
+from app.errors import TooManyResultsError
+from app.middleware.request_log import RequestLog
+from tests.server import RunningServer, running_server
+from tests.sockets import all_received, connected
 
-leaves = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-)
-texts = st.text(st.characters(exclude_categories=["Cs"]))
-values = st.recursive(
-    leaves | texts,
-    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
-    max_leaves=30,
-)
-
-
-def encoded(content: dict[str, Any]) -> bytes:
-    return bytes(asyncio.run(json_response(content)).body)
-
-
-@given(st.dictionaries(texts, values))
-def test_any_content_is_encoded_as_json_encodes_it(content: dict[str, Any]) -> None:
-    assert json.loads(encoded(content)) == content
+TEXT = "(a b)\nB ab 'c'\n" * 1300
+LARGE: dict[str, dict[str, Any]] = {  # encoding each of them takes tenths of a second
+    "/generate": {"length": 20_000, "logprobs": 10},
+    "/score": {"text": TEXT[:19_900], "logprobs": 10},
+    "/cells": {"text": TEXT, "cells": [{"layer": 0, "cell": 1}] * 40},
+    "/v1/completions": {"max_tokens": 20_000, "logprobs": 10},
+}
+# Their results may take almost all of the memory of results.
+ENDLESS = [{"length": 10_000_000}, {"length": 1_900_000}]
 
 
-@given(st.integers(0, 3 * SLICE + 1), values)
-def test_a_list_of_any_length_is_encoded_whole(length: int, item: object) -> None:
-    content = {"items": [item] * length, "last": [{"inner": list(range(length))}] * 2}
-    assert json.loads(encoded(content)) == content
+def request_of(path: str, body: dict[str, Any]) -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
-@given(st.lists(st.lists(values, min_size=1), max_size=5), values)
-def test_a_list_encoded_in_slices_is_one_list(slices: list[list[Any]], other: object) -> None:
-    items = asyncio.run(encode_list(iter(slices)))
-    content = json.loads(encoded({"items": items, "other": other}))
-    assert content == {"items": [item for part in slices for item in part], "other": other}
+def texts_ended(server: RunningServer) -> float:
+    return server.gauge("charstream_texts_total", reason="length")
+
+
+@pytest.fixture(scope="module")
+def wide(tiny_path: Path) -> Iterator[RunningServer]:
+    with running_server(tiny_path, max_length="10000000") as running:
+        yield running
+
+
+@pytest.mark.parametrize("path", LARGE)
+def test_a_client_that_leaves_ends_its_encoding(path: str, wide: RunningServer) -> None:
+    before, lines = texts_ended(wide), len(wide.lines)
+    with ExitStack() as clients:
+        for _ in range(8):
+            clients.enter_context(connected(wide, request_of(path, LARGE[path])))
+        wait_until(lambda: texts_ended(wide) == before + 8)
+    wait_until(lambda: sum(f"path={path} " in line for line in wide.lines[lines:]) == 8)
+    statuses = [line for line in wide.lines[lines:] if f"path={path} status=204" in line]
+    assert statuses, "the first ones may have been sent, but not all of them"
+
+
+def test_large_results_are_refused_beside_others_and_small_ones_are_not(
+    wide: RunningServer,
+) -> None:
+    with wide.client() as client:
+        with ExitStack() as others:
+            for fields in ENDLESS:
+                others.enter_context(connected(wide, request_of("/generate", fields)))
+            wait_until(lambda: wide.gauge("charstream_streams_active") == 2)
+            responses = [client.post(path, json=LARGE[path]) for path in LARGE]
+            responses += [client.post("/generate", json=ENDLESS[0])]
+            assert client.post("/generate", json={"length": 1000}).status_code == 200
+        assert [response.status_code for response in responses] == [503] * 5
+        assert {response.headers["Retry-After"] for response in responses} == {"1"}
+        assert "too_many_results" in responses[0].text
+        wait_until(lambda: client.post("/score", json=LARGE["/score"]).status_code == 200)
+
+
+def test_the_texts_of_a_json_completion_are_limited_together(wide: RunningServer) -> None:
+    fields = {"prompt": ["a", "b", "c"], "n": 106, "max_tokens": 100_000}
+    with wide.client() as client:
+        response = client.post("/v1/completions", json=fields)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "max_tokens"
+    assert "got '318 texts, 31800000 characters'" in response.json()["error"]["message"]
+
+
+def test_results_that_are_not_encoded_when_the_drain_time_ends_get_503(tiny_path: Path) -> None:
+    with running_server(tiny_path, drain_seconds="0.1") as ending, ExitStack() as stack:
+        sent = request_of("/score", LARGE["/score"])
+        clients = [stack.enter_context(connected(ending, sent)) for _ in range(8)]
+        wait_until(lambda: texts_ended(ending) == 8)
+        ending.process.terminate()
+        responses = [all_received(client) for client in clients]
+        assert ending.process.wait(20) == 0
+        assert not any("Traceback" in line or "status=0" in line for line in ending.lines)
+    assert {response[:12] for response in responses} <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+    assert any(b'"code":"draining"' in response for response in responses)
+
+
+def test_a_result_counts_until_its_client_has_read_almost_all_of_it() -> None:
+    size = 10 * SMALL
+    results = Results(size)
+    state = SimpleNamespace(results=results)
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [],
+        "app": SimpleNamespace(state=state),
+    }
+    received = bytearray()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await json_response(request, hold_result(request, size), content(), [])
+        await response(scope, receive, send)
+
+    async def content() -> dict[str, Any]:
+        return {"text": "a" * (size - 100)}
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def scenario() -> None:
+        room = asyncio.Semaphore(3)  # messages that the connection accepts
+
+        async def send(message: Message) -> None:
+            await room.acquire()
+            received.extend(message.get("body", b""))
+
+        sending = asyncio.create_task(RequestLog(app, Metrics())(scope, receive, send))
+        while not received:
+            await asyncio.sleep(0.001)
+        for _ in range(7):
+            with pytest.raises(TooManyResultsError):
+                results.hold(size)
+            room.release()
+            await asyncio.sleep(0)
+        for _ in range(4):  # the last ones
+            room.release()
+        await sending
+        results.hold(size)
+
+    asyncio.run(scenario())
+    assert json.loads(received) == {"text": "a" * (size - 100)}
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -125,7 +125,7 @@ def test_a_new_stream_skips_nothing(tiny: Checkpoint) -> None:
             expected = await take(engine.submit(job(length=1)))
             rest = ResumedGeneration(engine.submit(job(length=1)))
             await rest.wait()
-            assert rest.take().ids == expected
+            assert rest.take().ids.tolist() == expected
             assert rest.ended
 
     asyncio.run(scenario())

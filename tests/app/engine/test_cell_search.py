@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_a_finder_takes_chunks_of_any_size() -> None:
 
 def test_chunks_with_values_of_cells_are_joined_and_split() -> None:
     values = np.arange(12, dtype=np.float32).reshape(6, 2)
-    whole = Chunk(list(range(6)), None, values)
+    whole = Chunk(array("i", range(6)), None, values)
     for count in range(7):
         first, rest = whole.split(count)
         assert first.cells is not None

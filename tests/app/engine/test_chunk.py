@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +18,9 @@ def score_of(number: int) -> list[float]:
     return [-float(number), number + 1, 0.0, 1.0]
 
 
-def chunk_of(ids: list[int], with_scores: bool) -> Chunk:
+def chunk_of(ids: Sequence[int], with_scores: bool) -> Chunk:
     scores = np.array([score_of(number) for number in ids]).reshape(-1, 4)
-    return Chunk(ids, scores if with_scores else None)
+    return Chunk(array("i", ids), scores if with_scores else None)
 
 
 def characters(chunk: Chunk) -> Characters:

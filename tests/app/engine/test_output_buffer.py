@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import deque
 from queue import SimpleQueue
 
@@ -27,7 +28,7 @@ def test_characters_arrive_in_order_and_are_counted_until_they_are_taken(
     produced, taken = 0, Chunk()
     for action in actions:
         if isinstance(action, int):
-            in_transit.append(Chunk(list(range(produced, produced + action))))
+            in_transit.append(Chunk(array("i", range(produced, produced + action))))
             buffer.produce(action)
             produced += action
         elif action == "take":
@@ -39,7 +40,7 @@ def test_characters_arrive_in_order_and_are_counted_until_they_are_taken(
         assert len(buffer) == buffer.unread - sum(map(len, in_transit))
     for chunk in in_transit:
         buffer.put(chunk)
-    assert (taken + buffer.take()).ids == list(range(produced))
+    assert (taken + buffer.take()).ids.tolist() == list(range(produced))
     assert buffer.unread == 0
 
 
@@ -52,7 +53,7 @@ def test_two_threads_never_see_a_negative_count() -> None:
         nonlocal lowest
         for number in range(20_000):
             buffer.produce(1)
-            sent.put(Chunk([number]))
+            sent.put(Chunk(array("i", [number])))
             lowest = min(lowest, buffer.unread)
         sent.put(None)
 
@@ -78,10 +79,10 @@ def test_a_full_buffer_has_room_again_when_half_of_it_is_taken(
     assert not buffer.is_full
     buffer.produce(1)
     assert buffer.is_full
-    buffer.put(Chunk([1] * 5))
+    buffer.put(Chunk(array("i", [1] * 5)))
     buffer.take()
     assert not buffer.is_full
     assert not buffer.has_room
-    buffer.put(Chunk([1]))
+    buffer.put(Chunk(array("i", [1])))
     buffer.take()
     assert buffer.has_room

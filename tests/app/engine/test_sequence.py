@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +44,7 @@ def test_ids_and_scores_stay_aligned_for_any_split(
     if stops and not stopped:
         expected += matcher.flush()
     # Each character has another score, so that a score of another character is noticed.
-    rest = Chunk(text, chunk_of(list(range(len(text))), with_scores).scores)
+    rest = Chunk(array("i", text), chunk_of(list(range(len(text))), with_scores).scores)
     released, reason = Chunk(), None
     while rest and reason is None:
         part, rest = rest.split(data.draw(st.integers(1, len(rest))))
@@ -50,7 +52,7 @@ def test_ids_and_scores_stay_aligned_for_any_split(
         released += chunk
         assert sequence.buffer.unread == len(released)
     scores = chunk_of(list(range(len(expected))), with_scores).scores
-    assert characters(released) == characters(Chunk(expected, scores))
+    assert characters(released) == characters(Chunk(array("i", expected), scores))
     assert reason == ("stop" if stopped else "length")
 
 
@@ -60,15 +62,15 @@ def test_the_next_boundary_is_the_prompt_then_the_first_character_then_the_end()
     assert sequence.steps_to_boundary == 2, "the end of the prompt"
     sequence.stream.read = 2
     assert sequence.steps_to_boundary == 1, "the first character"
-    feed(sequence, Chunk([1]))
+    feed(sequence, Chunk(array("i", [1])))
     assert sequence.steps_to_boundary == 9, "the end of the text"
 
 
 def test_an_error_ends_a_sequence_without_the_characters_held_back() -> None:
     sequence = new_sequence(10, stops=((1, 1),))
     sequence.cached = 2
-    chunk, reason = feed(sequence, Chunk([0, 1]))
-    assert (chunk.ids, reason) == ([0], None)
+    chunk, reason = feed(sequence, Chunk(array("i", [0, 1])))
+    assert (chunk.ids.tolist(), reason) == ([0], None)
     error = DeadlineError(1)
     delivery = sequence.fail(error)
     assert (delivery.error, delivery.finish_reason, delivery.cached) == (error, None, 2)

@@ -42,13 +42,13 @@ async def running(
 
 async def read(generation: Generation) -> list[int]:
     """Read a generation to its end; return its ids."""
-    return (await generation.read()).ids
+    return (await generation.read()).ids.tolist()
 
 
 async def take(generation: Generation) -> list[int]:
     """Wait for characters and take them."""
     await generation.wait()
-    return generation.take().ids
+    return generation.take().ids.tolist()
 
 
 def steps_left(generation: Generation) -> int:

@@ -1,0 +1,125 @@
+"""Results: bound the memory of all JSON results, and the work of encoding them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import Any
+
+from app.api.json_pieces import pieces_of
+from app.api.pauses import with_pauses
+from app.errors import DrainingError, TooManyResultsError
+
+SMALL = 64 << 10  # bytes of a result that do not count: a connection buffers as many
+_MOST_BYTES = 96 << 20  # of all results together
+_MOST_SHORT = 1 << 20  # bytes of a result that is encoded beside longer ones
+
+# Bytes per item, whichever takes more: the arrays of the engine, or the JSON.
+_CHARACTER_BYTES = 8
+_SCORE_BYTES = 112
+_ALTERNATIVE_BYTES = 32
+_CELL_BYTES = 8
+_SUM_BYTES = 128
+
+
+def result_bytes(
+    characters: int, alternatives: int | None = None, cells: int = 0, sums: int = 0
+) -> int:
+    """Return the largest size of a result.
+
+    Args:
+        characters: number of characters.
+        alternatives: number of alternatives per character. None is a result without scores.
+        cells: number of cells whose values the result has for each character.
+        sums: number of sums of scores.
+    """
+    scores = 0 if alternatives is None else _SCORE_BYTES + alternatives * _ALTERNATIVE_BYTES
+    return characters * (_CHARACTER_BYTES + scores + cells * _CELL_BYTES) + sums * _SUM_BYTES
+
+
+class Results:
+    """The results of all requests that get JSON: collected, encoded, and not sent yet.
+
+    A client can leave its response unread, and many clients can ask for large ones. The first bytes
+    of a result do not count, so that large results cannot keep out small ones.
+
+    At most two results are encoded at the same time, a short and a long one. So the time that
+    encoding takes from other requests does not grow with the number of clients, and a short result
+    does not wait for long ones.
+
+    Args:
+        limit: bytes that may be held in total, apart from the first ones of each result. A result
+            may be larger if it is the only one.
+    """
+
+    def __init__(self, limit: int = _MOST_BYTES) -> None:
+        self._limit, self._held = limit, 0
+        self._short, self._long = asyncio.Lock(), asyncio.Lock()
+        self._end = math.inf
+
+    def hold(self, size: int) -> HeldResult:
+        """Count a result of at most `size` bytes before it is computed.
+
+        Raises:
+            TooManyResultsError: if all results together would be over the limit.
+        """
+        if self._held and self._held + _counted(size) > self._limit:
+            raise TooManyResultsError()
+        return HeldResult(self, size)
+
+    def drain(self, seconds: float) -> None:
+        """Encode for `seconds` seconds more, and then raise DrainingError instead."""
+        self._end = time.monotonic() + seconds
+
+    async def encode(self, content: dict[str, Any], size: int) -> bytearray:
+        """Return the JSON of a result of at most `size` bytes, see `app.api.json_pieces`.
+
+        Raises:
+            DrainingError: if the service shuts down first.
+        """
+        body = bytearray()
+        async with self._short if size <= _MOST_SHORT else self._long:
+            async for piece in with_pauses(pieces_of(content)):
+                if time.monotonic() > self._end:
+                    raise DrainingError()
+                body += piece.encode()
+        return body
+
+    def count(self, size: int, before: int = 0) -> None:
+        """Count a result of `size` bytes that was counted with another size before."""
+        self._held += _counted(size) - _counted(before)
+
+
+class HeldResult:
+    """A result that is counted, until `release`.
+
+    Args:
+        results: what counts it.
+        size: its largest size in bytes.
+    """
+
+    def __init__(self, results: Results, size: int) -> None:
+        self._results, self._size = results, size
+        results.count(size)
+
+    async def encode(self, content: dict[str, Any]) -> bytearray:
+        """Return the JSON of the result, and count its true size from then on.
+
+        Raises what `Results.encode` raises.
+        """
+        body = await self._results.encode(content, self._size)
+        self._resize(len(body))
+        return body
+
+    def release(self) -> None:
+        """Stop counting the result."""
+        self._resize(0)
+
+    def _resize(self, size: int) -> None:
+        self._results.count(size, self._size)
+        self._size = size
+
+
+def _counted(size: int) -> int:
+    return max(0, size - SMALL)

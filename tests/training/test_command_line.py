@@ -102,7 +102,7 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
     [
         (["train", "--text", "absent.txt", "--out", "run"], "absent.txt: cannot be read"),
         (["train", "--text", "BOOK", "--out", "run", "--dropout", "1"], "dropout must be"),
-        (["train", "--text", "BOOK", "--out", "run", "--epochs", "0"], "epochs must be above 0"),
+        (["train", "--text", "BOOK", "--out", "run", "--epochs", "0"], "epochs must be at least"),
         (["train", "--text", "BOOK", "--out", "run", "--resume"], "no training run to resume"),
         (["train", "--text", "BOOK", "--out", "run", "--device", "toaster"], "'toaster'"),
         (["evaluate", "absent.safetensors", "--text", "BOOK"], "no such file"),
@@ -112,7 +112,7 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
         (["train", "--text", "BOOK", "--out", "run", "--precision", "fp8"], "got 'fp8'"),
         (["train", "--text", "BOOK", "--out", "run", "--min-count", "0"], "--min-count must"),
         (["train", "--text", "BOOK", "--out", "run", "--minutes", "0.001"], "is too short"),
-        (["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"], "minutes must be above 0"),
+        (["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"], "minutes must be at least"),
         (["train", "--text", "BOOK", "--out", "run", "--init-from", "absent"], "no such file"),
         (["train", "--text", "BOOK", "--out", "run", "--distill-from", "absent"], "no such file"),
         (

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from model.atomic_file import replacing
 from model.cell_catalogue import Catalogue, TrackedCell, catalogue_json, parse_catalogue
 from model.errors import CheckpointError, VocabularyError
 from model.network_config import NetworkConfig, Weights
-from model.tensor_file import open_tensor_file
+from model.tensor_file import encode_tensor_file, open_tensor_file
 from model.vocabulary import Vocabulary
 from model.weight_limit import MOST_SUM, greatest_sums
 
@@ -56,8 +55,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint atomically.
 
     Raises:
-        CheckpointError: if the weights do not fit the config or are not finite, or if the file
-            cannot be written.
+        CheckpointError: if `load_checkpoint` would refuse the file, because the weights do not fit
+            the config or are not finite, or because the training record is not plain JSON; or if
+            the file cannot be written.
     """
     check_weights(checkpoint.config, checkpoint.weights, path)
     weights = {name: np.ascontiguousarray(array) for name, array in checkpoint.weights.items()}
@@ -65,12 +65,18 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "format_version": FORMAT_VERSION,
         "config": json.dumps(checkpoint.config.as_dict()),
         "vocabulary": json.dumps(checkpoint.vocabulary.characters),
-        "training": json.dumps(checkpoint.training),
+        "training": _training_json(checkpoint.training, path),
     }
     if checkpoint.cells:
         metadata["cells"] = catalogue_json(checkpoint.cells)
-        _read_cells(metadata["cells"], checkpoint.config, path)
     _write(metadata, weights, path)
+
+
+def _training_json(training: Mapping[str, Any], path: Path) -> str:
+    try:
+        return json.dumps(training)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the training record is not JSON: {error}") from error
 
 
 def save_cells(path: Path, cells: Sequence[TrackedCell]) -> None:
@@ -84,15 +90,17 @@ def save_cells(path: Path, cells: Sequence[TrackedCell]) -> None:
     """
     checkpoint, metadata = _load(path)
     metadata["cells"] = catalogue_json(cells)
-    _read_cells(metadata["cells"], checkpoint.config, path)
     _write(metadata, checkpoint.weights, path)
 
 
 def _write(metadata: dict[str, str], weights: Weights, path: Path) -> None:
+    """Write a file, after checking its metadata by the same rules as `load_checkpoint`."""
     metadata["digest"] = _digest(metadata, weights)
+    _read_metadata(metadata, path)
+    content = encode_tensor_file(weights, metadata, path)
     try:
         with replacing(path) as file:
-            file.write(safetensors.numpy.save(dict(weights), metadata))
+            file.write(content)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ CharstreamError
 ├── CheckpointError         a checkpoint is missing, damaged or inconsistent
 ├── CorpusError             a text cannot be read, or is too short to train on
 ├── TrainingError           a training run cannot start or continue
+├── OutputError             standard output cannot be written
 └── DeviceError             a device, precision or kernel is not available on this machine
 """
 
@@ -81,6 +82,10 @@ class CorpusError(CharstreamError):
 
 class TrainingError(CharstreamError):
     """A training run cannot start or continue."""
+
+
+class OutputError(CharstreamError):
+    """Standard output cannot be written, or its reader has ended."""
 
 
 class DeviceError(CharstreamError):

@@ -1,5 +1,7 @@
 """TensorFile: reads a .safetensors file into memory, after checking its header completely.
 
+`encode_tensor_file` makes the content of such a file.
+
 A file is 8 bytes with the length of the header, the header in JSON, and the tensors' data. Nothing
 is memory-mapped: if a mapped file is overwritten in place, its tensors change, or the process is
 killed with SIGBUS.
@@ -17,9 +19,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
 
 from model.errors import CheckpointError
-from model.network_config import Array
+from model.network_config import Array, Weights
 
 _MAX_HEADER_BYTES = 1 << 25  # a vocabulary with all of Unicode takes 24 MB
 _STORED: dict[str, np.dtype[Any]] = {
@@ -151,6 +154,23 @@ def open_tensor_file(path: Path) -> Iterator[TensorFile]:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CheckpointError(f"{path}: not a regular file")
         yield TensorFile(file, path)
+
+
+def encode_tensor_file(weights: Weights, metadata: Mapping[str, str], path: Path) -> bytes:
+    """Return the content of a .safetensors file.
+
+    Raises:
+        CheckpointError: if its header is longer than `open_tensor_file` accepts. The message names
+            the file.
+    """
+    content = safetensors.numpy.save(dict(weights), dict(metadata))
+    length = int.from_bytes(content[:8], "little")
+    if length > _MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path}: its metadata is too long: the header would have {length:,} bytes, "
+            f"the limit is {_MAX_HEADER_BYTES:,}"
+        )
+    return content
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

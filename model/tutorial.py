@@ -48,7 +48,8 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
     except (TypeError, ValueError, VocabularyError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     check_weights(config, weights, path)
-    return Checkpoint(config, vocabulary, weights, {"imported_from": path.name}, path.stem)
+    name = path.name.encode(errors="backslashreplace").decode()  # it may not be UTF-8
+    return Checkpoint(config, vocabulary, weights, {"imported_from": name}, path.stem)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

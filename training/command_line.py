@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,10 +25,19 @@ from model.tutorial import import_tutorial_checkpoint
 from model.vocabulary import CorpusIds, Vocabulary
 from training import score_command, train_arguments
 from training.cell_catalogue import find_tracked_cells
-from training.corpus import PUBLISHED, describe_missing, fetch, is_published, read_text, split
+from training.corpus import (
+    PUBLISHED,
+    describe_missing,
+    explaining_large_text,
+    fetch,
+    is_published,
+    read_text,
+    split,
+)
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
 from training.progress import evaluation_progress
 from training.sample import sample
+from training.standard_output import explaining_failed_output
 from training.train_command import train
 
 
@@ -42,7 +52,8 @@ def run(arguments: Sequence[str] | None = None, began: float | None = None) -> i
     options.began = time.monotonic() if began is None else began
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with explaining_failed_output():
+            return command(options)
     except CharstreamError as error:
         print(f"charstream: {error}", file=sys.stderr)
         return 1
@@ -90,7 +101,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
-    ids, left_out = _validation_ids(checkpoint.vocabulary, read_text(options.text))
+    ids, left_out = _validation_ids(checkpoint.vocabulary, options.text)
     with evaluation_progress(len(ids) - 1) as report:
         if options.precision is None:
             device = torch.device(choose_device(options.device))
@@ -103,12 +114,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _as_json(result: Evaluation, left_out: int) -> str:
-    derived = {
+    figures = {
+        "nats_per_character": result.nats_per_character,
+        "characters": result.characters,
         "bits_per_character": result.bits_per_character,
         "perplexity": result.perplexity,
         "left_out": left_out,
     }
-    return json.dumps(dataclasses.asdict(result) | derived)
+    # JSON has no infinity.
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return json.dumps(finite)
 
 
 def _as_line(result: Evaluation) -> str:
@@ -119,10 +134,11 @@ def _as_line(result: Evaluation) -> str:
     )
 
 
-def _validation_ids(vocabulary: Vocabulary, text: str) -> tuple[CorpusIds, int]:
+def _validation_ids(vocabulary: Vocabulary, path: Path) -> tuple[CorpusIds, int]:
     """Return the ids of a text's last tenth, and the number of characters that are left out."""
-    _, text = split(text)
-    ids, missing = vocabulary.encode_corpus(text)
+    with explaining_large_text(path):
+        _, text = split(read_text(path))
+        ids, missing = vocabulary.encode_corpus(text)
     if missing:
         print(f"charstream: {describe_missing(vocabulary, missing)}", file=sys.stderr)
     if len(ids) < 2:
@@ -147,7 +163,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 def _cells(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
-    ids, _ = _validation_ids(checkpoint.vocabulary, read_text(options.text))
+    ids, _ = _validation_ids(checkpoint.vocabulary, options.text)
     network = CharLSTM.of(checkpoint).to(torch.device(choose_device(options.device)))
     with evaluation_progress(len(ids), "Reading") as report:
         cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,6 +32,57 @@ OPTIMIZERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True)
+class _Range:
+    """A range of finite numbers. Its text completes "must be"."""
+
+    low: float
+    high: float
+    below: bool = False  # whether `high` itself is excluded
+    note: str = ""
+
+    def __contains__(self, value: float) -> bool:
+        if self.below:
+            return self.low <= value < self.high  # not so for NaN
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        highest = "below" if self.below else "at most"
+        return f"at least {self.low:,} and {highest} {self.high:,}{self.note}"
+
+
+# The lowest values hardly change a weight. Training rounds numbers below 1e-308 to zero, so they
+# would be recorded as zero, and Muon divides by the learning rate. At the highest learning rate,
+# the loss soon becomes NaN or infinite.
+_LEARNING_RATE = _Range(1e-12, 1000)
+_WEIGHT_DECAY = _Range(0, 1000)
+_SHARE_BELOW_ONE = _Range(0, 1, below=True)
+_SIZE = _Range(1, 1_000_000)  # of a batch; the length of the text is a limit too
+
+_RANGES = {
+    "epochs": _Range(1e-9, 1_000_000),
+    "batch_size": _SIZE,
+    "sequence_length": _SIZE,
+    "learning_rate": _LEARNING_RATE,
+    "warmup": _Range(0, 10**9),
+    "weight_decay": _WEIGHT_DECAY,
+    "clip": _Range(1e-12, 10**9, note=", or inf for no clipping"),
+    "confidence_penalty": _SHARE_BELOW_ONE,
+    "averaging": _SHARE_BELOW_ONE,
+    "validations": _Range(1, 10**9),
+    "seed": _Range(0, 2**63 - 1),
+    "muon_learning_rate": _LEARNING_RATE,
+    "muon_momentum": _SHARE_BELOW_ONE,
+    "muon_iterations": _Range(1, 20),
+    "muon_weight_decay": _WEIGHT_DECAY,
+    "minutes": _Range(1e-6, _YEAR),
+    "validation_characters": _Range(1000, 10**12),
+    "distill_weight": _Range(0, 1),
+    "distill_temperature": _Range(0.01, 100),  # beyond it, float32 gives NaN or no signal
+}
+_NO_LIMIT = {"clip": math.inf, "minutes": None}  # the only values outside of the ranges
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Settings of a run. Two runs with equal settings, text and network are the same run.
 
@@ -45,55 +97,39 @@ class TrainingConfig:
     learning_rate: float = 3e-3  # peak of the schedule, see `training.learning_rate`
     warmup: int = 200  # updates until the peak; at most a tenth of all updates
     weight_decay: float = 0.01  # of AdamW
-    clip: float = 1.0  # maximum norm of the gradient
-    confidence_penalty: float = 0.0  # weight of the entropy bonus, 0 to below 1
-    averaging: float = 0.999  # decay of the averaged weights per update, 0 to below 1
+    clip: float = 1.0  # maximum norm of the gradient; infinite: no clipping
+    confidence_penalty: float = 0.0  # weight of the entropy bonus
+    averaging: float = 0.999  # decay of the averaged weights per update
     validations: int = 20  # over the whole run
     seed: int = 0
     precision: TrainingPrecision = "fp32"
     optimizer: str = "muon"  # for the weight matrices; the rest has AdamW. Or "adamw" for all
     muon_learning_rate: float = 0.03  # peak, for the weight matrices
-    muon_momentum: float = 0.95  # 0 to below 1
-    muon_iterations: int = 5  # Newton-Schulz iterations per update, 1 to 20
+    muon_momentum: float = 0.95
+    muon_iterations: int = 5  # Newton-Schulz iterations per update
     muon_weight_decay: float = 0.1
     minutes: float | None = None  # time limit; `epochs` is then only the first plan
     validation_characters: int = MOST_VALIDATED  # that a validation reads at most
     distill_weight: float = 0.5  # share of the teachers in the objective, if there are any
-    distill_temperature: float = 1.0  # beyond 0.01 to 100, float32 gives NaN or no signal
+    distill_temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        ranges = {
-            "epochs": (0 < self.epochs <= 1e6, "above 0 and at most a million"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "sequence_length": (self.sequence_length >= 1, "at least 1"),
-            "learning_rate": (self.learning_rate > 0, "above 0"),
-            "warmup": (self.warmup >= 0, "at least 0"),
-            "weight_decay": (self.weight_decay >= 0, "at least 0"),
-            "clip": (self.clip > 0, "above 0"),
-            "confidence_penalty": (0 <= self.confidence_penalty < 1, "at least 0 and below 1"),
-            "averaging": (0 <= self.averaging < 1, "at least 0 and below 1"),
-            "validations": (self.validations >= 1, "at least 1"),
-            "seed": (0 <= self.seed < 2**63, "at least 0 and below 2^63"),
-            "optimizer": (self.optimizer in OPTIMIZERS, "adamw or muon"),
-            "muon_learning_rate": (self.muon_learning_rate > 0, "above 0"),
-            "muon_momentum": (0 <= self.muon_momentum < 1, "at least 0 and below 1"),
-            "muon_iterations": (1 <= self.muon_iterations <= 20, "1 to 20"),
-            "minutes": (
-                self.minutes is None or 0 < self.minutes <= _YEAR,
-                "above 0, at most a year",
-            ),
-            "validation_characters": (self.validation_characters >= 1000, "at least 1000"),
-            "distill_weight": (0 <= self.distill_weight <= 1, "0 to 1"),
-            "distill_temperature": (0.01 <= self.distill_temperature <= 100, "0.01 to 100"),
-            "muon_weight_decay": (self.muon_weight_decay >= 0, "at least 0"),
-        }
-        for name, (valid, expected) in ranges.items():
-            if not valid:
-                raise TrainingError(f"{name} must be {expected}, got {getattr(self, name)}")
+        for name, expected in _RANGES.items():
+            value = getattr(self, name)
+            if name in _NO_LIMIT and value == _NO_LIMIT[name]:
+                continue
+            if value not in expected:
+                raise TrainingError(f"{name} must be {expected}, got {value!r:.40}")
+        if self.optimizer not in OPTIMIZERS:
+            raise TrainingError(f"optimizer must be adamw or muon, got {self.optimizer!r:.40}")
 
     def as_record(self) -> dict[str, Any]:
-        """Return the settings under the names used in checkpoints and saved states."""
-        return {_RECORDED_AS.get(name, name): value for name, value in asdict(self).items()}
+        """Return the settings under the names used in checkpoints and saved states.
+
+        The values are plain JSON. JSON has no infinity, so an infinite `clip` becomes None.
+        """
+        values = asdict(self) | {"clip": self.clip if math.isfinite(self.clip) else None}
+        return {_RECORDED_AS.get(name, name): value for name, value in values.items()}
 
 
 def settings_from_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,4 +138,7 @@ def settings_from_record(record: Mapping[str, Any]) -> dict[str, Any]:
     Older records lack some fields. These get the values that older versions trained with.
     """
     fields = {recorded: name for name, recorded in _RECORDED_AS.items()}
-    return _ADDED | {fields.get(name, name): value for name, value in record.items()}
+    values = _ADDED | {fields.get(name, name): value for name, value in record.items()}
+    if values.get("clip", 1.0) is None:
+        values["clip"] = math.inf
+    return values

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +15,15 @@ from typing import TypeVar
 from model.atomic_file import replacing
 from model.errors import CorpusError, VocabularyError
 from model.vocabulary import UNKNOWN, CorpusIds, Vocabulary
+from training.counted import counted
 
 MINIMUM_CHARACTERS = 200
 MOST_MISSING = 0.1  # largest share of a text that may be missing from its vocabulary
 VALIDATION_SHARE = 0.1  # of the characters, at the end of the text
+MOST_BYTES = 2_000_000_000  # of a text, decompressed, all files of a folder together
 
 _GZIP = b"\x1f\x8b"  # first bytes of a compressed file
+_READ_AT_ONCE = 1 << 20  # bytes
 _MOST_LISTED = 10  # missing characters in a message
 
 _Text = TypeVar("_Text", str, CorpusIds)
@@ -124,9 +128,10 @@ def describe_missing(vocabulary: Vocabulary, missing: Counter[str]) -> str:
     names = ", ".join(f"{character!r} ({count:,})" for character, count in listed)
     rest = f" and {len(missing) - _MOST_LISTED:,} more" if len(missing) > _MOST_LISTED else ""
     effect = "read as unknown" if UNKNOWN in vocabulary else "left out"
+    verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{len(missing):,} characters of the text are not in the vocabulary and are {effect}, "
-        f"{missing.total():,} times in total: {names}{rest}"
+        f"{counted(len(missing), 'character')} of the text {verb} not in the vocabulary and {verb} "
+        f"{effect}, {counted(missing.total(), 'time')} in total: {names}{rest}"
     )
 
 
@@ -147,31 +152,63 @@ def read_text(path: Path) -> str:
     Files may be compressed with gzip. A byte-order mark is removed and all line ends become LF.
 
     Raises:
-        CorpusError: if a file cannot be read or is not UTF-8, or the folder has no such file.
+        CorpusError: if a file cannot be read or is not UTF-8, if the folder has no such file, or if
+            the text is too large.
     """
+    files = [path]
     if path.is_dir():
         files = sorted([*path.glob("*.txt"), *path.glob("*.txt.gz")])
         if not files:
             raise CorpusError(f"{path}: the folder has no .txt or .txt.gz file")
-        return "\n".join(_read_file(file) for file in files)
-    return _read_file(path)
+    left, texts = MOST_BYTES, []
+    for file in files:
+        with explaining_large_text(file):
+            content = _read_file(file, left)
+            left -= len(content)
+            texts.append(_decoded(content, file))
+    return "\n".join(texts)
 
 
-def _read_file(path: Path) -> str:
+@contextmanager
+def explaining_large_text(path: Path) -> Iterator[None]:
+    """Turn an out-of-memory error while a text is read or encoded into a CorpusError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise CorpusError(
+            f"{path}: the text does not fit into memory: use a smaller text"
+        ) from error
+
+
+def _read_file(path: Path, most: int) -> bytearray:
+    """Return the content of a file, decompressed, if it has at most `most` bytes."""
+    content = bytearray()
     try:
         with path.open("rb") as file:
             compressed = file.peek(2)[:2] == _GZIP
-            content = gzip.GzipFile(fileobj=file) if compressed else file
-            with io.TextIOWrapper(content, encoding="utf-8-sig") as text:
-                return text.read()
+            source = gzip.GzipFile(fileobj=file) if compressed else file
+            while piece := source.read(_READ_AT_ONCE):
+                content += piece
+                if len(content) > most:
+                    raise CorpusError(
+                        f"{path}: the text is larger than {MOST_BYTES:,} bytes (decompressed, all "
+                        "files of a folder together): use a smaller text"
+                    )
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorpusError(f"{path}: damaged gzip file: {error}") from error
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+    return content
+
+
+def _decoded(content: bytearray, path: Path) -> str:
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{path}: not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}"
         ) from error
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def fetch(name: str, destination: Path, source: Path | None = None) -> Path:

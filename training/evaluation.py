@@ -54,8 +54,14 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """Number of equally likely characters that would be as hard to predict."""
-        return math.exp(self.nats_per_character)
+        """Number of equally likely characters that would be as hard to predict.
+
+        Infinite if it is beyond the range of a float.
+        """
+        try:
+            return math.exp(self.nats_per_character)
+        except OverflowError:
+            return math.inf
 
 
 @torch.no_grad()

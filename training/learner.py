@@ -33,7 +33,14 @@ class UpdateResult:
     """Result of one update, the same in every process."""
 
     loss: float  # mean over the batch, nats per character
+    objective: float  # what the update minimizes: the loss, with the teachers and the penalty
+    gradient_norm: float  # before clipping
     flags: Flags  # set if any process set them
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers are finite. Only then the update has changed the weights."""
+        return all(map(math.isfinite, (self.loss, self.objective, self.gradient_norm)))
 
 
 class Learner:
@@ -86,7 +93,7 @@ class Learner:
     ) -> UpdateResult:
         """Update the weights with a batch that continues where the last one ended.
 
-        If the loss is not finite, the weights do not change.
+        If the result is not finite, the weights, the optimizer and the average do not change.
 
         Args:
             inputs_TB: ids of the whole batch of all processes, int64.
@@ -103,11 +110,15 @@ class Learner:
         loss, objective = self._losses(logits_TBV, local_TB, self._local(targets_TB))
         self.network.zero_grad()
         objective.backward()  # type: ignore[no-untyped-call]  # torch has no annotation for it
-        mean_loss, all_flags = self._process_group.reduce(self._parameters, loss.item(), flags)
-        if math.isfinite(mean_loss):
+        losses = torch.stack([loss.detach(), objective.detach()]).tolist()
+        means, all_flags = self._process_group.reduce(self._parameters, losses, flags)
+        mean_loss, mean_objective = means
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._config.clip).item()
+        result = UpdateResult(mean_loss, mean_objective, norm, all_flags)
+        if result.is_finite:
             self._optimize(step, rate)
             self._state = (state[0].detach().float(), state[1].detach().float())
-        return UpdateResult(mean_loss, all_flags)
+        return result
 
     def reset_state(self) -> None:
         """Set the state of every sequence to zeros."""
@@ -216,7 +227,6 @@ class Learner:
         return loss, objective
 
     def _optimize(self, step: int, rate: float) -> None:
-        nn.utils.clip_grad_norm_(self._parameters, self._config.clip)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()

@@ -1,4 +1,8 @@
-"""Memory: refuses a network that is too large, and explains errors when memory runs out."""
+"""Memory: refuses a run that is too large, and explains errors when memory runs out.
+
+Shape letters: T sequence length, B sequences of this process, V vocabulary, L layers, H hidden
+size.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,32 @@ from model.network_config import NetworkConfig
 
 _COPIES = 5  # of each parameter: weight, gradient, two moments of AdamW, averaged weight
 _BYTES = 4  # of a float32
+_HALF_BYTES = 2  # of a bfloat16
 _ADVICE = "lower --hidden-size, --layers, --batch-size or --seq-len"
 
 
-def check_memory(config: NetworkConfig, device: torch.device) -> None:
-    """Check that the parameters of a network in training fit into the memory of a device.
+def check_memory(
+    config: NetworkConfig, sequences: int, sequence_length: int, device: torch.device
+) -> None:
+    """Check that a network in training and its batches fit into the memory of a device.
+
+    Args:
+        config: sizes of the network.
+        sequences: sequences per batch that this process reads.
+        sequence_length: characters per sequence and update.
+        device: device to train on.
 
     Raises:
-        TrainingError: if they do not. Activations may need more memory than this counts.
+        TrainingError: if they do not fit. Training may need more memory than this counts.
     """
-    needed, available = _needed_bytes(config), _available_bytes(device)
+    needed = _parameter_bytes(config) + _batch_bytes(config, sequences, sequence_length)
+    available = _available_bytes(device)
     if available is not None and needed > available:
         raise TrainingError(
             f"a network of {config.layers} x {config.hidden_size} needs at least "
-            f"{_gigabytes(needed)} of memory for training, {_gigabytes(available)} are available "
-            f"on {device}: lower --hidden-size or --layers"
+            f"{_gigabytes(needed)} of memory for training with {sequences:,} x "
+            f"{sequence_length:,} characters per update; {_gigabytes(available)} are available on "
+            f"{device}: {_ADVICE}"
         )
 
 
@@ -46,8 +61,17 @@ def explaining_lack_of_memory() -> Iterator[None]:
         raise TrainingError(f"the memory is full: {_ADVICE}") from error
 
 
-def _needed_bytes(config: NetworkConfig) -> int:
+def _parameter_bytes(config: NetworkConfig) -> int:
     return sum(math.prod(shape) for shape in config.shapes().values()) * _COPIES * _BYTES
+
+
+def _batch_bytes(config: NetworkConfig, sequences: int, sequence_length: int) -> int:
+    """Return the size of what an update cannot do without, beside the parameters."""
+    state_LBH = config.layers * sequences * config.hidden_size
+    outputs_TLBH = sequence_length * state_LBH
+    logits_TBV = sequence_length * sequences * config.vocabulary_size
+    # Hidden and cell values, the layers' outputs for the gradient, logits and log-probabilities.
+    return 2 * _BYTES * state_LBH + _HALF_BYTES * outputs_TLBH + 2 * _BYTES * logits_TBV
 
 
 def _available_bytes(device: torch.device) -> int | None:

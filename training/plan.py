@@ -100,7 +100,11 @@ def measure_speed(
     """Measure a few updates of a network that is discarded afterwards.
 
     It takes a few seconds. Every process of the group must call this function.
+
+    Raises:
+        CorpusError: if the text is too short for one batch.
     """
+    batches = Batches(corpus.training, config.batch_size, config.sequence_length)
     limit = min(_MEASURED_SECONDS, _MEASURED_SHARE * 60 * (config.minutes or math.inf)) / 2
     learner = new_learner(network_config, config, device, process_group, initial, teachers)
     measure = partial(_seconds_per_update, learner, config, process_group, device, limit)
@@ -109,7 +113,7 @@ def measure_speed(
     learner.update(*batch, 0, config.learning_rate)  # the first one takes longer
     per_update = measure(batch) * config.sequence_length / length
     if per_update < limit:  # be more accurate: a part of the time does not depend on the length
-        batch = Batches(corpus.training, config.batch_size, config.sequence_length).batch(0, 0)
+        batch = batches.batch(0, 0)
         per_update = measure(batch)
     with autocast(config.precision, device):
         reading = process_group.mean(_seconds_to_read(learner, batch[0].to(device)), device)

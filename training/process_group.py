@@ -71,25 +71,26 @@ class ProcessGroup:
         return torch.cat(shards, dim=1)
 
     def reduce(
-        self, parameters: Sequence[nn.Parameter], loss: float, flags: Flags
-    ) -> tuple[float, Flags]:
+        self, parameters: Sequence[nn.Parameter], losses: Sequence[float], flags: Flags
+    ) -> tuple[Sequence[float], Flags]:
         """Replace every gradient with its mean over all processes. Every process must call this.
 
         Returns:
-            the mean loss, and the flags that at least one process has set.
+            the mean of each loss, and the flags that at least one process has set.
         """
         if not self._joined:
-            return loss, flags
+            return losses, flags
         gradients = [p.grad for p in parameters if p.grad is not None]
-        extras = gradients[0].new_tensor([loss, flags.stop, flags.save, flags.count])
+        extras = gradients[0].new_tensor([*losses, flags.stop, flags.save, flags.count])
         flat = torch.cat([*(g.flatten() for g in gradients), extras])  # one message for all
         dist.all_reduce(flat)
         flat /= self.size
-        *means, extras = torch.split(flat, [*(g.numel() for g in gradients), len(extras)])
-        for gradient, mean in zip(gradients, means, strict=True):
+        *mean_gradients, extras = torch.split(flat, [*(g.numel() for g in gradients), len(extras)])
+        for gradient, mean in zip(gradients, mean_gradients, strict=True):
             gradient.copy_(mean.view_as(gradient))
-        mean_loss, *shares = extras.tolist()
-        return mean_loss, Flags(*(share > 0 for share in shares))
+        values = extras.tolist()
+        shares = values[len(losses) :]
+        return values[: len(losses)], Flags(*(share > 0 for share in shares))
 
     def mean(self, value: float, device: torch.device) -> float:
         """Return the mean of a number over all processes. Every process must call this."""

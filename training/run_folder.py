@@ -30,6 +30,7 @@ from training.state_file import DamagedStateError, decode_state, encode_state
 
 Record = dict[str, Any]
 _SAMPLE = "step-"  # begins the names of samples
+_NUMBERS = ("step", "epoch", "training_loss", "validation_loss", "learning_rate")  # of a record
 
 
 class RunFolder:
@@ -92,10 +93,10 @@ class RunFolder:
         )
 
     def records(self) -> list[Record]:
-        """Return the records of the validations, in order. An incomplete line is skipped."""
+        """Return the records of the validations, in order. A damaged line is skipped."""
         if not self.metrics_path.exists():
             return []
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
+        lines = self.metrics_path.read_bytes().splitlines()
         return [record for line in lines if (record := _record(line)) is not None]
 
     def add_record(self, record: Record) -> None:
@@ -150,9 +151,10 @@ class RunFolder:
             file.write(content)
 
 
-def _record(line: str) -> Record | None:
+def _record(line: bytes) -> Record | None:
+    """Return the record in a line, or None if it is incomplete, is not UTF-8 or lacks a number."""
     try:
         record = json.loads(line)
-        return record if math.isfinite(record["step"]) else None
-    except (ValueError, KeyError, TypeError):
+        return record if all(math.isfinite(record[name]) for name in _NUMBERS) else None
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None

@@ -58,7 +58,7 @@ class RunSetup:
 
         Raises:
             TrainingError: if a value is out of its range, the sizes differ from those of the
-                checkpoint to fine-tune, or the network does not fit into memory.
+                checkpoint to fine-tune, or the run does not fit into memory.
             DeviceError: if the precision is not available.
         """
         network, run = self._defaults()
@@ -73,7 +73,8 @@ class RunSetup:
         except ValueError as error:
             raise TrainingError(str(error)) from error
         self._check_initial_sizes(network_config)
-        check_memory(network_config, self.device)
+        sequences = config.batch_size // self.process_group.size
+        check_memory(network_config, sequences, config.sequence_length, self.device)
         return network_config, config
 
     def planned(

@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from model.checkpoint import load_checkpoint
-from model.errors import CorpusError, UnknownCharacterError
+from model.errors import CorpusError, OutputError, UnknownCharacterError
 from model.folding import fold
 from model.selection import choose_device
 from model.text_scoring import Texts
@@ -51,9 +50,9 @@ def score(options: argparse.Namespace) -> int:
     """Write the score of each line to standard output."""
     checkpoint = load_checkpoint(options.checkpoint)
     scorer = Scorer(checkpoint, options.prime, choose_device(options.device))
-    write = _write_json if options.json else _csv_writer()
     count = 0
     try:
+        write = _write_json if options.json else _csv_writer()
         with scoring_progress() as report:
             for block in read_lines(options.file):
                 lines = _known(checkpoint.vocabulary, block, options.unknown)
@@ -64,8 +63,10 @@ def score(options: argparse.Namespace) -> int:
                     _refuse(options, checkpoint.vocabulary, lines[good], count + good + 1)
                 count += len(lines)
                 report(len(lines), sum(map(len, lines)))
-    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError as error:
+        if not isinstance(error.__cause__, BrokenPipeError):
+            raise
+        # The reader of the output, such as `head`, has ended.
     return 0
 
 

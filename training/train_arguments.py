@@ -31,7 +31,7 @@ _RUN_FLAGS = (
     ("--muon-weight-decay", float, "weight decay of Muon"),
     ("--warmup", int, "updates until the learning rate reaches its peak"),
     ("--weight-decay", float, "weight decay of AdamW"),
-    ("--clip", float, "maximum norm of the gradient"),
+    ("--clip", float, "maximum norm of the gradient; inf: no clipping"),
     ("--confidence-penalty", float, "weight of the bonus for uncertain predictions"),
     ("--distill-weight", float, "weight of the distillation loss, 0 to 1"),
     ("--distill-temperature", float, "temperature of the teachers' predictions"),
@@ -157,9 +157,17 @@ def _default(config: type, field: str) -> str:
 
 
 def check_arguments(options: argparse.Namespace) -> None:
-    """Raise TrainingError if --min-count is out of range."""
+    """Raise TrainingError if a flag has a value out of its range.
+
+    Settings that depend on the text and on the flags can then be derived from any flags.
+    """
     if options.min_count < 1:
         raise TrainingError(f"--min-count must be at least 1, got {options.min_count}")
+    TrainingConfig(**given(options, TrainingConfig))
+    try:
+        NetworkConfig(**{"vocabulary_size": 2} | given(options, NetworkConfig))
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
 
 
 def given(options: argparse.Namespace, config: type) -> dict[str, Any]:

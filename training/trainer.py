@@ -22,10 +22,12 @@ from training.events import Update, Validation
 from training.fingerprint import Fingerprint, check_same_run, make_fingerprint
 from training.learner import new_learner
 from training.learning_rate import learning_rate
+from training.numeric_failure import explain_update, explain_validation
 from training.pace import Pace, pace_from_state
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
 from training.run_folder import RunFolder
+from training.training_record import training_record
 
 STATE_SECONDS = 15.0  # longest time between two saved states
 
@@ -96,22 +98,11 @@ class Trainer:
     @property
     def record(self) -> dict[str, Any]:
         """The training record for a checkpoint's metadata."""
-        record = {
-            "corpus_sha256": self.corpus.sha256,
-            "training_characters": len(self.corpus.training),
-            "validation_characters": len(self.corpus.validation),
-            "split": "by position; the last 10% validates",
-            "validation_loss": self.best_loss,
-            "steps": self.step,
-            "epoch": round(self.epoch, 3),
-            "seconds": round(self.seconds, 1),
-            "settings": self.config.as_record(),
-        }
-        if self._initial is not None:
-            record["initial_checkpoint"] = self._initial.hash
-        if self._teachers:
-            record["teachers"] = [teacher.hash for teacher in self._teachers]
-        return record
+        return training_record(
+            self.corpus, self.config, self._initial, self._teachers,
+            validation_loss=self.best_loss, steps=self.step, epoch=round(self.epoch, 3),
+            seconds=round(self.seconds, 1),
+        )  # fmt: skip
 
     @property
     def epoch(self) -> float:
@@ -149,7 +140,8 @@ class Trainer:
             spent: seconds of a time limit that have passed before the call.
 
         Raises:
-            TrainingError: if the loss is NaN or infinite, or the folder cannot be written.
+            TrainingError: if a loss or the gradient is NaN or infinite, or the folder cannot be
+                written.
         """
         self.pace.shorten(spent)
         self._began = self.clock() - self.seconds
@@ -184,8 +176,11 @@ class Trainer:
         inputs_TB, targets_TB = self.batches.of_step(self.step, self.config.seed)
         rate, flags = self._learning_rate(self.step), self._flags(stop)
         result = self.learner.update(inputs_TB, targets_TB, self.step, rate, flags)
-        if not math.isfinite(result.loss):
-            raise self._loss_error(result.loss)
+        if not result.is_finite:
+            distilled, fine_tuned = bool(self._teachers), self._initial is not None
+            raise self._failure(
+                explain_update(result, self.step, self.config, distilled, fine_tuned)
+            )
         self.step += 1
         self._losses.append(result.loss)
         self.seconds = self._elapsed()
@@ -208,8 +203,8 @@ class Trainer:
         config = self.config
         return learning_rate(step, self.total_steps, config.learning_rate, config.warmup)
 
-    def _loss_error(self, loss: float) -> TrainingError:
-        message = f"the loss is {loss} at update {self.step}: lower --learning-rate"
+    def _failure(self, message: str) -> TrainingError:
+        """Return an error that names the best weights, if there are any."""
         if math.isfinite(self.best_loss):
             message += f". {self.folder.best_path} holds the best weights so far"
         return TrainingError(message)
@@ -235,6 +230,8 @@ class Trainer:
                 loss = self._validation_loss(lambda: self.process_group.size == 1 and stop())
             except Stopped:
                 return None
+            if not math.isfinite(loss):
+                raise self._failure(explain_validation(loss, self.step, self.config))
             validation = self._validated(loss)
             self.folder.add_record(asdict(validation))
         self._losses.clear()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import struct
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from model import tensor_file
 from model.atomic_file import replacing
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import CheckpointError
@@ -274,6 +276,49 @@ def test_weights_that_do_not_fit_are_not_saved(tmp_path: Path) -> None:
     bad = Checkpoint(good.config, good.vocabulary, {"output.bias": np.zeros(3, np.float32)})
     with pytest.raises(CheckpointError, match=r"lstm\.weight_ih_l0 is missing"):
         save_checkpoint(bad, tmp_path / "bad")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"clip": float("inf")},
+        {"loss": float("nan")},
+        {"validation_loss": "low"},
+        {"warmup": 10**400},
+        {"name": "\udcff"},
+        {"values": {1, 2}},
+        {"nested": json.loads("[" * 20 + "]" * 20)},
+    ],
+)
+def test_a_record_that_cannot_be_loaded_is_not_saved(
+    tmp_path: Path, training: dict[str, Any]
+) -> None:
+    checkpoint = dataclasses.replace(make_checkpoint(), training=training)
+    with pytest.raises(CheckpointError, match=r"bad: "):
+        save_checkpoint(checkpoint, tmp_path / "bad")
+    assert not list(tmp_path.iterdir())
+
+
+@given(record=st.dictionaries(st.text(max_size=10), json_values, max_size=4))
+def test_what_is_saved_can_be_loaded(
+    tmp_path_factory: pytest.TempPathFactory, record: dict[str, Any]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "saved.safetensors"
+    checkpoint = make_checkpoint(hidden_size=1, layers=1)
+    try:
+        save_checkpoint(dataclasses.replace(checkpoint, training=record), path)
+    except CheckpointError:
+        return
+    assert load_checkpoint(path).training == record
+
+
+def test_metadata_longer_than_a_reader_accepts_is_not_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensor_file, "_MAX_HEADER_BYTES", 1000)
+    with pytest.raises(CheckpointError, match=r"metadata is too long: .* the limit is 1,000"):
+        save_checkpoint(make_checkpoint(), tmp_path / "bad")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,14 @@ def test_the_imported_network_computes_the_same(tmp_path: Path) -> None:
         expected = original(nn.functional.one_hot(ids, 5).float().unsqueeze(0))[0]
         actual = CharLSTM.of(imported)(ids.unsqueeze(1))[0][:, 0]
     torch.testing.assert_close(actual, expected)
+
+
+def test_a_file_name_that_is_not_utf_8_is_recorded_with_escapes(tmp_path: Path) -> None:
+    path, _ = tutorial_file(tmp_path / "rnn.net")
+    imported = import_tutorial_checkpoint(path.rename(tmp_path / os.fsdecode(b"r\xff.net")))
+    save_checkpoint(imported, tmp_path / "ours.safetensors")
+    record = load_checkpoint(tmp_path / "ours.safetensors").training
+    assert record == {"imported_from": r"r\udcff.net"}
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given as given_by_hypothesis
+from hypothesis import strategies as st
 
+from model.checkpoint import load_checkpoint, save_checkpoint
 from model.errors import TrainingError
 from model.network_config import NetworkConfig
+from tests.conftest import make_checkpoint
 from training import run_setup
 from training.command_line import run
 from training.config import TrainingConfig, settings_from_record
@@ -19,8 +24,14 @@ from training.plan import Speed
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_setup import RunSetup
-from training.train_arguments import add_arguments, given, named_as_flags
+from training.train_arguments import add_arguments, check_arguments, given, named_as_flags
 
+NUMERIC = [
+    field.name
+    for field in dataclasses.fields(TrainingConfig)
+    if field.name not in ("precision", "optimizer")
+]
+TINY = make_checkpoint(hidden_size=1, layers=1)
 TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 
 
@@ -31,6 +42,46 @@ def test_a_setting_out_of_range_is_named(field: str) -> None:
     values: dict[str, Any] = {field: -1}
     with pytest.raises(TrainingError, match=f"{field} must be .*, got -1"):
         TrainingConfig(**values)
+
+
+def config_or_message(**values: Any) -> TrainingConfig | str:
+    try:
+        return TrainingConfig(**values)
+    except TrainingError as error:
+        return str(error)
+
+
+@given_by_hypothesis(
+    st.sampled_from(NUMERIC),
+    st.floats() | st.integers() | st.sampled_from([10**400, -(10**400), math.inf, math.nan]),
+)
+def test_any_accepted_setting_can_be_recorded(
+    tmp_path_factory: pytest.TempPathFactory, field: str, value: float
+) -> None:
+    config = config_or_message(**{field: value})
+    if isinstance(config, str):
+        assert config.startswith(f"{field} must be ")
+        return
+    path = tmp_path_factory.getbasetemp() / "recorded.safetensors"
+    save_checkpoint(dataclasses.replace(TINY, training={"settings": config.as_record()}), path)
+    record = load_checkpoint(path).training["settings"]
+    assert TrainingConfig(**settings_from_record(record)) == config
+
+
+def test_no_clipping_is_a_setting() -> None:
+    config = TrainingConfig(clip=math.inf)
+    assert config.as_record()["clip"] is None
+    assert named_as_flags(dataclasses.asdict(config), distilled=False)["--clip"] == "inf"
+    with pytest.raises(TrainingError, match="at most 1,000,000,000, or inf for no clipping, got"):
+        TrainingConfig(clip=math.nan)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--epochs", "nan"], ["--epochs", "inf"], ["--dropout", "nan"], ["--seq-len", "0"]]
+)
+def test_flags_are_checked_before_settings_are_derived_from_them(flags: list[str]) -> None:
+    with pytest.raises(TrainingError, match=f"must be at least .* got {flags[1]}"):
+        check_arguments(options(*flags))
 
 
 def test_the_names_in_checkpoints_are_a_public_format() -> None:

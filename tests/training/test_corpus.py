@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import resource
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from model import vocabulary as vocabulary_module
 from model.errors import CorpusError
 from model.vocabulary import UNKNOWN, Vocabulary
+from training import corpus as corpus_module
 from training.corpus import PUBLISHED, Corpus, fetch, is_published, read_text, split
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 10
@@ -66,7 +68,7 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_named() -> None:
     assert corpus.vocabulary is vocabulary
     assert len(corpus.training) + len(corpus.validation) == len(TEXT)
     assert corpus.describe_missing().endswith("left out, 5 times in total: 'é' (5)")
-    with pytest.raises(CorpusError, match="another kind of text: 1 characters"):
+    with pytest.raises(CorpusError, match="another kind of text: 1 character of the text is not"):
         Corpus.from_text(TEXT + "é" * 500, vocabulary=vocabulary)
 
 
@@ -102,6 +104,44 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, mes
         path.write_bytes(content)
     with pytest.raises(CorpusError, match=message):
         read_text(path)
+
+
+def test_a_text_is_read_up_to_a_limit_over_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size after decompression counts."""
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"a" * 597)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"b" * 400, mtime=0))
+    monkeypatch.setattr(corpus_module, "MOST_BYTES", 1000)
+    assert read_text(tmp_path) == "a" * 597 + "\n" + "b" * 400
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"b" * 401, mtime=0))
+    with pytest.raises(CorpusError, match=r"b.txt.gz: the text is larger than 1,000 bytes"):
+        read_text(tmp_path)
+    assert read_text(tmp_path / "b.txt.gz") == "b" * 401
+
+
+def test_a_text_that_does_not_fit_into_memory_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.txt.gz"
+    path.write_bytes(gzip.compress(b"a" * 1_000_000, 1, mtime=0) * 1000)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, limits[1]))
+    try:
+        with pytest.raises(CorpusError, match=r"bomb.txt.gz: the text does not fit into memory"):
+            read_text(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@given(st.text(st.sampled_from("ab\r\n\ufeffé漢")), st.integers(1, 9))
+def test_a_text_is_read_as_by_a_text_stream(
+    tmp_path_factory: pytest.TempPathFactory, text: str, piece: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "lines.txt"
+    path.write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus_module, "_READ_AT_ONCE", piece)
+        assert read_text(path) == path.read_text(encoding="utf-8-sig")
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

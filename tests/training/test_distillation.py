@@ -41,7 +41,7 @@ def make_student(
     folder: Path,
     teachers: Sequence[Checkpoint] = TEACHERS,
     resume: bool = False,
-    **settings: float,
+    **settings: float | str,
 ) -> Trainer:
     config = dataclasses.replace(CONFIG, **settings)  # type: ignore[arg-type]
     network = NetworkConfig(SIZE, hidden_size=32, dropout=0.2)

@@ -12,7 +12,7 @@ from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from tests.model.test_decoder import PRECISIONS
 from training import evaluation
-from training.evaluation import estimate, evaluate, evaluate_as_served
+from training.evaluation import Evaluation, estimate, evaluate, evaluate_as_served
 
 torch.manual_seed(0)
 network = CharLSTM(NetworkConfig(9, hidden_size=16, dropout=0.9))
@@ -28,6 +28,11 @@ def test_it_is_the_mean_over_every_character_but_the_first() -> None:
     assert result.nats_per_character == pytest.approx(-chosen.mean().item(), rel=1e-5)
     assert result.bits_per_character == pytest.approx(result.nats_per_character / math.log(2))
     assert result.perplexity == pytest.approx(math.exp(result.nats_per_character))
+
+
+def test_a_perplexity_beyond_the_range_of_a_float_is_infinite() -> None:
+    assert Evaluation(709.0, 1).perplexity < math.inf
+    assert Evaluation(710.0, 1).perplexity == math.inf
 
 
 def test_reading_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

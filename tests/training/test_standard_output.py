@@ -1,0 +1,64 @@
+"""Output that cannot be written ends a command with one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.training.test_command_line import SMALL, TEXT
+from training.__main__ import main
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT)
+    return str(path)
+
+
+def commands(checkpoint: Path, text: str, folder: Path) -> dict[str, list[str]]:
+    return {
+        "evaluate": ["evaluate", str(checkpoint), "--text", text, "--json"],
+        "score": ["score", str(checkpoint), text, "--unknown", "skip"],
+        "sample": ["sample", str(checkpoint), "--length", "5"],
+        "train": ["train", "--text", text, "--out", str(folder / "run"), *SMALL, "--epochs", "1"],
+    }
+
+
+@pytest.mark.parametrize("name", ["evaluate", "score", "sample", "train"])
+def test_a_full_disk_is_one_line(
+    name: str,
+    tiny_path: Path,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(commands(tiny_path, text, tmp_path)[name]) == 1
+        assert sys.stdout is full
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "charstream: standard output: cannot be written: No space left on device"
+
+
+@pytest.mark.parametrize(("name", "status"), [("score", 0), ("evaluate", 1)])
+def test_a_reader_that_has_ended(
+    name: str,
+    status: int,
+    tiny_path: Path,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As `head` does. The lines that it has read are results, so scoring has not failed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(commands(tiny_path, text, tmp_path)[name]) == status
+    assert capsys.readouterr().err.count("standard output: cannot be written") == status

@@ -1,0 +1,53 @@
+"""Numeric failure: explains a loss or gradient that is NaN or infinite by its likely cause."""
+
+from __future__ import annotations
+
+import math
+
+from training.config import TrainingConfig
+from training.learner import UpdateResult
+
+
+def explain_update(
+    result: UpdateResult, step: int, config: TrainingConfig, distilled: bool, fine_tuned: bool
+) -> str:
+    """Return a message for an update whose result is not finite.
+
+    Args:
+        result: the result.
+        step: updates before this one.
+        config: settings of the run.
+        distilled: whether the run learns from teachers.
+        fine_tuned: whether the run started from the weights of a checkpoint.
+    """
+    advice = _lower_rate(config)
+    if not math.isfinite(result.loss):
+        name, value = "loss", result.loss
+    elif not math.isfinite(result.objective):
+        name, value = "objective", result.objective
+        if distilled:  # the loss is finite, so the network's own predictions are
+            advice = (
+                "a checkpoint of --distill-from has weights that are too large to compute with. "
+                "Leave it out"
+            )
+    else:
+        name, value = "norm of the gradient", result.gradient_norm
+    if step == 0 and fine_tuned and name != "objective":
+        advice = (
+            "the checkpoint of --init-from has weights that are too large to train. Use another one"
+        )
+    return _message(name, value, step, advice)
+
+
+def explain_validation(loss: float, step: int, config: TrainingConfig) -> str:
+    """Return a message for a validation loss that is not finite."""
+    return _message("validation loss", loss, step, _lower_rate(config))
+
+
+def _message(name: str, value: float, step: int, advice: str) -> str:
+    return f"the {name} is {value} at update {step:,}: {advice}"
+
+
+def _lower_rate(config: TrainingConfig) -> str:
+    flags = ["--learning-rate"] + ["--muon-lr"] * (config.optimizer == "muon")
+    return f"lower {' or '.join(flags)}"

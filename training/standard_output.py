@@ -1,0 +1,59 @@
+"""Standard output: turns a failed write, for example to a full disk, into an OutputError."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, TypeVar, cast
+
+from model.errors import OutputError
+
+_Result = TypeVar("_Result")
+
+
+class _CheckedOutput:
+    """A text stream whose failures raise OutputError. All else is that of the stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._checked(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        self._checked(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _checked(self, action: Callable[[], _Result]) -> _Result:
+        try:
+            return action()
+        except OSError as error:
+            self._discard()
+            raise OutputError(
+                f"standard output: cannot be written: {error.strerror or error}"
+            ) from error
+
+    def _discard(self) -> None:
+        """Let further writes have no effect: Python repeats a failed write at its exit."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+
+
+@contextmanager
+def explaining_failed_output() -> Iterator[None]:
+    """Raise OutputError where a write to standard output fails, at the latest at the end."""
+    stream = sys.stdout
+    if stream is None:  # it was closed before the process began
+        yield
+        return
+    sys.stdout = cast("TextIO", _CheckedOutput(stream))
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        sys.stdout = stream

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from training.chart import Line, chart
+from training.counted import counted
 
 Record = Mapping[str, Any]
 
@@ -136,7 +137,7 @@ def _samples(report: Report) -> list[str]:
     """Return the samples with the losses of their validations, the newest first."""
     losses = {record["step"]: float(record["validation_loss"]) for record in report.records}
     return [
-        f"<figure><figcaption>after {step:,} updates, validation loss {losses[step]:.4f} "
+        f"<figure><figcaption>after {counted(step, 'update')}, validation loss {losses[step]:.4f} "
         f"({losses[step] / math.log(2):.3f} bits)</figcaption><pre>{_text(text)}</pre></figure>"
         for step, text in sorted(report.samples.items(), reverse=True)
         if step in losses

@@ -61,10 +61,10 @@ def _summary(trainer: Trainer) -> dict[str, object]:
         "updates": f"{trainer.step:,} of {trainer.total_steps:,}, {trainer.epoch:.2f} epochs",
         "time": f"{trainer.seconds / 60:.1f} minutes",
         "network": f"{network.layers} x {network.hidden_size} LSTM, {parameters:,} parameters",
-        "computed": f"on {trainer.device} in {trainer.config.precision}",
+        "device and precision": f"{trainer.device}, {trainer.config.precision}",
         "training text": f"the first {len(corpus.training):,} characters",
-        "validation text": f"the last {len(corpus.validation):,} characters, of which a validation "
-        f"predicts {trainer.validated_characters:,}",
+        "validation text": f"the last {len(corpus.validation):,} characters, of which each "
+        f"validation predicts {trainer.validated_characters:,}",
         "vocabulary": f"{len(corpus.vocabulary):,} characters",
         "SHA-256 of the text": corpus.sha256,
     }

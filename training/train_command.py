@@ -18,7 +18,8 @@ from model.errors import DeviceError, TrainingError
 from model.selection import choose_device
 from model.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
-from training.corpus import Corpus, read_text
+from training.corpus import Corpus, explaining_large_text, read_text
+from training.counted import counted
 from training.curve import can_draw
 from training.distillation import check_vocabulary
 from training.evaluation import Stopped
@@ -58,7 +59,8 @@ def train(options: argparse.Namespace) -> int:
         with Interrupt(process_group.size == 1, process_group.is_main) as interrupt:
             _show_run(console, trainer, options, interrupt)
             complete = trainer.done
-            if complete and process_group.is_main and folder.best_path.exists():
+            if complete and process_group.is_main:
+                _check_result(folder)
                 complete = _find_cells(console, trainer, interrupt)
         _conclude(console, trainer, complete)
         return 0 if complete else INTERRUPTED
@@ -71,7 +73,8 @@ def _device(name: str) -> torch.device:
         rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if rank >= count:
             raise DeviceError(
-                f"process {rank} has no GPU, this machine has {count}: start fewer processes"
+                f"process {rank} has no GPU, because this machine has {counted(count, 'GPU')}: "
+                "start fewer processes"
             )
         device = torch.device("cuda", rank)
         torch.cuda.set_device(device)
@@ -112,7 +115,8 @@ def _make_trainer(
     network_config, config = setup.configs()
     pace = None
     if config.minutes and not options.resume:
-        console.print(f"Planning a run of {config.minutes:g} min ...", highlight=False)
+        length = counted(config.minutes, "minute", "g")
+        console.print(f"Planning a run of {length} ...", highlight=False)
         network_config, config, pace = setup.planned(network_config, config, _spent(options))
     return Trainer(
         corpus, network_config, config, folder, device,
@@ -136,7 +140,8 @@ def _read_corpus(
     options: argparse.Namespace, initial: Checkpoint | None, console: Console
 ) -> Corpus:
     vocabulary = initial.vocabulary if initial else None
-    corpus = Corpus.from_text(read_text(options.text), options.min_count, vocabulary)
+    with explaining_large_text(options.text):
+        corpus = Corpus.from_text(read_text(options.text), options.min_count, vocabulary)
     if corpus.missing:
         console.print(corpus.describe_missing(), highlight=False, markup=False, soft_wrap=True)
     return corpus
@@ -149,25 +154,27 @@ def _introduce(console: Console, trainer: Trainer) -> None:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     size = trainer.process_group.size
     lines = [
-        f"{len(corpus.training):,} characters for training, {len(corpus.validation):,} for "
-        f"validation, {len(corpus.vocabulary)} distinct",
-        f"{describe_sizes(network.config)} LSTM, {parameters:,} parameters, on {trainer.device} in "
-        f"{config.precision}" + (f", {size} processes" if size > 1 else ""),
-        f"{epochs:.3g} epochs, {trainer.total_steps:,} updates of {config.batch_size} x "
-        f"{config.sequence_length} characters, dropout {network.config.dropout} of values and "
-        f"{network.config.weight_dropout} of recurrent weights",
+        f"{counted(len(corpus.training), 'character')} for training and "
+        f"{len(corpus.validation):,} for validation, with a vocabulary of "
+        f"{counted(len(corpus.vocabulary), 'character')}",
+        f"{describe_sizes(network.config)} LSTM with {parameters:,} parameters, on "
+        f"{trainer.device} in {config.precision}" + (f", in {size} processes" if size > 1 else ""),
+        f"{counted(epochs, 'epoch', '.3g')}: {counted(trainer.total_steps, 'update')} of "
+        f"{config.batch_size} x {config.sequence_length} characters, with dropout of "
+        f"{network.config.dropout} for values and {network.config.weight_dropout} for recurrent "
+        "weights",
     ]
     if config.minutes:
         lines.append(
-            f"ends after {config.minutes:g} min, so the number of updates will follow the "
-            f"speed; {trainer.pace.validations} validations on "
-            f"{trainer.validated_characters:,} characters"
+            f"ends after {counted(config.minutes, 'minute', 'g')}: the number of updates follows "
+            f"the speed, with {counted(trainer.pace.validations, 'validation')} of "
+            f"{counted(trainer.validated_characters, 'character')} each"
         )
     if trainer.step:
         lines.append(f"resumed at update {trainer.step:,}")
     if not can_draw():
-        lines.append("no curve.png without matplotlib: pip install matplotlib")
-    console.print("\n".join(lines), highlight=False)
+        lines.append("to get curve.png, install matplotlib: pip install matplotlib")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_run(
@@ -194,6 +201,15 @@ def _show_run(
                 display.update(event)
             else:
                 display.validated(event, write_results(trainer, event, options.text.name))
+
+
+def _check_result(folder: RunFolder) -> None:
+    """Raise TrainingError if a run that has ended has no checkpoint, so that none is announced."""
+    if not folder.best_path.exists():
+        raise TrainingError(
+            f"the run in {folder.path} has ended, but {folder.best_path} does not exist: start a "
+            "new run with another --out"
+        )
 
 
 def _find_cells(console: Console, trainer: Trainer, interrupt: Interrupt) -> bool:
@@ -229,10 +245,11 @@ def _conclude(console: Console, trainer: Trainer, complete: bool) -> None:
         lines.append("To continue, run the same command with --resume.")
     if trainer.done:
         lines += [
-            f"Validation loss {trainer.best_loss:.4f} nats per character, on "
-            f"{trainer.validated_characters:,} of {len(trainer.corpus.validation):,} characters: "
-            f"{best}",
-            f"The run in pictures and samples: {trainer.folder.report_path}",
+            f"Lowest validation loss: {trainer.best_loss:.4f} nats per character, on "
+            f"{trainer.validated_characters:,} of "
+            f"{counted(len(trainer.corpus.validation), 'character')}",
+            f"Model: {best}",
+            f"Report with losses and samples: {trainer.folder.report_path}",
             "To serve the model, run:",
             serve_command(best),
         ]

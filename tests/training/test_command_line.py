@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from model.checkpoint import load_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.model.test_tutorial import tutorial_file
 from training.__main__ import main
 from training.serve_command import serve_command
@@ -71,6 +72,42 @@ def test_a_resumed_run_takes_over_its_settings(
     assert "resumed at" in capsys.readouterr().out
 
 
+def test_a_run_without_clipping_is_resumed_also_with_a_damaged_record(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train = ["train", "--text", str(text), "--out", str(run), *SMALL, "--epochs", "0.01"]
+    assert main([*train, "--clip", "inf"]) == 0
+    assert "1 update of 4 x 20 characters" in capsys.readouterr().out
+    assert load_checkpoint(run / "best.safetensors").training["settings"]["clip"] is None
+    assert "--clip inf" in (run / "model-card.md").read_text()
+    metrics = run / "metrics.jsonl"
+    before = metrics.read_bytes()
+    metrics.write_bytes(before + b'{"step": "\xff"}\n{"step": 1}\n' + b"[" * 100_000)
+    assert main([*train, "--resume"]) == 0
+    assert metrics.read_bytes() == before
+    (run / "best.safetensors").unlink()
+    capsys.readouterr()
+    assert main([*train, "--resume"]) == 1
+    shown = capsys.readouterr()
+    assert "best.safetensors does not exist: start a new run with another --out" in shown.err
+    assert "To serve the model" not in shown.out
+
+
+def test_a_loss_without_a_perplexity_is_shown(
+    text: Path, tiny: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bias = tiny.weights["output.bias"].copy()
+    bias[0] = 1e30
+    path = tmp_path / "extreme.safetensors"
+    weights = {**tiny.weights, "output.bias": bias}
+    save_checkpoint(dataclasses.replace(tiny, weights=weights), path)
+    assert main(["evaluate", str(path), "--text", str(text), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["perplexity"] is None
+    assert main(["evaluate", str(path), "--text", str(text)]) == 0
+    assert "perplexity inf" in capsys.readouterr().out
+
+
 def test_the_tutorials_checkpoint_is_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,7 +149,10 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
         (["train", "--text", "BOOK", "--out", "run", "--precision", "fp8"], "got 'fp8'"),
         (["train", "--text", "BOOK", "--out", "run", "--min-count", "0"], "--min-count must"),
         (["train", "--text", "BOOK", "--out", "run", "--minutes", "0.001"], "is too short"),
-        (["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"], "minutes must be at least"),
+        (
+            ["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"],
+            "minutes must be at least",
+        ),
         (["train", "--text", "BOOK", "--out", "run", "--init-from", "absent"], "no such file"),
         (["train", "--text", "BOOK", "--out", "run", "--distill-from", "absent"], "no such file"),
         (
@@ -127,6 +167,11 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
         (
             ["train", "--text", "BOOK", "--out", "run", "--hidden-size", "65536", "--layers", "64"],
             "a network of 64 x 65536 needs at least .* GB of memory",
+        ),
+        (["train", "--text", "BOOK", "--out", "run", "--epochs", "nan"], "epochs must .* got nan"),
+        (
+            ["train", "--text", "BOOK", "--out", "run", "--minutes", "9", "--batch-size", "500"],
+            "500 sequences of 128 characters need 64001: lower --batch-size or --seq-len",
         ),
         (["tokenizer", "TINY", "--out", "BOOK"], "book.txt: cannot be written: "),
         (["import", "BOOK", "--out", "x.safetensors"], "nothing in it was executed"),
@@ -198,7 +243,7 @@ def test_a_checkpoint_is_tuned_to_another_text(
     tune = ["train", "--text", str(other), "--out", str(tmp_path / "tuned"), "--epochs", "1"]
     assert main([*tune, "--init-from", str(first), *SMALL[2:]]) == 0
     shown = capsys.readouterr().out
-    assert "are left out, 3 times in total: 'ä' (3)" in shown
+    assert "is left out, 3 times in total: 'ä' (3)" in shown
     tuned = load_checkpoint(tmp_path / "tuned" / "best.safetensors")
     assert tuned.vocabulary == load_checkpoint(first).vocabulary
     assert tuned.training["validation_loss"] < load_checkpoint(first).training["validation_loss"]

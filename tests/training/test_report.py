@@ -90,7 +90,7 @@ def test_samples_are_shown_with_their_losses_and_the_newest_is_first() -> None:
     captions = Page(render(report("text"))).texts["figcaption"]
     assert captions == [
         "after 2 updates, validation loss 1.5000 (2.164 bits)",
-        "after 1 updates, validation loss 2.0000 (2.885 bits)",
+        "after 1 update, validation loss 2.0000 (2.885 bits)",
     ]
 
 

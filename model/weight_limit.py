@@ -20,6 +20,8 @@ from model.network_config import Array, NetworkConfig, Weights
 # range of float32, up to 3e38, is for the factors of the kernels and for rounding in int8.
 MOST_SUM = 1e31
 
+_ROWS = 16  # that are added up at a time
+
 _Sums = npt.NDArray[np.float64]
 
 
@@ -42,16 +44,27 @@ def greatest_sums(config: NetworkConfig, weights: Weights) -> Iterator[tuple[str
 
 def _sums(weight_NK: Array) -> _Sums:
     """Return the sums of absolute values, (N,): the largest products with inputs in [-1, 1]."""
-    sums: _Sums = np.abs(weight_NK).sum(axis=1, dtype=np.float64)
-    return sums
+    return _weighted_sums(weight_NK, np.ones(weight_NK.shape[1]))
 
 
 def _input_sums(weights: Weights) -> _Sums:
     """Return the largest products of the first layer with the input of a character, (G,)."""
-    absolute_GK = np.abs(weights["lstm.weight_ih_l0"])
-    if "embedding.weight" not in weights:
-        largest: _Sums = absolute_GK.max(axis=1).astype(np.float64)
-        return largest
-    largest_E = np.abs(weights["embedding.weight"]).max(axis=0).astype(np.float64)
-    sums: _Sums = absolute_GK.astype(np.float64) @ largest_E
-    return sums
+    weight_GK = weights["lstm.weight_ih_l0"]
+    if "embedding.weight" in weights:
+        embedding_VE = weights["embedding.weight"]
+        return _weighted_sums(weight_GK, np.maximum(embedding_VE.max(0), -embedding_VE.min(0)))
+    largest: _Sums = np.maximum(weight_GK.max(1), -weight_GK.min(1)).astype(np.float64)
+    return largest
+
+
+def _weighted_sums(weight_NK: Array, factors_K: npt.NDArray[np.floating]) -> _Sums:
+    """Return the sums of absolute values times factors, (N,).
+
+    Some rows at a time, since large arrays for a moment would make the process larger for good.
+    """
+    factors_K = factors_K.astype(np.float64)
+    parts = [
+        np.abs(weight_NK[first : first + _ROWS]).astype(np.float64) @ factors_K
+        for first in range(0, len(weight_NK), _ROWS)
+    ]
+    return np.concatenate(parts)

@@ -44,9 +44,9 @@ class Results:
     A client can leave its response unread, and many clients can ask for large ones. The first bytes
     of a result do not count, so that large results cannot keep out small ones.
 
-    At most two results are encoded at the same time, a short and a long one. So the time that
-    encoding takes from other requests does not grow with the number of clients, and a short result
-    does not wait for long ones.
+    At most three results are encoded at the same time: two short ones, so that one works while the
+    other pauses, and a long one. So the time that encoding takes from other requests does not grow
+    with the number of clients, and a short result does not wait for long ones.
 
     Args:
         limit: bytes that may be held in total, apart from the first ones of each result. A result
@@ -55,7 +55,7 @@ class Results:
 
     def __init__(self, limit: int = _MOST_BYTES) -> None:
         self._limit, self._held = limit, 0
-        self._short, self._long = asyncio.Lock(), asyncio.Lock()
+        self._short, self._long = asyncio.Semaphore(2), asyncio.Semaphore(1)
         self._end = math.inf
 
     def hold(self, size: int) -> HeldResult:

@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """Write the score of each line to standard output."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed, expected a terminal, a file or a pipe")
     checkpoint = load_checkpoint(options.checkpoint)
     scorer = Scorer(checkpoint, options.prime, choose_device(options.device))
     count = 0

@@ -62,3 +62,17 @@ def test_a_reader_that_has_ended(
         monkeypatch.setattr(sys, "stdout", closed)
         assert main(commands(tiny_path, text, tmp_path)[name]) == status
     assert capsys.readouterr().err.count("standard output: cannot be written") == status
+
+
+def test_scores_need_a_standard_output(
+    tiny_path: Path,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is None in a process that a shell has started with `>&-`."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["score", str(tiny_path), text]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "charstream: standard output is closed, expected a terminal, a file or a pipe"
+    ]

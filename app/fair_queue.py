@@ -1,4 +1,4 @@
-"""FairQueue: items that wait, each for a client. The clients take turns."""
+"""FairQueue: items that wait for clients. The clients take turns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _Item = TypeVar("_Item", bound=Hashable)
 class FairQueue(Generic[_Item]):
     """A queue in which a client waits for its own items, and for one item of each other client.
 
-    The items of a client keep their order. Each item is in the queue once.
+    The items of a client keep their order. Several clients may wait for the same item, which takes
+    the first of their turns.
     """
 
     def __init__(self) -> None:
@@ -27,15 +28,15 @@ class FairQueue(Generic[_Item]):
         """Add an item as the last one of its client."""
         self._items.setdefault(client, OrderedDict())[item] = None
 
-    def discard(self, client: Hashable, item: _Item) -> None:
-        """Remove an item of a client if it is in the queue."""
-        items = self._items.get(client, OrderedDict())
-        items.pop(item, None)
-        if not items:
-            self._items.pop(client, None)
+    def discard(self, item: _Item) -> None:
+        """Remove an item of all clients that wait for it."""
+        for client, items in list(self._items.items()):
+            items.pop(item, None)
+            if not items:
+                del self._items[client]
 
-    def take(self, busy: Container[Hashable] = ()) -> _Item | None:
-        """Remove and return the next item of the client whose turn it is.
+    def take(self, busy: Container[Hashable] = ()) -> tuple[Hashable, _Item] | None:
+        """Remove the next item of the client whose turn it is. Return the client and the item.
 
         Clients in `busy` keep their turns. Returns None if no other client has an item.
         """
@@ -43,19 +44,22 @@ class FairQueue(Generic[_Item]):
             if client not in busy:
                 item = next(iter(items))
                 self._items.move_to_end(client)
-                self.discard(client, item)
-                return item
+                self.discard(item)
+                return client, item
         return None
 
     def take_newest(self, client: Hashable) -> _Item | None:
         """Remove and return an item so that a client can add one, and nobody has less than it.
 
-        It is the newest item of the client that has the most. Returns None if no client has at
-        least two items more than `client`.
+        It is the newest of those for which only the client waits that has the most. Returns None if
+        there is none, or if no client has at least two items more than `client`.
         """
         longest = max(self._items, key=self.count, default=client)
         if self.count(longest) < self.count(client) + 2:
             return None
-        item = next(reversed(self._items[longest]))
-        self.discard(longest, item)
-        return item
+        others = [items for owner, items in self._items.items() if owner != longest]
+        for item in reversed(self._items[longest]):
+            if not any(item in items for items in others):
+                self.discard(item)
+                return item
+        return None

@@ -41,14 +41,12 @@ class _Compilation:
 
     Attributes:
         key: what to compile.
-        client: the client whose turn it takes.
         result: the result. None if the compilation did not take place.
         waiters: number of requests that wait for it. Threads read it.
         began: time at which a thread began.
     """
 
     key: _Key
-    client: Hashable
     result: asyncio.Future[_Result | None]
     waiters: int = 0
     began: float = 0.0
@@ -132,22 +130,17 @@ class PatternCache:
         return result
 
     def _join(self, key: _Key, client: Hashable) -> _Compilation:
-        """Return the compilation of a key. If there is none, add one to the queue."""
+        """Return the compilation of a key. Add it to what the client waits for."""
         if key not in self._compilations:
             if self._closed:
                 raise DrainingError
             if len(self._compilations) >= _MOST_COMPILATIONS:
                 self._make_room(client)
             result = asyncio.get_running_loop().create_future()
-            self._compilations[key] = _Compilation(key, client, result)
-            self._queue.add(client, self._compilations[key])
+            self._compilations[key] = _Compilation(key, result)
         compilation = self._compilations[key]
-        owner = compilation.client
-        waits = compilation is not self._running.get(owner)
-        if waits and self._queue.count(client) + 1 < self._queue.count(owner):
-            self._queue.discard(owner, compilation)  # this client has its turn sooner
+        if compilation not in self._running.values():
             self._queue.add(client, compilation)
-            compilation.client = client
         return compilation
 
     def _make_room(self, client: Hashable) -> None:
@@ -165,7 +158,7 @@ class PatternCache:
 
     def _end(self, compilation: _Compilation, result: _Result | None) -> None:
         del self._compilations[compilation.key]
-        self._queue.discard(compilation.client, compilation)
+        self._queue.discard(compilation)
         compilation.result.set_result(result)
 
     def _end_all(self) -> None:
@@ -175,21 +168,22 @@ class PatternCache:
     def _start(self) -> None:
         """Start the next compilations while threads are free."""
         loop = asyncio.get_running_loop()
-        while len(self._running) < _MOST_THREADS and (first := self._queue.take(self._running)):
-            self._running[first.client] = first
+        while len(self._running) < _MOST_THREADS and (taken := self._queue.take(self._running)):
+            client, first = taken
+            self._running[client] = first
             first.began = time.monotonic()
             try:
                 running = loop.run_in_executor(self._threads, self._compile, first)
             except RuntimeError:  # `close` has shut the threads down
-                del self._running[first.client]
+                del self._running[client]
                 self._end_all()
                 break
-            running.add_done_callback(functools.partial(self._finish, first))
+            running.add_done_callback(functools.partial(self._finish, client))
 
-    def _finish(self, compilation: _Compilation, done: asyncio.Future[_Result | None]) -> None:
-        """Pass on a result, and start the next compilation."""
+    def _finish(self, client: Hashable, done: asyncio.Future[_Result | None]) -> None:
+        """Pass on the result of a client's turn, and start the next compilation."""
         working = len(self._running)
-        del self._running[compilation.client]
+        compilation = self._running.pop(client)
         if not compilation.result.done():
             if (error := done.exception()) is not None:
                 del self._compilations[compilation.key]

@@ -28,6 +28,7 @@ MOST_POSITIONS = 5_000  # when repetitions are written out
 _HUGE = 10**9  # positions; larger numbers are not told apart
 _TYPE_FLAGS = re.ASCII | re.UNICODE | re.LOCALE  # a group may replace one by another
 _MOST_LISTED = 10  # missing characters in a message
+_MOST_REASON = 200  # characters of the parser's message, which can repeat the expression
 
 END = 1  # the set that has only position 0, the end of the text
 
@@ -127,7 +128,10 @@ def _parsed(expression: str) -> Any:
     try:
         return _parser.parse(expression)
     except (re.error, OverflowError) as error:
-        raise PatternError(f"is not a regular expression: {error}") from error
+        reason = str(error)
+        if len(reason) > _MOST_REASON:
+            reason = f"{reason[:_MOST_REASON]}..."
+        raise PatternError(f"is not a regular expression: {reason}") from error
 
 
 def _size(items: Iterable[Any]) -> int:

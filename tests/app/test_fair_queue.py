@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,17 @@ from app.fair_queue import FairQueue
 
 _clients = st.integers(0, 4)
 _arrivals = st.lists(_clients, max_size=40)
+
+
+def taken_from(
+    queue: FairQueue[tuple[int, int]], busy: Container[int] = ()
+) -> tuple[int, int] | None:
+    """The next item, which must be taken for its own client."""
+    if (taken := queue.take(busy)) is None:
+        return None
+    client, item = taken
+    assert client == item[0]
+    return item
 
 
 def filled(arrivals: list[int]) -> FairQueue[tuple[int, int]]:
@@ -26,7 +38,7 @@ def test_the_items_of_a_client_keep_their_order_and_no_client_waits_for_two_of_a
     arrivals: list[int],
 ) -> None:
     queue = filled(arrivals)
-    taken = [item for _ in arrivals if (item := queue.take()) is not None]
+    taken = [item for _ in arrivals if (item := taken_from(queue)) is not None]
     assert queue.take() is None
     for client in set(arrivals):
         own = [number for number, item in enumerate(taken) if item[0] == client]
@@ -39,13 +51,13 @@ def test_the_items_of_a_client_keep_their_order_and_no_client_waits_for_two_of_a
 @given(_arrivals, st.sets(_clients), _clients)
 def test_busy_clients_keep_their_turns(arrivals: list[int], busy: set[int], later: int) -> None:
     queue = filled(arrivals)
-    while (item := queue.take(busy)) is not None:
+    while (item := taken_from(queue, busy)) is not None:
         assert item[0] not in busy
     assert {client for client in range(5) if queue.count(client)} == busy & set(arrivals)
     newest = later, len(arrivals)
     queue.add(later, newest)
     left = [(client, number) for number, client in enumerate(arrivals) if client in busy]
-    assert queue.take() == (left[0] if left else newest)
+    assert taken_from(queue) == (left[0] if left else newest)
 
 
 @given(_arrivals, st.lists(_clients, max_size=40))
@@ -70,8 +82,35 @@ def test_clients_that_make_room_for_themselves_share_a_full_queue_equally(
 
 def test_an_item_that_is_discarded_is_not_taken() -> None:
     queue = filled([0, 0, 1])
-    queue.discard(0, (0, 0))
-    queue.discard(0, (0, 9))
-    queue.discard(1, (1, 2))
+    for item in ((0, 0), (0, 9), (1, 2)):
+        queue.discard(item)
     assert queue.count(0) == 1
-    assert [queue.take(), queue.take()] == [(0, 1), None]
+    assert [queue.take(), queue.take()] == [(0, (0, 1)), None]
+
+
+@given(_arrivals, st.lists(st.tuples(_clients, st.integers(0, 39)), max_size=40))
+def test_an_item_is_never_taken_later_because_others_wait_for_it_too(
+    arrivals: list[int], joins: list[tuple[int, int]]
+) -> None:
+    """It is taken for the first of its clients that has its turn, and only once."""
+    expected = [item for _, item in iter(filled(arrivals).take, None)]
+    queue = filled(arrivals)
+    for client, number in joins:
+        if number < len(arrivals):
+            queue.add(client, (arrivals[number], number))
+    taken = [item for _, item in iter(queue.take, None)]
+    assert sorted(taken) == sorted(expected)
+    assert not any(queue.count(client) for client in range(5))
+    if joins and joins[0][1] < len(arrivals):
+        joined = arrivals[joins[0][1]], joins[0][1]
+        queue = filled(arrivals)
+        queue.add(joins[0][0], joined)
+        position = [item for _, item in iter(queue.take, None)].index(joined)
+        assert position <= expected.index(joined)
+
+
+def test_an_item_for_which_others_wait_does_not_make_room() -> None:
+    queue = filled([0, 0, 0])
+    queue.add(1, (0, 2))
+    assert queue.take_newest(2) == (0, 1)
+    assert queue.take_newest(2) == (0, 0) if queue.count(0) >= 2 else True

@@ -174,6 +174,29 @@ def test_a_client_does_not_wait_for_all_patterns_of_another(compilations: Compil
     asyncio.run(run())
 
 
+def test_a_client_that_joins_a_pattern_does_not_delay_it(compilations: Compilations) -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        waiting = [task for n in range(4) for task in ask(cache, f"busy{n}", f"c{n}")]
+        await compilations.begin(4)  # all threads work
+        waiting += ask(cache, "one", "a0", "a1", "a2")
+        waiting += ask(cache, "two", "b0", "a0")
+        await asyncio.sleep(0)
+        compilations.end("c0")
+        assert (await compilations.begin(5))[4:] == ["a0"]
+        compilations.end(*(f"{letter}{number}" for letter in "abc" for number in range(4)))
+        await asyncio.gather(*waiting)
+        assert len(compilations.begun) == 8
+
+    asyncio.run(run())
+
+
+def test_a_message_of_the_parser_is_short() -> None:
+    with pytest.raises(PatternError) as caught:
+        compile_pattern("(?P<" + "\U000e0001" * 9_990 + ">a)", VOCABULARY)
+    assert len(str(caught.value)) < 300
+
+
 def test_a_full_queue_takes_the_newest_pattern_of_the_client_that_has_most(
     compilations: Compilations,
 ) -> None:

@@ -198,13 +198,14 @@ class BodiesTooLargeError(CharstreamError):
 
 
 class TooManyResultsError(CharstreamError):
-    """The JSON results of all requests together are over the limit."""
+    """The JSON results of all requests, or of one client, are over their limit together."""
 
-    retry_after = 1.0
+    retry_after = 5.0
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str = "") -> None:
+        responses = f"large JSON responses {whose}".rstrip()
         super().__init__(
-            "too many large JSON responses are made or sent at the same time; try again in 1 s"
+            f"too many {responses} are being made or sent; try again in {self.retry_after:.0f} s"
         )
 
 

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, disconnecting
 from app.api.results import SMALL, HeldResult, Results
 from app.engine.generation import Generation
+from app.middleware.auth import current_client
 from app.middleware.request_log import RequestRecord
 
 logger = logging.getLogger("charstream")
@@ -23,10 +24,11 @@ def hold_result(request: Request, size: int) -> HeldResult:
     """Count the result of a request, at most `size` bytes, until its response has been sent.
 
     Raises:
-        TooManyResultsError: if the results of all requests would be over their limit.
+        TooManyResultsError: if the results of all requests, or those of the client, would be over
+            their limit.
     """
     results: Results = request.app.state.results
-    held = results.hold(size)
+    held = results.hold(size, current_client())
     RequestRecord.of(request.scope).ended.callback(held.release)
     return held
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
+from collections.abc import Hashable
 from typing import Any
 
 from app.api.json_pieces import pieces_of
@@ -12,7 +14,8 @@ from app.api.pauses import with_pauses
 from app.errors import DrainingError, TooManyResultsError
 
 SMALL = 64 << 10  # bytes of a result that do not count: a connection buffers as many
-_MOST_BYTES = 96 << 20  # of all results together
+_MOST_BYTES = 128 << 20  # of all results together
+_MOST_SHARE = 3 / 4  # of these, for one client
 _MOST_SHORT = 1 << 20  # bytes of a result that is encoded beside longer ones
 
 # Bytes per item, whichever takes more: the arrays of the engine, or the JSON.
@@ -21,6 +24,7 @@ _SCORE_BYTES = 112
 _ALTERNATIVE_BYTES = 32
 _CELL_BYTES = 8
 _SUM_BYTES = 128
+SCORE_ARRAYS_BYTES = 36  # the engine's scores of a character, without alternatives
 
 
 def result_bytes(
@@ -42,7 +46,8 @@ class Results:
     """The results of all requests that get JSON: collected, encoded, and not sent yet.
 
     A client can leave its response unread, and many clients can ask for large ones. The first bytes
-    of a result do not count, so that large results cannot keep out small ones.
+    of a result do not count, so that large results cannot keep out small ones. One client may hold
+    three quarters of the limit, so that it cannot keep out the others.
 
     At most three results are encoded at the same time: two short ones, so that one works while the
     other pauses, and a long one. So the time that encoding takes from other requests does not grow
@@ -55,18 +60,28 @@ class Results:
 
     def __init__(self, limit: int = _MOST_BYTES) -> None:
         self._limit, self._held = limit, 0
+        self._held_by: Counter[Hashable] = Counter()
         self._short, self._long = asyncio.Semaphore(2), asyncio.Semaphore(1)
         self._end = math.inf
 
-    def hold(self, size: int) -> HeldResult:
+    def hold(self, size: int, client: Hashable = None) -> HeldResult:
         """Count a result of at most `size` bytes before it is computed.
 
+        Args:
+            size: its largest size.
+            client: who asks, see `middleware.auth.current_client`.
+
         Raises:
-            TooManyResultsError: if all results together would be over the limit.
+            TooManyResultsError: if all results together, or those of the client, would be over
+                their limit.
         """
-        if self._held and self._held + _counted(size) > self._limit:
-            raise TooManyResultsError()
-        return HeldResult(self, size)
+        if counted := _counted(size):
+            own = self._held_by[client]
+            if own and own + counted > self._limit * _MOST_SHARE:
+                raise TooManyResultsError("of this client")
+            if self._held and self._held + counted > self._limit:
+                raise TooManyResultsError()
+        return HeldResult(self, size, client)
 
     def drain(self, seconds: float) -> None:
         """Encode for `seconds` seconds more, and then raise DrainingError instead."""
@@ -86,9 +101,13 @@ class Results:
                 body += piece.encode()
         return body
 
-    def count(self, size: int, before: int = 0) -> None:
+    def count(self, client: Hashable, size: int, before: int = 0) -> None:
         """Count a result of `size` bytes that was counted with another size before."""
-        self._held += _counted(size) - _counted(before)
+        change = _counted(size) - _counted(before)
+        self._held += change
+        self._held_by[client] += change
+        if not self._held_by[client]:
+            del self._held_by[client]
 
 
 class HeldResult:
@@ -97,11 +116,12 @@ class HeldResult:
     Args:
         results: what counts it.
         size: its largest size in bytes.
+        client: who gets it.
     """
 
-    def __init__(self, results: Results, size: int) -> None:
-        self._results, self._size = results, size
-        results.count(size)
+    def __init__(self, results: Results, size: int, client: Hashable) -> None:
+        self._results, self._size, self._client = results, size, client
+        results.count(client, size)
 
     async def encode(self, content: dict[str, Any]) -> bytearray:
         """Return the JSON of the result, and count its true size from then on.
@@ -109,15 +129,16 @@ class HeldResult:
         Raises what `Results.encode` raises.
         """
         body = await self._results.encode(content, self._size)
-        self._resize(len(body))
+        self.resize(len(body))
         return body
 
     def release(self) -> None:
         """Stop counting the result."""
-        self._resize(0)
+        self.resize(0)
 
-    def _resize(self, size: int) -> None:
-        self._results.count(size, self._size)
+    def resize(self, size: int) -> None:
+        """Count the result with another size from now on."""
+        self._results.count(self._client, size, self._size)
         self._size = size
 
 

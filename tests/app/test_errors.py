@@ -48,7 +48,7 @@ EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
         "too_many_bodies",
         {"Connection": "close", "Retry-After": "1"},
     ),
-    (TooManyResultsError(), 503, "too_many_results", {"Retry-After": "1"}),
+    (TooManyResultsError(), 503, "too_many_results", {"Retry-After": "5"}),
     (TooManyPatternsError("full", 1.5), 503, "too_many_patterns", {"Retry-After": "2"}),
     (ReloadError("reload failed"), 409, "not_reloaded", {}),
     (QueueFullError(3, 7.0), 503, "queue_full", {"Retry-After": "7"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -31,12 +32,26 @@ def test_large_results_together_stay_within_the_limit(steps: list[tuple[int, int
         others = sum(max(0, each - SMALL) for _, each in held.values())
         if others and others + max(0, size - SMALL) > limit:
             with pytest.raises(TooManyResultsError):
-                results.hold(size)
+                results.hold(size, number)
         else:
-            held[number] = results.hold(size), size
+            held[number] = results.hold(size, number), size
     for result, _ in held.values():
         result.release()
     results.hold(limit + SMALL)
+
+
+@given(st.lists(st.integers(0, 400_000), max_size=30))
+def test_one_client_never_holds_all(sizes: list[int]) -> None:
+    """A second client can always hold a quarter of the limit."""
+    limit = 600_000
+    results, held = Results(limit), []
+    for size in sizes:
+        with suppress(TooManyResultsError):
+            held.append(results.hold(size, "one"))
+    results.hold(limit // 4 + SMALL, "two").release()
+    for result in held:
+        result.release()
+    assert not results._held_by
 
 
 def test_a_result_larger_than_the_limit_is_accepted_if_it_is_the_only_one() -> None:
@@ -44,6 +59,7 @@ def test_a_result_larger_than_the_limit_is_accepted_if_it_is_the_only_one() -> N
     for _ in range(2):
         results.hold(SMALL)  # does not count
         held = results.hold(2 * SMALL)
+        results.hold(SMALL)
         with pytest.raises(TooManyResultsError):
             results.hold(SMALL + 1)
         held.release()

@@ -106,6 +106,9 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
         for _ in range(6):
             assert client.post("/generate", json={"length": 5}).status_code == 200
 
+        long_prime = {"prime": "a" * 60_000, "length": "5"}
+        assert client.get("/generate", params=long_prime).status_code == 200
+
         too_large = client.post("/generate", content=b" " * 3_000_000)
         assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
 

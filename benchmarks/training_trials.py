@@ -22,20 +22,19 @@ from rich.table import Table
 
 from benchmarks.training_result import TrainingResult, folder_name, result_of
 
-_MUON = "--optimizer muon"
-
 TRIALS: dict[str, str] = {
-    "adamw, 3e-3 (default)": "",
-    "adamw, 6e-3": "--learning-rate 6e-3",
-    "muon, 0.03": f"{_MUON} --muon-lr 0.03",
-    "muon, 0.06": _MUON,
-    "muon, 0.08": f"{_MUON} --muon-lr 0.08",
-    "muon, 0.06, adamw 6e-3": f"{_MUON} --learning-rate 6e-3",
-    "muon, 0.06, batch 64": f"{_MUON} --batch-size 64",
-    "muon, 0.06, 3 iterations": f"{_MUON} --muon-iterations 3",
-    "muon, 0.06, momentum 0.9": f"{_MUON} --muon-momentum 0.9",
-    "muon, 0.06, decay 0.1": f"{_MUON} --muon-weight-decay 0.1",
-    "muon, 0.06, averaging 0.99": f"{_MUON} --averaging 0.99",
+    "default": "",
+    "adamw": "--optimizer adamw",
+    "muon, rate 0.02": "--muon-lr 0.02",
+    "muon, rate 0.06": "--muon-lr 0.06",
+    "muon, momentum 0.9": "--muon-momentum 0.9",
+    "muon, 3 iterations": "--muon-iterations 3",
+    "muon, decay 0.03": "--muon-weight-decay 0.03",
+    "muon, decay 0.3": "--muon-weight-decay 0.3",
+    "adamw rate 0.006": "--learning-rate 0.006",
+    "batch size 64": "--batch-size 64",
+    "sequence length 256": "--seq-len 256",
+    "averaging 0.99": "--averaging 0.99",
 }
 
 

@@ -131,6 +131,14 @@ def test_the_text_shown_is_the_one_that_comes(text: str) -> None:
     assert text.startswith(" trying to to\nsubmit and start as though its his best month")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_texts_shown_match_their_patterns(shipped: RunningServer, tmp_path: Path) -> None:
+    lines = [line for line in OPEN if '"pattern"' in line]
+    texts = [json.loads(run_line(line, shipped, tmp_path))["text"] for line in lines[:2]]
+    shown = f'The texts of the first two are "{texts[0]}" and "{texts[1]}".'
+    assert shown in PAGES["docs/api.md"]
+
+
 @pytest.mark.parametrize("code", blocks("python"))
 def test_a_python_example_prints_the_text(code: str, shipped: RunningServer, text: str) -> None:
     script = code.replace(ADDRESS, shipped.url)

@@ -54,7 +54,7 @@ class CellsRequest(BaseModel):
     find: Find | None = Field(
         None,
         description="Search for the cells that correlate best with a property of the text, or with "
-        "spans of it. A span is [from, to]: from a character, counted from 0, up to and without "
+        "spans of it. A span [from, to] starts at a character, counted from 0, and ends before "
         "another one.",
     )
     top: int = Field(8, ge=1, le=MOST_CELLS, description="Number of cells to return for a search.")

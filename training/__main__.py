@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from training.standard_error import print_error
+
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
 _NEEDS_TORCH = (
     "charstream: training needs torch, which is not installed: run make setup, or in an "
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        print(_NEEDS_TORCH, file=sys.stderr)
+        print_error(_NEEDS_TORCH)
         return 1
     return run(arguments, began)
 
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None, began: float | None = None) -> 
 def _main() -> int:
     """Set up the process, run one command and return its exit status. Handles Ctrl-C."""
     began = time.monotonic()
+    _reserve_output_streams()
     _wait_passively()
     _reuse_freed_memory()
     _print_any_character()
@@ -86,6 +89,21 @@ def _signals() -> list[signal.Signals]:
 def _say_interrupted() -> None:
     if os.environ.get("RANK", "0") == "0":  # only one of the processes that torchrun started
         os.write(2, b"charstream: interrupted\n")  # works inside a signal handler too
+
+
+def _reserve_output_streams() -> None:
+    """Open the null device as standard output and standard error if they are closed.
+
+    Otherwise a file of a run gets the number 2, and a message of a signal handler ends up in it.
+    """
+    for number in (1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
 
 
 def _wait_passively() -> None:

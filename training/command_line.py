@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from training.corpus import (
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
 from training.progress import evaluation_progress
 from training.sample import sample
+from training.standard_error import print_error
 from training.standard_output import explaining_failed_output
 from training.train_command import train
 
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str] | None = None, began: float | None = None) -> i
         with explaining_failed_output():
             return command(options)
     except CharstreamError as error:
-        print(f"charstream: {error}", file=sys.stderr)
+        print_error(f"charstream: {error}")
         return 1
 
 
@@ -140,7 +140,7 @@ def _validation_ids(vocabulary: Vocabulary, path: Path) -> tuple[CorpusIds, int]
         _, text = split(read_text(path))
         ids, missing = vocabulary.encode_corpus(text)
     if missing:
-        print(f"charstream: {describe_missing(vocabulary, missing)}", file=sys.stderr)
+        print_error(f"charstream: {describe_missing(vocabulary, missing)}")
     if len(ids) < 2:
         raise TrainingError("the last tenth of the text is too short to evaluate; use more text")
     return ids, len(text) - len(ids)
@@ -238,10 +238,9 @@ def _corpus(options: argparse.Namespace) -> int:
     path = fetch(options.name, out, options.source)
     text = read_text(path)
     if not is_published(options.name, text):
-        print(
+        print_error(
             f"{options.source} differs from the published text, so losses cannot be compared. "
-            "To train on your own text, pass its path: train --text FILE",
-            file=sys.stderr,
+            "To train on your own text, pass its path: train --text FILE"
         )
     print(f"{path}: {len(text):,} characters, {len(set(text))} distinct")
     return 0

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from training.events import Update, Validation
 from training.forecast import forecast
+from training.standard_error import is_terminal
 
 _SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
 
@@ -112,7 +113,7 @@ def evaluation_progress(
     Yields a function to call with the number of characters read so far.
     """
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Progress(console=console, transient=True, disable=not is_terminal(sys.stderr)) as bar:
         task = bar.add_task(title, total=characters)
         yield lambda done: bar.update(task, completed=done)
 
@@ -131,7 +132,7 @@ def scoring_progress() -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.fields[speed]:,.0f} char/s"),
         TimeElapsedColumn(),
     )
-    hidden = not sys.stderr.isatty() or sys.stdout.isatty()
+    hidden = not is_terminal(sys.stderr) or is_terminal(sys.stdout)
     began, characters = time.monotonic(), 0
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=None, speed=0.0)

@@ -23,6 +23,7 @@ def commands(checkpoint: Path, text: str, folder: Path) -> dict[str, list[str]]:
     return {
         "evaluate": ["evaluate", str(checkpoint), "--text", text, "--json"],
         "score": ["score", str(checkpoint), text, "--unknown", "skip"],
+        "cells": ["cells", str(checkpoint), "--text", text],
         "sample": ["sample", str(checkpoint), "--length", "5"],
         "train": ["train", "--text", text, "--out", str(folder / "run"), *SMALL, "--epochs", "1"],
     }

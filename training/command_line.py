@@ -52,7 +52,7 @@ def run(arguments: Sequence[str] | None = None, began: float | None = None) -> i
     options.began = time.monotonic() if began is None else began
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        with explaining_failed_output():
+        with explaining_failed_output(needed=options.prints_result or options.json):
             return command(options)
     except CharstreamError as error:
         print_error(f"charstream: {error}")
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Train a model on a text, and use it offline."
     )
+    parser.set_defaults(prints_result=False, json=False)  # a command may set them
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a model on a text"))
     _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
@@ -81,7 +82,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_evaluate)
+    parser.set_defaults(command=_evaluate, prints_result=True)
     parser.add_argument("checkpoint", type=Path, help=".safetensors file to evaluate")
     parser.add_argument(
         "--text",
@@ -187,7 +188,7 @@ def _as_table(cells: Catalogue) -> str:
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_sample)
+    parser.set_defaults(command=_sample, prints_result=True)
     parser.add_argument("checkpoint", type=Path, help=".safetensors file of the model")
     parser.add_argument("--prime", default="", help="text to continue")
     parser.add_argument(

@@ -29,7 +29,7 @@ _FIELDS = ("nats", "bits", "bits_per_character", "characters")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.set_defaults(command=score)
+    parser.set_defaults(command=score, prints_result=True)
     parser.add_argument("checkpoint", type=Path, help=".safetensors file of the model")
     parser.add_argument(
         "file", type=Path, help="text file whose lines are scored, or - for standard input"
@@ -48,8 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """Write the score of each line to standard output."""
-    if sys.stdout is None:
-        raise OutputError("standard output is closed, expected a terminal, a file or a pipe")
     checkpoint = load_checkpoint(options.checkpoint)
     scorer = Scorer(checkpoint, options.prime, choose_device(options.device))
     count = 0

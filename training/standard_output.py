@@ -1,4 +1,7 @@
-"""Standard output: turns a failed write, for example to a full disk, into an OutputError."""
+"""Standard output: turns a failed write, for example to a full disk, into an OutputError.
+
+If it is closed, it is None, and a command without a result to print goes on without output.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +48,16 @@ class _CheckedOutput:
 
 
 @contextmanager
-def explaining_failed_output() -> Iterator[None]:
-    """Raise OutputError where a write to standard output fails, at the latest at the end."""
+def explaining_failed_output(needed: bool) -> Iterator[None]:
+    """Raise OutputError where a write to standard output fails, at the latest at the end.
+
+    Args:
+        needed: whether the result is printed, so that a closed standard output is an error too.
+    """
     stream = sys.stdout
     if stream is None:  # it was closed before the process began
+        if needed:
+            raise OutputError("standard output is closed, expected a terminal, a file or a pipe")
         yield
         return
     sys.stdout = cast("TextIO", _CheckedOutput(stream))

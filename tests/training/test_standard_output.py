@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def commands(checkpoint: Path, text: str, folder: Path) -> dict[str, list[str]]:
         "score": ["score", str(checkpoint), text, "--unknown", "skip"],
         "cells": ["cells", str(checkpoint), "--text", text],
         "sample": ["sample", str(checkpoint), "--length", "5"],
+        "corpus": ["corpus", "anna", "--from", text, "--out", str(folder / "anna.txt")],
+        "tokenizer": ["tokenizer", str(checkpoint), "--out", str(folder / "tokenizer")],
         "train": ["train", "--text", text, "--out", str(folder / "run"), *SMALL, "--epochs", "1"],
     }
 
@@ -65,15 +68,45 @@ def test_a_reader_that_has_ended(
     assert capsys.readouterr().err.count("standard output: cannot be written") == status
 
 
-def test_scores_need_a_standard_output(
+@pytest.mark.parametrize(
+    ("name", "flags"), [("evaluate", []), ("score", []), ("sample", []), ("cells", ["--json"])]
+)
+def test_a_result_that_is_printed_needs_a_standard_output(
+    name: str,
+    flags: list[str],
     tiny_path: Path,
     text: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is None in a process that a shell has started with `>&-`."""
     monkeypatch.setattr(sys, "stdout", None)
-    assert main(["score", str(tiny_path), text]) == 1
+    assert main([*commands(tiny_path, text, tmp_path)[name], *flags]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "charstream: standard output is closed, expected a terminal, a file or a pipe"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("cells", "tiny.safetensors"),
+        ("corpus", "anna.txt"),
+        ("tokenizer", "tokenizer/tokenizer.json"),
+        ("train", "run/best.safetensors"),
+    ],
+)
+def test_a_result_that_is_a_file_needs_no_standard_output(
+    name: str,
+    file: str,
+    tiny_path: Path,
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checkpoint = Path(shutil.copy(tiny_path, tmp_path))
+    before = checkpoint.stat().st_ino
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(commands(checkpoint, text, tmp_path)[name]) == 0
+    assert (tmp_path / file).stat().st_ino != before

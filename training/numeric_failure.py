@@ -9,7 +9,7 @@ from training.learner import UpdateResult
 
 
 def explain_update(
-    result: UpdateResult, step: int, config: TrainingConfig, distilled: bool, fine_tuned: bool
+    result: UpdateResult, step: int, config: TrainingConfig, fine_tuned: bool
 ) -> str:
     """Return a message for an update whose result is not finite.
 
@@ -17,7 +17,6 @@ def explain_update(
         result: the result.
         step: updates before this one.
         config: settings of the run.
-        distilled: whether the run learns from teachers.
         fine_tuned: whether the run started from the weights of a checkpoint.
     """
     advice = _lower_rate(config)
@@ -25,14 +24,13 @@ def explain_update(
         name, value = "loss", result.loss
     elif not math.isfinite(result.objective):
         name, value = "objective", result.objective
-        if distilled:  # the loss is finite, so the network's own predictions are
-            advice = (
-                "a checkpoint of --distill-from has weights that are too large to compute with. "
-                "Leave it out"
-            )
+        # The weights of a teacher are limited, but the network's logits may have become so large
+        # that a division by a low temperature makes them infinite.
+        if config.distill_temperature < 1:
+            advice += ", or raise --distill-temperature"
     else:
         name, value = "norm of the gradient", result.gradient_norm
-    if step == 0 and fine_tuned and name != "objective":
+    if step == 0 and fine_tuned:
         advice = (
             "the checkpoint of --init-from has weights that are too large to train. Use another one"
         )

@@ -177,10 +177,8 @@ class Trainer:
         rate, flags = self._learning_rate(self.step), self._flags(stop)
         result = self.learner.update(inputs_TB, targets_TB, self.step, rate, flags)
         if not result.is_finite:
-            distilled, fine_tuned = bool(self._teachers), self._initial is not None
-            raise self._failure(
-                explain_update(result, self.step, self.config, distilled, fine_tuned)
-            )
+            fine_tuned = self._initial is not None
+            raise self._failure(explain_update(result, self.step, self.config, fine_tuned))
         self.step += 1
         self._losses.append(result.loss)
         self.seconds = self._elapsed()

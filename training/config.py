@@ -13,6 +13,7 @@ from training.precision import TrainingPrecision
 # Field -> its name in checkpoints and saved states, which keep the names of the first release.
 _RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}
 MOST_VALIDATED = 500_000  # characters
+MOST_EPOCHS = 1_000_000
 _YEAR = 366 * 24 * 60  # minutes
 
 # Fields that older records lack, with the values that older versions trained with.
@@ -59,7 +60,7 @@ _SHARE_BELOW_ONE = _Range(0, 1, below=True)
 _SIZE = _Range(1, 1_000_000)  # of a batch; the length of the text is a limit too
 
 _RANGES = {
-    "epochs": _Range(1e-9, 1_000_000),
+    "epochs": _Range(1e-9, MOST_EPOCHS),
     "batch_size": _SIZE,
     "sequence_length": _SIZE,
     "learning_rate": _LEARNING_RATE,

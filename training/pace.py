@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+RESERVE = 0.02  # of the time limit, for the catalogue of cells and the end of the process
 _INTERVAL = 10.0  # seconds, the longest time between two counts
 _INTERVAL_SHARE = 0.02  # of the time limit
 _SMOOTHING = 0.5  # weight of the newest measurement of the speed
 _MOST_VALIDATING = 0.2  # of the time that is left
-_RESERVE = 0.02  # of the time limit, for the catalogue of cells and the end of the process
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Pace:
         if self.limit is None:
             return self.total_steps, self.validations
         self._measure(step, seconds - self.validating)
-        left = self.limit * (1 - _RESERVE) - seconds
+        left = self.limit * (1 - RESERVE) - seconds
         validation = self._next_validation()
         affordable = _MOST_VALIDATING * left / max(validation, 1e-6)
         remaining = max(1, int(min(affordable, self.validations - self.validated)))

@@ -15,11 +15,11 @@ from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.network_config import NetworkConfig
 from training.batches import Batches, default_batch_size
-from training.config import MOST_VALIDATED, TrainingConfig
+from training.config import MOST_EPOCHS, MOST_VALIDATED, TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import estimated_characters
 from training.learner import Learner, new_learner
-from training.pace import Pace
+from training.pace import RESERVE, Pace
 from training.precision import autocast
 from training.process_group import ProcessGroup
 
@@ -173,7 +173,8 @@ def planned(
     pace = Pace(1, validations, limit, speed.per_update, per_validation, speed.per_update)
     pace.adopt(*pace.count(0, spent))
     batches = Batches(corpus.training, config.batch_size, config.sequence_length)
-    epochs = pace.total_steps / batches.per_epoch
+    # Within their range, for the record. The run makes all of the updates.
+    epochs = min(pace.total_steps / batches.per_epoch, MOST_EPOCHS)
     return replace(config, epochs=epochs, validations=pace.validations), pace
 
 
@@ -184,8 +185,8 @@ def _affordable_characters(limit: float, speed: Speed) -> int:
 
 
 def _check_long_enough(limit: float, needed: float) -> None:
-    if limit < needed:
-        least = math.ceil(10 * _MARGIN * needed / 60) / 10
+    if limit * (1 - RESERVE) < needed:
+        least = math.ceil(10 * _MARGIN * needed / (1 - RESERVE) / 60) / 10
         raise TrainingError(
             f"--minutes {limit / 60:g} is too short for this text and network at the current speed "
             f"of this machine: {least:g} would be enough"

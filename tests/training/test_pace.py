@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.errors import TrainingError
@@ -111,6 +111,29 @@ def test_a_time_that_is_too_short_is_refused_and_the_least_is_named() -> None:
         plan_for(0.01)
     least = float(str(caught.value).split()[-4])
     assert plan_for(least)[1].total_steps >= 10
+
+
+SHORT = Corpus.from_text(TEXT[:500])
+TIMES = st.floats(1e-4, 1e3)
+
+
+@given(st.sampled_from([SHORT, LONG]), st.floats(1e-6, 366 * 24 * 60), TIMES, TIMES, TIMES)
+@example(SHORT, 60.0, 0.0, 0.001, 1e-5)  # more than a million epochs
+@example(LONG, 1540 / 60, 0.5, 1.0, 5e-3)  # the first validation takes almost all of the time
+def test_any_time_is_a_run_or_too_short(
+    corpus: Corpus, minutes: float, spent: float, per_update: float, per_character: float
+) -> None:
+    config = dataclasses.replace(CONFIG, minutes=minutes, batch_size=1)
+    given = {"validation_characters": config.validation_characters}
+    try:
+        config, pace = planned(config, Speed(per_update, per_character), spent, corpus, given)
+    except TrainingError as error:
+        assert "is too short" in str(error)  # noqa: PT017  # the other outcome is valid too
+        return
+    assert pace.total_steps > 0
+    assert config.epochs <= 1_000_000
+    left = 60 * minutes - spent - pace.validations * pace.per_validation
+    assert 0 <= left - pace.total_steps * per_update <= 0.02 * 60 * minutes + per_update + 1
 
 
 def make_limited(folder: Path, resume: bool = False) -> Trainer:

@@ -133,7 +133,7 @@ def named_as_flags(settings: Mapping[str, Any], distilled: bool) -> dict[str, st
     }
     unused = tuple(prefix for prefix, has_effect in effects.items() if not has_effect)
     return {
-        flag: f"{value:.6g}" if isinstance(value, float) else str(value)
+        flag: str(value).removesuffix(".0")  # str() of a float keeps all of its digits
         for flag, field in _fields_by_flag().items()
         if not field.startswith(unused) and (value := settings.get(field)) is not None
     }
@@ -163,11 +163,20 @@ def check_arguments(options: argparse.Namespace) -> None:
     """
     if options.min_count < 1:
         raise TrainingError(f"--min-count must be at least 1, got {options.min_count}")
-    TrainingConfig(**given(options, TrainingConfig))
+    for flag, field in _fields_by_flag().items():
+        if (value := getattr(options, field)) is not None:
+            _check_value(flag, field, value)
+
+
+def _check_value(flag: str, field: str, value: Any) -> None:
+    """Raise TrainingError if a config refuses a value. The message names the flag."""
     try:
-        NetworkConfig(**{"vocabulary_size": 2} | given(options, NetworkConfig))
-    except ValueError as error:
-        raise TrainingError(str(error)) from error
+        if field in NetworkConfig.__dataclass_fields__:
+            NetworkConfig(**{"vocabulary_size": 2, field: value})
+        else:
+            TrainingConfig(**{field: value})
+    except (ValueError, TrainingError) as error:  # their messages begin with the field
+        raise TrainingError(flag + str(error).removeprefix(field)) from error
 
 
 def given(options: argparse.Namespace, config: type) -> dict[str, Any]:

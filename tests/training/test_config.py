@@ -77,11 +77,22 @@ def test_no_clipping_is_a_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", [["--epochs", "nan"], ["--epochs", "inf"], ["--dropout", "nan"], ["--seq-len", "0"]]
+    "flags",
+    [
+        ["--epochs", "nan"],
+        ["--epochs", "inf"],
+        ["--minutes", "0.0"],
+        ["--dropout", "nan"],
+        ["--hidden-size", "0"],
+        ["--seq-len", "0"],
+        ["--muon-lr", "0.0"],
+        ["--optimizer", "'sgd'"],
+    ],
 )
 def test_flags_are_checked_before_settings_are_derived_from_them(flags: list[str]) -> None:
-    with pytest.raises(TrainingError, match=f"must be at least .* got {flags[1]}"):
-        check_arguments(options(*flags))
+    flag, value = flags
+    with pytest.raises(TrainingError, match=f"^{flag} must be .*, got {value}$"):
+        check_arguments(options(flag, value.strip("'")))
 
 
 def test_the_names_in_checkpoints_are_a_public_format() -> None:
@@ -173,10 +184,12 @@ def test_a_record_of_an_older_version_means_what_it_meant() -> None:
     assert TrainingConfig(**settings_from_record(old)) == before
 
 
-@pytest.mark.parametrize("limit", [{"epochs": 0.3125}, {"minutes": 2.5}])
-def test_settings_are_named_as_the_flags_that_set_them(limit: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "values", [{"epochs": 1 / 3}, {"minutes": 2.5}, {"averaging": 0.9999999, "clip": 1e9}]
+)
+def test_settings_are_named_as_the_flags_that_set_them(values: dict[str, float]) -> None:
     network = NetworkConfig(50, hidden_size=16, embedding_size=8, dropout=0.25)
-    config = TrainingConfig(**limit, optimizer="muon", sequence_length=7, seed=2**60)  # type: ignore[arg-type]
+    config = TrainingConfig(**values, optimizer="muon", sequence_length=7, seed=2**60)  # type: ignore[arg-type]
     settings = dataclasses.asdict(network) | dataclasses.asdict(config)
     flags = named_as_flags(settings, distilled=True)
     parser = argparse.ArgumentParser()

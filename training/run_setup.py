@@ -21,9 +21,7 @@ from training.plan import measure_speed, planned, recommended, recommended_dropo
 from training.precision import TrainingPrecision, choose_training_precision
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
-from training.train_arguments import given
-
-_FINE_TUNING_DIVISOR = 3  # of the default learning rates
+from training.train_arguments import default_rates, given
 
 Configs = tuple[NetworkConfig, TrainingConfig]
 
@@ -114,9 +112,7 @@ class RunSetup:
         )
         if self.initial is not None:
             network = self.initial.config.as_dict()
-            for name in ("learning_rate", "muon_learning_rate"):
-                run[name] = getattr(TrainingConfig, name) / _FINE_TUNING_DIVISOR
-        return network, run
+        return network, run | default_rates(fine_tuned=self.initial is not None)
 
     def _precision(self, name: str) -> TrainingPrecision:
         """Return the same precision in every process: bf16 only if all of them choose it."""

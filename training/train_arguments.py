@@ -43,6 +43,7 @@ _RUN_FLAGS = (
 _ALIASES = {"--batch-size": "--streams", "--seq-len": "--steps"}  # names of the first release
 _FIELDS = {"--seq-len": "sequence_length", "--muon-lr": "muon_learning_rate"}
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME"}
+_FINE_TUNING_DIVISOR = 3  # of the default learning rates
 _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "batch_size")
 
 
@@ -157,7 +158,7 @@ def _default(config: type, field: str) -> str:
 
 
 def check_arguments(options: argparse.Namespace) -> None:
-    """Raise TrainingError if a flag has a value out of its range.
+    """Raise TrainingError if a flag has a value out of its range, or two do not go together.
 
     Settings that depend on the text and on the flags can then be derived from any flags.
     """
@@ -166,6 +167,9 @@ def check_arguments(options: argparse.Namespace) -> None:
     for flag, field in _fields_by_flag().items():
         if (value := getattr(options, field)) is not None:
             _check_value(flag, field, value)
+    if not options.resume:  # the settings of a run that has begun do not change
+        rates = default_rates(fine_tuned=options.init_from is not None)
+        _check_decay(TrainingConfig(**rates | given(options, TrainingConfig)))
 
 
 def _check_value(flag: str, field: str, value: Any) -> None:
@@ -177,6 +181,29 @@ def _check_value(flag: str, field: str, value: Any) -> None:
             TrainingConfig(**{field: value})
     except (ValueError, TrainingError) as error:  # their messages begin with the field
         raise TrainingError(flag + str(error).removeprefix(field)) from error
+
+
+def _check_decay(config: TrainingConfig) -> None:
+    """Raise TrainingError if weight decay reverses the signs of weights.
+
+    An update multiplies the weights with 1 - rate * decay. Below -1, they grow without limit.
+    """
+    flags = [("--learning-rate", "--weight-decay")]
+    flags += [("--muon-lr", "--muon-weight-decay")] * (config.optimizer == "muon")
+    for rate_flag, decay_flag in flags:
+        rate, decay = getattr(config, _field(rate_flag)), getattr(config, _field(decay_flag))
+        if rate * decay > 1:
+            raise TrainingError(
+                f"{rate_flag} times {decay_flag} must be at most 1, got {rate} times {decay}: "
+                "lower one of them"
+            )
+
+
+def default_rates(fine_tuned: bool) -> dict[str, float]:
+    """Return the default learning rates. They are lower for a run that fine-tunes a checkpoint."""
+    divisor = _FINE_TUNING_DIVISOR if fine_tuned else 1
+    names = ("learning_rate", "muon_learning_rate")
+    return {name: getattr(TrainingConfig, name) / divisor for name in names}
 
 
 def given(options: argparse.Namespace, config: type) -> dict[str, Any]:

@@ -95,6 +95,34 @@ def test_flags_are_checked_before_settings_are_derived_from_them(flags: list[str
         check_arguments(options(flag, value.strip("'")))
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--weight-decay 400", "--learning-rate times --weight-decay .*, got 0.003 times 400.0"),
+        ("--learning-rate 101", "--learning-rate times --weight-decay .*, got 101.0 times 0.01"),
+        ("--muon-weight-decay 34", "--muon-lr times --muon-weight-decay .*, got 0.03 times 34.0"),
+        ("--init-from x --muon-weight-decay 101", "got 0.01 times 101.0: lower one of them$"),
+    ],
+)
+def test_a_weight_decay_that_reverses_weights_is_refused(flags: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        check_arguments(options(*flags.split()))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--weight-decay 333",
+        "--learning-rate 100",
+        "--muon-weight-decay 34 --optimizer adamw",
+        "--muon-weight-decay 99 --init-from x",
+        "--weight-decay 400 --resume",
+    ],
+)
+def test_a_weight_decay_that_only_shrinks_weights_is_accepted(flags: str) -> None:
+    check_arguments(options(*flags.split()))
+
+
 def test_the_names_in_checkpoints_are_a_public_format() -> None:
     """Checkpoints and saved states of the first release have these keys too."""
     config = TrainingConfig(batch_size=5, sequence_length=7)

@@ -1,4 +1,4 @@
-"""Numeric failure: explains a loss or gradient that is NaN or infinite by its likely cause."""
+"""Numeric failure: explains numbers that are NaN, infinite or too large by their likely cause."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def explain_update(
 def explain_validation(loss: float, step: int, config: TrainingConfig) -> str:
     """Return a message for a validation loss that is not finite."""
     return _message("validation loss", loss, step, _lower_rate(config))
+
+
+def explain_refusal(reason: str, step: int, config: TrainingConfig) -> str:
+    """Return a message for weights that are refused because no network may be served with them."""
+    return f"{reason}, at update {step:,}: {_lower_rate(config)}"
 
 
 def _message(name: str, value: float, step: int, advice: str) -> str:

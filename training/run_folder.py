@@ -136,10 +136,16 @@ class RunFolder:
 
     @contextmanager
     def explaining_failure(self) -> Iterator[None]:
-        """Turn a write error into a TrainingError that says how to continue."""
+        """Turn a write error into a TrainingError that says how to continue.
+
+        A CheckpointError with another cause, such as weights that are too large, is raised as it
+        is: more room would not help.
+        """
         try:
             yield
         except (OSError, CheckpointError) as error:
+            if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+                raise
             reason = getattr(error, "strerror", None) or str(error)
             advice = ""
             if self.state_path.exists():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from model.checkpoint import Checkpoint, save_checkpoint
-from model.errors import TrainingError
+from model.errors import CheckpointError, TrainingError
 from model.network import CharLSTM, arrays
 from model.network_config import NetworkConfig
 from training.batches import Batches
@@ -22,7 +22,7 @@ from training.events import Update, Validation
 from training.fingerprint import Fingerprint, check_same_run, make_fingerprint
 from training.learner import new_learner
 from training.learning_rate import learning_rate
-from training.numeric_failure import explain_update, explain_validation
+from training.numeric_failure import explain_refusal, explain_update, explain_validation
 from training.pace import Pace, pace_from_state
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
@@ -140,8 +140,8 @@ class Trainer:
             spent: seconds of a time limit that have passed before the call.
 
         Raises:
-            TrainingError: if a loss or the gradient is NaN or infinite, or the folder cannot be
-                written.
+            TrainingError: if a loss or the gradient is NaN or infinite, the weights are too large
+                to be served, or the folder cannot be written.
         """
         self.pace.shorten(spent)
         self._began = self.clock() - self.seconds
@@ -182,11 +182,9 @@ class Trainer:
         self.step += 1
         self._losses.append(result.loss)
         self.seconds = self._elapsed()
-        left = self.pace.seconds_left(self.seconds)
-        total, characters = self.total_steps, inputs_TB.numel()
-        return Update(
-            self.step, total, self.epoch, result.loss, rate, characters, left
-        ), result.flags
+        total, left = self.total_steps, self.pace.seconds_left(self.seconds)
+        update = Update(self.step, total, self.epoch, result.loss, rate, inputs_TB.numel(), left)
+        return update, result.flags
 
     def _flags(self, stop: bool) -> Flags:
         is_main = self.process_group.is_main
@@ -243,14 +241,20 @@ class Trainer:
 
     def _validated(self, loss: float) -> Validation:
         """Save the weights if their loss is the lowest so far, and return the report."""
-        best = loss < self.best_loss
-        if best:
-            self.best_loss = loss
-            with self.folder.explaining_failure():
-                save_checkpoint(self.averaged(), self.folder.best_path)
+        if best := loss < self.best_loss:
+            self._save_best(loss)
         training_loss = sum(self._losses) / len(self._losses)
         rate = self._learning_rate(self.step - 1)
         return Validation(self.step, self.epoch, training_loss, loss, rate, best, self.seconds)
+
+    def _save_best(self, loss: float) -> None:
+        before, self.best_loss = self.best_loss, loss
+        try:
+            with self.folder.explaining_failure():
+                save_checkpoint(self.averaged(), self.folder.best_path)
+        except CheckpointError as error:  # the weights are too large
+            self.best_loss = before
+            raise self._failure(explain_refusal(str(error), self.step, self.config)) from error
 
     def _fingerprint(self) -> Fingerprint:
         return make_fingerprint(

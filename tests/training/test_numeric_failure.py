@@ -114,6 +114,23 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(
     assert trainer.folder.best_path.read_bytes() == kept
 
 
+def test_weights_that_are_too_large_to_be_served_end_the_run(tmp_path: Path) -> None:
+    """No room on the disk would help, so none is asked for."""
+    for validated, end in ((False, "--learning-rate"), (True, "holds the best weights so far")):
+        trainer = make_trainer(tmp_path / str(validated))
+        run = trainer.run()
+        while validated and not isinstance(next(run), Validation):
+            pass
+        with torch.no_grad():
+            trainer.network.lstm.get_parameter("weight_hh_l0")[0] = 1e32
+        with pytest.raises(TrainingError) as caught:
+            list(run)
+        message = str(caught.value)
+        assert "the weights are too large: the gates of LSTM layer 0 may reach" in message
+        assert f", at update {trainer.step}: lower --learning-rate" in message
+        assert message.endswith(end)
+
+
 def failure_of(trainer: Trainer) -> str:
     """Run to the end, with flushed denormal numbers as the train command does."""
     torch.set_flush_denormal(True)

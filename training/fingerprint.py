@@ -11,6 +11,7 @@ from model.network_config import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.run_folder import RunFolder
+from training.train_arguments import flag_of
 
 Fingerprint = dict[str, Any]
 
@@ -62,7 +63,7 @@ def _differences(saved: Fingerprint, current: Fingerprint) -> list[str]:
         (settings_from_record(saved["settings"]), settings_from_record(current["settings"])),
     )
     return [
-        f"{name} was {before.get(name)}, is {value}"
+        f"{flag_of(name)} was {before.get(name)}, is {value}"
         for before, now in pairs
         for name, value in now.items()
         if before.get(name) != value

@@ -140,6 +140,11 @@ def named_as_flags(settings: Mapping[str, Any], distilled: bool) -> dict[str, st
     }
 
 
+def flag_of(field: str) -> str:
+    """Return the flag that sets a field of NetworkConfig or TrainingConfig."""
+    return {field: flag for flag, field in _fields_by_flag().items()}.get(field, field)
+
+
 def _fields_by_flag() -> dict[str, str]:
     flags = ["--minutes", "--epochs", "--precision"]
     flags += [flag for flag, *_ in (*_NETWORK_FLAGS, *_RUN_FLAGS)]

@@ -95,5 +95,5 @@ def test_a_run_does_not_change_its_optimizer(tmp_path: Path) -> None:
     run = make_trainer(tmp_path).run()
     next(run)
     run.close()
-    with pytest.raises(TrainingError, match="optimizer was adamw, is muon"):
+    with pytest.raises(TrainingError, match="--optimizer was adamw, is muon"):
         make_trainer(tmp_path, MUON, resume=True)

@@ -167,7 +167,7 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
     run = make_trainer(tmp_path).run()
     next(run)
     run.close()
-    with pytest.raises(TrainingError, match=r"learning_rate was 0\.003, is 0\.1"):
+    with pytest.raises(TrainingError, match=r"--learning-rate was 0\.003, is 0\.1"):
         make_trainer(tmp_path, TrainingConfig(**vars(CONFIG) | {"learning_rate": 0.1}), True)
     with pytest.raises(TrainingError, match="no training run to resume"):
         make_trainer(tmp_path / "elsewhere", resume=True)

@@ -97,7 +97,8 @@ class RunSetup:
         chosen = given(self.options, TrainingConfig)
         config, pace = planned(config, speed, spent, self.corpus, chosen)
         if self.initial is None:
-            dropout = recommended_dropout(config.epochs, len(self.corpus.training))
+            characters, distilled = len(self.corpus.training), bool(self.teachers)
+            dropout = recommended_dropout(config.epochs, characters, distilled)
             network_config = replace(network_config, **dropout | given(self.options, NetworkConfig))
         return network_config, config, pace
 
@@ -108,7 +109,11 @@ class RunSetup:
             saved = self.folder.load_state(torch.device("cpu"))["fingerprint"]
             return saved["network"], settings_from_record(saved["settings"])
         network, run = recommended(
-            self.corpus, options.epochs, options.sequence_length, self.process_group.size
+            self.corpus,
+            options.epochs,
+            options.sequence_length,
+            self.process_group.size,
+            bool(self.teachers),
         )
         if self.initial is not None:
             network = self.initial.config.as_dict()

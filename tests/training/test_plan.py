@@ -31,3 +31,6 @@ def test_a_text_read_more_often_gets_more_dropout() -> None:
         network, _ = recommended(corpus, epochs, None, 1)
         rates.append(network["dropout"] + network["weight_dropout"])
     assert rates == sorted(set(rates))
+    for epochs in (1, 5, 30):
+        network, _ = recommended(corpus, epochs, None, 1, distilled=True)
+        assert network == {"dropout": 0.1, "weight_dropout": 0}

@@ -128,7 +128,7 @@ def test_the_events_shown_are_those_that_come(text: str) -> None:
 
 
 def test_the_text_shown_is_the_one_that_comes(text: str) -> None:
-    assert text.startswith(" trying to to\nsubmit and start as though its his best month")
+    assert text.startswith("\ntelling her, at that moment, as a money and saw him in")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -88,7 +88,7 @@ class CellsResponse(BaseModel):
     responses=openapi.errors(400, 404, 409, 413, 422, 503, 504),
     openapi_extra=openapi.body(
         CellsRequest,
-        values={"text": '"Why?" he asked.', "cells": [{"layer": 1, "cell": 215}]},
+        values={"text": '"Why?" he asked.', "cells": [{"layer": 1, "cell": 293}]},
         property={"text": '"Why?" he asked.', "find": "quotes", "top": 3},
         spans={"text": '"Why?" he asked.', "find": [[0, 6]], "top": 3},
     ),

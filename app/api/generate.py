@@ -62,7 +62,7 @@ _EVENTS = openapi.events(
                 "total_ms": 3.2,
                 "characters_per_second": 322.6,
             },
-            "model": {"name": "anna", "hash": "3c5bfea4825c16fe"},
+            "model": {"name": "anna", "hash": "71a903de421a42bf"},
         },
         event="done",
     ),
@@ -86,7 +86,7 @@ _EVENTS = openapi.events(
         scores={"prime": "And Levin said,", "length": 20, "logprobs": 3},
         pattern={"pattern": "[A-Z][a-z]+ [A-Z][a-z]+", "seed": 7},
         logit_bias={"length": 300, "logit_bias": {"e": -100}, "seed": 7},
-        hold={"length": 300, "hold": [{"layer": 1, "cell": 215, "value": -2}], "seed": 7},
+        hold={"length": 300, "hold": [{"layer": 1, "cell": 293, "value": -2}], "seed": 7},
     ),
 )
 async def post_generate(

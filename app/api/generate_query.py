@@ -16,7 +16,7 @@ class GenerateQuery(GenerateRequest):
         [],
         description="Cells of the LSTM that keep a state of your choice while the text is "
         "generated, as LAYER:CELL:VALUE. Repeat the parameter for up to 8 cells.",
-        examples=[["1:215:-2"]],
+        examples=[["1:293:-2"]],
     )
     logit_bias: BiasTexts = Field(  # type: ignore[assignment]  # a query string has no objects
         [],

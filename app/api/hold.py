@@ -51,7 +51,7 @@ def _fields_of(text: Any) -> Any:
     """Split LAYER:CELL:VALUE into the fields of `Hold`, which are checked later."""
     found = _TEXT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
-        raise PydanticCustomError("hold_text", "must be LAYER:CELL:VALUE, such as 1:215:-2")
+        raise PydanticCustomError("hold_text", "must be LAYER:CELL:VALUE, such as 1:293:-2")
     return dict(zip(("layer", "cell", "value"), found.groups(), strict=True))
 
 

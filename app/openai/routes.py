@@ -41,7 +41,7 @@ _CHUNKS: list[dict[str, Any]] = [
         "object": "text_completion",
         "created": 1764028800,
         "model": "anna",
-        "system_fingerprint": "3c5bfea4825c16fe",
+        "system_fingerprint": "71a903de421a42bf",
         "choices": [
             {"text": "a", "index": 0, "logprobs": None, "finish_reason": reason, "seed": 7}
         ],

@@ -18,7 +18,7 @@ const WEAK = 0.3; // absolute correlation below which a cell hardly tracks a pro
 
 export const isWeak = ({ correlation }) => Math.abs(correlation) < WEAK;
 
-/** The id of a cell in links and forms: "1:215". */
+/** The id of a cell in links and forms: "1:293". */
 export const cellId = ({ layer, cell }) => `${layer}:${cell}`;
 
 /** The cell with an id, or null if the text is no id. */
@@ -54,7 +54,7 @@ export function cellLabel(tracked) {
   return correlation === undefined ? first : `${first} (r = ${signed(correlation)})`;
 }
 
-/** A sentence that says what a cell does: "Cell 215 of layer 1 falls inside quotation marks." */
+/** A sentence that says what a cell does: "Cell 293 of layer 1 falls inside quotation marks." */
 export function cellSentence(tracked) {
   const { property, passage, correlation } = tracked;
   const name = `Cell ${tracked.cell} of layer ${tracked.layer}`;

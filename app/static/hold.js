@@ -1,4 +1,4 @@
-// Held cells: the text form "1:215:-2" of links, with a comma between several cells, the field
+// Held cells: the text form "1:293:-2" of links, with a comma between several cells, the field
 // `hold` of a request, and words.
 
 import { cellId, cellName, signed } from "./cell.js";
@@ -22,7 +22,7 @@ export function parseHold(text) {
 
 const toNumber = (text) => (text.trim() === "" ? NaN : Number(text));
 
-/** Describes held cells: "cell 215 of layer 1 held at −2". */
+/** Describes held cells: "cell 293 of layer 1 held at −2". */
 export const describeHold = (text) =>
   parseHold(text)
     .map(({ value, ...cell }) => `${cellName(cell)} held at ${formatHeld(value)}`)

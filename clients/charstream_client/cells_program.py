@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         type=_cell,
         metavar="LAYER:CELL",
-        help="print the values of a cell, such as 1:215; may be repeated",
+        help="print the values of a cell, such as 1:293; may be repeated",
     )
     what.add_argument("--find", metavar="PROPERTY", help="search for a property, such as quotes")
     what.add_argument(
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _cell(text: str) -> Cell:
-    layer, cell = _pair(text, "LAYER:CELL, such as 1:215")
+    layer, cell = _pair(text, "LAYER:CELL, such as 1:293")
     return {"layer": layer, "cell": cell}
 
 

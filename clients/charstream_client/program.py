@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         type=_held_cell,
         metavar="LAYER:CELL:VALUE",
-        help="keep a cell of the model at a value, such as 1:215:-2; may be repeated",
+        help="keep a cell of the model at a value, such as 1:293:-2; may be repeated",
     )
     parser.add_argument("--pattern", help="regular expression that the whole text must match")
     parser.add_argument(
@@ -88,7 +88,7 @@ def _held_cell(text: str) -> HeldCell:
         layer, cell, value = text.split(":")
         return {"layer": int(layer), "cell": int(cell), "value": float(value)}
     except ValueError as error:
-        message = f"{text!r} is not LAYER:CELL:VALUE, such as 1:215:-2"
+        message = f"{text!r} is not LAYER:CELL:VALUE, such as 1:293:-2"
         raise argparse.ArgumentTypeError(message) from error
 
 

@@ -58,7 +58,7 @@ def test_a_refusal_is_its_last_line_and_its_status(server: RunningServer) -> Non
 def test_a_cell_to_hold_has_three_numbers() -> None:
     refused = subprocess.run([*BY_PATH, "--hold", "1:3"], capture_output=True, check=False)
     assert refused.returncode == 2
-    assert b"'1:3' is not LAYER:CELL:VALUE, such as 1:215:-2" in refused.stderr
+    assert b"'1:3' is not LAYER:CELL:VALUE, such as 1:293:-2" in refused.stderr
 
 
 def test_it_passes_a_pattern_and_biases_on(server: RunningServer) -> None:
@@ -112,7 +112,7 @@ def test_cells_are_printed_as_a_table(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text", "a", "--cell", "1"], b"'1' is not LAYER:CELL, such as 1:215"),
+        (["--text", "a", "--cell", "1"], b"'1' is not LAYER:CELL, such as 1:293"),
         (["--text", "a", "--span", "x:2"], b"'x:2' is not FROM:TO, such as 0:5"),
         (["--text", "a"], b"one of the arguments --cell --find --span is required"),
         (["--find", "quotes"], b"one of the arguments --text --file is required"),

@@ -273,7 +273,7 @@ def test_the_shipped_model_writes_the_same_text_on_every_processor(kernel: str) 
     prime = shipped.vocabulary.encode("And Levin said,")
     texts = [decoder.generate(prime, 1000, SamplingParams(), seed=seed) for seed in range(8)]
     digest = hashlib.sha256("".join(map(shipped.vocabulary.decode, texts)).encode())
-    assert digest.hexdigest()[:16] == "2428de4e13020768"
+    assert digest.hexdigest()[:16] == "8ca6fd20d44036b6"
 
 
 @needs_kernel

@@ -118,8 +118,8 @@ def test_a_json_body_that_cannot_be_held_is_a_422(
 @pytest.mark.parametrize(
     ("text", "field", "message"),
     [
-        ("1:30", "hold.0", "must be LAYER:CELL:VALUE, such as 1:215:-2"),
-        ("", "hold.0", "must be LAYER:CELL:VALUE, such as 1:215:-2"),
+        ("1:30", "hold.0", "must be LAYER:CELL:VALUE, such as 1:293:-2"),
+        ("", "hold.0", "must be LAYER:CELL:VALUE, such as 1:293:-2"),
         ("1:30:nan", "hold.0.value", "valid number"),
         ("1:30:-8.01", "hold.0.value", "greater than or equal to -8"),
         ("1:3_0:2", "hold.0.cell", "valid integer"),

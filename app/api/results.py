@@ -47,7 +47,7 @@ class Results:
 
     A client can leave its response unread, and many clients can ask for large ones. The first bytes
     of a result do not count, so that large results cannot keep out small ones. One client may hold
-    three quarters of the limit, so that it cannot keep out the others.
+    three quarters of the limit, or a single larger result, so that it leaves room for the others.
 
     At most three results are encoded at the same time: two short ones, so that one works while the
     other pauses, and a long one. So the time that encoding takes from other requests does not grow

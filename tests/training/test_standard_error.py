@@ -9,35 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_command_line import TEXT
 from tests.training.test_main import PREVIOUS, SPY
-from tests.training.test_standard_output import commands
+from tests.training.test_standard_output import run_command
 from training.__main__ import main
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    """A text with characters that the model lacks, of which a message informs."""
-    path = tmp_path / "book.txt"
-    path.write_text(TEXT)
-    return str(path)
 
 
 @pytest.mark.parametrize("name", ["evaluate", "score", "cells", "train"])
 def test_a_command_without_standard_error_has_its_result(
     name: str,
     tiny_path: Path,
-    text: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "stderr", None)  # as Python does
-    assert main(commands(tiny_path, text, tmp_path)[name]) == 0
+    assert run_command(name, tiny_path, tmp_path) == 0
     output = capsys.readouterr().out
     assert output
     if name == "evaluate":
-        assert json.loads(output)["left_out"] > 0
+        assert json.loads(output)["left_out"] > 0  # of which a message would inform
 
 
 def test_an_error_does_not_become_a_result(

@@ -13,37 +13,34 @@ from tests.training.test_command_line import SMALL, TEXT
 from training.__main__ import main
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    path = tmp_path / "book.txt"
-    path.write_text(TEXT)
-    return str(path)
-
-
-def commands(checkpoint: Path, text: str, folder: Path) -> dict[str, list[str]]:
-    return {
-        "evaluate": ["evaluate", str(checkpoint), "--text", text, "--json"],
-        "score": ["score", str(checkpoint), text, "--unknown", "skip"],
-        "cells": ["cells", str(checkpoint), "--text", text],
-        "sample": ["sample", str(checkpoint), "--length", "5"],
+def run_command(name: str, tiny_path: Path, folder: Path, *flags: str) -> int:
+    """Run a command on a copy of a checkpoint, with a text that has characters it lacks."""
+    checkpoint = str(shutil.copy(tiny_path, folder))
+    text = str(folder / "book.txt")
+    Path(text).write_text(TEXT)
+    commands = {
+        "evaluate": ["evaluate", checkpoint, "--text", text, "--json"],
+        "score": ["score", checkpoint, text, "--unknown", "skip"],
+        "cells": ["cells", checkpoint, "--text", text],
+        "sample": ["sample", checkpoint, "--length", "5"],
         "corpus": ["corpus", "anna", "--from", text, "--out", str(folder / "anna.txt")],
-        "tokenizer": ["tokenizer", str(checkpoint), "--out", str(folder / "tokenizer")],
+        "tokenizer": ["tokenizer", checkpoint, "--out", str(folder / "tokenizer")],
         "train": ["train", "--text", text, "--out", str(folder / "run"), *SMALL, "--epochs", "1"],
     }
+    return main([*commands[name], *flags])
 
 
 @pytest.mark.parametrize("name", ["evaluate", "score", "sample", "train"])
 def test_a_full_disk_is_one_line(
     name: str,
     tiny_path: Path,
-    text: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert main(commands(tiny_path, text, tmp_path)[name]) == 1
+        assert run_command(name, tiny_path, tmp_path) == 1
         assert sys.stdout is full
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == "charstream: standard output: cannot be written: No space left on device"
@@ -54,7 +51,6 @@ def test_a_reader_that_has_ended(
     name: str,
     status: int,
     tiny_path: Path,
-    text: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -64,7 +60,7 @@ def test_a_reader_that_has_ended(
     os.close(reader)
     with os.fdopen(writer, "w", encoding="utf-8") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        assert main(commands(tiny_path, text, tmp_path)[name]) == status
+        assert run_command(name, tiny_path, tmp_path) == status
     assert capsys.readouterr().err.count("standard output: cannot be written") == status
 
 
@@ -75,14 +71,13 @@ def test_a_result_that_is_printed_needs_a_standard_output(
     name: str,
     flags: list[str],
     tiny_path: Path,
-    text: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is None in a process that a shell has started with `>&-`."""
     monkeypatch.setattr(sys, "stdout", None)
-    assert main([*commands(tiny_path, text, tmp_path)[name], *flags]) == 1
+    assert run_command(name, tiny_path, tmp_path, *flags) == 1
     assert capsys.readouterr().err.splitlines() == [
         "charstream: standard output is closed, expected a terminal, a file or a pipe"
     ]
@@ -101,12 +96,10 @@ def test_a_result_that_is_a_file_needs_no_standard_output(
     name: str,
     file: str,
     tiny_path: Path,
-    text: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    checkpoint = Path(shutil.copy(tiny_path, tmp_path))
-    before = checkpoint.stat().st_ino
+    before = Path(shutil.copy(tiny_path, tmp_path)).stat().st_ino  # of the copy, also later
     monkeypatch.setattr(sys, "stdout", None)
-    assert main(commands(checkpoint, text, tmp_path)[name]) == 0
+    assert run_command(name, tiny_path, tmp_path) == 0
     assert (tmp_path / file).stat().st_ino != before

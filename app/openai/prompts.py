@@ -88,9 +88,10 @@ def _check_generations(service: Service, request: CompletionRequest) -> None:
     scoring = scores_echo(request)
     most = most_generations(service)
     texts = request.n if request.max_tokens else 0
-    if (texts + scoring) * len(request.prompt) > most:
+    # Each prompt has n choices, also if they have no characters.
+    if max(request.n, texts + scoring) * len(request.prompt) > most:
         message = f"n times the number of prompts must be at most {most} on this server"
-        if scoring:
+        if scoring and texts:
             message += "; scoring a prompt counts as one more text"
         raise InvalidFieldError("n", request.n, message)
 

@@ -68,6 +68,8 @@ def test_missing_and_null_fields_have_the_defaults_of_openai(server: RunningServ
         ({"prompt": ["a", 1]}, "prompt", "a string, a list of strings"),
         ({"n": 17}, "n", "at most 16"),
         ({"n": 16, "echo": True, "logprobs": 0}, "n", "scoring a prompt counts"),
+        ({"n": 9, "prompt": ["a", "b"], "max_tokens": 0}, "n", "at most 16"),
+        ({"prompt": ["a"] * 17, "max_tokens": 0}, "n", "at most 16"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"logprobs": 11}, "logprobs", "less than or equal to 10"),
         ({"seed": 2**63 - 1, "n": 2}, "seed", "seed + n - 1 must be at most"),

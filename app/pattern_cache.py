@@ -27,6 +27,8 @@ _MOST_BYTES = 16 * 2**20
 _ENTRY_BYTES = 1000  # overhead of an entry, in addition to its expression and its arrays
 _MOST_THREADS = 4  # one per client, so that the patterns of one client do not delay the others'
 _REST = 20  # seconds to sleep for each second of work, times the number of working threads
+_LEAST_WORK = 0.001  # seconds after which a thread sleeps
+_LONGEST_SLEEP = 0.1  # seconds, before a thread checks whether somebody still waits
 _MOST_COMPILATIONS = 64  # that run or wait for a thread
 _MOST_SECONDS = 10.0  # that a request waits; a single compilation takes less than a second
 _SMOOTHING = 0.2  # weight of the newest measurement of a compilation's duration
@@ -200,18 +202,24 @@ class PatternCache:
     def _compile(self, compilation: _Compilation) -> _Result | None:
         """Compile in a thread. Return the message of an error, or None if nobody waits."""
         expression, banned = compilation.key
+        pause = _pauses(lambda: self._rest_factor(compilation))
         try:
-            work = WorkLimit(_pauses(lambda: self._rest_factor(compilation)))
+            result = self._result(expression, banned, WorkLimit(pause))
+            pause()
+        except _AbandonedError:
+            return None
+        return result
+
+    def _result(self, expression: str, banned: frozenset[int], work: WorkLimit) -> _Result:
+        try:
             return compile_pattern(expression, self._vocabulary, banned, work)
         except PatternError as error:
             return str(error)
-        except _AbandonedError:
-            return None
 
     def _rest_factor(self, compilation: _Compilation) -> int:
         if self._closed or not compilation.waiters:
             raise _AbandonedError
-        return len(self._running)
+        return max(1, len(self._running))
 
     def _full(self, client: Hashable) -> TooManyPatternsError:
         own = self._queue.count(client) + (client in self._running)
@@ -233,13 +241,24 @@ class PatternCache:
 
 
 def _pauses(running: Callable[[], int]) -> Callable[[], None]:
-    """Return a function that sleeps in proportion to the work since its last call."""
+    """Return a function that sleeps in proportion to the work since its last sleep.
+
+    It calls `running` again and again while it sleeps, which may raise an exception. It does not
+    sleep for less than a millisecond of work.
+    """
     last = time.thread_time()
 
     def pause() -> None:
         nonlocal last
         worked = time.thread_time() - last
-        time.sleep(worked * _REST * running())
+        if worked < _LEAST_WORK:
+            return
+        rest = worked * _REST
+        while rest > 0:
+            factor = running()
+            seconds = min(rest * factor, _LONGEST_SLEEP)
+            time.sleep(seconds)
+            rest -= seconds / factor
         last = time.thread_time()
 
     return pause

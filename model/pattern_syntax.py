@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from model.errors import PatternError, describe_character
+from model.set_cost import set_operations
 from model.work_limit import WorkLimit
 
 # CPython's parser. It has no public name; hypothesis and other libraries use it in the same way.
@@ -103,6 +104,7 @@ def positions_of(expression: str, vocabulary: str, work: WorkLimit) -> Positions
     if len(expression) > MOST_CHARACTERS:
         raise PatternError(f"must have at most {MOST_CHARACTERS} characters, got {len(expression)}")
     try:
+        work.spend(len(expression))
         parsed = _parsed(expression)
         if (size := _size(parsed)) > MOST_POSITIONS:
             raise PatternError(
@@ -127,7 +129,7 @@ def _parsed(expression: str) -> Any:
     """Return Python's parse tree of an expression."""
     try:
         return _parser.parse(expression)
-    except (re.error, OverflowError) as error:
+    except (re.error, OverflowError, ValueError) as error:  # a ValueError: too many digits
         reason = str(error)
         if len(reason) > _MOST_REASON:
             reason = f"{reason[:_MOST_REASON]}..."
@@ -172,6 +174,7 @@ class _Builder:
         self._characters: list[frozenset[str] | None] = [frozenset()]
         self._following: list[int] = [0]
         self._sets: dict[tuple[Any, int, int], frozenset[str]] = {}
+        self._sets_by_content: dict[tuple[str, int], frozenset[str]] = {}
         self._missing: list[str] = []
 
     def build(self) -> Positions:
@@ -242,13 +245,21 @@ class _Builder:
         # The tree keeps its values alive, so an id does not change its meaning.
         key = kind, value if isinstance(value, int) else id(value), flags
         if key not in self._sets:
-            one = _parser.SubPattern(_parser.State(), [(kind, value)])
-            self._work.add(5 + len(self._vocabulary) // 10)
-            found = frozenset(_compiler.compile(one, flags).findall(self._vocabulary))
+            found = self._matched_by_content(kind, value, flags)
             if not found and str(kind) in ("LITERAL", "IN"):
                 self._missing += _named(kind, value)
             self._sets[key] = found
         return self._sets[key]
+
+    def _matched_by_content(self, kind: Any, value: Any, flags: int) -> frozenset[str]:
+        """Compute `_matched`, once for equal sets in different places of the expression."""
+        key = repr((kind, value)), flags
+        if key not in self._sets_by_content:
+            self._work.add(set_operations(kind, value, flags, len(self._vocabulary)))
+            one = _parser.SubPattern(_parser.State(), [(kind, value)])
+            matcher = _compiler.compile(one, flags)
+            self._sets_by_content[key] = frozenset(matcher.findall(self._vocabulary))
+        return self._sets_by_content[key]
 
 
 def _anchor(name: str, after: int, context: _Context) -> int:

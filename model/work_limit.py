@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from model.errors import PatternError
 
-MOST_WORK = 30_000  # operations, a microsecond or less each
+MOST_WORK = 30_000  # operations, of about a microsecond each
 _SLICE = 1_000  # operations between two pauses
 
 
@@ -26,7 +26,7 @@ class WorkLimit:
 
     def __init__(self, pause: Callable[[], None] = _no_pause, most: int = MOST_WORK) -> None:
         self._pause, self._most = pause, most
-        self._done, self._next_pause = 0, _SLICE
+        self._done, self._since_pause = 0, 0
 
     def add(self, operations: int) -> None:
         """Count operations. Raise PatternError if there are too many."""
@@ -36,6 +36,11 @@ class WorkLimit:
                 f"is too large: it takes more than the {self._most} operations that are allowed "
                 "to compile it; simplify it"
             )
-        if self._done > self._next_pause:
-            self._next_pause = self._done + _SLICE
+        self.spend(operations)
+
+    def spend(self, operations: int) -> None:
+        """Count operations until the next pause only. Something else limits their number."""
+        self._since_pause += operations
+        if self._since_pause > _SLICE:
+            self._since_pause = 0
             self._pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import defaultdict
 from threading import Thread
 from typing import Any
@@ -320,3 +321,21 @@ def test_a_closed_cache_ends_its_threads() -> None:
     for thread in asyncio.run(run()):
         thread.join(20)
         assert not thread.is_alive()
+
+
+def test_a_thread_that_sleeps_ends_soon_after_the_last_request() -> None:
+    factors = iter([1, 1])
+
+    def running() -> int:
+        for factor in factors:
+            return factor
+        raise pattern_cache._AbandonedError
+
+    pause = pattern_cache._pauses(running)
+    worked = time.thread_time()
+    while time.thread_time() - worked < 0.3:  # asks for 6 seconds of sleep
+        pass
+    began = time.monotonic()
+    with pytest.raises(pattern_cache._AbandonedError):
+        pause()
+    assert time.monotonic() - began < 3

@@ -173,6 +173,14 @@ HOSTILE = {
     "empty branches": "(?:" + "|" * 9900 + "){5000}",
     "empty groups": "(?:" + "()" * 4900 + "){5000}",
     "a large set": "[" + "ab" * 4900 + "]{5000}",
+    "a number with 5,000 digits": "a{" + "1" * 5000 + "}",
+    "characters beyond 16 bits": "[" + "".join(chr(0x10000 + 2 * n) for n in range(9900)) + "]",
+    "wide ranges": "(?i)[" + "".join(f"{chr(n)}-{chr(0xFFFF - n)}" for n in range(256, 3500)) + "]",
+    "a wide range in many sets": "".join(f"[a\u0100-{chr(0xF000 + n)}]" for n in range(1400)),
+    "many sets beyond Latin-1": "".join(
+        f"[a\u0400\u0402\u0404\u0406{chr(0x500 + 2 * n)}]" for n in range(1200)
+    ),
+    "many sets that ignore case": "(?i)" + "".join(f"[ak{chr(200 + n)}]" for n in range(1900)),
     "a number with 400 digits": "(?:" * 40 + "a" + "){4000000000}" * 40,
 }
 
@@ -198,6 +206,18 @@ def test_a_hostile_expression_takes_little_time(name: str) -> None:
 def test_the_error_of_a_large_expression_names_the_limit(name: str, message: str) -> None:
     with pytest.raises(PatternError, match=message):
         compile_pattern(HOSTILE[name], VOCABULARY)
+
+
+def test_a_wide_set_costs_once_however_often_it_occurs() -> None:
+    assert compile_pattern("[a\u4e00-\u9fff]" * 1000, VOCABULARY).bytes
+
+
+def test_reading_a_long_expression_counts_until_a_pause() -> None:
+    pauses: list[None] = []
+    compile_pattern(
+        "[" + "ab" * 4900 + "]", VOCABULARY, work=WorkLimit(lambda: pauses.append(None))
+    )
+    assert pauses
 
 
 def test_pauses_divide_the_work() -> None:

@@ -16,6 +16,8 @@ from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
 from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
 
+_MOST_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
+
 
 class _Source(Protocol):
     """Frames of one part of a completion."""
@@ -43,11 +45,18 @@ class CompletionFrames:
     def __init__(self, completion: Completion) -> None:
         self._completion = completion
         self._texts = [_Text(completion, choice) for choice in completion.choices]
-        echoes: list[_Source] = []
-        if completion.request.echo:
-            echoes = [_Echo(completion, prompt, self._texts) for prompt in completion.prompts]
-        self._stages: list[list[_Source]] = [echoes, [*self._texts]]
+        self._stages: list[list[_Source]] = [*self._echoes(), [*self._texts]]
         self._finished = False
+
+    def _echoes(self) -> list[list[_Source]]:
+        """Return the stages that repeat the prompts."""
+        completion = self._completion
+        if not completion.request.echo:
+            return []
+        if completion.request.logprobs is not None:
+            return [[_ScoredEcho(completion, prompt, self._texts) for prompt in completion.prompts]]
+        # One text after the other, so that a client never gets more at once than one part of one.
+        return [[_Echo(text)] for text in self._texts]
 
     async def wait(self) -> None:
         ready = self._completion.ready
@@ -84,7 +93,26 @@ class CompletionFrames:
 
 
 class _Echo:
-    """The prompt, as the first chunks of each of its texts: one, or several as it is scored."""
+    """The prompt as the first chunk of a text, or as several if it is long."""
+
+    readable = True
+
+    def __init__(self, text: _Text) -> None:
+        self._text = text
+        self._sent = 0  # characters of the prompt
+
+    @property
+    def ended(self) -> bool:
+        return self._sent >= len(self._text.choice.prompt.text)
+
+    def take(self) -> bytes:
+        part = self._text.choice.prompt.text[self._sent : self._sent + _MOST_ECHOED]
+        self._sent += len(part)
+        return self._text.echo(part, None)
+
+
+class _ScoredEcho:
+    """The prompt as the first chunks of each of its texts, as it is scored."""
 
     def __init__(self, completion: Completion, prompt: Prompt, texts: Iterable[_Text]) -> None:
         self._completion, self._prompt = completion, prompt
@@ -97,13 +125,12 @@ class _Echo:
         return self._prompt.scoring is None or self._prompt.scoring.readable
 
     def take(self) -> bytes:
-        scoring, text, logprobs = self._prompt.scoring, self._prompt.text, None
-        if self._completion.request.logprobs is not None:
-            chunk = scoring.take() if scoring else Chunk()
-            scores = score_fields(self._completion.service.vocabulary, chunk)
-            unscored = "" if self._sent else text[:1]
-            logprobs = logprobs_of(scores, self._sent, unscored)
-            text = text[self._sent :][: len(unscored) + len(chunk)]
+        scoring, text = self._prompt.scoring, self._prompt.text
+        chunk = scoring.take() if scoring else Chunk()
+        scores = score_fields(self._completion.service.vocabulary, chunk)
+        unscored = "" if self._sent else text[:1]
+        logprobs = logprobs_of(scores, self._sent, unscored)
+        text = text[self._sent :][: len(unscored) + len(chunk)]
         self._sent += len(text)
         self.ended = scoring is None or scoring.ended
         return b"".join([choice.echo(text, logprobs) for choice in self._texts]) if text else b""
@@ -138,7 +165,7 @@ class _Text:
         return self._chunks(chunk, reason)
 
     def echo(self, text: str, logprobs: LogprobLists | None) -> bytes:
-        """Return the chunk that repeats the prompt."""
+        """Return a chunk that repeats the prompt, or a part of it."""
         return f"{self._head}{json.dumps(text)}{self._tail(logprobs, None)}".encode("ascii")
 
     def _chunks(self, chunk: Chunk, reason: OpenAIReason | None) -> bytes:

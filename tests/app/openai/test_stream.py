@@ -102,3 +102,20 @@ def test_chunks_are_plain_ascii(server: RunningServer) -> None:
     with server.client() as client:
         params = {**PARAMS, "max_tokens": 2000, "stream": True, "echo": True, "prompt": "漢\u2028"}
         assert client.post("/v1/completions", json=params).content.isascii()
+
+
+def test_a_long_prompt_is_repeated_in_parts_of_one_text_at_a_time(tiny_path: Path) -> None:
+    prompts = ["ab" * 20_000, "b", ""]
+    params = {**PARAMS, "prompt": prompts, "max_tokens": 2, "n": 3, "echo": True, "stream": True}
+    texts = [""] * 9
+    with (
+        running_server(tiny_path, max_prime="40000") as large,
+        large.client() as client,
+        httpx_sse.connect_sse(client, "POST", "/v1/completions", json=params) as events,
+    ):
+        for event in events.iter_sse():
+            if event.data != "[DONE]":
+                choice = event.json()["choices"][0]
+                assert len(choice["text"]) <= 1 << 14
+                texts[choice["index"]] += choice["text"]
+    assert [text[:-2] for text in texts] == [prompt for prompt in prompts for _ in range(3)]

@@ -51,15 +51,16 @@ class FairQueue(Generic[_Item]):
     def take_newest(self, client: Hashable) -> _Item | None:
         """Remove and return an item so that a client can add one, and nobody has less than it.
 
-        It is the newest of those for which only the client waits that has the most. Returns None if
-        there is none, or if no client has at least two items more than `client`.
+        An item is kept if a client waits for it that has fewer than two items more than `client`.
+        Of the others, it is the newest of the client that has the most. Returns None if there is
+        none.
         """
-        longest = max(self._items, key=self.count, default=client)
-        if self.count(longest) < self.count(client) + 2:
-            return None
-        others = [items for owner, items in self._items.items() if owner != longest]
-        for item in reversed(self._items[longest]):
-            if not any(item in items for items in others):
-                self.discard(item)
-                return item
+        enough = self.count(client) + 2
+        owners = sorted(self._items, key=self.count, reverse=True)
+        kept = {item for items in self._items.values() if len(items) < enough for item in items}
+        for owner in owners:
+            for item in reversed(self._items[owner]):
+                if item not in kept:
+                    self.discard(item)
+                    return item
         return None

@@ -109,7 +109,15 @@ def test_an_item_is_never_taken_later_because_others_wait_for_it_too(
         assert position <= expected.index(joined)
 
 
-def test_an_item_for_which_others_wait_does_not_make_room() -> None:
+def test_clients_that_wait_for_the_same_items_make_room_too() -> None:
+    queue = filled([0] * 5)
+    for number in range(5):
+        queue.add(1, (0, number))
+    assert queue.take_newest(2) == (0, 4)
+    assert [queue.count(client) for client in (0, 1)] == [4, 4]
+
+
+def test_an_item_makes_no_room_if_a_client_with_few_items_waits_for_it() -> None:
     queue = filled([0, 0, 0])
     queue.add(1, (0, 2))
     assert queue.take_newest(2) == (0, 1)

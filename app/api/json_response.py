@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -11,13 +13,18 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.closing import close_connection, closer_of
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, disconnecting
-from app.api.results import SMALL, HeldResult, Results
+from app.api.results import HeldResult, Results
 from app.engine.generation import Generation
 from app.middleware.auth import current_client
 from app.middleware.request_log import RequestRecord
 
 logger = logging.getLogger("charstream")
+
+# A client may take this long in addition to the time at the lowest rate.
+_SLOW_SECONDS = 60.0
+_LEAST_RATE = 1 << 14  # bytes per second
 
 
 def hold_result(request: Request, size: int) -> HeldResult:
@@ -51,36 +58,53 @@ async def json_response(
         EngineError: if a text could not be finished, or the service shuts down first.
     """
     try:
-        body = await cancel_on_disconnect(request, _encoded(held, content))
+        parts = await cancel_on_disconnect(request, _encoded(held, content))
     finally:
         for generation in generations:
             generation.cancel()
-    return disconnected_response() if body is None else _JsonResponse(body)
+    return disconnected_response() if parts is None else _JsonResponse(parts, held)
 
 
-async def _encoded(held: HeldResult, content: Coroutine[Any, Any, dict[str, Any]]) -> bytearray:
+async def _encoded(held: HeldResult, content: Coroutine[Any, Any, dict[str, Any]]) -> deque[bytes]:
     return await held.encode(await content)
 
 
 class _JsonResponse(Response):
-    """Sends a body piece by piece. It ends when almost all of it has left the process."""
+    """Sends a body part by part. It ends when almost all of it has left the process.
+
+    Each part is freed when it has been sent. If the client reads too slowly, the connection is
+    closed.
+
+    Args:
+        parts: the body.
+        held: what counts it.
+    """
 
     media_type = "application/json"
 
-    def __init__(self, body: bytearray) -> None:
-        super().__init__(headers={"Content-Length": str(len(body))})
-        self._body = body
+    def __init__(self, parts: deque[bytes], held: HeldResult) -> None:
+        super().__init__(headers={"Content-Length": str(sum(map(len, parts)))})
+        self._parts, self._held = parts, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._send(disconnecting(send))
+        except TimeoutError:
+            logger.debug("a client was too slow for a response", exc_info=True)
+            self._parts.clear()
+            self._held.release()
+            if close := closer_of(scope):
+                await close_connection(close, receive)
         except (OSError, ClientDisconnect):
             logger.debug("a client disconnected from a response", exc_info=True)
 
     async def _send(self, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        for first in range(0, len(self._body), SMALL):
-            last = first + SMALL
-            piece = {"body": bytes(self._body[first:last]), "more_body": last < len(self._body)}
-            await send({"type": "http.response.body", **piece})
+        async with asyncio.timeout(_SLOW_SECONDS) as limit:
+            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(start)
+            while self._parts:
+                part = self._parts.popleft()
+                more = {"more_body": bool(self._parts)}
+                await send({"type": "http.response.body", "body": part, **more})
+                self._held.part_sent(len(part))
+                limit.reschedule((limit.when() or 0.0) + len(part) / _LEAST_RATE)

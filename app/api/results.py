@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -87,19 +87,26 @@ class Results:
         """Encode for `seconds` seconds more, and then raise DrainingError instead."""
         self._end = time.monotonic() + seconds
 
-    async def encode(self, content: dict[str, Any], size: int) -> bytearray:
+    async def encode(self, content: dict[str, Any], size: int) -> deque[bytes]:
         """Return the JSON of a result of at most `size` bytes, see `app.api.json_pieces`.
+
+        All parts of it but the last have 64 KiB.
 
         Raises:
             DrainingError: if the service shuts down first.
         """
-        body = bytearray()
+        parts: deque[bytes] = deque()
+        last = bytearray()
         async with self._short if size <= _MOST_SHORT else self._long:
             async for piece in with_pauses(pieces_of(content)):
                 if time.monotonic() > self._end:
                     raise DrainingError()
-                body += piece.encode()
-        return body
+                last += piece.encode()
+                while len(last) > SMALL:
+                    parts.append(bytes(last[:SMALL]))
+                    del last[:SMALL]
+        parts.append(bytes(last))
+        return parts
 
     def count(self, client: Hashable, size: int, before: int = 0) -> None:
         """Count a result of `size` bytes that was counted with another size before."""
@@ -123,14 +130,18 @@ class HeldResult:
         self._results, self._size, self._client = results, size, client
         results.count(client, size)
 
-    async def encode(self, content: dict[str, Any]) -> bytearray:
-        """Return the JSON of the result, and count its true size from then on.
+    async def encode(self, content: dict[str, Any]) -> deque[bytes]:
+        """Return the JSON of the result in parts, and count its true size from then on.
 
         Raises what `Results.encode` raises.
         """
-        body = await self._results.encode(content, self._size)
-        self.resize(len(body))
-        return body
+        parts = await self._results.encode(content, self._size)
+        self.resize(sum(map(len, parts)))
+        return parts
+
+    def part_sent(self, size: int) -> None:
+        """Stop counting a part of the result."""
+        self.resize(self._size - size)
 
     def release(self) -> None:
         """Stop counting the result."""

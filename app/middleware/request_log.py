@@ -108,9 +108,9 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 message = {**message, "headers": _headers(message["headers"], record.id)}
-            elif not message.get("more_body", False):
-                record.complete = True
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                record.complete = True
 
         try:
             await self._app(scope, receive, recording_send)

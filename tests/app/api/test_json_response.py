@@ -15,6 +15,7 @@ import pytest
 from fastapi import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from app.api.closing import CLOSE_EXTENSION
 from app.api.json_response import hold_result, json_response
 from app.api.results import SMALL, Results
 from app.engine.metrics import Metrics
@@ -101,53 +102,90 @@ def test_results_that_are_not_encoded_when_the_drain_time_ends_get_503(tiny_path
     assert any(b'"code":"draining"' in response for response in responses)
 
 
-def test_a_result_counts_until_its_client_has_read_almost_all_of_it() -> None:
-    size = 10 * SMALL
-    results = Results(size)
-    state = SimpleNamespace(results=results)
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "POST",
-        "path": "/",
-        "headers": [],
-        "app": SimpleNamespace(state=state),
-    }
-    received = bytearray()
+class OneResponse:
+    """A response with a large result, whose messages the connection accepts one by one.
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    Attributes:
+        size: the largest size of the result in bytes. It is the limit of all results.
+        total: its size.
+        results: what counts it.
+        received: what the connection has accepted of it.
+        room: the messages that the connection accepts.
+        closed: set when the connection is closed.
+    """
+
+    def __init__(self) -> None:
+        self.size = 10 * SMALL
+        self._content = {"text": "a" * (self.size - 100)}
+        self.total = len(json.dumps(self._content, separators=(",", ":")))
+        self.results = Results(self.size)
+        self.received = bytearray()
+        self.room = asyncio.Semaphore(3)
+        self.closed = asyncio.Event()
+
+    async def send(self) -> None:
+        """Send the response."""
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "headers": [],
+            "app": SimpleNamespace(state=SimpleNamespace(results=self.results)),
+            "extensions": {CLOSE_EXTENSION: self.closed.set},
+        }
+        await RequestLog(self._app, Metrics())(scope, self._receive, self._accept)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        response = await json_response(request, hold_result(request, size), content(), [])
+        held = hold_result(request, self.size)
+        response = await json_response(request, held, self._read(), [])
         await response(scope, receive, send)
 
-    async def content() -> dict[str, Any]:
-        return {"text": "a" * (size - 100)}
+    async def _read(self) -> dict[str, Any]:
+        return self._content
 
-    async def receive() -> Message:
-        await asyncio.Event().wait()
-        raise AssertionError
+    async def _receive(self) -> Message:
+        await self.closed.wait()
+        return {"type": "http.disconnect"}
 
+    async def _accept(self, message: Message) -> None:
+        await self.room.acquire()
+        self.received.extend(message.get("body", b""))
+
+
+def test_a_result_counts_with_what_its_client_has_not_read() -> None:
     async def scenario() -> None:
-        room = asyncio.Semaphore(3)  # messages that the connection accepts
-
-        async def send(message: Message) -> None:
-            await room.acquire()
-            received.extend(message.get("body", b""))
-
-        sending = asyncio.create_task(RequestLog(app, Metrics())(scope, receive, send))
-        while not received:
+        response = OneResponse()
+        sending = asyncio.create_task(response.send())
+        while len(response.received) < 2 * SMALL:
             await asyncio.sleep(0.001)
-        for _ in range(7):
-            with pytest.raises(TooManyResultsError):
-                results.hold(size)
-            room.release()
+        with pytest.raises(TooManyResultsError):
+            response.results.hold(response.size)
+        while len(response.received) < response.total:
             await asyncio.sleep(0)
-        for _ in range(4):  # the last ones
-            room.release()
+            unread = response.total - len(response.received)
+            assert response.results._held == max(0, unread - SMALL)
+            response.room.release()
+            await asyncio.sleep(0)
         await sending
-        results.hold(size)
+        assert json.loads(response.received) == {"text": "a" * (response.size - 100)}
+        response.results.hold(response.size)
 
     asyncio.run(scenario())
-    assert json.loads(received) == {"text": "a" * (size - 100)}
+
+
+def test_a_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.api.json_response._SLOW_SECONDS", 0.5)
+    monkeypatch.setattr("app.api.json_response._LEAST_RATE", 1 << 30)
+
+    async def scenario() -> None:
+        response = OneResponse()
+        await asyncio.wait_for(response.send(), 20)
+        assert response.closed.is_set()
+        assert len(response.received) == 2 * SMALL
+        response.results.hold(response.size)
+
+    asyncio.run(scenario())
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -68,7 +68,7 @@ def test_a_result_larger_than_the_limit_is_accepted_if_it_is_the_only_one() -> N
 def test_a_result_counts_with_its_true_size_once_it_is_encoded() -> None:
     results = Results(limit=100)
     held = results.hold(SMALL + 101)
-    assert asyncio.run(held.encode({"text": "é"})) == '{"text":"é"}'.encode()
+    assert b"".join(asyncio.run(held.encode({"text": "é"}))) == '{"text":"é"}'.encode()
     results.hold(SMALL + 100)
 
 

@@ -88,7 +88,8 @@ def _signals() -> list[signal.Signals]:
 
 def _say_interrupted() -> None:
     if os.environ.get("RANK", "0") == "0":  # only one of the processes that torchrun started
-        os.write(2, b"charstream: interrupted\n")  # works inside a signal handler too
+        with suppress(OSError):  # Ctrl-C also ends the reader of a pipe
+            os.write(2, b"charstream: interrupted\n")  # works inside a signal handler too
 
 
 def _reserve_output_streams() -> None:

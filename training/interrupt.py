@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 
@@ -30,11 +31,12 @@ class Interrupt:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._announce and not self.requested:
+        first, self.requested = not self.requested, True
+        if self._announce and first:
             again = " (at once if you press Ctrl-C again)" if self._once else ""
             line = f"\nStopping, and saving the state{again} ...\n"
-            os.write(2, line.encode())  # print() may fail inside a signal handler
-        self.requested = True
+            with suppress(OSError):  # Ctrl-C also ends the reader of a pipe
+                os.write(2, line.encode())  # print() may fail inside a signal handler
         if self._once:
             self._restore()
 

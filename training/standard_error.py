@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -14,4 +15,5 @@ def is_terminal(stream: TextIO | None) -> bool:
 def print_error(message: str) -> None:
     """Print a message on standard error, or nothing if it is closed."""
     if sys.stderr is not None:  # print(file=None) would write to standard output
-        print(message, file=sys.stderr)
+        with suppress(OSError):  # nobody reads it
+            print(message, file=sys.stderr)

@@ -47,7 +47,7 @@ def train(options: argparse.Namespace) -> int:
         require_tensorboard()
     device = _device(options.device)
     process_group = ProcessGroup.from_environment(device)
-    folder = RunFolder(options.out or Path("runs") / options.text.stem)
+    folder = RunFolder(options.out or Path("runs") / _named(options.text).stem)
     with (
         closing(process_group),
         _locked(folder, process_group, device),
@@ -200,16 +200,32 @@ def _show_run(
             if isinstance(event, Update):
                 display.update(event)
             else:
-                display.validated(event, write_results(trainer, event, options.text.name))
+                display.validated(event, write_results(trainer, event, _source_name(options.text)))
+
+
+def _source_name(text: Path) -> str:
+    """Return the name of a text in UTF-8: a file name may hold other bytes."""
+    return os.fsencode(_named(text).name).decode(errors="replace")
+
+
+def _named(text: Path) -> Path:
+    """Return a path that ends with a name, unlike `.` and `..`."""
+    return text.resolve() if text.name in ("", "..") else text
 
 
 def _check_result(folder: RunFolder) -> None:
-    """Raise TrainingError if a run that has ended has no checkpoint, so that none is announced."""
+    """Check that a run that has ended has a checkpoint, so that none is announced in vain.
+
+    Raises:
+        TrainingError: if the checkpoint does not exist.
+        CheckpointError: if it cannot be read.
+    """
     if not folder.best_path.exists():
         raise TrainingError(
             f"the run in {folder.path} has ended, but {folder.best_path} does not exist: start a "
             "new run with another --out"
         )
+    load_checkpoint(folder.best_path)
 
 
 def _find_cells(console: Console, trainer: Trainer, interrupt: Interrupt) -> bool:

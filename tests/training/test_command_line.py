@@ -220,6 +220,39 @@ def test_the_run_goes_where_its_text_is_named_after(
     assert (tmp_path / "runs" / "book" / "best.safetensors").exists()
 
 
+def test_a_best_checkpoint_that_cannot_be_read_is_not_called_a_full_disk(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
+    assert main(train) == 0
+    best = tmp_path / "run" / "best.safetensors"
+    best.unlink()
+    best.mkdir()
+    assert main([*train, "--resume"]) == 1
+    error = capsys.readouterr().err
+    assert f"{best}: cannot be read" in error
+    assert "make room" not in error
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such a name of a file")
+def test_a_text_whose_name_is_not_utf8_is_trained_on(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    latin1 = text.rename(tmp_path / os.fsdecode("café.txt".encode("latin-1")))
+    assert main(["train", "--text", latin1.name, *SMALL, "--epochs", "1"]) == 0
+    card = tmp_path / "runs" / latin1.stem / "model-card.md"
+    assert card.read_text(encoding="utf-8").startswith("# caf\N{REPLACEMENT CHARACTER}.txt\n")
+
+
+def test_a_run_on_the_working_directory_is_named_after_it(
+    text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(text.parent)
+    assert main(["train", "--text", ".", *SMALL, "--epochs", "1"]) == 0
+    assert (text.parent / "runs" / text.parent.name / "best.safetensors").exists()
+
+
 def test_a_run_is_planned_to_end_in_time(text: Path, tmp_path: Path) -> None:
     out, began = tmp_path / "run", time.monotonic()
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--minutes", "0.2"]

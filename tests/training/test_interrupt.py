@@ -1,10 +1,28 @@
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+from training.__main__ import _say_interrupted
 from training.interrupt import Interrupt
+
+
+@pytest.fixture
+def broken_stderr() -> Iterator[None]:
+    """A pipe whose reader has ended: Ctrl-C ends `tee` as well."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stderr = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(writer)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -33,3 +51,11 @@ def test_a_group_of_processes_announces_once(capfd: pytest.CaptureFixture[str]) 
             signal.raise_signal(signal.SIGTERM)
         assert interrupt.requested
         assert capfd.readouterr().err.count("Stopping") == 1
+
+
+@pytest.mark.usefixtures("broken_stderr")
+def test_a_signal_is_noted_if_nobody_reads_the_announcement() -> None:
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.requested
+    _say_interrupted()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -108,6 +110,12 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
 
         long_prime = {"prime": "a" * 60_000, "length": "5"}
         assert client.get("/generate", params=long_prime).status_code == 200
+
+        for target, header in (("a" * 80_000, "a"), ("a", "a" * 80_000)):
+            with closing(HTTPConnection(nginx.url.removeprefix("http://"), timeout=30)) as raw:
+                raw.request("GET", f"/generate?prime={target}", headers={"X-Long": header})
+                refused = raw.getresponse()
+                assert (refused.status, json.load(refused)["code"]) == (431, "head_too_large")
 
         too_large = client.post("/generate", content=b" " * 3_000_000)
         assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def checkpoint_files(paths: Iterable[Path]) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in paths:
-        for file in _files_in(path) if path.is_dir() else [path]:
+        # `Path.is_dir` raises an error if a parent folder may not be searched.
+        for file in _files_in(path) if os.path.isdir(path) else [path]:
             name = name_of(file)
             if name in files:
                 raise SettingsError(

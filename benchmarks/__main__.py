@@ -71,7 +71,8 @@ def main() -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     training = _training_rates(checkpoint, options.rounds, 2 * options.seconds)
     rates: dict[Row, list[float]] = {}
-    with running_service(options.checkpoint, max(_STREAMS)) as service:
+    longest = str(_length(1, options.seconds))
+    with running_service(options.checkpoint, max(_STREAMS), max_length=longest) as service:
         for _ in range(options.rounds):  # so that slow changes of the machine affect all rows
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from model.checkpoint import load_checkpoint
+from model.atomic_file import replacing
+from training.corpus import read_text, text_hash
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,6 @@ class TrainingResult:
     loss: float  # of `evaluate`, nats per character
     epochs: float
     updates: int
-    minutes: float  # of training
 
 
 def result_of(
@@ -31,7 +32,8 @@ def result_of(
 ) -> TrainingResult:
     """Train on a text for some minutes and evaluate the best checkpoint, in two processes.
 
-    If the folder holds an unfinished run, the run continues. If it holds a result, nothing is run.
+    If the folder holds an unfinished run, the run continues. If it holds the result of this text
+    and these flags, nothing is run. If it holds another run, `train` fails and says what differs.
 
     Args:
         text: the text.
@@ -44,23 +46,32 @@ def result_of(
         subprocess.CalledProcessError: if a command fails.
     """
     path = folder / "result.json"
+    run = {"text": text_hash(read_text(text)), "flags": [*flags], "evaluate": [*evaluate_flags]}
+    if (result := _saved(path, run)) is not None:
+        return result
+    print(f"{folder}: training for {minutes} minutes", flush=True)
+    resume = ["--resume"] if (folder / "state.pt").exists() else []
+    train = ["train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags]
+    run_training(*train, *resume)
+    result = _evaluated(text, folder, evaluate_flags)
+    with replacing(path) as file:
+        file.write(json.dumps({"run": run, "result": asdict(result)}).encode())
+    return result
+
+
+def _saved(path: Path, run: Mapping[str, Any]) -> TrainingResult | None:
+    """Return the result in a file, or None if there is none for a run like this."""
     if not path.exists():
-        print(f"{folder}: training for {minutes} minutes", flush=True)
-        resume = ["--resume"] if (folder / "state.pt").exists() else []
-        train = ["train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags]
-        run_training(*train, *resume)
-        path.write_text(json.dumps(asdict(_evaluated(text, folder, evaluate_flags))))
-    return TrainingResult(**json.loads(path.read_text()))
+        return None
+    saved = json.loads(path.read_text())
+    return TrainingResult(**saved["result"]) if saved.get("run") == run else None
 
 
 def _evaluated(text: Path, folder: Path, flags: Sequence[str]) -> TrainingResult:
     best = folder / "best.safetensors"
     loss = json.loads(run_training("evaluate", str(best), "--text", str(text), "--json", *flags))
-    record = load_checkpoint(best).training
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    return TrainingResult(
-        loss["nats_per_character"], last["epoch"], last["step"], record["seconds"] / 60
-    )
+    return TrainingResult(loss["nats_per_character"], last["epoch"], last["step"])
 
 
 def run_training(*arguments: str) -> str:
@@ -70,6 +81,6 @@ def run_training(*arguments: str) -> str:
 
 
 def folder_name(name: str, flags: str) -> str:
-    """Return a name for the folder of a run that differs if the flags differ."""
+    """Return a name for the folder of a run. It differs if the names of the flags differ."""
     text = f"{name} {flags}" if flags else name
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in text)

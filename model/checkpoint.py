@@ -125,7 +125,7 @@ def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
         with open_tensor_file(path) as file:
             config, vocabulary, training, cells = _read_metadata(file.metadata, path)
             found = {name: entry.shape for name, entry in file.entries.items()}
-            _check_shapes(config, found, path)
+            check_shapes(config, found, path)
             weights = file.read()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -241,7 +241,8 @@ def _children(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
 
 
-def _check_shapes(config: NetworkConfig, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
+def check_shapes(config: NetworkConfig, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Raise CheckpointError if the tensors in a file do not have the shapes of a config."""
     expected = config.shapes()
     differences = [f"{name} is missing" for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
@@ -270,7 +271,7 @@ def check_weights(config: NetworkConfig, weights: Weights, path: Path) -> None:
     Raises:
         CheckpointError: if the weights do not fit. The message names the file and the tensors.
     """
-    _check_shapes(config, {name: array.shape for name, array in weights.items()}, path)
+    check_shapes(config, {name: array.shape for name, array in weights.items()}, path)
     for name, array in weights.items():
         if array.dtype != np.float32:
             raise CheckpointError(f"{path}: {name} is {array.dtype}, expected float32")

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, check_weights
+from model.checkpoint import Checkpoint, check_shapes, check_weights
 from model.errors import CheckpointError, VocabularyError
 from model.network import arrays
-from model.network_config import Array, NetworkConfig
+from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 
 _KEYS = ("n_hidden", "n_layers", "state_dict", "tokens")
@@ -36,7 +36,7 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
     missing = [key for key in _KEYS if key not in content]
     if missing:
         raise CheckpointError(f"{path}: not a tutorial checkpoint: it lacks {', '.join(missing)}")
-    weights = _rename(content["state_dict"], path)
+    tensors = _tensors(content["state_dict"], path)
     try:
         vocabulary = Vocabulary(tuple(content["tokens"]))
         config = NetworkConfig(
@@ -47,6 +47,9 @@ def import_tutorial_checkpoint(path: Path) -> Checkpoint:
         )
     except (TypeError, ValueError, VocabularyError) as error:
         raise CheckpointError(f"{path}: {error}") from error
+    # A small file can claim huge tensors, so they are copied after this check.
+    check_shapes(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
+    weights = arrays(tensors)
     check_weights(config, weights, path)
     name = path.name.encode(errors="backslashreplace").decode()  # it may not be UTF-8
     return Checkpoint(config, vocabulary, weights, {"imported_from": name}, path.stem)
@@ -72,7 +75,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _rename(state: object, path: Path) -> dict[str, Array]:
+def _tensors(state: object, path: Path) -> dict[str, Tensor]:
+    """Return the tensors under the names of `NetworkConfig.shapes`."""
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
@@ -84,9 +88,11 @@ def _rename(state: object, path: Path) -> dict[str, Array]:
                 f"{path}: {name} is not a dense floating-point tensor: "
                 f"it is {tensor.dtype}, {layout}, on {tensor.device}"
             )
+        if tensor.untyped_storage().nbytes() < tensor.nbytes:
+            raise CheckpointError(f"{path}: {name} has less data than its shape needs")
     return {
-        name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: array
-        for name, array in arrays(state).items()
+        name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor
+        for name, tensor in state.items()
     }
 
 

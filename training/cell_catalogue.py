@@ -29,7 +29,8 @@ MINIMUM_CHARACTERS = 200
 
 MOST_CHARACTERS = 200_000  # to read in total
 
-_PASSAGE = 5000  # characters
+_PASSAGE = 5000  # characters of a passage at most
+_SHORT_PASSAGE = 500  # characters of a passage at least, if the text and the run are long enough
 _SHARE_OF_RUN = 0.02  # of the characters of a training run, to read for its catalogue
 _DECIMALS = 4  # of a correlation
 _VALUES_PER_CALL = 1 << 22  # values of cells that are held at the same time
@@ -115,9 +116,11 @@ def divide(text: str, most: int = MOST_CHARACTERS) -> list[str]:
     """Return at least two passages of a text, of at most 5,000 characters each and `most` in total.
 
     The passages are spread over the text. A passage begins after a blank line if there is one
-    nearby, otherwise at the beginning of a line, otherwise anywhere.
+    nearby, otherwise at the beginning of a line, otherwise anywhere. To read less, the passages
+    become shorter before they become fewer: the network reads all of them at the same time.
     """
-    count = max(2, min(len(text), most) // _PASSAGE)
+    longest = min(len(text), MOST_CHARACTERS) // _PASSAGE
+    count = max(2, min(longest, most // _SHORT_PASSAGE))
     length = min(_PASSAGE, most // count)
     spacing = len(text) // count
     begins = [_beginning(text, i * spacing, i * spacing + spacing // 2) for i in range(count)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -156,7 +157,7 @@ def read_text(path: Path) -> str:
             the text is too large.
     """
     files = [path]
-    if path.is_dir():
+    if os.path.isdir(path):  # `Path.is_dir` raises an error if a parent may not be searched
         files = sorted([*path.glob("*.txt"), *path.glob("*.txt.gz")])
         if not files:
             raise CorpusError(f"{path}: the folder has no .txt or .txt.gz file")

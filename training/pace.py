@@ -12,11 +12,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-RESERVE = 0.02  # of the time limit, for the catalogue of cells and the end of the process
+# Of the time limit, for the catalogue of cells and the end of the process.
+_RESERVE_SHARE = 0.03
+_LEAST_RESERVE, _MOST_RESERVE = 1.5, 15.0  # seconds
 _INTERVAL = 10.0  # seconds, the longest time between two counts
 _INTERVAL_SHARE = 0.02  # of the time limit
 _SMOOTHING = 0.5  # weight of the newest measurement of the speed
 _MOST_VALIDATING = 0.2  # of the time that is left
+
+
+def reserve(limit: float) -> float:
+    """Return the seconds of a time limit that are kept for the end of the command."""
+    return min(max(_RESERVE_SHARE * limit, _LEAST_RESERVE), _MOST_RESERVE)
 
 
 @dataclass
@@ -91,7 +98,7 @@ class Pace:
         if self.limit is None:
             return self.total_steps, self.validations
         self._measure(step, seconds - self.validating)
-        left = self.limit * (1 - RESERVE) - seconds
+        left = self.limit - reserve(self.limit) - seconds
         validation = self._next_validation()
         affordable = _MOST_VALIDATING * left / max(validation, 1e-6)
         remaining = max(1, int(min(affordable, self.validations - self.validated)))

@@ -19,7 +19,7 @@ from training.config import MOST_EPOCHS, MOST_VALIDATED, TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import estimated_characters
 from training.learner import Learner, new_learner
-from training.pace import RESERVE, Pace
+from training.pace import Pace, reserve
 from training.precision import autocast
 from training.process_group import ProcessGroup
 
@@ -197,8 +197,8 @@ def _affordable_characters(limit: float, speed: Speed) -> int:
 
 
 def _check_long_enough(limit: float, needed: float) -> None:
-    if limit * (1 - RESERVE) < needed:
-        least = math.ceil(10 * _MARGIN * needed / (1 - RESERVE) / 60) / 10
+    if limit - reserve(limit) < needed:
+        least = math.ceil(10 * _MARGIN * (needed + reserve(2 * needed)) / 60) / 10
         raise TrainingError(
             f"--minutes {limit / 60:g} is too short for this text and network at the current speed "
             f"of this machine: {least:g} would be enough"

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from model.atomic_file import replacing
+from model.atomic_file import UNFINISHED, replacing
 from model.errors import CheckpointError, TrainingError
 from training.state_file import DamagedStateError, decode_state, encode_state
 
@@ -65,6 +65,7 @@ class RunFolder:
         with self.explaining_failure():
             self.path.mkdir(parents=True, exist_ok=True)
             self.metrics_path.unlink(missing_ok=True)
+        self._remove_unfinished()
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the saved state."""
@@ -104,8 +105,9 @@ class RunFolder:
         with self.explaining_failure(), self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def drop_records_after(self, step: int) -> None:
-        """Remove the records that a resumed run will write again."""
+    def prepare_resume(self, step: int) -> None:
+        """Remove the records after an update, which the run writes again, and unfinished files."""
+        self._remove_unfinished()
         kept = [record for record in self.records() if record["step"] <= step]
         with self.explaining_failure(), replacing(self.metrics_path) as file:
             file.writelines(json.dumps(record).encode() + b"\n" for record in kept)
@@ -151,6 +153,13 @@ class RunFolder:
             if self.state_path.exists():
                 advice = ". The files saved before are intact: make room, then use --resume"
             raise TrainingError(f"{self.path}: cannot be written: {reason}{advice}") from error
+
+    def _remove_unfinished(self) -> None:
+        """Remove the temporary files of a process that was killed while it wrote."""
+        for folder in (self.path, self._samples_path):
+            for path in folder.glob(f".*{UNFINISHED}"):
+                with suppress(OSError):
+                    path.unlink()
 
     def _write(self, path: Path, content: bytes) -> None:
         with self.explaining_failure(), replacing(path) as file:

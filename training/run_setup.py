@@ -62,7 +62,10 @@ class RunSetup:
         network, run = self._defaults()
         network["vocabulary_size"] = len(self.corpus.vocabulary)
         network |= given(self.options, NetworkConfig)
-        run |= given(self.options, TrainingConfig)
+        chosen = given(self.options, TrainingConfig)
+        if self.options.resume and chosen.get("precision") == "auto":
+            del chosen["precision"]  # the run has chosen
+        run |= chosen
         run["precision"] = self._precision(run.get("precision", "auto"))
         try:
             network_config, config = NetworkConfig(**network), TrainingConfig(**run)

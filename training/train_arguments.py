@@ -44,6 +44,12 @@ _ALIASES = {"--batch-size": "--streams", "--seq-len": "--steps"}  # names of the
 _FIELDS = {"--seq-len": "sequence_length", "--muon-lr": "muon_learning_rate"}
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME"}
 _FINE_TUNING_DIVISOR = 3  # of the default learning rates
+_OTHER_DEFAULTS = {
+    "learning_rate": "; a third of it with --init-from",
+    "muon_learning_rate": "; a third of it with --init-from",
+    "validations": "; with --minutes, it depends on the time",
+    "validation_characters": "; with --minutes, it depends on the time",
+}
 _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "batch_size")
 
 
@@ -159,7 +165,7 @@ def _default(config: type, field: str) -> str:
     if field in _CHOSEN_BY_TEXT:
         return "default: depends on the text"
     defaults = {f.name: f.default for f in dataclasses.fields(config)}
-    return f"default {defaults[field]}"
+    return f"default {defaults[field]}{_OTHER_DEFAULTS.get(field, '')}"
 
 
 def check_arguments(options: argparse.Namespace) -> None:

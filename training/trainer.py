@@ -296,4 +296,4 @@ class Trainer:
         except ValueError as error:
             raise self.folder.damaged_state(str(error)) from error
         if self.process_group.is_main:
-            self.folder.drop_records_after(self.step)
+            self.folder.prepare_resume(self.step - self.pace.validation_is_due(self.step))

@@ -55,6 +55,12 @@ def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:
         checkpoint_files([touched(tmp_path, "a.txt")])
 
 
+def test_a_path_that_cannot_be_searched_is_taken_for_a_file() -> None:
+    """Loading it then says what is wrong."""
+    path = Path("x" * 300)  # too long for the file system
+    assert checkpoint_files([path]) == {path.stem: path}
+
+
 def test_a_server_with_one_bad_file_does_not_start_and_says_which_and_why(tmp_path: Path) -> None:
     make_folder(tmp_path)
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from model.sampling import SamplingParams
 from model.selection import TORCH
 from model.step_graph import StepGraph
 from tests.conftest import make_checkpoint
+from tests.threads import await_threads, count_threads
 
 KERNELS: list[tuple[Precision, str]] = [
     ("fp32", "torch"),
@@ -45,8 +45,7 @@ def use(decoder: Decoder) -> None:
 
 @pytest.mark.parametrize(("precision", "kernel"), KERNELS)
 def test_a_decoder_is_freed_with_its_last_reference(precision: Precision, kernel: str) -> None:
-    tasks = Path("/proc/self/task")
-    before = len(list(tasks.iterdir())) if tasks.exists() else 0
+    before = count_threads()
     threads = None if kernel == TORCH else 3  # torch keeps its threads
     decoder = Decoder(make_checkpoint(), 4, precision=precision, kernel=kernel, threads=threads)
     use(decoder)
@@ -56,8 +55,7 @@ def test_a_decoder_is_freed_with_its_last_reference(precision: Precision, kernel
     assert len(freed) > 3
     del decoder, backend
     assert [reference() for reference in freed] == [None] * len(freed)
-    if tasks.exists():
-        assert len(list(tasks.iterdir())) == before
+    assert await_threads(before) == before
 
 
 def holds_memory(value: object) -> bool:

@@ -25,6 +25,7 @@ from model.network_config import NetworkConfig
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
 from tests.model.test_held_cells import random_holds
+from tests.threads import await_threads, count_threads
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -292,17 +293,13 @@ def test_extreme_weights_give_ids_of_the_vocabulary() -> None:
 
 @needs_kernel
 def test_a_backend_that_is_gone_leaves_no_threads() -> None:
-    def threads() -> int:
-        return len(list(Path("/proc/self/task").iterdir()))
-
-    if not Path("/proc/self/task").exists():
+    if not (before := count_threads()):
         pytest.skip("the system does not list threads")
-    before = threads()
     backend = make(CharLSTM(NetworkConfig(5, 16, 1)), 1, KERNELS[0], threads=4)
     backend.step(one_stream(0, 2))
-    assert threads() == before + 3
+    assert count_threads() == before + 3
     del backend
-    assert threads() == before
+    assert await_threads(before) == before
 
 
 STEP_FOREVER = """

@@ -109,6 +109,22 @@ def test_a_tensor_of_another_kind_is_named(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (torch.zeros(1).expand(1 << 24, 1 << 20), "less data than its shape needs"),
+        (torch.zeros(65, 5), r"lstm.weight_ih_l0 is \[65, 5\], expected \[64, 5\]"),
+    ],
+)
+def test_a_wrong_size_is_refused_before_the_tensor_is_copied(
+    tmp_path: Path, weight: Tensor, message: str
+) -> None:
+    path, network = tutorial_file(tmp_path / "bad.net")
+    tutorial_file(path, state_dict={**network.state_dict(), "lstm.weight_ih_l0": weight})
+    with pytest.raises(CheckpointError, match=message):
+        import_tutorial_checkpoint(path)
+
+
 class Hostile:
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("executed"),))

@@ -70,6 +70,7 @@ def test_a_long_text_is_read_in_part_and_to_its_end(
     counting: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cell_catalogue, "_PASSAGE", 100)
+    monkeypatch.setattr(cell_catalogue, "_SHORT_PASSAGE", 100)
     passages = divide(TEXT, 4000)
     assert len(passages) == 40
     assert sum(map(len, passages)) <= 4000

@@ -106,6 +106,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, mes
         read_text(path)
 
 
+def test_a_path_that_cannot_be_searched_is_named() -> None:
+    with pytest.raises(CorpusError, match="xxx: cannot be read: File name too long"):
+        read_text(Path("x" * 300))
+
+
 def test_a_text_is_read_up_to_a_limit_over_all_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

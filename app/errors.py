@@ -4,7 +4,9 @@ CharstreamError (model.errors)
 ├── SettingsError           an environment variable has an unusable value
 ├── EngineError             a generation cannot be served
 │   ├── QueueFullError      every slot and every position in the queue is taken
+│   ├── TooManyTextsError   the texts to score are over their limit together
 │   ├── DeadlineError       a generation took longer than the operator allows
+│   ├── SlowReaderError     a client does not read its text, and the memory is needed
 │   └── DrainingError       the service is shutting down
 ├── InvalidFieldError       a field of a request has an unacceptable value
 ├── UnknownInFieldError     a field holds characters that the vocabulary lacks
@@ -28,26 +30,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from pydantic import BaseModel, Field
-
+from app.field_error import FieldError, show
 from model.errors import CharstreamError, UnknownCharacterError
 
 DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
 
-_MOST_SHOWN = 80  # characters of a value in a message
-_MOST_ITEMS = 20  # of a list or an object that is shown
 _MOST_CHARACTERS = 10  # unknown characters listed in a message
-
-
-class FieldError(BaseModel):
-    """One invalid field of a request."""
-
-    field: str
-    value: str = Field(description="The value received, shortened.")
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}, got {self.value}"
 
 
 class SettingsError(CharstreamError):
@@ -59,6 +47,8 @@ class SettingsError(CharstreamError):
 
 class EngineError(CharstreamError):
     """A generation cannot be served."""
+
+    retry_after: float | None = DRAIN_RETRY_SECONDS
 
     def copy(self) -> Self:
         """Return a new exception with the same content.
@@ -79,9 +69,20 @@ class QueueFullError(EngineError):
         retry_after: estimated seconds until there is room.
     """
 
+    retry_after: float
+
     def __init__(self, waiting: int, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(f"the queue is full ({waiting} waiting); try again in {retry_after:.0f} s")
+
+
+class TooManyTextsError(EngineError):
+    """The texts that all clients want to score take too much memory together."""
+
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the texts of all requests to /score are too large; try again in 1 s")
 
 
 class DeadlineError(EngineError):
@@ -91,8 +92,20 @@ class DeadlineError(EngineError):
         seconds: the server's limit.
     """
 
+    retry_after = None
+
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the text was not finished within this server's limit of {seconds:g} s")
+
+
+class SlowReaderError(EngineError):
+    """A client has not read its text for longest, and unread texts take too much memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the text was ended, because the client did not read it and unread texts take too much "
+            "memory; read faster, or request fewer texts at the same time"
+        )
 
 
 class DrainingError(EngineError):
@@ -242,7 +255,9 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (TooManyPatternsError, 503, "too_many_patterns"),
     (ReloadError, 409, "not_reloaded"),
     (QueueFullError, 503, "queue_full"),
+    (TooManyTextsError, 503, "too_many_texts"),
     (DeadlineError, 504, "deadline_exceeded"),
+    (SlowReaderError, 503, "slow_reader"),
     (DrainingError, 503, "draining"),
     (EngineError, 503, "engine_failed"),
     (CharstreamError, 500, "internal"),
@@ -273,26 +288,11 @@ def problem_of(error: CharstreamError) -> Problem:
 
 
 def _headers(error: CharstreamError) -> Mapping[str, str]:
-    match error:
-        case QueueFullError() | RateLimitError() | TooManyPatternsError() | TooManyResultsError():
-            return {"Retry-After": str(math.ceil(error.retry_after))}
-        case DeadlineError():
-            return {}
-        case EngineError():
-            return {"Retry-After": str(DRAIN_RETRY_SECONDS)}
-        case UnauthorizedError():
-            return {"WWW-Authenticate": "Bearer"}
-        case BodyTooLargeError():
-            return {"Connection": "close"}
-        case BodiesTooLargeError():
-            retry_after = str(math.ceil(error.retry_after))
-            return {"Connection": "close", "Retry-After": retry_after}
-    return {}
-
-
-def show(value: object) -> str:
-    """Return a value as a short literal. Characters that JSON cannot carry are escaped."""
-    if isinstance(value, list | dict) and len(value) > _MOST_ITEMS:
-        return f"a {type(value).__name__} of {len(value)} items"
-    shown = repr(value[:_MOST_SHOWN] if isinstance(value, str) else value)
-    return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 3] + "..."
+    headers = {}
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(math.ceil(seconds))
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, BodyTooLargeError | BodiesTooLargeError):
+        headers["Connection"] = "close"
+    return headers

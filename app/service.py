@@ -192,7 +192,7 @@ class Service:
         size = self.checkpoint.config.hidden_size
         return np.array([cell.layer * size + cell.cell for cell in cells], np.int32)
 
-    def encode_prime(self, field: str, text: str, unknown: Unknown | None = None) -> Ids:
+    def encode_read(self, field: str, text: str, unknown: Unknown | None = None) -> Ids:
         """Return the ids of a text to read.
 
         Args:
@@ -202,15 +202,16 @@ class Service:
                 default. If the vocabulary has UNKNOWN, it replaces the characters that are left.
 
         Raises:
-            InvalidFieldError: if the text is longer than this server accepts.
+            InvalidFieldError: if the text is longer than this server accepts, also after folding.
             UnknownInFieldError: if a character is left that the vocabulary lacks.
         """
-        self.check_characters(field, text)
+        self.check_read_length(field, text)
         unknown = unknown or self.settings.unknown
         if unknown == "skip":
             return self.vocabulary.encode_known(text)
         if unknown == "fold":
             text = fold(text, self.vocabulary)
+            self.check_read_length(field, text, " after folding")
         try:
             return self.vocabulary.encode_read(text)
         except UnknownCharacterError as error:
@@ -225,7 +226,7 @@ class Service:
             InvalidFieldError: if the text is longer than this server accepts.
             UnknownInFieldError: if the vocabulary lacks a character.
         """
-        self.check_characters(field, text)
+        self.check_read_length(field, text)
         try:
             if UNKNOWN in text:
                 raise UnknownCharacterError([UNKNOWN], [text.index(UNKNOWN)])
@@ -233,7 +234,7 @@ class Service:
         except UnknownCharacterError as error:
             raise UnknownInFieldError(field, error) from error
 
-    def check_length(self, field: str, length: int) -> None:
+    def check_generated_length(self, field: str, length: int) -> None:
         """Raise InvalidFieldError if a text would be longer than this server generates."""
         most = self.settings.max_length
         if length > most:
@@ -259,12 +260,12 @@ class Service:
             )
             raise InvalidFieldError(field, f"{characters} characters x {cells} cells", message)
 
-    def check_characters(self, field: str, text: str) -> None:
+    def check_read_length(self, field: str, text: str, stage: str = "") -> None:
         """Raise InvalidFieldError if a text has more characters than this server reads."""
         most = self.settings.max_prime
         if len(text) > most:
             message = f"must have at most {most} characters on this server"
-            raise InvalidFieldError(field, f"{len(text)} characters", message)
+            raise InvalidFieldError(field, f"{len(text)} characters{stage}", message)
 
     def check_scores(self, characters: int, alternatives: int | None) -> None:
         """Raise InvalidFieldError if a response that is not streamed would be too large."""

@@ -171,6 +171,7 @@ class _Builder:
 
     def __init__(self, parsed: Any, vocabulary: str, work: WorkLimit) -> None:
         self._parsed, self._vocabulary, self._work = parsed, vocabulary, work
+        self._alphabet = frozenset(vocabulary)
         self._characters: list[frozenset[str] | None] = [frozenset()]
         self._following: list[int] = [0]
         self._sets: dict[tuple[Any, int, int], frozenset[str]] = {}
@@ -253,6 +254,8 @@ class _Builder:
 
     def _matched_by_content(self, kind: Any, value: Any, flags: int) -> frozenset[str]:
         """Compute `_matched`, once for equal sets in different places of the expression."""
+        if str(kind) == "LITERAL" and not flags & re.IGNORECASE:
+            return frozenset({chr(value)} & self._alphabet)
         key = repr((kind, value)), flags
         if key not in self._sets_by_content:
             self._work.add(set_operations(kind, value, flags, len(self._vocabulary)))

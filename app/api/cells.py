@@ -16,7 +16,7 @@ from app.api.json_pieces import list_of_slices
 from app.api.json_response import hold_result, json_response
 from app.api.parsing import parse_body
 from app.api.results import result_bytes
-from app.api.schemas import DEFAULT_PRIME, MODEL, ModelName
+from app.api.schemas import MODEL, ModelName
 from app.engine.cell_search import CellSearch
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -47,7 +47,11 @@ class CellsRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str = Field(min_length=1, description="Text to read.")
-    prime: str = Field(DEFAULT_PRIME, description="Text that the model reads before `text`.")
+    prime: str = Field(
+        "",
+        description="Text that the model reads before `text`. If it is empty, the model reads a "
+        "newline.",
+    )
     cells: list[Cell] | None = Field(
         None, min_length=1, max_length=MOST_CELLS, description="Cells whose values to return."
     )
@@ -121,9 +125,8 @@ async def _content(service: Service, generation: Generation) -> dict[str, Any]:
 def _job(service: Service, params: CellsRequest) -> Job:
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
     _check_choice(params)
-    prime_text = params.prime if "prime" in params.model_fields_set else ""
-    prime = service.encode_prime("prime", prime_text)
-    text = service.encode_prime("text", params.text, "reject")
+    prime = service.encode_read("prime", params.prime)
+    text = service.encode_read("text", params.text, "reject")
     if params.cells is not None:
         service.check_cells("cells", params.cells)
         service.check_cell_values("cells", len(text), len(params.cells))

@@ -6,6 +6,7 @@ no generations. So an endpoint must not wait between getting the models and subm
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -54,18 +55,22 @@ NamedService = Annotated[Service, Depends(_named_service)]  # of the query param
 CurrentRecord = Annotated[RequestRecord, Depends(_record)]
 
 
-def logged_prime(service: Service, job: Job) -> str | None:
+def _logged_prime(service: Service, job: Job) -> str | None:
     """Return the prime of a job for the request log, or None if the setting log_primes is off."""
     if not service.settings.log_primes:
         return None
     return service.vocabulary.decode(job.prime[: job.prime_characters])
 
 
-def submit(service: Service, record: RequestRecord, job: Job) -> Generation:
+def submit(
+    service: Service, record: RequestRecord, job: Job, ready: asyncio.Event | None = None
+) -> Generation:
     """Queue a job and add its generation to the request log.
+
+    `ready` is set whenever the generation has something to take.
 
     Raises what `Service.submit` raises.
     """
-    generation = service.submit(job)
-    record.add(generation, logged_prime(service, job))
+    generation = service.submit(job, ready)
+    record.add(generation, _logged_prime(service, job))
     return generation

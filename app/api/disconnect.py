@@ -11,6 +11,8 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
+CLIENT_CLOSED = 499  # status of a response that nobody receives; nginx logs the same
+
 _Result = TypeVar("_Result")
 
 _UVLOOP_CLOSED = "the handler is closed"  # part of uvloop's error for a closed connection
@@ -79,4 +81,4 @@ async def _disconnected(request: Request) -> None:
 
 def disconnected_response() -> Response:
     """Return a response for a client that is no longer connected."""
-    return Response(status_code=204)
+    return Response(status_code=CLIENT_CLOSED)

@@ -15,8 +15,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Mount
 
-from app.api.schemas import ErrorBody, GenerateRequest
-from app.errors import FieldError, Problem, problem_of, show
+from app.api.disconnect import disconnected_response
+from app.api.schemas import ErrorBody
+from app.errors import Problem, problem_of
+from app.field_error import FieldError, show
 from model.errors import CharstreamError
 
 logger = logging.getLogger("charstream")
@@ -58,7 +60,7 @@ async def _respond(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:
     logger.debug("a client disconnected while it sent a request", exc_info=error)
-    return Response(status_code=400)  # nobody receives it
+    return disconnected_response()
 
 
 def _validation_problem(error: RequestValidationError | ValidationError) -> Problem:
@@ -67,29 +69,20 @@ def _validation_problem(error: RequestValidationError | ValidationError) -> Prob
     if any(found["type"] == "json_invalid" for found in errors):
         reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
         return Problem(400, "malformed", f"the body is not JSON: {reason}")
-    known = _known_fields(error)
-    fields = [_field_error(found, known) for found in errors[:MOST_FIELDS]]
+    fields = [_field_error(error, found) for found in errors[:MOST_FIELDS]]
     rest = len(errors) - len(fields)
-    if isinstance(error, InvalidBodyError):
+    if isinstance(error, InvalidFieldsError):
         rest += error.left_out
     detail = "; ".join(map(str, fields)) + (f"; and {rest} more" if rest > 0 else "")
     return Problem(422, "invalid_field", detail, fields)
 
 
-def _known_fields(error: RequestValidationError | ValidationError) -> Sequence[str]:
-    """Return the names of the fields of the request that was validated."""
-    if isinstance(error, InvalidBodyError):
-        return error.known_fields
-    in_query = any(found["loc"][:1] == ("query",) for found in error.errors())
-    return list(GenerateRequest.model_fields) if in_query else ()
-
-
-class InvalidBodyError(RequestValidationError):
-    """A JSON body does not match its schema.
+class InvalidFieldsError(RequestValidationError):
+    """A JSON body or a query string does not match its schema.
 
     Args:
-        error: what is wrong with the body.
-        known_fields: names of the fields that the body may have.
+        error: what is wrong with the fields.
+        known_fields: names of the fields that the request may have.
         left_out: number of further errors, which are counted but not listed.
     """
 
@@ -100,14 +93,18 @@ class InvalidBodyError(RequestValidationError):
         self.known_fields, self.left_out = known_fields, left_out
 
 
-def _field_error(found: Any, known: Sequence[str]) -> FieldError:
-    location = [str(part) for part in found["loc"] if part not in ("query", "body")]
+def _field_error(error: RequestValidationError | ValidationError, found: Any) -> FieldError:
+    """Return one of the entries of an error."""
+    location = [str(part) for part in found["loc"]]
+    if type(error) is RequestValidationError:  # FastAPI says first where the field was
+        location = location[1:]
     message = found["msg"]
+    known = error.known_fields if isinstance(error, InvalidFieldsError) else ()
     if found["type"] == "extra_forbidden":
         listed = known if len(location) == 1 else ()  # not the fields of an object inside
         message = "unknown field" + (f"; expected one of {', '.join(listed)}" if listed else "")
     if not location:
-        message = message if found["type"] == "too_many" else "a JSON object was expected"
+        message = "a JSON object was expected"
     return FieldError(
         field=printable(".".join(location) or "body")[:_MOST_NAME],
         value=show(found.get("input")),

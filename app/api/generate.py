@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app.api import openapi, sse
 from app.api.character_scores import score_slices
@@ -19,7 +19,7 @@ from app.api.disconnect import cancel_on_disconnect, ended_by_disconnect
 from app.api.generate_query import GenerateQuery
 from app.api.json_pieces import list_of_slices
 from app.api.json_response import hold_result, json_response
-from app.api.parsing import parse_body
+from app.api.parsing import check_names, parse_body
 from app.api.results import result_bytes
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
@@ -104,8 +104,25 @@ async def post_generate(
     return await _whole(request, service, record, params)
 
 
+async def _check_query(request: Request) -> None:
+    """Raise an error for unknown parameters, and for repeated ones that are not lists.
+
+    This comes before the validation, which takes much longer for many unknown parameters.
+
+    Raises:
+        InvalidFieldsError: if a parameter is unknown.
+        InvalidFieldError: if a parameter must not be repeated.
+    """
+    check_names(GenerateQuery, request.query_params)
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in counts.items():
+        if count > 1 and name not in _LIST_PARAMETERS:
+            raise InvalidFieldError(name, f"{count} values", "must be given at most once")
+
+
 @router.get(
     "/generate",
+    dependencies=[Depends(_check_query)],
     summary="Stream text to an EventSource",
     response_class=Response,
     responses={
@@ -125,7 +142,6 @@ async def get_generate(
 
     During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
     """
-    _check_repeated(request)
     service = models.find(params.model)
     try:
         return await _stream(request, service, record, params, last_event_id)
@@ -134,14 +150,6 @@ async def get_generate(
         if last_event_id and close is not None:
             return ClosedConnection(close)
         raise
-
-
-def _check_repeated(request: Request) -> None:
-    """Raise InvalidFieldError if a parameter that is not a list occurs more than once."""
-    counts = Counter(name for name, _ in request.query_params.multi_items())
-    for name, count in counts.items():
-        if count > 1 and name not in _LIST_PARAMETERS:
-            raise InvalidFieldError(name, f"{count} values", "must be given at most once")
 
 
 async def _whole(
@@ -218,14 +226,14 @@ async def _job(service: Service, params: GenerateRequest, position: Position | N
 
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
-    service.check_length("length", params.length)
+    service.check_generated_length("length", params.length)
     service.check_cells("hold", params.sampling.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail
-    prime = service.encode_prime("prime", params.prime, unknown)
+    prime = service.encode_read("prime", params.prime, unknown)
     biases = encode_biases(service, "logit_bias", params.biases)
     pattern = await compiled(service, "pattern", params.pattern, biases)
     return service.generation_job(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
 
-from app.api.errors import MOST_FIELDS, InvalidBodyError
+from app.api.errors import MOST_FIELDS, InvalidFieldsError
 
 # Strings are left out of the count. The time is linear: quantifiers are possessive, and a string
 # without an end takes all of the rest, so that the search never starts again inside of it.
@@ -48,7 +48,7 @@ def parse_body(
         ignore_nulls: whether the schema accepts unknown fields whose value is null.
 
     Raises:
-        InvalidBodyError: if the body is not JSON, exceeds a limit, or does not match the schema.
+        InvalidFieldsError: if the body is not JSON, exceeds a limit, or does not match the schema.
     """
     body = body or b"{}"
     try:
@@ -56,7 +56,7 @@ def parse_body(
         _check_fields(schema, body, keys, ignore_nulls)
         return schema.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise InvalidBodyError(error, list(schema.model_fields)) from error
+        raise InvalidFieldsError(error, list(schema.model_fields)) from error
 
 
 def _check_counts(schema: type[BaseModel], body: bytes, most: Counts) -> int:
@@ -95,13 +95,18 @@ def _check_fields(schema: type[BaseModel], body: bytes, keys: int, ignore_nulls:
         return
     if keys != _count_keys(value):  # of the same keys, the parser keeps the last one
         _check_unique(schema, body)
-    unknown = [name for name in value if name not in schema.model_fields]
     if ignore_nulls:
-        unknown = [name for name in unknown if value[name] is not None]
+        value = {name: field for name, field in value.items() if field is not None}
+    check_names(schema, value)
+
+
+def check_names(schema: type[BaseModel], fields: Mapping[str, Any]) -> None:
+    """Raise InvalidFieldsError if a schema does not have all of these fields."""
+    unknown = [name for name in fields if name not in schema.model_fields]
     if unknown:
-        named = {name: value[name] for name in unknown[:MOST_FIELDS]}
+        named = {name: fields[name] for name in unknown[:MOST_FIELDS]}
         error = _invalid(schema, "extra_forbidden", named)
-        raise InvalidBodyError(error, list(schema.model_fields), len(unknown) - len(named))
+        raise InvalidFieldsError(error, list(schema.model_fields), len(unknown) - len(named))
 
 
 def _count_keys(value: dict[str, Any]) -> int:

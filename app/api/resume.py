@@ -85,13 +85,14 @@ class ResumedGeneration:
             skipped, self._chunk = chunk.split(self._skip)
             self._skip -= len(skipped)
 
-    def take(self) -> Chunk:
-        """Return the next characters, or an empty chunk at the end.
+    def take(self, most: int | None = None) -> Chunk:
+        """Return the next characters, at most `most` of them, or an empty chunk at the end.
 
         Raises:
             EngineError: if the text could not be finished.
         """
-        chunk, self._chunk = self._chunk, Chunk()
-        if not chunk:
-            chunk = self.generation.take()
+        if not self._chunk:
+            return self.generation.take(most)
+        count = len(self._chunk) if most is None else most
+        chunk, self._chunk = self._chunk.split(count)
         return chunk

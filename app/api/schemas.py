@@ -15,7 +15,7 @@ from app.api.hold import Holds, held_cells
 from app.api.query_values import Integer, Number, OrNull
 from app.engine.generation import Generation
 from app.engine.sequence import FinishReason
-from app.errors import FieldError
+from app.field_error import FieldError
 from app.service import ModelId
 from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams

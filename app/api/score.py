@@ -19,7 +19,6 @@ from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.middleware.body_limit import Body
 from app.service import MOST_SCORES, Service
-from model.vocabulary import Ids
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
@@ -100,7 +99,9 @@ def _job(service: Service, params: ScoreRequest) -> Job:
     text = params.text or ""
     _check_size("text", len(text), params)
     return service.score_job(
-        _prime(service, params), service.encode_scored("text", text), params.logprobs
+        service.encode_read("prime", params.prime),
+        service.encode_scored("text", text),
+        params.logprobs,
     )
 
 
@@ -109,10 +110,8 @@ def _bulk_job(service: Service, params: ScoreRequest) -> Job:
     texts = params.texts or []
     _check_size("texts", sum(map(len, texts)), params)
     return service.bulk_job(
-        _prime(service, params), encode_texts(service, texts), params.logprobs, params.with_detail
+        service.encode_read("prime", params.prime),
+        encode_texts(service, texts),
+        params.logprobs,
+        params.with_detail,
     )
-
-
-def _prime(service: Service, params: ScoreRequest) -> Ids:
-    prime = params.prime if "prime" in params.model_fields_set else ""
-    return service.encode_prime("prime", prime)

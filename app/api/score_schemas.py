@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.api.schemas import DEFAULT_PRIME, MODEL, CharacterScore, ModelName
+from app.api.schemas import MODEL, CharacterScore, ModelName
 from model.scores import MOST_ALTERNATIVES
 
 _MOST_TEXTS = 10_000  # of one request
@@ -44,8 +44,9 @@ class ScoreRequest(BaseModel):
         "their sum. By default true for `text` and false for `texts`.",
     )
     prime: str = Field(
-        DEFAULT_PRIME,
-        description="Text that the model reads before each text, without scoring it.",
+        "",
+        description="Text that the model reads before each text, without scoring it. If it is "
+        "empty, the model reads a newline.",
     )
     logprobs: int = Field(
         0,

@@ -32,6 +32,11 @@ PING = b": ping\n\n"
 MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
+MOST_TAKEN = 128  # characters of one text that are encoded at once; the engine makes no more either
+
+_PAUSE_BYTES = 1 << 15  # of frames that were made at once, after which others have their turn
+_PAUSE_SECONDS = 0.001  # long enough for the engine thread to continue, see `app.api.pauses`
+
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -73,6 +78,8 @@ async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
             return
         if frames:
             yield frames
+            if len(frames) >= _PAUSE_BYTES:
+                await asyncio.sleep(_PAUSE_SECONDS)
             last = loop.time()
 
 
@@ -172,7 +179,7 @@ class GenerateFrames:
     def take(self) -> bytes | None:
         if self._done:
             return None
-        if chunk := self._characters.take():
+        if chunk := self._characters.take(MOST_TAKEN):
             first, self._sent = self._sent + 1, self._sent + len(chunk)
             return self._frames.tokens(self._generation.job.seed, first, chunk)
         self._done = True

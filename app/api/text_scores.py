@@ -58,7 +58,7 @@ def encode_scores(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> P
 
 def _check_lengths(service: Service, texts: Sequence[str], lengths_T: Counts) -> None:
     longest = int(lengths_T.argmax())
-    service.check_characters(f"texts[{longest}]", texts[longest])
+    service.check_read_length(f"texts[{longest}]", texts[longest])
     most, length = _MOST_PRIMES * service.settings.max_prime, int(lengths_T.sum())
     if length > most:
         message = f"must have at most {most} characters together on this server"

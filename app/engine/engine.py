@@ -42,7 +42,7 @@ class Engine:
         deadline: float = 0,
     ) -> None:
         self._metrics, self._deadline = metrics or Metrics().of("model"), deadline
-        self._slots = resources.slots
+        self._slots, self._unread_memory = resources.slots, resources.unread_memory
         self._scheduler = Scheduler(resources.slots)
         self._cache = PrefixCache(resources.cache_memory)
         self._decoder = decoder
@@ -92,7 +92,7 @@ class Engine:
             DrainingError: if the engine is shutting down.
             EngineError: if the engine has failed.
         """
-        generation = Generation(job, self._scheduler, self._metrics, ready)
+        generation = Generation(job, self._scheduler, self._metrics, self._unread_memory, ready)
         if self._deadline:
             generation.expire_after(self._deadline)
         return generation

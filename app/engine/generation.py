@@ -11,10 +11,11 @@ from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.lane import new_sequence
 from app.engine.metrics import ModelMetrics
-from app.engine.output_buffer import OutputBuffer
+from app.engine.output_buffer import OutputBuffer, cost_of
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
-from app.errors import DeadlineError, EngineError
+from app.engine.unread_memory import UnreadMemory
+from app.errors import DeadlineError, EngineError, SlowReaderError
 from model.text_scoring import TextScores
 
 
@@ -28,6 +29,7 @@ class Generation:
         job: what to generate.
         scheduler: the scheduler to which the sequence of this generation is submitted.
         metrics: the metrics to update when the generation ends.
+        unread_memory: the limit on the memory of unread characters of all generations.
         ready: event to set when there is something to take. Several generations may share one.
 
     Attributes:
@@ -51,6 +53,7 @@ class Generation:
         job: Job,
         scheduler: Scheduler,
         metrics: ModelMetrics,
+        unread_memory: UnreadMemory,
         ready: asyncio.Event | None = None,
     ) -> None:
         self.job = job
@@ -65,7 +68,8 @@ class Generation:
         self.found: FoundCells | None = None
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
-        self._buffer = OutputBuffer()
+        self._buffer = OutputBuffer(cost_of(job.alternatives))
+        self._unread_memory, self._memory_key = unread_memory, unread_memory.key(self)
         self._error: EngineError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         # None after the end or a cancellation, so that no reference cycle keeps memory.
@@ -107,15 +111,17 @@ class Generation:
             self._ready.clear()
             await self._ready.wait()
 
-    def take(self) -> Chunk:
-        """Return the characters that have arrived.
+    def take(self, most: int | None = None) -> Chunk:
+        """Return the characters that have arrived, at most `most` of them.
 
         If the generation was readable and the chunk is empty, the text has ended.
 
         Raises:
             EngineError: once, after the last character, if the text could not be finished.
         """
-        chunk = self._buffer.take()
+        chunk = self._buffer.take(most)
+        self._unread_memory.remove(self._memory_key)  # the rest is unread from now on
+        self._count_unread()
         if (sequence := self._sequence) is not None and sequence.paused and self._buffer.has_room:
             self._scheduler.resume(sequence)
         if not chunk and self._error is not None:
@@ -137,14 +143,20 @@ class Generation:
         return scores
 
     def cancel(self) -> None:
-        """Cancel the generation. After the end, this does nothing.
+        """Cancel the generation, and drop the characters that were not taken.
 
         A queued generation leaves the queue now. A running one frees its slot before the next step.
         """
+        self._drop_unread()
         if self._sequence is not None:
             self._metrics.count_generation("cancelled")
             self._scheduler.cancel(self._sequence)
             self._detach()
+
+    def give_up(self) -> None:
+        """End the generation with SlowReaderError, and drop the characters that were not taken."""
+        self._drop_unread()
+        self._fail(SlowReaderError())
 
     def expire_after(self, seconds: float) -> None:
         """End the generation with DeadlineError if it has not ended after `seconds` seconds."""
@@ -161,9 +173,16 @@ class Generation:
         return self.generated / max(self.finished - self.admitted, 1e-9)
 
     def _expire(self, seconds: float) -> None:
+        if self._sequence is not None:
+            self._fail(DeadlineError(seconds))
+
+    def _fail(self, error: EngineError) -> None:
+        """End the generation with an error, even if all of its characters have arrived."""
         if (sequence := self._sequence) is not None:
-            self._receive(sequence.fail(DeadlineError(seconds)))
+            self._receive(sequence.fail(error))
             self._scheduler.cancel(sequence)
+        self._error, self.finish_reason = error, None
+        self._ready.set()
 
     def _receive(self, delivery: Delivery) -> None:
         if self._sequence is None:
@@ -174,6 +193,7 @@ class Generation:
         self.found = delivery.found
         self.generated += delivery.characters
         self._buffer.put(delivery.chunk)
+        self._count_unread()
         if delivery.finish_reason is not None or delivery.error is not None:
             self._error, self.finish_reason = delivery.error, delivery.finish_reason
             self.scores = delivery.scores
@@ -181,6 +201,16 @@ class Generation:
             self._detach()
             self._count()
         self._ready.set()
+
+    def _count_unread(self) -> None:
+        """Count the memory of the unread characters, with the text and the prime before them."""
+        if self._buffer:
+            read = len(self.job.prime) + self.generated
+            self._unread_memory.set(self._memory_key, 4 * read + self._buffer.bytes)
+
+    def _drop_unread(self) -> None:
+        self._buffer.take()
+        self._unread_memory.remove(self._memory_key)
 
     def _detach(self) -> None:
         self._sequence = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import Delivery, Sequence
@@ -49,6 +48,7 @@ class Lane(Sequence):
         bulk: BulkJob | None = None,
     ) -> None:
         assert job.texts is not None
+        # First of all: `Sequence` sets `cancelled`, which is stored in the bulk job.
         self.bulk = bulk or BulkJob(job, job.texts)
         super().__init__(job, buffer, deliver)
 
@@ -103,15 +103,8 @@ class Lane(Sequence):
         """Return the delivery of a number of characters that were scored."""
         scoring = self.bulk.scoring
         if scoring.characters_left:
-            return Delivery(Chunk(), admitted=self.admitted, cached=self.cached, scored=characters)
-        return Delivery(
-            Chunk(),
-            "length",
-            admitted=self.admitted,
-            cached=self.cached,
-            scored=characters,
-            scores=scoring.scores,
-        )
+            return self.delivery(scored=characters)
+        return self.delivery(finish_reason="length", scored=characters, scores=scoring.scores)
 
 
 def new_sequence(job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> Sequence:

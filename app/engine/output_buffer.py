@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from app.engine.chunk import Chunk
 
-LIMIT = 4096  # unread characters at which a generation pauses
-RESUME_BELOW = LIMIT // 2  # unread characters at which a paused generation continues
+LIMIT = 4096  # cost of the unread characters at which a generation pauses
+RESUME_BELOW = LIMIT // 2  # cost of the unread characters at which a paused generation continues
+
+
+def cost_of(alternatives: int | None) -> int:
+    """Return the cost of a character, about in proportion to its size. It is 1 without scores."""
+    return 1 if alternatives is None else 2 + alternatives
 
 
 class OutputBuffer:
@@ -19,9 +24,13 @@ class OutputBuffer:
 
     Two threads count without a lock, because each counter has one writer: the engine thread
     calls `produce`, the event loop calls `put` and `take`.
+
+    Args:
+        cost: cost of one character.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cost: int = 1) -> None:
+        self._cost = cost
         self._produced = 0  # written by the engine thread
         self._taken = 0  # written by the event loop
         self._chunk = Chunk()  # belongs to the event loop
@@ -31,6 +40,11 @@ class OutputBuffer:
         return len(self._chunk)
 
     @property
+    def bytes(self) -> int:
+        """Size of the characters that can be taken now, with their scores, in bytes."""
+        return self._chunk.bytes
+
+    @property
     def unread(self) -> int:
         """Number of characters that were produced and not taken, including those in transit."""
         return self._produced - self._taken
@@ -38,12 +52,12 @@ class OutputBuffer:
     @property
     def is_full(self) -> bool:
         """Whether so many characters are unread that the generation must pause."""
-        return self.unread >= LIMIT
+        return self.unread * self._cost >= LIMIT
 
     @property
     def has_room(self) -> bool:
         """Whether so few characters are unread that a paused generation can continue."""
-        return self.unread < RESUME_BELOW
+        return self.unread * self._cost < RESUME_BELOW
 
     def produce(self, count: int) -> None:
         """Count characters that are on their way to the event loop."""
@@ -53,8 +67,10 @@ class OutputBuffer:
         """Store characters that arrived in the event loop."""
         self._chunk = self._chunk + chunk if self._chunk else chunk
 
-    def take(self) -> Chunk:
-        """Remove and return all characters that arrived."""
+    def take(self, most: int | None = None) -> Chunk:
+        """Remove and return the characters that arrived, at most `most` of them."""
         chunk, self._chunk = self._chunk, Chunk()
+        if most is not None and len(chunk) > most:
+            chunk, self._chunk = chunk.split(most)
         self._taken += len(chunk)
         return chunk

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from app.engine.lane import Lane, lanes_by_job, spare_lanes
 from app.engine.sequence import Delivery, Sequence
 from app.engine.slots import Slots
-from app.errors import DrainingError, EngineError, QueueFullError
+from app.errors import DrainingError, EngineError, TooManyTextsError
 
 # Of the texts of all bulk jobs. They take about 15 bytes per character, apart from their request.
 _MOST_TEXT_CHARACTERS = 4_000_000
@@ -87,6 +87,7 @@ class Scheduler:
 
         Raises:
             QueueFullError: if every slot and every position in the queue is taken.
+            TooManyTextsError: if the texts of all bulk jobs would take too much memory.
             DrainingError: if the engine is shutting down.
             EngineError: if the engine has failed.
         """
@@ -191,7 +192,7 @@ class Scheduler:
         return sequences
 
     def _check_texts(self, sequence: Sequence) -> None:
-        """Raise QueueFullError if the texts of all bulk jobs would take too much memory.
+        """Raise TooManyTextsError if the texts of all bulk jobs would take too much memory.
 
         A bulk job is never refused if it is the only one.
         """
@@ -201,7 +202,7 @@ class Scheduler:
         texts = {id(each.job): each.job.texts for queue in queues for each in queue}
         others = sum(len(each.ids_N) for each in texts.values() if each)
         if others and others + len(sequence.job.texts.ids_N) > _MOST_TEXT_CHARACTERS:
-            raise QueueFullError(self.waiting, 1.0)
+            raise TooManyTextsError
 
     def _drop_cancelled(self) -> list[Sequence]:
         return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]
@@ -230,8 +231,8 @@ class Scheduler:
                 free += 1
             free -= 1
             lane = poorest[0].another()
-            for lanes in (poorest, changes.joined):
-                lanes.append(lane)
+            poorest.append(lane)
+            changes.joined.append(lane)
         # After the last removal, because the decoder removes rows before it adds new ones.
         self.active.extend(changes.joined)
 

@@ -6,7 +6,7 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from app.engine.cell_search import CellFinder, FoundCells
 from app.engine.chunk import Chunk
@@ -36,7 +36,7 @@ class Delivery:
         scores: the result of a bulk job that has ended.
     """
 
-    chunk: Chunk
+    chunk: Chunk = field(default_factory=Chunk)
     finish_reason: FinishReason | None = None
     error: EngineError | None = None
     admitted: float | None = None
@@ -98,7 +98,7 @@ class Sequence:
         if self._matcher is not None:
             chunk, reason = self._match(self._matcher, chunk, reason)
         self.buffer.produce(len(chunk))
-        return Delivery(chunk, reason, None, self.admitted, self.cached, self.found)
+        return self.delivery(chunk=chunk, finish_reason=reason)
 
     def reread(self) -> None:
         """Return to the beginning, to report the cells that were found."""
@@ -109,7 +109,11 @@ class Sequence:
 
     def fail(self, error: EngineError) -> Delivery:
         """Return the delivery that ends this sequence with an error."""
-        return Delivery(Chunk(), None, error, self.admitted, self.cached)
+        return self.delivery(error=error)
+
+    def delivery(self, **fields: Any) -> Delivery:
+        """Return a delivery with these fields and what is known so far."""
+        return Delivery(admitted=self.admitted, cached=self.cached, found=self.found, **fields)
 
     def _end_without_stop(self) -> FinishReason | None:
         """Return why the text has ended if it does not contain a stop string."""
@@ -122,7 +126,7 @@ class Sequence:
         finder.add(chunk.cells)
         if at_end:
             self.found, self.rereads = finder.found(), True
-        return Delivery(Chunk(), None, None, self.admitted, self.cached)
+        return self.delivery()
 
     def _match(
         self, matcher: StopMatcher, chunk: Chunk, otherwise: FinishReason | None

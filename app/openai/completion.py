@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from app.api.character_scores import score_slices
-from app.api.dependencies import logged_prime
+from app.api.dependencies import submit
 from app.api.json_pieces import list_of
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
@@ -91,13 +92,11 @@ class Completion:
 
         Its choices are made while they are encoded, see `app.api.json_pieces`.
         """
-        scorings, texts = await asyncio.gather(
-            asyncio.gather(*(_read(prompt.scoring) for prompt in self.prompts)),
-            asyncio.gather(*(_read(choice.generation) for choice in self.choices)),
-        )
+        scorings = [prompt.scoring for prompt in self.prompts]
+        read = await _read_all([*scorings, *(choice.generation for choice in self.choices)])
         choices = (
-            self._choice(choice, scorings[choice.index // self.request.n], text)
-            for choice, text in zip(self.choices, texts, strict=True)
+            self._choice(choice, read[choice.index // self.request.n], text)
+            for choice, text in zip(self.choices, read[len(scorings) :], strict=True)
         )
         return {**self.head(), "choices": list_of(choices), "usage": self.usage()}
 
@@ -159,10 +158,19 @@ class Completion:
             self.choices.append(Choice(len(self.choices), seed, prompt, generation))
 
     def _submit(self, job: Job) -> Generation:
-        generation = self.service.submit(job, self.ready)
+        generation = submit(self.service, self._record, job, self.ready)
         self.generations.append(generation)
-        self._record.add(generation, logged_prime(self.service, job))
         return generation
+
+
+async def _read_all(generations: Iterable[Generation | None]) -> list[Chunk]:
+    """Read generations at the same time. If one fails, stop reading the others."""
+    tasks = [asyncio.create_task(_read(generation)) for generation in generations]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _read(generation: Generation | None) -> Chunk:

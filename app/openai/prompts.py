@@ -66,7 +66,7 @@ async def prompts_of(service: Service, request: CompletionRequest) -> list[Promp
 
 
 def _check(service: Service, request: CompletionRequest) -> None:
-    service.check_length("max_tokens", request.max_tokens)
+    service.check_generated_length("max_tokens", request.max_tokens)
     service.check_cells("hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
@@ -172,8 +172,8 @@ def _prompt(
 def _encode(service: Service, request: CompletionRequest, name: str, text: str) -> Ids:
     default = "prompt" not in request.model_fields_set
     if default and any(character not in service.vocabulary for character in text):
-        return service.encode_prime(name, text, "skip")
-    return service.encode_prime(name, text, request.unknown)
+        return service.encode_read(name, text, "skip")
+    return service.encode_read(name, text, request.unknown)
 
 
 async def _sampling(service: Service, request: CompletionRequest) -> SamplingParams:

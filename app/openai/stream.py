@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from app.api.character_scores import score_fields
-from app.api.sse import event_frames
+from app.api.sse import MOST_TAKEN, event_frames
 from app.engine.chunk import Chunk
 from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion
@@ -17,6 +17,7 @@ from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
 
 _MOST_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
+_MOST_FRAMES = 1 << 16  # bytes of chunks after which the other texts must wait
 
 
 class _Source(Protocol):
@@ -37,7 +38,8 @@ class _Source(Protocol):
 class CompletionFrames:
     """The frames of all texts, in the order in which their characters are generated.
 
-    Echoed prompts come first. Implements `app.api.sse.FrameSource`.
+    Echoed prompts come first. If a client reads slowly, the texts take turns, so that `take` never
+    makes many frames at once. Implements `app.api.sse.FrameSource`.
     """
 
     resumable: ClassVar[bool] = False
@@ -68,7 +70,7 @@ class CompletionFrames:
         if self._finished:
             return None
         if sources := self._sources():
-            return b"".join([source.take() for source in sources if source.readable])
+            return _take_in_turn(sources)
         self._finished = True
         return self._end()
 
@@ -126,7 +128,8 @@ class _ScoredEcho:
 
     def take(self) -> bytes:
         scoring, text = self._prompt.scoring, self._prompt.text
-        chunk = scoring.take() if scoring else Chunk()
+        most = max(1, MOST_TAKEN // len(self._texts))  # each of them gets all of the frames
+        chunk = scoring.take(most) if scoring else Chunk()
         scores = score_fields(self._completion.service.vocabulary, chunk)
         unscored = "" if self._sent else text[:1]
         logprobs = logprobs_of(scores, self._sent, unscored)
@@ -159,9 +162,9 @@ class _Text:
 
     def take(self) -> bytes:
         generation = self.choice.generation
-        chunk = generation.take() if generation else Chunk()
-        reason = self.choice.finish_reason  # if there is one, this chunk is the last
-        self.ended = reason is not None
+        chunk = generation.take(MOST_TAKEN) if generation else Chunk()
+        self.ended = generation is None or generation.ended
+        reason = self.choice.finish_reason if self.ended else None
         return self._chunks(chunk, reason)
 
     def echo(self, text: str, logprobs: LogprobLists | None) -> bytes:
@@ -208,6 +211,19 @@ class _Text:
             counted = usage_of(read, self._generated) if self._counts_each else None
             usage = f', "usage": {json.dumps(counted)}'
         return f", {json.dumps(choice)[1:]}]{usage}}}\n\n"
+
+
+def _take_in_turn(sources: list[_Source]) -> bytes:
+    """Return frames of the first sources that have some, and move these to the end."""
+    parts: list[bytes] = []
+    visited = size = 0
+    while visited < len(sources) and size < _MOST_FRAMES:
+        if sources[visited].readable:
+            parts.append(sources[visited].take())
+            size += len(parts[-1])
+        visited += 1
+    sources[:] = sources[visited:] + sources[:visited]
+    return b"".join(parts)
 
 
 def _event(data: object) -> bytes:

@@ -20,14 +20,16 @@ from app.errors import (
     RateLimitError,
     ReloadError,
     SettingsError,
+    SlowReaderError,
     TooManyPatternsError,
     TooManyResultsError,
+    TooManyTextsError,
     UnauthorizedError,
     UnknownInFieldError,
     UnknownModelError,
     problem_of,
-    show,
 )
+from app.field_error import show
 from model.errors import CharstreamError, CheckpointError, UnknownCharacterError
 
 UNKNOWN = UnknownCharacterError(["Ж"], [2])
@@ -52,6 +54,8 @@ EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
     (TooManyPatternsError("full", 1.5), 503, "too_many_patterns", {"Retry-After": "2"}),
     (ReloadError("reload failed"), 409, "not_reloaded", {}),
     (QueueFullError(3, 7.0), 503, "queue_full", {"Retry-After": "7"}),
+    (TooManyTextsError(), 503, "too_many_texts", {"Retry-After": "1"}),
+    (SlowReaderError(), 503, "slow_reader", {"Retry-After": "5"}),
     (DeadlineError(5), 504, "deadline_exceeded", {}),
     (DrainingError(), 503, "draining", {"Retry-After": "5"}),
     (EngineError("the engine failed"), 503, "engine_failed", {"Retry-After": "5"}),
@@ -115,3 +119,8 @@ def test_a_long_value_is_shortened() -> None:
     assert show("a" * 200) == "'" + "a" * 76 + "..."
     assert show([1, 2]) == "[1, 2]"
     assert show([1] * 21) == "a list of 21 items"
+    assert show({n: n for n in range(21)}) == "an object of 21 items"
+
+
+def test_a_value_is_shown_as_json_has_it() -> None:
+    assert [show(value) for value in (None, True, False, 1)] == ["null", "true", "false", "1"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.folding import fold
+from model.folding import _candidates, _has_candidates, fold
 from model.vocabulary import Vocabulary
 
 ASCII = Vocabulary([chr(code) for code in range(32, 127)] + ["\n"])
@@ -54,6 +54,12 @@ def test_known_characters_stay_and_the_rest_becomes_known_or_stays(
     assert fold(folded, vocabulary) == folded
     known = "".join(character for character in text if character in vocabulary)
     assert fold(known, vocabulary) == known
+
+
+def test_every_character_with_an_equivalent_is_looked_up() -> None:
+    for code in [*range(0xD800), *range(0xE000, 0x10000)]:
+        if not _has_candidates(chr(code)):
+            assert set(_candidates(chr(code))) == {chr(code)}
 
 
 def test_folding_very_many_different_characters_is_quick() -> None:

@@ -83,7 +83,8 @@ def test_a_field_out_of_range_is_named_with_value_and_limit(
     assert bound in detail
     if field != "prime":
         shown = value[0] if isinstance(value, list) and len(value) == 1 else value
-        assert ascii(shown)[:70] in detail
+        is_word = shown is None or isinstance(shown, bool)
+        assert (json.dumps(shown) if is_word else ascii(shown)[:70]) in detail
     (error,) = response.json()["errors"]
     assert error["field"].startswith(field)
 
@@ -155,6 +156,25 @@ def test_an_unknown_field_is_named_with_the_known_fields(client: httpx.Client) -
     assert detail.startswith("lenght: unknown field; expected one of prime, length, top_k")
     detail = check_error(client.get("/generate?lenght=5"), 422, "invalid_field")
     assert detail.startswith("lenght: unknown field; expected one of prime, length, top_k")
+
+
+@pytest.mark.parametrize("name", ["query", "body"])
+def test_an_unknown_field_may_have_a_name_of_the_framework(client: httpx.Client, name: str) -> None:
+    for response in (
+        client.post("/generate", json={name: 1}),
+        client.get("/generate", params={name: 1}),
+    ):
+        detail = check_error(response, 422, "invalid_field")
+        assert detail.startswith(f"{name}: unknown field; expected one of prime, length")
+
+
+def test_thousands_of_unknown_parameters_are_refused_in_a_short_response(
+    client: httpx.Client,
+) -> None:
+    query = "&".join(f"x{n}" for n in range(5000))
+    response = client.get(f"/generate?{query}")
+    assert "and 4990 more" in check_error(response, 422, "invalid_field")
+    assert len(response.content) < 5000
 
 
 def test_unknown_characters_are_named_with_their_positions(client: httpx.Client) -> None:

@@ -59,7 +59,7 @@ def test_a_client_that_leaves_ends_its_encoding(path: str, wide: RunningServer) 
             clients.enter_context(connected(wide, request_of(path, LARGE[path])))
         wait_until(lambda: texts_ended(wide) == before + 8)
     wait_until(lambda: sum(f"path={path} " in line for line in wide.lines[lines:]) == 8)
-    statuses = [line for line in wide.lines[lines:] if f"path={path} status=204" in line]
+    statuses = [line for line in wide.lines[lines:] if f"path={path} status=499" in line]
     assert statuses, "the first ones may have been sent, but not all of them"
 
 

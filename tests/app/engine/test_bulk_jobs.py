@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.engine import scheduler
 from app.engine.engine import Engine
 from app.engine.generation import Generation
-from app.errors import DeadlineError, DrainingError, QueueFullError
+from app.errors import DeadlineError, DrainingError, QueueFullError, TooManyTextsError
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder, DecoderStream
 from model.sampling import SamplingParams
@@ -153,7 +153,7 @@ def test_the_texts_of_all_bulk_jobs_are_bounded(
     async def scenario() -> None:
         async with running(tiny, slots=2) as engine:
             bulks = [engine.submit(bulk_job(many(1000, 100))) for _ in range(2)]
-            with pytest.raises(QueueFullError):
+            with pytest.raises(TooManyTextsError):
                 engine.submit(bulk_job(many(1000, 100)))
             engine.submit(job(3))
             bulks[0].cancel()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.engine import output_buffer
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import OutputBuffer
+from app.engine.output_buffer import OutputBuffer, cost_of
 
 actions = st.lists(st.one_of(st.integers(0, 9), st.sampled_from(["deliver", "take"])), max_size=50)
 
@@ -86,3 +86,24 @@ def test_a_full_buffer_has_room_again_when_half_of_it_is_taken(
     buffer.put(Chunk(array("i", [1])))
     buffer.take()
     assert buffer.has_room
+
+
+def test_scores_fill_a_buffer_sooner() -> None:
+    buffer = OutputBuffer(cost_of(10))
+    buffer.produce(output_buffer.LIMIT // 12)
+    assert not buffer.is_full
+    buffer.produce(1)
+    assert buffer.is_full
+
+
+@given(st.integers(0, 20), st.integers(1, 9))
+def test_a_reader_can_take_some_characters_at_a_time(count: int, most: int) -> None:
+    buffer = OutputBuffer()
+    buffer.produce(count)
+    buffer.put(Chunk(array("i", range(count))))
+    taken: list[int] = []
+    while chunk := buffer.take(most):
+        assert len(chunk) <= most
+        taken += chunk.ids
+        assert buffer.unread == count - len(taken)
+    assert taken == list(range(count))

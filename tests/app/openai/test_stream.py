@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import httpx_sse
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.openai import stream
 from tests.app.api.generate_requests import post
 from tests.app.openai.completion_requests import (
     PARAMS,
@@ -102,6 +107,58 @@ def test_chunks_are_plain_ascii(server: RunningServer) -> None:
     with server.client() as client:
         params = {**PARAMS, "max_tokens": 2000, "stream": True, "echo": True, "prompt": "漢\u2028"}
         assert client.post("/v1/completions", json=params).content.isascii()
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 300), max_size=9), max_size=9),
+    st.integers(1, 400),
+)
+def test_texts_take_turns_and_none_is_left_out(sizes: list[list[int]], most: int) -> None:
+    """Each source has frames of some sizes, and returns one of them at a time."""
+    sources: list[stream._Source] = [Source(number, sizes) for number, sizes in enumerate(sizes)]
+    received = b""
+    with patch.object(stream, "_MOST_FRAMES", most):
+        while any(source.readable for source in sources):
+            frames = stream._take_in_turn(sources)
+            assert len(frames) < most + 300
+            received += frames
+    for number, own in enumerate(sizes):
+        assert received.count(b"%d" % number) == sum(own)
+
+
+def test_the_text_that_waits_for_longest_is_the_next_one() -> None:
+    sources: list[stream._Source] = [Source(number, [1, 1]) for number in range(3)]
+    with patch.object(stream, "_MOST_FRAMES", 2):
+        assert [stream._take_in_turn(sources) for _ in range(3)] == [b"01", b"20", b"12"]
+
+
+class Source:
+    ended = False
+
+    def __init__(self, number: int, sizes: list[int]) -> None:
+        self._frames = [b"%d" % number * size for size in sizes]
+
+    @property
+    def readable(self) -> bool:
+        return bool(self._frames)
+
+    def take(self) -> bytes:
+        return self._frames.pop()
+
+
+def test_a_client_that_reads_late_gets_all_texts(tiny_path: Path) -> None:
+    fields = {**PARAMS, "max_tokens": 5000, "n": 20, "logprobs": 2, "stream": True}
+    with running_server(tiny_path) as server, server.client() as client:
+        expected = client.post("/v1/completions", json={**fields, "n": 1, "stream": False}).json()
+        texts = [""] * 20
+        with client.stream("POST", "/v1/completions", json=fields) as response:
+            time.sleep(0.5)  # the texts pause meanwhile
+            for event in httpx_sse.EventSource(response).iter_sse():
+                if event.data != "[DONE]":
+                    choice = event.json()["choices"][0]
+                    texts[choice["index"]] += choice["text"]
+    assert [len(text) for text in texts] == [5000] * 20
+    assert texts[0] == expected["choices"][0]["text"]
 
 
 def test_a_long_prompt_is_repeated_in_parts_of_one_text_at_a_time(tiny_path: Path) -> None:

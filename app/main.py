@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import cells, errors, generate, operator, page, score
-from app.api.results import Results
+from app.api.response_budget import ResponseBudget
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
@@ -46,7 +46,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.settings, app.state.metrics = settings, metrics
-    app.state.arriving_bodies, app.state.results = ArrivingBodies(), Results()
+    app.state.arriving_bodies = ArrivingBodies()
+    app.state.response_budget = ResponseBudget()
     app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
     _add_routes(app, auth)

@@ -13,9 +13,9 @@ from app.api import openapi
 from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
 from app.api.find import Find, property_values
 from app.api.json_pieces import list_of_slices
-from app.api.json_response import hold_result, json_response
+from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import parse_body
-from app.api.results import result_bytes
+from app.api.response_budget import largest_bytes
 from app.api.schemas import MODEL, ModelName
 from app.engine.cell_search import CellSearch
 from app.engine.generation import Generation
@@ -107,9 +107,9 @@ async def cells(
     service = models.find(params.model)
     job = _job(service, params)
     cells = params.top if params.cells is None else len(params.cells)
-    held = hold_result(request, result_bytes(len(params.text), cells=cells))
+    reservation = reserve_memory(request, largest_bytes(len(params.text), cells=cells))
     generation = submit(service, record, job)
-    return await json_response(request, held, _content(service, generation), [generation])
+    return await json_response(request, reservation, _content(service, generation), [generation])
 
 
 async def _content(service: Service, generation: Generation) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, 
 from app.api.disconnect import cancel_on_disconnect, ended_by_disconnect
 from app.api.generate_query import GenerateQuery
 from app.api.json_pieces import list_of_slices
-from app.api.json_response import hold_result, json_response
+from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import check_names, parse_body
-from app.api.results import result_bytes
+from app.api.response_budget import largest_bytes
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
     DEFAULT_PRIME,
@@ -158,9 +158,9 @@ async def _whole(
     async with ended_by_disconnect(request):
         job = await _job(service, params, None)
     service.check_scores(params.length, params.logprobs)
-    held = hold_result(request, result_bytes(params.length, params.logprobs))
+    reservation = reserve_memory(request, largest_bytes(params.length, params.logprobs))
     generation = submit(service, record, job)
-    return await json_response(request, held, _content(service, generation), [generation])
+    return await json_response(request, reservation, _content(service, generation), [generation])
 
 
 async def _content(service: Service, generation: Generation) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.closing import close_connection, closer_of
 from app.api.disconnect import cancel_on_disconnect, disconnected_response, disconnecting
-from app.api.results import HeldResult, Results
+from app.api.response_budget import Reservation, ResponseBudget
 from app.engine.generation import Generation
 from app.middleware.auth import current_client
 from app.middleware.request_log import RequestRecord
@@ -27,22 +27,22 @@ _SLOW_SECONDS = 60.0
 _LEAST_RATE = 1 << 14  # bytes per second
 
 
-def hold_result(request: Request, size: int) -> HeldResult:
+def reserve_memory(request: Request, size: int) -> Reservation:
     """Count the result of a request, at most `size` bytes, until its response has been sent.
 
     Raises:
         TooManyResultsError: if the results of all requests, or those of the client, would be over
             their limit.
     """
-    results: Results = request.app.state.results
-    held = results.hold(size, current_client())
-    RequestRecord.of(request.scope).ended.callback(held.release)
-    return held
+    budget: ResponseBudget = request.app.state.response_budget
+    reservation = budget.reserve(size, current_client())
+    RequestRecord.of(request.scope).ended.callback(reservation.release)
+    return reservation
 
 
 async def json_response(
     request: Request,
-    held: HeldResult,
+    reservation: Reservation,
     content: Coroutine[Any, Any, dict[str, Any]],
     generations: Iterable[Generation],
 ) -> Response:
@@ -50,7 +50,7 @@ async def json_response(
 
     Args:
         request: the request.
-        held: its result.
+        reservation: the memory of its result.
         content: reads the generations and returns what to encode, see `app.api.json_pieces`.
         generations: the generations of the request.
 
@@ -58,15 +58,17 @@ async def json_response(
         EngineError: if a text could not be finished, or the service shuts down first.
     """
     try:
-        parts = await cancel_on_disconnect(request, _encoded(held, content))
+        parts = await cancel_on_disconnect(request, _encoded(reservation, content))
     finally:
         for generation in generations:
             generation.cancel()
-    return disconnected_response() if parts is None else _JsonResponse(parts, held)
+    return disconnected_response() if parts is None else _JsonResponse(parts, reservation)
 
 
-async def _encoded(held: HeldResult, content: Coroutine[Any, Any, dict[str, Any]]) -> deque[bytes]:
-    return await held.encode(await content)
+async def _encoded(
+    reservation: Reservation, content: Coroutine[Any, Any, dict[str, Any]]
+) -> deque[bytes]:
+    return await reservation.encode(await content)
 
 
 class _JsonResponse(Response):
@@ -77,14 +79,14 @@ class _JsonResponse(Response):
 
     Args:
         parts: the body.
-        held: what counts it.
+        reservation: its memory.
     """
 
     media_type = "application/json"
 
-    def __init__(self, parts: deque[bytes], held: HeldResult) -> None:
+    def __init__(self, parts: deque[bytes], reservation: Reservation) -> None:
         super().__init__(headers={"Content-Length": str(sum(map(len, parts)))})
-        self._parts, self._held = parts, held
+        self._parts, self._reservation = parts, reservation
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -92,7 +94,7 @@ class _JsonResponse(Response):
         except TimeoutError:
             logger.debug("a client was too slow for a response", exc_info=True)
             self._parts.clear()
-            self._held.release()
+            self._reservation.release()
             if close := closer_of(scope):
                 await close_connection(close, receive)
         except (OSError, ClientDisconnect):
@@ -106,5 +108,5 @@ class _JsonResponse(Response):
                 part = self._parts.popleft()
                 more = {"more_body": bool(self._parts)}
                 await send({"type": "http.response.body", "body": part, **more})
-                self._held.part_sent(len(part))
+                self._reservation.part_sent(len(part))
                 limit.reschedule((limit.when() or 0.0) + len(part) / _LEAST_RATE)

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
 from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
-from app.api.json_response import hold_result, json_response
+from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import parse_body
-from app.api.results import SCORE_ARRAYS_BYTES, HeldResult, result_bytes
+from app.api.response_budget import SCORE_ARRAYS_BYTES, Reservation, largest_bytes
 from app.api.schemas import ModelName
 from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
 from app.api.text_scores import encode_scores, encode_texts, text_score
@@ -43,21 +43,21 @@ async def score(
     service = models.find(params.model)
     _check(params)
     job = _job(service, params) if params.texts is None else _bulk_job(service, params)
-    held = hold_result(request, _size(params))
+    reservation = reserve_memory(request, _size(params))
     generation = submit(service, record, job)
-    content = _content(service, generation, params.with_detail, held)
-    return await json_response(request, held, content, [generation])
+    content = _content(service, generation, params.with_detail, reservation)
+    return await json_response(request, reservation, content, [generation])
 
 
 async def _content(
-    service: Service, generation: Generation, detail: bool, held: HeldResult
+    service: Service, generation: Generation, detail: bool, reservation: Reservation
 ) -> dict[str, Any]:
     text, texts = await generation.read(), generation.job.texts
     content: dict[str, Any] = {}
     if texts is None:
         content = text_score(service.vocabulary, text, detail)
         if not detail:
-            held.resize(result_bytes(0, sums=1))
+            reservation.resize(largest_bytes(0, sums=1))
     else:
         content["scores"] = encode_scores(service.vocabulary, texts, generation.take_scores())
     content["model"] = ModelName(**service.model._asdict()).model_dump()
@@ -68,10 +68,10 @@ def _size(params: ScoreRequest) -> int:
     """Return the largest size of the result in bytes."""
     if params.texts is None:
         length = len(params.text or "")
-        detailed = result_bytes(length, params.logprobs)
+        detailed = largest_bytes(length, params.logprobs)
         return detailed if params.with_detail else length * SCORE_ARRAYS_BYTES
     characters = sum(map(len, params.texts)) if params.with_detail else 0
-    return result_bytes(characters, params.logprobs, sums=len(params.texts))
+    return largest_bytes(characters, params.logprobs, sums=len(params.texts))
 
 
 def _check(params: ScoreRequest) -> None:

@@ -41,18 +41,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._count_http()
-        self._count_generations()
-        self._count_steps()
-        self._count_cache()
-        self._describe()
+        self._register_requests()
+        self._register_generations()
+        self._register_steps()
+        self._register_cache()
+        self._register_reloads_and_version()
         ProcessCollector(registry=self.registry)
 
     def of(self, model: str) -> ModelMetrics:
         """Return the metrics of the engine of a model. A new model of the same name goes on."""
         return ModelMetrics(self, model)
 
-    def _count_http(self) -> None:
+    def _register_requests(self) -> None:
         self.requests = Counter(
             "charstream_requests",
             "HTTP responses, by endpoint, method and status.",
@@ -67,7 +67,7 @@ class Metrics:
             registry=self.registry,
         )
 
-    def _count_generations(self) -> None:
+    def _register_generations(self) -> None:
         self.streams_active = self._gauge("streams_active", "Generations that have a slot.")
         self.streams_waiting = self._gauge("streams_waiting", "Generations that wait for a slot.")
         self.streams_paused = self._gauge(
@@ -103,7 +103,7 @@ class Metrics:
             "queue_seconds", "Time from a request to its slot.", _DURATION_BUCKETS
         )
 
-    def _count_steps(self) -> None:
+    def _register_steps(self) -> None:
         self.characters = self._counter("generated_characters", "Characters generated or scored.")
         self.step = self._histogram(
             "step_seconds", "Duration of one step, averaged over a wake-up.", _STEP_BUCKETS
@@ -112,7 +112,7 @@ class Metrics:
             "batch_streams", "Generations advanced together in a wake-up.", _BATCH_BUCKETS
         )
 
-    def _count_cache(self) -> None:
+    def _register_cache(self) -> None:
         self.cache_hits = self._counter(
             "cache_hits", "Primes whose beginning was in the prefix cache."
         )
@@ -130,7 +130,7 @@ class Metrics:
             registry=self.registry,
         )
 
-    def _describe(self) -> None:
+    def _register_reloads_and_version(self) -> None:
         self.reloads = Counter(
             "charstream_reloads",
             "Reloads, by result: loaded, unchanged, failed.",

@@ -27,7 +27,7 @@ class ArrivingBodies:
         self._limit = limit
         self._held = 0
 
-    def hold(self, size: int, more: int) -> None:
+    def add(self, size: int, more: int) -> None:
         """Count `more` bytes of a body of which `size` bytes have arrived before.
 
         Raises:
@@ -65,7 +65,7 @@ async def read_body(request: Request) -> bytes:
         async for chunk in request.stream():
             if len(body) + len(chunk) > limit:
                 raise BodyTooLargeError(limit)
-            arriving.hold(len(body), len(chunk))
+            arriving.add(len(body), len(chunk))
             body += chunk
         return bytes(body)
     finally:

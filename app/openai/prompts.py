@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.api.constraints import check_biases, compiled
 from app.api.hold import held_cells
-from app.api.results import result_bytes
+from app.api.response_budget import largest_bytes
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
@@ -103,7 +103,7 @@ def most_generations(service: Service) -> int:
 
 def largest_result(request: CompletionRequest, prompts: list[Prompt]) -> int:
     """Return the largest size of the JSON response in bytes."""
-    return result_bytes(_characters(request, prompts), request.logprobs)
+    return largest_bytes(_characters(request, prompts), request.logprobs)
 
 
 def _check_size(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:

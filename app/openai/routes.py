@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.api import openapi
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody
 from app.api.disconnect import ended_by_disconnect
-from app.api.json_response import hold_result, json_response
+from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import Counts, parse_body
 from app.api.sse import EventStreamResponse
 from app.middleware.body_limit import Body
@@ -104,12 +104,14 @@ async def post_completions(
     service = models.find(params.model)
     async with ended_by_disconnect(request):
         prompts = await prompts_of(service, params)
-    held = None if params.stream else hold_result(request, largest_result(params, prompts))
+    reservation = (
+        None if params.stream else reserve_memory(request, largest_result(params, prompts))
+    )
     completion = Completion(service, params, prompts, record)
-    if held is None:
+    if reservation is None:
         frames = CompletionFrames(completion)
         return EventStreamResponse(frames, completion.generations, service.model.hash)
-    return await json_response(request, held, completion.read(), completion.generations)
+    return await json_response(request, reservation, completion.read(), completion.generations)
 
 
 @router.get("/models", summary="List the loaded models")

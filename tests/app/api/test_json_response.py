@@ -16,8 +16,8 @@ from fastapi import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.closing import CLOSE_EXTENSION
-from app.api.json_response import hold_result, json_response
-from app.api.results import SMALL, Results
+from app.api.json_response import json_response, reserve_memory
+from app.api.response_budget import SMALL, ResponseBudget
 from app.engine.metrics import Metrics
 from app.errors import TooManyResultsError
 from app.middleware.request_log import RequestLog
@@ -31,7 +31,7 @@ LARGE: dict[str, dict[str, Any]] = {  # encoding each of them takes tenths of a 
     "/cells": {"text": TEXT, "cells": [{"layer": 0, "cell": 1}] * 40},
     "/v1/completions": {"max_tokens": 20_000, "logprobs": 10},
 }
-# Their results may take almost all of the memory of results.
+# Their results may take almost all of the budget.
 ENDLESS = [{"length": 10_000_000}, {"length": 1_900_000}]
 
 
@@ -108,7 +108,7 @@ class OneResponse:
     Attributes:
         size: the largest size of the result in bytes. It is the limit of all results.
         total: its size.
-        results: what counts it.
+        budget: what counts it.
         received: what the connection has accepted of it.
         room: the messages that the connection accepts.
         closed: set when the connection is closed.
@@ -118,7 +118,7 @@ class OneResponse:
         self.size = 10 * SMALL
         self._content = {"text": "a" * (self.size - 100)}
         self.total = len(json.dumps(self._content, separators=(",", ":")))
-        self.results = Results(self.size)
+        self.budget = ResponseBudget(self.size)
         self.received = bytearray()
         self.room = asyncio.Semaphore(3)
         self.closed = asyncio.Event()
@@ -130,14 +130,14 @@ class OneResponse:
             "method": "POST",
             "path": "/",
             "headers": [],
-            "app": SimpleNamespace(state=SimpleNamespace(results=self.results)),
+            "app": SimpleNamespace(state=SimpleNamespace(response_budget=self.budget)),
             "extensions": {CLOSE_EXTENSION: self.closed.set},
         }
         await RequestLog(self._app, Metrics())(scope, self._receive, self._accept)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        held = hold_result(request, self.size)
+        held = reserve_memory(request, self.size)
         response = await json_response(request, held, self._read(), [])
         await response(scope, receive, send)
 
@@ -160,16 +160,16 @@ def test_a_result_counts_with_what_its_client_has_not_read() -> None:
         while len(response.received) < 2 * SMALL:
             await asyncio.sleep(0.001)
         with pytest.raises(TooManyResultsError):
-            response.results.hold(response.size)
+            response.budget.reserve(response.size)
         while len(response.received) < response.total:
             await asyncio.sleep(0)
             unread = response.total - len(response.received)
-            assert response.results._held == max(0, unread - SMALL)
+            assert response.budget._reserved == max(0, unread - SMALL)
             response.room.release()
             await asyncio.sleep(0)
         await sending
         assert json.loads(response.received) == {"text": "a" * (response.size - 100)}
-        response.results.hold(response.size)
+        response.budget.reserve(response.size)
 
     asyncio.run(scenario())
 
@@ -183,7 +183,7 @@ def test_a_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.Monk
         await asyncio.wait_for(response.send(), 20)
         assert response.closed.is_set()
         assert len(response.received) == 2 * SMALL
-        response.results.hold(response.size)
+        response.budget.reserve(response.size)
 
     asyncio.run(scenario())
 

@@ -109,14 +109,14 @@ def test_large_bodies_together_stay_within_the_limit(parts: list[tuple[int, int]
     for index, more in parts:
         grown = [size + more * (number == index) for number, size in enumerate(sizes)]
         if sum(max(0, size - small) for size in grown) <= limit:
-            bodies.hold(sizes[index], more)
+            bodies.add(sizes[index], more)
             sizes = grown
         else:
             with pytest.raises(BodiesTooLargeError):
-                bodies.hold(sizes[index], more)
+                bodies.add(sizes[index], more)
     for size in sizes:
         bodies.release(size)
-    bodies.hold(0, limit + small)
+    bodies.add(0, limit + small)
 
 
 def test_clients_with_small_requests_are_served_beside_many_large_ones(tiny_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.results import SMALL, HeldResult, Results, result_bytes
+from app.api.response_budget import SMALL, Reservation, ResponseBudget, largest_bytes
 from app.errors import DrainingError, TooManyResultsError
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer
@@ -24,7 +24,7 @@ CELLS = [{"layer": 0, "cell": cell} for cell in range(16)]
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400_000)), max_size=30))
 def test_large_results_together_stay_within_the_limit(steps: list[tuple[int, int]]) -> None:
     limit = 500_000
-    results, held = Results(limit), dict[int, tuple[HeldResult, int]]()
+    budget, held = ResponseBudget(limit), dict[int, tuple[Reservation, int]]()
     for number, size in steps:
         if number in held:
             held.pop(number)[0].release()
@@ -32,44 +32,44 @@ def test_large_results_together_stay_within_the_limit(steps: list[tuple[int, int
         others = sum(max(0, each - SMALL) for _, each in held.values())
         if others and others + max(0, size - SMALL) > limit:
             with pytest.raises(TooManyResultsError):
-                results.hold(size, number)
+                budget.reserve(size, number)
         else:
-            held[number] = results.hold(size, number), size
+            held[number] = budget.reserve(size, number), size
     for result, _ in held.values():
         result.release()
-    results.hold(limit + SMALL)
+    budget.reserve(limit + SMALL)
 
 
 @given(st.lists(st.integers(0, 400_000), max_size=30))
 def test_one_client_never_holds_all(sizes: list[int]) -> None:
     """A second client can always hold a quarter of the limit."""
     limit = 600_000
-    results, held = Results(limit), []
+    budget, held = ResponseBudget(limit), []
     for size in sizes:
         with suppress(TooManyResultsError):
-            held.append(results.hold(size, "one"))
-    results.hold(limit // 4 + SMALL, "two").release()
+            held.append(budget.reserve(size, "one"))
+    budget.reserve(limit // 4 + SMALL, "two").release()
     for result in held:
         result.release()
-    assert not results._held_by
+    assert not budget._reserved_by
 
 
 def test_a_result_larger_than_the_limit_is_accepted_if_it_is_the_only_one() -> None:
-    results = Results(1000)
+    budget = ResponseBudget(1000)
     for _ in range(2):
-        results.hold(SMALL)  # does not count
-        held = results.hold(2 * SMALL)
-        results.hold(SMALL)
+        budget.reserve(SMALL)  # does not count
+        held = budget.reserve(2 * SMALL)
+        budget.reserve(SMALL)
         with pytest.raises(TooManyResultsError):
-            results.hold(SMALL + 1)
+            budget.reserve(SMALL + 1)
         held.release()
 
 
 def test_a_result_counts_with_its_true_size_once_it_is_encoded() -> None:
-    results = Results(limit=100)
-    held = results.hold(SMALL + 101)
+    budget = ResponseBudget(limit=100)
+    held = budget.reserve(SMALL + 101)
     assert b"".join(asyncio.run(held.encode({"text": "é"}))) == '{"text":"é"}'.encode()
-    results.hold(SMALL + 100)
+    budget.reserve(SMALL + 100)
 
 
 @pytest.mark.parametrize("alternatives", [None, 0, 10])
@@ -92,7 +92,7 @@ def test_no_result_is_larger_than_was_counted(
         response = client.post(path, json=body)
     assert response.status_code == 200, response.text
     head = 1000  # the fields that a response has only once
-    assert len(response.content) <= result_bytes(length, alternatives, cells) + head
+    assert len(response.content) <= largest_bytes(length, alternatives, cells) + head
 
 
 def slow(name: str, began: list[str], pieces: int = 50) -> Iterator[str]:
@@ -112,7 +112,7 @@ def test_a_short_result_does_not_wait_for_long_ones() -> None:
     worked: list[str] = []
 
     async def encode(name: str, size: int) -> None:
-        await results.hold(size).encode({"value": slow(name, worked)})
+        await budget.reserve(size).encode({"value": slow(name, worked)})
 
     async def scenario() -> None:
         long = [asyncio.create_task(encode(str(number), LONG)) for number in range(5)]
@@ -122,7 +122,7 @@ def test_a_short_result_does_not_wait_for_long_ones() -> None:
         ended_after.append(len(worked))
         await asyncio.gather(*long)
 
-    results, ended_after = Results(), list[int]()
+    budget, ended_after = ResponseBudget(), list[int]()
     asyncio.run(scenario())
     assert worked[: ended_after[0]].count("s") == 50
     assert set(worked[: ended_after[0]]) <= {"s", "0", "1"}
@@ -133,23 +133,23 @@ def test_an_encoding_that_is_cancelled_lets_the_next_one_begin() -> None:
     worked: list[str] = []
 
     async def scenario() -> None:
-        first = asyncio.create_task(results.hold(LONG).encode({"value": slow("1", worked, 3000)}))
-        second = asyncio.create_task(results.hold(LONG).encode({"value": slow("2", worked)}))
+        first = asyncio.create_task(budget.reserve(LONG).encode({"value": slow("1", worked, 3000)}))
+        second = asyncio.create_task(budget.reserve(LONG).encode({"value": slow("2", worked)}))
         while not worked:
             await asyncio.sleep(0.001)
         first.cancel()
         await second
 
-    results = Results()
+    budget = ResponseBudget()
     asyncio.run(scenario())
     assert worked.count("2") == 50
 
 
 def test_no_result_is_encoded_after_the_drain_time() -> None:
     async def scenario() -> list[object]:
-        long = [results.hold(LONG).encode({"value": slow("1", [], 3000)}) for _ in range(3)]
-        asyncio.get_running_loop().call_later(0.05, results.drain, 0.05)
+        long = [budget.reserve(LONG).encode({"value": slow("1", [], 3000)}) for _ in range(3)]
+        asyncio.get_running_loop().call_later(0.05, budget.drain, 0.05)
         return list(await asyncio.gather(*long, return_exceptions=True))
 
-    results = Results()
+    budget = ResponseBudget()
     assert [type(result) for result in asyncio.run(scenario())] == [DrainingError] * 3

@@ -1,4 +1,4 @@
-"""Results: bound the memory of all JSON results, and the work of encoding them."""
+"""ResponseBudget: bound the memory of all JSON results, and the work of encoding them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SUM_BYTES = 128
 SCORE_ARRAYS_BYTES = 36  # the engine's scores of a character, without alternatives
 
 
-def result_bytes(
+def largest_bytes(
     characters: int, alternatives: int | None = None, cells: int = 0, sums: int = 0
 ) -> int:
     """Return the largest size of a result.
@@ -42,29 +42,30 @@ def result_bytes(
     return characters * (_CHARACTER_BYTES + scores + cells * _CELL_BYTES) + sums * _SUM_BYTES
 
 
-class Results:
+class ResponseBudget:
     """The results of all requests that get JSON: collected, encoded, and not sent yet.
 
     A client can leave its response unread, and many clients can ask for large ones. The first bytes
-    of a result do not count, so that large results cannot keep out small ones. One client may hold
-    three quarters of the limit, or a single larger result, so that it leaves room for the others.
+    of a result do not count, so that large results cannot keep out small ones. One client may
+    reserve three quarters of the limit, or a single larger result, so that it leaves room for the
+    others.
 
     At most three results are encoded at the same time: two short ones, so that one works while the
     other pauses, and a long one. So the time that encoding takes from other requests does not grow
     with the number of clients, and a short result does not wait for long ones.
 
     Args:
-        limit: bytes that may be held in total, apart from the first ones of each result. A result
-            may be larger if it is the only one.
+        limit: bytes that may be reserved in total, apart from the first ones of each result. A
+            result may be larger if it is the only one.
     """
 
     def __init__(self, limit: int = _MOST_BYTES) -> None:
-        self._limit, self._held = limit, 0
-        self._held_by: Counter[Hashable] = Counter()
+        self._limit, self._reserved = limit, 0
+        self._reserved_by: Counter[Hashable] = Counter()
         self._short, self._long = asyncio.Semaphore(2), asyncio.Semaphore(1)
         self._end = math.inf
 
-    def hold(self, size: int, client: Hashable = None) -> HeldResult:
+    def reserve(self, size: int, client: Hashable = None) -> Reservation:
         """Count a result of at most `size` bytes before it is computed.
 
         Args:
@@ -76,12 +77,12 @@ class Results:
                 their limit.
         """
         if counted := _counted(size):
-            own = self._held_by[client]
+            own = self._reserved_by[client]
             if own and own + counted > self._limit * _MOST_SHARE:
                 raise TooManyResultsError("of this client")
-            if self._held and self._held + counted > self._limit:
+            if self._reserved and self._reserved + counted > self._limit:
                 raise TooManyResultsError()
-        return HeldResult(self, size, client)
+        return Reservation(self, size, client)
 
     def drain(self, seconds: float) -> None:
         """Encode for `seconds` seconds more, and then raise DrainingError instead."""
@@ -111,31 +112,31 @@ class Results:
     def count(self, client: Hashable, size: int, before: int = 0) -> None:
         """Count a result of `size` bytes that was counted with another size before."""
         change = _counted(size) - _counted(before)
-        self._held += change
-        self._held_by[client] += change
-        if not self._held_by[client]:
-            del self._held_by[client]
+        self._reserved += change
+        self._reserved_by[client] += change
+        if not self._reserved_by[client]:
+            del self._reserved_by[client]
 
 
-class HeldResult:
+class Reservation:
     """A result that is counted, until `release`.
 
     Args:
-        results: what counts it.
+        budget: what counts it.
         size: its largest size in bytes.
         client: who gets it.
     """
 
-    def __init__(self, results: Results, size: int, client: Hashable) -> None:
-        self._results, self._size, self._client = results, size, client
-        results.count(client, size)
+    def __init__(self, budget: ResponseBudget, size: int, client: Hashable) -> None:
+        self._budget, self._size, self._client = budget, size, client
+        budget.count(client, size)
 
     async def encode(self, content: dict[str, Any]) -> deque[bytes]:
         """Return the JSON of the result in parts, and count its true size from then on.
 
-        Raises what `Results.encode` raises.
+        Raises what `ResponseBudget.encode` raises.
         """
-        parts = await self._results.encode(content, self._size)
+        parts = await self._budget.encode(content, self._size)
         self.resize(sum(map(len, parts)))
         return parts
 
@@ -149,7 +150,7 @@ class HeldResult:
 
     def resize(self, size: int) -> None:
         """Count the result with another size from now on."""
-        self._results.count(self._client, size, self._size)
+        self._budget.count(self._client, size, self._size)
         self._size = size
 
 

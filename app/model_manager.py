@@ -205,7 +205,7 @@ class ModelManager:
 
     def _register_gauges(self) -> None:
         metrics, slots = self._metrics, self._model_loader.resources.slots
-        metrics.streams_active.set_function(lambda: sum(e.active for e in self.engines))
+        metrics.streams_active.set_function(lambda: sum(e.running for e in self.engines))
         metrics.streams_waiting.set_function(lambda: slots.waiting)
         metrics.streams_paused.set_function(lambda: sum(e.paused for e in self.engines))
         metrics.slots.set_function(lambda: slots.count)

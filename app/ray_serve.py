@@ -56,7 +56,7 @@ class _Replica:
         """Return the numbers that `StreamsPolicy` uses."""
         engines = self._manager.engines
         return {
-            "active": sum(engine.active for engine in engines),
+            "active": sum(engine.running for engine in engines),
             "waiting": sum(engine.waiting for engine in engines),
         }
 

@@ -187,7 +187,7 @@ async def _stream(
         job = await _job(service, params, position)
     if position is not None and position.characters >= params.length:
         return Response(status_code=204)
-    waiting = service.engine.queue_length
+    waiting = service.engine.waiting_in_all_engines
     generation = submit(service, record, job)
     rest = ResumedGeneration(generation, position.characters) if position else None
     if rest is not None and not await _has_more(request, rest):

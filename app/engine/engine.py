@@ -98,7 +98,7 @@ class Engine:
         return generation
 
     @property
-    def active(self) -> int:
+    def running(self) -> int:
         """Number of generations that have a slot."""
         return self._scheduler.running
 
@@ -113,12 +113,7 @@ class Engine:
         return self._scheduler.paused
 
     @property
-    def slots(self) -> int:
-        """Number of generations that can run at the same time, also of the other engines."""
-        return self._slots.count
-
-    @property
-    def queue_length(self) -> int:
+    def waiting_in_all_engines(self) -> int:
         """Number of generations that wait for a slot, also of the server's other engines."""
         return self._slots.waiting
 

@@ -32,13 +32,13 @@ class Scheduler:
         slots: the slots and the queue, which several schedulers may share.
 
     Attributes:
-        line: the sequences that have a slot or wait for one.
+        sequences: the sequences that have a slot or wait for one.
         failure: why the engine has failed; None if it has not.
     """
 
     def __init__(self, slots: Slots) -> None:
-        self._slots, self.line = slots, slots.open_line()
-        self._wake = self.line.wake  # its lock guards everything below
+        self._slots, self.sequences = slots, slots.add_engine()
+        self._wake = self.sequences.wake  # its lock guards everything below
         self.failure: EngineError | None = None
         self._paused: list[Sequence] = []
         self._stopping = False
@@ -47,17 +47,17 @@ class Scheduler:
     @property
     def active(self) -> list[Sequence]:
         """The sequences that have a slot, in the order of the decoder's rows."""
-        return self.line.active
+        return self.sequences.active
 
     @property
     def running(self) -> int:
         """Number of jobs that have a slot. Some of them have several."""
-        return self.line.running
+        return self.sequences.running
 
     @property
     def waiting(self) -> int:
         """Number of sequences that wait for a slot."""
-        return self.line.length
+        return self.sequences.waiting_count
 
     @property
     def paused(self) -> int:
@@ -95,13 +95,13 @@ class Scheduler:
             self.check_ready()
             self._slots.check_room()
             self._check_texts(sequence)
-            self._slots.enqueue(self.line, sequence)
+            self._slots.enqueue(self.sequences, sequence)
 
     def cancel(self, sequence: Sequence) -> None:
         """Free a sequence's position in the queue now, or its slot before the next step."""
         with self._wake:
             sequence.cancelled = True
-            for queue in (self.line.waiting, self.line.resuming, self._paused):
+            for queue in (self.sequences.waiting, self.sequences.resuming, self._paused):
                 if sequence in queue:
                     queue.remove(sequence)
             self._wake.notify()
@@ -113,7 +113,7 @@ class Scheduler:
             if sequence in self._paused:
                 self._paused.remove(sequence)
                 sequence.paused = False
-                self._slots.enqueue(self.line, sequence, resumed=True)
+                self._slots.enqueue(self.sequences, sequence, resumed=True)
 
     def check_ready(self) -> None:
         """Raise EngineError unless new sequences are accepted."""
@@ -172,7 +172,7 @@ class Scheduler:
                     left.append(self._remove(sequence))
                 elif sequence.rereads and not sequence.cancelled:
                     left.append(self._remove(sequence))
-                    self._slots.enqueue(self.line, sequence, resumed=True)
+                    self._slots.enqueue(self.sequences, sequence, resumed=True)
                 elif sequence.buffer.is_full and not sequence.cancelled:
                     left.append(self._remove(sequence))
                     sequence.paused = True
@@ -184,7 +184,7 @@ class Scheduler:
         """Accept no more sequences. Remove and return all of them."""
         with self._wake:
             self._stopping = True
-            queues = (self.active, self.line.waiting, self.line.resuming, self._paused)
+            queues = (self.active, self.sequences.waiting, self.sequences.resuming, self._paused)
             sequences = [sequence for queue in queues for sequence in queue]
             for queue in queues:
                 queue.clear()
@@ -198,7 +198,7 @@ class Scheduler:
         """
         if sequence.job.texts is None:
             return
-        queues = (self.active, self.line.waiting, self.line.resuming, self._paused)
+        queues = (self.active, self.sequences.waiting, self.sequences.resuming, self._paused)
         texts = {id(each.job): each.job.texts for queue in queues for each in queue}
         others = sum(len(each.ids_N) for each in texts.values() if each)
         if others and others + len(sequence.job.texts.ids_N) > _MOST_TEXT_CHARACTERS:
@@ -238,7 +238,7 @@ class Scheduler:
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []
-        while (sequence := self._slots.take(self.line)) is not None:
+        while (sequence := self._slots.take(self.sequences)) is not None:
             joined.append(sequence)
         return joined
 

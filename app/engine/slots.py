@@ -17,7 +17,7 @@ from app.errors import QueueFullError
 
 
 @dataclass(eq=False)
-class Line:
+class EngineSequences:
     """The sequences of one engine that have a slot, or wait for one.
 
     Attributes:
@@ -41,7 +41,7 @@ class Line:
         return len(active) - len(spare_lanes(active, len(active)))
 
     @property
-    def length(self) -> int:
+    def waiting_count(self) -> int:
         """Number of sequences that wait."""
         return len(self.resuming) + len(self.waiting)
 
@@ -60,7 +60,8 @@ class Slots:
     """Gives slots to the sequences of several engines in order of arrival.
 
     Sequences that resume come before those that have not had a slot yet. Hold `lock` while you call
-    a method or change a line. `waiting`, `taken`, `computing` and `open_line` take it themselves.
+    a method or change an engine's sequences. `waiting`, `taken`, `computing` and `add_engine` take
+    it themselves.
 
     Args:
         count: number of sequences that run at the same time, whichever engines they belong to.
@@ -70,7 +71,7 @@ class Slots:
     def __init__(self, count: int, max_queue: int) -> None:
         self.count, self._max_queue = count, max_queue
         self.lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
-        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._engines: weakref.WeakSet[EngineSequences] = weakref.WeakSet()
         self._arrivals = itertools.count()
         self._refused = 0  # in a row
 
@@ -78,13 +79,13 @@ class Slots:
     def waiting(self) -> int:
         """Number of sequences of all engines that wait for a slot."""
         with self.lock:
-            return sum(line.length for line in self._lines)
+            return sum(engine.waiting_count for engine in self._engines)
 
     @property
     def taken(self) -> int:
         """Number of slots that sequences of all engines have."""
         with self.lock:
-            return sum(len(line.active) for line in self._lines)
+            return sum(len(engine.active) for engine in self._engines)
 
     @property
     def free(self) -> int:
@@ -100,57 +101,59 @@ class Slots:
     def computing(self) -> int:
         """Number of engines that have sequences with slots."""
         with self.lock:
-            return sum(1 for line in self._lines if line.active)
+            return sum(1 for engine in self._engines if engine.active)
 
-    def open_line(self) -> Line:
-        """Return a line for another engine. It counts for as long as somebody keeps it."""
-        line = Line(threading.Condition(self.lock))
+    def add_engine(self) -> EngineSequences:
+        """Return the sequences of another engine. They count for as long as somebody keeps them."""
+        engine = EngineSequences(threading.Condition(self.lock))
         with self.lock:
-            self._lines.add(line)
-        return line
+            self._engines.add(engine)
+        return engine
 
-    def enqueue(self, line: Line, sequence: Sequence, resumed: bool = False) -> None:
-        """Add a sequence to a line, as the last of those that resume or of the others."""
+    def enqueue(self, engine: EngineSequences, sequence: Sequence, resumed: bool = False) -> None:
+        """Add a sequence to its engine, as the last of those that resume or of the others."""
         sequence.arrived = next(self._arrivals)
-        (line.resuming if resumed else line.waiting).append(sequence)
+        (engine.resuming if resumed else engine.waiting).append(sequence)
         self.wake_next()
 
-    def take(self, line: Line) -> Sequence | None:
-        """Give a free slot to the first sequence of a line, if no other line's first precedes it.
+    def take(self, engine: EngineSequences) -> Sequence | None:
+        """Give a free slot to an engine's first sequence, if no other engine's first precedes it.
 
         Return the sequence, which is then the last active one, or None.
         """
-        if self.free <= 0 or self._next_line() is not line:
+        if self.free <= 0 or self._next_engine() is not engine:
             return None
-        sequence = (line.resuming or line.waiting).popleft()
-        line.active.append(sequence)
+        sequence = (engine.resuming or engine.waiting).popleft()
+        engine.active.append(sequence)
         return sequence
 
     def wake_next(self) -> None:
         """Wake the engine whose sequence may get a slot, if there are both."""
-        if self.free > 0 and (line := self._next_line()) is not None:
-            line.wake.notify()
+        if self.free > 0 and (engine := self._next_engine()) is not None:
+            engine.wake.notify()
 
     def check_room(self) -> None:
         """Raise QueueFullError if every slot and every position in the queue is taken."""
         waiting = self.waiting
-        if waiting < self._max_queue + self.count - sum(line.running for line in self._lines):
+        if waiting < self._max_queue + self.count - sum(engine.running for engine in self._engines):
             self._refused = 0
             return
         self._refused += 1
         raise QueueFullError(waiting, retry_after(self._refused, *self._seconds_left()))
 
-    def _next_line(self) -> Line | None:
-        lines = [line for line in self._lines if line.length]
-        return min(lines, key=operator.attrgetter("order"), default=None)
+    def _next_engine(self) -> EngineSequences | None:
+        engines = [engine for engine in self._engines if engine.waiting_count]
+        return min(engines, key=operator.attrgetter("order"), default=None)
 
     def _seconds_left(self) -> tuple[list[float], list[float]]:
         """Return the seconds that each running and each waiting sequence needs, in their order."""
-        running = [seconds for line in self._lines for seconds in line.seconds_left(line.active)]
+        running = [
+            seconds for engine in self._engines for seconds in engine.seconds_left(engine.active)
+        ]
         waiting = [
             (is_waiting, sequence.arrived, seconds)
-            for line in self._lines
-            for is_waiting, queue in enumerate((line.resuming, line.waiting))
-            for sequence, seconds in zip(queue, line.seconds_left(queue), strict=True)
+            for engine in self._engines
+            for is_waiting, queue in enumerate((engine.resuming, engine.waiting))
+            for sequence, seconds in zip(queue, engine.seconds_left(queue), strict=True)
         ]
         return running, [seconds for _, _, seconds in sorted(waiting)]

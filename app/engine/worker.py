@@ -145,8 +145,8 @@ class Worker:
         began = time.monotonic()
         self._step(steps)
         measured = (time.monotonic() - began) / steps
-        line = self._scheduler.line
-        line.seconds_per_step += _RATE_SMOOTHING * (measured - line.seconds_per_step)
+        own = self._scheduler.sequences
+        own.seconds_per_step += _RATE_SMOOTHING * (measured - own.seconds_per_step)
 
     def _choose_steps(self) -> int:
         """Return the number of steps to the next delivery, which never passes a boundary.
@@ -157,7 +157,7 @@ class Worker:
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.taken
-        fitting = int(seconds / self._scheduler.line.seconds_per_step)
+        fitting = int(seconds / self._scheduler.sequences.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []
         for sequence in active:

@@ -84,17 +84,17 @@ def test_free_slots_are_used_and_given_back(tiny: Checkpoint) -> None:
             bulk = engine.submit(bulk_job(many(20_000)))
             active = engine._scheduler.active
             await until(lambda: len(active) == 4)
-            assert engine.active == 1
+            assert engine.running == 1
             generations = []
             for _ in range(3):
                 generations.append(engine.submit(job(length=LONG)))
                 assert await take(generations[-1])
-            assert engine.active == 4
+            assert engine.running == 4
             with pytest.raises(QueueFullError):
                 engine.submit(job())
             for generation in generations:
                 generation.cancel()
-            await until(lambda: engine.active == 1)
+            await until(lambda: engine.running == 1)
             assert bulk.finish_reason is None, "it was not done before"
             await until(lambda: len(active) == 4)
             bulk.cancel()
@@ -157,7 +157,9 @@ def test_the_texts_of_all_bulk_jobs_are_bounded(
                 engine.submit(bulk_job(many(1000, 100)))
             engine.submit(job(3))
             bulks[0].cancel()
-            await until(lambda: engine._scheduler.running <= 2 and engine.queue_length == 0)
+            await until(
+                lambda: engine._scheduler.running <= 2 and engine.waiting_in_all_engines == 0
+            )
             engine.submit(bulk_job(many(1000, 100)))
 
     asyncio.run(scenario())
@@ -187,7 +189,7 @@ def test_a_bulk_job_waits_for_one_slot_and_needs_one_position(tiny: Checkpoint) 
             first = engine.submit(job(length=LONG))
             await take(first)
             bulk = engine.submit(bulk_job(texts))
-            assert (engine.active, engine.waiting) == (1, 1)
+            assert (engine.running, engine.waiting) == (1, 1)
             with pytest.raises(QueueFullError):
                 engine.submit(bulk_job(texts))
             first.cancel()

@@ -19,12 +19,12 @@ def test_more_generations_than_slots_give_the_same_texts_as_alone(tiny: Checkpoi
     async def scenario() -> None:
         async with running(tiny) as engine:
             generations = [engine.submit(each) for each in jobs]
-            assert engine.active + engine.waiting == 40
+            assert engine.running + engine.waiting == 40
             texts = await asyncio.gather(*map(read, generations))
             assert texts == [alone(tiny, each) for each in jobs]
             assert {g.finish_reason for g in generations} == {"length"}
             assert all(len(text) == g.generated for text, g in zip(texts, generations, strict=True))
-            assert engine.active == engine.waiting == 0
+            assert engine.running == engine.waiting == 0
 
     asyncio.run(scenario())
 
@@ -54,7 +54,7 @@ def test_a_text_ends_before_its_stop_string(tiny: Checkpoint) -> None:
             never = engine.submit(job(length=80, stops=((*whole[78:80], 0, 0, 0),)))
             assert await read(never) == whole, "characters held back arrive at the end"
             assert never.finish_reason == "length"
-            assert engine.active == 0
+            assert engine.running == 0
 
     asyncio.run(scenario())
 
@@ -64,14 +64,14 @@ def test_cancelled_generations_free_their_slots_and_queue_positions(tiny: Checkp
         async with running(tiny, slots=2) as engine:
             active = [engine.submit(job(length=LONG)) for _ in range(2)]
             waiting = [engine.submit(job(length=LONG)) for _ in range(3)]
-            await until(lambda: engine.active == 2)
+            await until(lambda: engine.running == 2)
             assert engine.waiting == 3
             for generation in waiting:
                 generation.cancel()
             assert engine.waiting == 0, "a queue position is free at once"
             for generation in active:
                 generation.cancel()
-            await until(lambda: engine.active == 0)
+            await until(lambda: engine.running == 0)
             assert waiting[0].admitted is None
             assert len(await read(engine.submit(job(length=10)))) == 10
 
@@ -97,9 +97,9 @@ def test_consecutive_refusals_wait_for_consecutive_ends(
         async with running(tiny, slots=2, queue=2) as engine:
             lengths = (LONG, 2 * LONG, 3 * LONG, 4 * LONG)
             generations = [engine.submit(job(length=length)) for length in lengths]
-            await until(lambda: engine.active == 2)
+            await until(lambda: engine.running == 2)
             monkeypatch.setattr(worker, "_RATE_SMOOTHING", 0.0)
-            monkeypatch.setattr(engine._scheduler.line, "seconds_per_step", 1.0)
+            monkeypatch.setattr(engine._scheduler.sequences, "seconds_per_step", 1.0)
             estimates = [refused(engine) for _ in range(6)]
             left = [steps_left(generation) for generation in generations]
             assert estimates[0] == pytest.approx(left[0], rel=0.2)

@@ -108,7 +108,7 @@ def test_32_generations_cancelled_at_once_free_their_slots_within_two_steps(
                 for generation in generations:
                     generation.cancel()
                 cancelled_at = begun
-                await until(lambda: engine.active == 0)
+                await until(lambda: engine.running == 0)
                 assert begun - cancelled_at <= 2
             assert len(await read(engine.submit(job(length=10)))) == 10
 

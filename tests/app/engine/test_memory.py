@@ -95,7 +95,7 @@ async def cancel_while_paused(engine: Engine) -> Refs:
 
 
 async def cancel_while_waiting(engine: Engine) -> Refs:
-    active = [engine.submit(job(length=LONG)) for _ in range(engine.slots)]
+    active = [engine.submit(job(length=LONG)) for _ in range(2)]
     waiting = engine.submit(job())
     refs = refs_of(waiting)
     for generation in (*active, waiting):

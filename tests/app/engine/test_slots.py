@@ -81,7 +81,7 @@ def test_a_slot_that_one_engine_frees_wakes_the_engine_whose_turn_it_is() -> Non
 def test_the_queue_is_full_for_all_engines_and_the_estimate_counts_all() -> None:
     slots = Slots(1, max_queue=1)
     first, second = Scheduler(slots), Scheduler(slots)
-    first.line.seconds_per_step, second.line.seconds_per_step = 0.5, 2.0
+    first.sequences.seconds_per_step, second.sequences.seconds_per_step = 0.5, 2.0
     running, waiting = submitted(first, length=10), submitted(second, length=20)
     joined(first)
     estimates = []
@@ -116,7 +116,7 @@ def test_two_engines_with_one_slot_generate_exact_texts(tiny: Checkpoint) -> Non
         for engine in engines:
             engine.start()
         generations = [engine.submit(each) for each in jobs for engine in engines]
-        assert engines[0].queue_length >= len(generations) - 1
+        assert engines[0].waiting_in_all_engines >= len(generations) - 1
         texts = await asyncio.gather(*map(read, generations))
         assert texts == [alone(tiny, each) for each in jobs for _ in engines]
         for engine in engines:
@@ -200,7 +200,7 @@ class AnyOrder(RuleBasedStateMachine):
         own = [
             each
             for each in self.expected
-            if each in (*scheduler.line.waiting, *scheduler.line.resuming)
+            if each in (*scheduler.sequences.waiting, *scheduler.sequences.resuming)
         ]
         if own:
             sequence = own[place % len(own)]
@@ -226,9 +226,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert running == self.slots.count or not self.expected, "no slot is left empty"
 
     def may_join(self, scheduler: Scheduler) -> bool:
-        line = scheduler.line
+        own = scheduler.sequences
         running = sum(len(each.active) for each in self.schedulers)
-        queue = line.resuming or line.waiting
+        queue = own.resuming or own.waiting
         return bool(queue) and queue[0] is self.expected[0] and running < self.slots.count
 
 

@@ -35,7 +35,7 @@ from model.errors import CharstreamError, UnknownCharacterError
 
 DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
 
-_MOST_CHARACTERS = 10  # unknown characters listed in a message
+_MAX_CHARACTERS = 10  # unknown characters listed in a message
 
 
 class SettingsError(CharstreamError):
@@ -140,7 +140,7 @@ class UnknownInFieldError(UnknownCharacterError):
 
     def __init__(self, field: str, error: UnknownCharacterError) -> None:
         super().__init__(error.characters, error.positions)
-        value = show("".join(error.characters[:_MOST_CHARACTERS]))
+        value = show("".join(error.characters[:_MAX_CHARACTERS]))
         self.error = FieldError(field=field, value=value, message=str(self))
 
 

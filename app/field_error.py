@@ -6,8 +6,8 @@ import json
 
 from pydantic import BaseModel, Field
 
-_MOST_SHOWN = 80  # characters of a value in a message
-_MOST_ITEMS = 20  # of a list or an object that is shown
+_MAX_SHOWN = 80  # characters of a value in a message
+_MAX_ITEMS = 20  # of a list or an object that is shown
 
 
 class FieldError(BaseModel):
@@ -25,8 +25,8 @@ def show(value: object) -> str:
     """Return a value as a short literal. Characters that JSON cannot carry are escaped."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    if isinstance(value, list | dict) and len(value) > _MOST_ITEMS:
+    if isinstance(value, list | dict) and len(value) > _MAX_ITEMS:
         kind = "a list" if isinstance(value, list) else "an object"
         return f"{kind} of {len(value)} items"
-    shown = repr(value[:_MOST_SHOWN] if isinstance(value, str) else value)
-    return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 3] + "..."
+    shown = repr(value[:_MAX_SHOWN] if isinstance(value, str) else value)
+    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."

@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 logger = logging.getLogger("charstream")
 
 # Replaced models that still have generations, per loaded model. Each one takes memory.
-_MOST_RETIRED = 3
+_MAX_RETIRED = 3
 _POLL_SECONDS = 0.02
 
 
@@ -174,7 +174,7 @@ class ModelManager:
         No engine is made before every file has been checked.
         """
         reading = self._model_loader.read(self.models)
-        most = _MOST_RETIRED * len(self.models.services)
+        most = _MAX_RETIRED * len(self.models.services)
         if reading.checkpoints and len(self._retired) >= most:
             raise ReloadError(
                 f"{len(self._retired)} replaced models are still finishing their generations; the "

@@ -23,14 +23,14 @@ from model.pattern import Pattern, compile_pattern
 from model.vocabulary import Vocabulary
 from model.work_limit import WorkLimit
 
-_MOST_BYTES = 16 * 2**20
+_MAX_BYTES = 16 * 2**20
 _ENTRY_BYTES = 1000  # overhead of an entry, in addition to its expression and its arrays
-_MOST_THREADS = 4  # one per client, so that the patterns of one client do not delay the others'
+_MAX_THREADS = 4  # one per client, so that the patterns of one client do not delay the others'
 _REST = 20  # seconds to sleep for each second of work, times the number of working threads
-_LEAST_WORK = 0.001  # seconds after which a thread sleeps
-_LONGEST_SLEEP = 0.1  # seconds, before a thread checks whether somebody still waits
-_MOST_COMPILATIONS = 64  # that run or wait for a thread
-_MOST_SECONDS = 10.0  # that a request waits; a single compilation takes less than a second
+_MIN_WORK = 0.001  # seconds after which a thread sleeps
+_MAX_SLEEP = 0.1  # seconds, before a thread checks whether somebody still waits
+_MAX_COMPILATIONS = 64  # that run or wait for a thread
+_MAX_SECONDS = 10.0  # that a request waits; a single compilation takes less than a second
 _SMOOTHING = 0.2  # weight of the newest measurement of a compilation's duration
 
 _Key = tuple[str, frozenset[int]]  # the expression, and the ids of banned characters
@@ -72,13 +72,13 @@ class PatternCache:
         most_bytes: maximum size of all entries.
     """
 
-    def __init__(self, vocabulary: Vocabulary, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, vocabulary: Vocabulary, most_bytes: int = _MAX_BYTES) -> None:
         self._vocabulary, self._most_bytes = vocabulary, most_bytes
         self._entries: OrderedDict[_Key, _Result] = OrderedDict()
         self._compilations: dict[_Key, _Compilation] = {}  # those that somebody waits for
         self._queue: FairQueue[_Compilation] = FairQueue()
         self._running: dict[Hashable, _Compilation] = {}  # by client; threads read the length
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, "pattern")
+        self._threads = ThreadPoolExecutor(_MAX_THREADS, "pattern")
         self._seconds = 0.0  # that a compilation takes, if no other one runs
         self._closed = False
         self.waiting = 0  # number of calls of `get` that have not returned
@@ -119,10 +119,10 @@ class PatternCache:
         self.waiting += 1
         self._start()
         try:
-            async with asyncio.timeout(_MOST_SECONDS):
+            async with asyncio.timeout(_MAX_SECONDS):
                 result = await asyncio.shield(compilation.result)
         except TimeoutError as error:
-            reason = f"the pattern was not compiled within {_MOST_SECONDS:.0f} s, because others"
+            reason = f"the pattern was not compiled within {_MAX_SECONDS:.0f} s, because others"
             raise self._too_many(f"{reason} came first") from error
         finally:
             self.waiting -= 1
@@ -136,7 +136,7 @@ class PatternCache:
         if key not in self._compilations:
             if self._closed:
                 raise DrainingError
-            if len(self._compilations) >= _MOST_COMPILATIONS:
+            if len(self._compilations) >= _MAX_COMPILATIONS:
                 self._make_room(client)
             result = asyncio.get_running_loop().create_future()
             self._compilations[key] = _Compilation(key, result)
@@ -170,7 +170,7 @@ class PatternCache:
     def _start(self) -> None:
         """Start the next compilations while threads are free."""
         loop = asyncio.get_running_loop()
-        while len(self._running) < _MOST_THREADS and (taken := self._queue.take(self._running)):
+        while len(self._running) < _MAX_THREADS and (taken := self._queue.take(self._running)):
             client, first = taken
             self._running[client] = first
             first.began = time.monotonic()
@@ -225,13 +225,13 @@ class PatternCache:
         own = self._queue.count(client) + (client in self._running)
         return self._too_many(
             f"{len(self._compilations)} patterns are being compiled or waiting, {own} of them from "
-            f"this client; the limit is {_MOST_COMPILATIONS}"
+            f"this client; the limit is {_MAX_COMPILATIONS}"
         )
 
     def _too_many(self, reason: str) -> TooManyPatternsError:
-        """Return an error. After `_MOST_SECONDS`, none of those that wait now wait any longer."""
+        """Return an error. After `_MAX_SECONDS`, none of those that wait now wait any longer."""
         seconds = len(self._compilations) * self._seconds
-        return TooManyPatternsError(reason, max(1.0, min(seconds, _MOST_SECONDS)))
+        return TooManyPatternsError(reason, max(1.0, min(seconds, _MAX_SECONDS)))
 
     def _store(self, key: _Key, result: _Result) -> None:
         self.bytes += _size(key, result)
@@ -251,12 +251,12 @@ def _pauses(running: Callable[[], int]) -> Callable[[], None]:
     def pause() -> None:
         nonlocal last
         worked = time.thread_time() - last
-        if worked < _LEAST_WORK:
+        if worked < _MIN_WORK:
             return
         rest = worked * _REST
         while rest > 0:
             factor = running()
-            seconds = min(rest * factor, _LONGEST_SLEEP)
+            seconds = min(rest * factor, _MAX_SLEEP)
             time.sleep(seconds)
             rest -= seconds / factor
         last = time.thread_time()

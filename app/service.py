@@ -28,8 +28,8 @@ from model.sampling import SamplingParams
 from model.text_scoring import Texts
 from model.vocabulary import UNKNOWN, Ids, Vocabulary
 
-MOST_SCORES = 220_000  # characters and alternatives in one response
-_MOST_CELL_VALUES = 1_600_000  # in one response
+MAX_SCORES = 220_000  # characters and alternatives in one response
+_MAX_CELL_VALUES = 1_600_000  # in one response
 
 
 class ModelId(NamedTuple):
@@ -253,9 +253,9 @@ class Service:
 
     def check_cell_values(self, field: str, characters: int, cells: int) -> None:
         """Raise InvalidFieldError if a response would have too many values of cells."""
-        if characters * cells > _MOST_CELL_VALUES:
+        if characters * cells > _MAX_CELL_VALUES:
             message = (
-                f"characters times cells must be at most {_MOST_CELL_VALUES} in one response: "
+                f"characters times cells must be at most {_MAX_CELL_VALUES} in one response: "
                 "request fewer cells, or a part of the text"
             )
             raise InvalidFieldError(field, f"{characters} characters x {cells} cells", message)
@@ -269,9 +269,9 @@ class Service:
 
     def check_scores(self, characters: int, alternatives: int | None) -> None:
         """Raise InvalidFieldError if a response that is not streamed would be too large."""
-        if alternatives is not None and characters * (1 + alternatives) > MOST_SCORES:
+        if alternatives is not None and characters * (1 + alternatives) > MAX_SCORES:
             message = (
-                f"characters times (1 + logprobs) must be at most {MOST_SCORES} in one response: "
+                f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: "
                 "stream the text, or request less"
             )
             raise InvalidFieldError("logprobs", alternatives, message)

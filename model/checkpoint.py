@@ -18,7 +18,7 @@ from model.errors import CheckpointError, VocabularyError
 from model.network_config import NetworkConfig, Weights
 from model.tensor_file import encode_tensor_file, open_tensor_file
 from model.vocabulary import Vocabulary
-from model.weight_limit import MOST_SUM, greatest_sums
+from model.weight_limit import MAX_SUM, greatest_sums
 
 FORMAT_VERSION = "1"
 _REQUIRED_KEYS = ("format_version", "config", "vocabulary")
@@ -278,10 +278,10 @@ def check_weights(config: NetworkConfig, weights: Weights, path: Path) -> None:
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} has values that are not finite")
     for outputs, greatest in greatest_sums(config, weights):
-        if greatest > MOST_SUM:
+        if greatest > MAX_SUM:
             raise CheckpointError(
                 f"{path}: the weights are too large: {outputs} may reach {greatest:.2g}, expected "
-                f"at most {MOST_SUM:g}"
+                f"at most {MAX_SUM:g}"
             )
 
 

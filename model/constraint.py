@@ -17,20 +17,20 @@ from model.pattern import Pattern, any_text
 if TYPE_CHECKING:
     from model.sampling import SamplingParams
 
-MOST_BIAS = 100.0  # -100 bans a character, as in OpenAI's API
-MOST_BIASES = 1000  # characters with a bias
+MAX_BIAS = 100.0  # -100 bans a character, as in OpenAI's API
+MAX_BIASES = 1000  # characters with a bias
 
 LogitBias = tuple[tuple[int, float], ...]  # ids and what is added to their logits
 
 
 def check_logit_bias(biases: LogitBias) -> None:
     """Raise SamplingError if a bias is out of range, or an id is there twice."""
-    if len(biases) > MOST_BIASES:
+    if len(biases) > MAX_BIASES:
         raise SamplingError(
-            f"logit_bias must have at most {MOST_BIASES} characters, got {len(biases)}"
+            f"logit_bias must have at most {MAX_BIASES} characters, got {len(biases)}"
         )
     for character, bias in biases:
-        if character < 0 or not -MOST_BIAS <= bias <= MOST_BIAS:
+        if character < 0 or not -MAX_BIAS <= bias <= MAX_BIAS:
             raise SamplingError(
                 f"the values of logit_bias must be in -100..100, got {bias} for id {character}"
             )
@@ -40,7 +40,7 @@ def check_logit_bias(biases: LogitBias) -> None:
 
 def banned_ids(biases: LogitBias) -> frozenset[int]:
     """Return the ids that a bias of -100 bans."""
-    return frozenset(character for character, bias in biases if bias <= -MOST_BIAS)
+    return frozenset(character for character, bias in biases if bias <= -MAX_BIAS)
 
 
 class Constraint(NamedTuple):
@@ -58,7 +58,7 @@ class Constraint(NamedTuple):
         if params.logit_bias:
             biases_V = np.zeros(vocabulary_size, np.float32)
             for character, bias in params.logit_bias:
-                biases_V[character] = bias if bias > -MOST_BIAS else -np.inf
+                biases_V[character] = bias if bias > -MAX_BIAS else -np.inf
         return cls(params.pattern or any_text(vocabulary_size), biases_V)
 
 

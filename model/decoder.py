@@ -19,10 +19,10 @@ from model.read_cells import NO_CELLS, CellNumbers
 from model.sampling import SamplingParams, Uniforms, uniforms
 from model.selection import make_backend
 from model.vocabulary import Ids
-from model.weight_limit import MOST_SUM
+from model.weight_limit import MAX_SUM
 
 _STEPS_PER_CALL = 64  # in `generate`
-_NEVER = -1e5 * MOST_SUM  # a logit below all others, so that the character is never drawn
+_NEVER = -1e5 * MAX_SUM  # a logit below all others, so that the character is never drawn
 
 
 class DecoderStream:

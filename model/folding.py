@@ -45,7 +45,7 @@ _REMOVED = (
 
 _LISTED = frozenset("".join((*_GROUPS, *_SPELLINGS, _REMOVED)))
 
-_MOST_UNKNOWN = 1000  # different characters of one text
+_MAX_UNKNOWN = 1000  # different characters of one text
 
 
 def fold(text: str, vocabulary: Vocabulary) -> str:
@@ -58,7 +58,7 @@ def fold(text: str, vocabulary: Vocabulary) -> str:
     is, because it is in another script.
     """
     unknown = vocabulary.unknown_characters(text)
-    if len(unknown) > _MOST_UNKNOWN:
+    if len(unknown) > _MAX_UNKNOWN:
         return text
     table = _equivalents(vocabulary)
     for character in unknown:

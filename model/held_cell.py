@@ -1,6 +1,6 @@
 """HeldCell: a cell of the LSTM whose state stays at a value while a text is generated.
 
-Shape letters: S streams, M = MOST_HELD_CELLS.
+Shape letters: S streams, M = MAX_HELD_CELLS.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from model.errors import SamplingError
 
-MOST_HELD_CELLS = 8  # of one stream
-MOST_CELL_STATE = 8.0  # tanh of it differs from 1 by 2e-7
+MAX_HELD_CELLS = 8  # of one stream
+MAX_CELL_STATE = 8.0  # tanh of it differs from 1 by 2e-7
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HeldCell:
                 f"the layer and the cell of hold must be at least 0, got {self.layer} and "
                 f"{self.cell}"
             )
-        if not -MOST_CELL_STATE <= self.value <= MOST_CELL_STATE:
+        if not -MAX_CELL_STATE <= self.value <= MAX_CELL_STATE:
             raise SamplingError(f"the value of hold must be in -8..8, got {self.value}")
 
 
@@ -52,8 +52,8 @@ def repeated_cell(cells: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
 
 def check_held_cells(held: Sequence[HeldCell]) -> None:
     """Raise SamplingError if a stream would hold too many cells, or a cell twice."""
-    if len(held) > MOST_HELD_CELLS:
-        raise SamplingError(f"hold must have at most {MOST_HELD_CELLS} cells, got {len(held)}")
+    if len(held) > MAX_HELD_CELLS:
+        raise SamplingError(f"hold must have at most {MAX_HELD_CELLS} cells, got {len(held)}")
     repeated = repeated_cell((one.layer, one.cell) for one in held)
     if repeated is not None:
         layer, cell = repeated
@@ -79,8 +79,8 @@ class HeldCellColumns(NamedTuple):
             return None
         columns = cls(
             np.array([len(cells) for cells in held], np.int32),
-            np.zeros((len(held), MOST_HELD_CELLS), np.int32),
-            np.zeros((len(held), MOST_HELD_CELLS), np.float32),
+            np.zeros((len(held), MAX_HELD_CELLS), np.int32),
+            np.zeros((len(held), MAX_HELD_CELLS), np.float32),
         )
         for row, cells in enumerate(held):
             columns.hold_cells[row, : len(cells)] = [c.layer * width + c.cell for c in cells]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_int64, c_void_p, sizeof
 from typing import NamedTuple, cast
 
-from model.held_cell import MOST_HELD_CELLS
+from model.held_cell import MAX_HELD_CELLS
 from model.team_size import TeamSize
 
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
@@ -118,7 +118,7 @@ LAYOUT = Layout(
     most_weight=63,
     zero_code=128,
     hidden_steps=127,
-    most_holds=MOST_HELD_CELLS,
+    most_holds=MAX_HELD_CELLS,
 )
 
 

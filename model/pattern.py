@@ -24,7 +24,7 @@ NOWHERE = -1  # in a table: the pattern does not allow the character
 FINAL = -2  # in a table: the pattern allows the character, and nothing can follow it
 ENDED = -1  # the state of a text that has ended
 
-MOST_ENTRIES = 1 << 18  # states times classes: 1 MiB
+MAX_ENTRIES = 1 << 18  # states times classes: 1 MiB
 
 Table = npt.NDArray[np.int32]
 
@@ -160,9 +160,9 @@ class _States:
         if number == len(self._found):
             self._found.append(state)
             entries = len(self._found) * self._classes.number
-            if entries > MOST_ENTRIES:
+            if entries > MAX_ENTRIES:
                 raise PatternError(
-                    f"is too large: its table has {entries} entries, and at most {MOST_ENTRIES} "
+                    f"is too large: its table has {entries} entries, and at most {MAX_ENTRIES} "
                     "are allowed; simplify it"
                 )
         return number

@@ -24,12 +24,12 @@ from model.work_limit import WorkLimit
 _constants: Any = re._constants  # type: ignore[attr-defined]
 _compiler: Any = re._compiler  # type: ignore[attr-defined]
 
-MOST_CHARACTERS = 10_000  # of an expression
-MOST_POSITIONS = 5_000  # when repetitions are written out
+MAX_CHARACTERS = 10_000  # of an expression
+MAX_POSITIONS = 5_000  # when repetitions are written out
 _HUGE = 10**9  # positions; larger numbers are not told apart
 _TYPE_FLAGS = re.ASCII | re.UNICODE | re.LOCALE  # a group may replace one by another
-_MOST_LISTED = 10  # missing characters in a message
-_MOST_REASON = 200  # characters of the parser's message, which can repeat the expression
+_MAX_LISTED = 10  # missing characters in a message
+_MAX_REASON = 200  # characters of the parser's message, which can repeat the expression
 
 END = 1  # the set that has only position 0, the end of the text
 
@@ -101,15 +101,15 @@ def positions_of(expression: str, vocabulary: str, work: WorkLimit) -> Positions
         PatternError: if the expression is not valid, is too large, or has parts that need a
             backtracking matcher.
     """
-    if len(expression) > MOST_CHARACTERS:
-        raise PatternError(f"must have at most {MOST_CHARACTERS} characters, got {len(expression)}")
+    if len(expression) > MAX_CHARACTERS:
+        raise PatternError(f"must have at most {MAX_CHARACTERS} characters, got {len(expression)}")
     try:
         work.spend(len(expression))
         parsed = _parsed(expression)
-        if (size := _size(parsed)) > MOST_POSITIONS:
+        if (size := _size(parsed)) > MAX_POSITIONS:
             raise PatternError(
                 f"is too large: written out, its repetitions have {size:.6g} characters and sets, "
-                f"and at most {MOST_POSITIONS} are allowed"
+                f"and at most {MAX_POSITIONS} are allowed"
             )
         return _Builder(parsed, vocabulary, work).build()
     except RecursionError as error:
@@ -119,8 +119,8 @@ def positions_of(expression: str, vocabulary: str, work: WorkLimit) -> Positions
 def missing_error(missing: Iterable[str]) -> PatternError:
     """Return the error of an expression that needs characters outside of the vocabulary."""
     characters = sorted(set(missing))
-    listed = ", ".join(map(describe_character, characters[:_MOST_LISTED]))
-    rest = len(characters) - _MOST_LISTED
+    listed = ", ".join(map(describe_character, characters[:_MAX_LISTED]))
+    rest = len(characters) - _MAX_LISTED
     more = f" and {rest} more" if rest > 0 else ""
     return PatternError(f"needs characters that the model cannot write: {listed}{more}")
 
@@ -131,8 +131,8 @@ def _parsed(expression: str) -> Any:
         return _parser.parse(expression)
     except (re.error, OverflowError, ValueError) as error:  # a ValueError: too many digits
         reason = str(error)
-        if len(reason) > _MOST_REASON:
-            reason = f"{reason[:_MOST_REASON]}..."
+        if len(reason) > _MAX_REASON:
+            reason = f"{reason[:_MAX_REASON]}..."
         raise PatternError(f"is not a regular expression: {reason}") from error
 
 

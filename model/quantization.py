@@ -12,7 +12,7 @@ from model.network_config import Array
 
 Codes = npt.NDArray[np.int8]
 
-_MOST_CODE = 63  # 7 bits: a pair of products with 8-bit inputs then fits into 16 bits
+_MAX_CODE = 63  # 7 bits: a pair of products with 8-bit inputs then fits into 16 bits
 
 
 def quantize_rows(weight_NK: Array) -> tuple[Codes, Array]:
@@ -22,5 +22,5 @@ def quantize_rows(weight_NK: Array) -> tuple[Codes, Array]:
     value of a row becomes 63 or -63.
     """
     largest_N = np.abs(weight_NK).max(axis=1)
-    scale_N = np.maximum(largest_N, np.float32(1e-12)) / np.float32(_MOST_CODE)
+    scale_N = np.maximum(largest_N, np.float32(1e-12)) / np.float32(_MAX_CODE)
     return np.rint(weight_NK / scale_N[:, None]).astype(np.int8), scale_N

@@ -18,7 +18,7 @@ ScoreRows = Numbers
 
 UNITS = 1e6  # of a sum of logprobs, per nat
 
-MOST_ALTERNATIVES = 10
+MAX_ALTERNATIVES = 10
 
 
 class Alternative(NamedTuple):

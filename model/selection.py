@@ -23,7 +23,7 @@ from model.thread_count import choose_threads
 
 TORCH = "torch"  # name of the kernel made of torch operators
 
-_MOST_DEFAULT_THREADS = 8
+_MAX_DEFAULT_THREADS = 8
 _PRECISIONS: tuple[Precision, ...] = ("int8", "fp32")
 _GPU_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
@@ -126,7 +126,7 @@ def default_threads(precision: Precision, device: str, kernel: str | None = None
     torch one core is left to the server's event loop.
     """
     native = (kernel or default_kernel(precision, device)) != TORCH
-    return max(1, min(_MOST_DEFAULT_THREADS, available_cores() - (0 if native else 1)))
+    return max(1, min(_MAX_DEFAULT_THREADS, available_cores() - (0 if native else 1)))
 
 
 def make_backend(

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 
-_SHORTEST_PAUSE = 0.03  # seconds; the event loop of a server may be the only disturbance
-_LONGEST_TRIAL = 0.1  # seconds after which a trial that ends counts as a new disturbance
-_LONGEST_PAUSE = 1.0  # seconds, the most that an idle machine is left unused
+_MIN_PAUSE = 0.03  # seconds; the event loop of a server may be the only disturbance
+_MAX_TRIAL = 0.1  # seconds after which a trial that ends counts as a new disturbance
+_MAX_PAUSE = 1.0  # seconds, the most that an idle machine is left unused
 
 
 class TeamSize:
@@ -52,6 +52,6 @@ class TeamSize:
         """
         if threads < self._threads:
             lasted = now - self._ends
-            again = lasted <= max(self._pause, _LONGEST_TRIAL)
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if again else _SHORTEST_PAUSE
+            again = lasted <= max(self._pause, _MAX_TRIAL)
+            self._pause = min(2 * self._pause, _MAX_PAUSE) if again else _MIN_PAUSE
             self._threads, self._ends = threads, now + self._pause

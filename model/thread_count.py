@@ -18,9 +18,9 @@ from model.backend import StepInput, StepOutput
 
 _NEAR = 1.03  # a count that takes at most this many times the least is as good
 _ROUNDS = 3
-_MOST_SECONDS = 0.06  # no further measurement begins after this time, and nothing is decided
-_MOST_STREAMS = 32  # a batch whose weights are read once for many streams
-_STEPS = {1: 16, _MOST_STREAMS: 4}  # steps to time, by the number of streams
+_MAX_SECONDS = 0.06  # no further measurement begins after this time, and nothing is decided
+_MAX_STREAMS = 32  # a batch whose weights are read once for many streams
+_STEPS = {1: 16, _MAX_STREAMS: 4}  # steps to time, by the number of streams
 
 
 class Resizable(Protocol):
@@ -72,7 +72,7 @@ def measure(counts: list[int], time_count: Callable[[int], float]) -> dict[int, 
     least = dict.fromkeys(counts, math.inf)
     for _ in range(_ROUNDS):
         for count in counts:
-            if time.perf_counter() - began > _MOST_SECONDS:
+            if time.perf_counter() - began > _MAX_SECONDS:
                 return None
             least[count] = min(least[count], time_count(count))
     return least

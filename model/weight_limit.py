@@ -18,7 +18,7 @@ from model.network_config import Array, NetworkConfig, Weights
 
 # Of the inputs of gates and the logits; those of a trained model are below 1e5. The rest of the
 # range of float32, up to 3e38, is for the factors of the kernels and for rounding in int8.
-MOST_SUM = 1e31
+MAX_SUM = 1e31
 
 _ROWS = 16  # that are added up at a time
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from model.errors import PatternError
 
-MOST_WORK = 30_000  # operations, of about a microsecond each
+MAX_WORK = 30_000  # operations, of about a microsecond each
 _SLICE = 1_000  # operations between two pauses
 
 
@@ -24,7 +24,7 @@ class WorkLimit:
         most: number of operations that are allowed.
     """
 
-    def __init__(self, pause: Callable[[], None] = _no_pause, most: int = MOST_WORK) -> None:
+    def __init__(self, pause: Callable[[], None] = _no_pause, most: int = MAX_WORK) -> None:
         self._pause, self._most = pause, most
         self._done, self._since_pause = 0, 0
 

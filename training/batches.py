@@ -14,8 +14,8 @@ from torch import Tensor
 from model.errors import CorpusError
 from model.vocabulary import CorpusIds
 
-_LARGEST_DEFAULT = 32  # batch size
-_LEAST_UPDATES = 100  # per epoch, for the default batch size
+_MAX_DEFAULT = 32  # batch size
+_MIN_UPDATES = 100  # per epoch, for the default batch size
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ def default_batch_size(characters: int, sequence_length: int, processes: int = 1
 
     The result is a multiple of the number of processes that share the batch.
     """
-    size = max(1, min(_LARGEST_DEFAULT, characters // (_LEAST_UPDATES * sequence_length)))
+    size = max(1, min(_MAX_DEFAULT, characters // (_MIN_UPDATES * sequence_length)))
     return -(-size // processes) * processes

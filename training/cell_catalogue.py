@@ -27,7 +27,7 @@ from training.cell_values import read_cells
 
 MINIMUM_CHARACTERS = 200
 
-MOST_CHARACTERS = 200_000  # to read in total
+MAX_CHARACTERS = 200_000  # to read in total
 
 _PASSAGE = 5000  # characters of a passage at most
 _SHORT_PASSAGE = 500  # characters of a passage at least, if the text and the run are long enough
@@ -44,7 +44,7 @@ def find_tracked_cells(
     vocabulary: Vocabulary,
     ids: CorpusIds,
     report: Report = lambda _: None,
-    most: int = MOST_CHARACTERS,
+    most: int = MAX_CHARACTERS,
 ) -> Catalogue:
     """Return the best cell for each property that varies in a text, strongest correlation first.
 
@@ -107,19 +107,19 @@ def add_catalogue(
     if checkpoint.cells or len(ids) < MINIMUM_CHARACTERS:
         return
     report(0)
-    most = min(max(MINIMUM_CHARACTERS, int(trained * _SHARE_OF_RUN)), MOST_CHARACTERS)
+    most = min(max(MINIMUM_CHARACTERS, int(trained * _SHARE_OF_RUN)), MAX_CHARACTERS)
     network = CharLSTM.of(checkpoint).to(device)
     save_cells(path, find_tracked_cells(network, checkpoint.vocabulary, ids, report, most))
 
 
-def divide(text: str, most: int = MOST_CHARACTERS) -> list[str]:
+def divide(text: str, most: int = MAX_CHARACTERS) -> list[str]:
     """Return at least two passages of a text, of at most 5,000 characters each and `most` in total.
 
     The passages are spread over the text. A passage begins after a blank line if there is one
     nearby, otherwise at the beginning of a line, otherwise anywhere. To read less, the passages
     become shorter before they become fewer: the network reads all of them at the same time.
     """
-    longest = min(len(text), MOST_CHARACTERS) // _PASSAGE
+    longest = min(len(text), MAX_CHARACTERS) // _PASSAGE
     count = max(2, min(longest, most // _SHORT_PASSAGE))
     length = min(_PASSAGE, most // count)
     spacing = len(text) // count

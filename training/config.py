@@ -12,8 +12,8 @@ from training.precision import TrainingPrecision
 
 # Field -> its name in checkpoints and saved states, which keep the names of the first release.
 _RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}
-MOST_VALIDATED = 500_000  # characters
-MOST_EPOCHS = 1_000_000
+MAX_VALIDATED = 500_000  # characters
+MAX_EPOCHS = 1_000_000
 _YEAR = 366 * 24 * 60  # minutes
 
 # Fields that older records lack, with the values that older versions trained with.
@@ -24,7 +24,7 @@ _ADDED: dict[str, Any] = {
     "muon_iterations": 5,
     "muon_weight_decay": 0.1,
     "minutes": None,
-    "validation_characters": MOST_VALIDATED,
+    "validation_characters": MAX_VALIDATED,
     "distill_weight": 0.5,
     "distill_temperature": 1.0,
 }
@@ -60,7 +60,7 @@ _SHARE_BELOW_ONE = _Range(0, 1, below=True)
 _SIZE = _Range(1, 1_000_000)  # of a batch; the length of the text is a limit too
 
 _RANGES = {
-    "epochs": _Range(1e-9, MOST_EPOCHS),
+    "epochs": _Range(1e-9, MAX_EPOCHS),
     "batch_size": _SIZE,
     "sequence_length": _SIZE,
     "learning_rate": _LEARNING_RATE,
@@ -110,7 +110,7 @@ class TrainingConfig:
     muon_iterations: int = 5  # Newton-Schulz iterations per update
     muon_weight_decay: float = 0.1
     minutes: float | None = None  # time limit; `epochs` is then only the first plan
-    validation_characters: int = MOST_VALIDATED  # that a validation reads at most
+    validation_characters: int = MAX_VALIDATED  # that a validation reads at most
     distill_weight: float = 0.5  # share of the teachers in the objective, if there are any
     distill_temperature: float = 1.0
 

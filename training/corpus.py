@@ -19,13 +19,13 @@ from model.vocabulary import UNKNOWN, CorpusIds, Vocabulary
 from training.counted import counted
 
 MINIMUM_CHARACTERS = 200
-MOST_MISSING = 0.1  # largest share of a text that may be missing from its vocabulary
+MAX_MISSING = 0.1  # largest share of a text that may be missing from its vocabulary
 VALIDATION_SHARE = 0.1  # of the characters, at the end of the text
-MOST_BYTES = 2_000_000_000  # of a text, decompressed, all files of a folder together
+MAX_BYTES = 2_000_000_000  # of a text, decompressed, all files of a folder together
 
 _GZIP = b"\x1f\x8b"  # first bytes of a compressed file
 _READ_AT_ONCE = 1 << 20  # bytes
-_MOST_LISTED = 10  # missing characters in a message
+_MAX_LISTED = 10  # missing characters in a message
 
 _Text = TypeVar("_Text", str, CorpusIds)
 
@@ -106,7 +106,7 @@ class Corpus:
         own = vocabulary is None
         vocabulary = vocabulary or _own_vocabulary(text, min_count)
         ids, missing = vocabulary.encode_corpus(text)
-        if missing.total() > MOST_MISSING * len(text):
+        if missing.total() > MAX_MISSING * len(text):
             reason = f"a min-count of {min_count} is too high" if own else "another kind of text"
             raise CorpusError(f"{reason}: {describe_missing(vocabulary, missing)}")
         return cls(vocabulary, *split(ids), text_hash(text), missing)
@@ -125,9 +125,9 @@ def _own_vocabulary(text: str, min_count: int) -> Vocabulary:
 
 def describe_missing(vocabulary: Vocabulary, missing: Counter[str]) -> str:
     """Return a line that lists characters that are not in a vocabulary, with their counts."""
-    listed = missing.most_common(_MOST_LISTED)
+    listed = missing.most_common(_MAX_LISTED)
     names = ", ".join(f"{character!r} ({count:,})" for character, count in listed)
-    rest = f" and {len(missing) - _MOST_LISTED:,} more" if len(missing) > _MOST_LISTED else ""
+    rest = f" and {len(missing) - _MAX_LISTED:,} more" if len(missing) > _MAX_LISTED else ""
     effect = "read as unknown" if UNKNOWN in vocabulary else "left out"
     verb = "is" if len(missing) == 1 else "are"
     return (
@@ -161,7 +161,7 @@ def read_text(path: Path) -> str:
         files = sorted([*path.glob("*.txt"), *path.glob("*.txt.gz")])
         if not files:
             raise CorpusError(f"{path}: the folder has no .txt or .txt.gz file")
-    left, texts = MOST_BYTES, []
+    left, texts = MAX_BYTES, []
     for file in files:
         with explaining_large_text(file):
             content = _read_file(file, left)
@@ -192,7 +192,7 @@ def _read_file(path: Path, most: int) -> bytearray:
                 content += piece
                 if len(content) > most:
                     raise CorpusError(
-                        f"{path}: the text is larger than {MOST_BYTES:,} bytes (decompressed, all "
+                        f"{path}: the text is larger than {MAX_BYTES:,} bytes (decompressed, all "
                         "files of a folder together): use a smaller text"
                     )
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -21,7 +21,7 @@ from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 from training.precision import TrainingPrecision, autocast
 
-_MOST_LISTED = 5  # characters in a message
+_MAX_LISTED = 5  # characters in a message
 
 
 class Teachers:
@@ -107,7 +107,7 @@ def check_vocabulary(teacher: Checkpoint, path: Path, vocabulary: Vocabulary) ->
         return
     own, others = set(vocabulary.characters), set(teacher.vocabulary.characters)
     differences = [
-        f"{text} {', '.join(map(repr, sorted(characters)[:_MOST_LISTED]))}"
+        f"{text} {', '.join(map(repr, sorted(characters)[:_MAX_LISTED]))}"
         for text, characters in (("it lacks", own - others), ("it also has", others - own))
         if characters
     ]

@@ -19,7 +19,7 @@ from model.network import CharLSTM
 from model.sampling import SamplingParams
 from model.selection import make_backend
 from model.vocabulary import CorpusIds
-from training.config import MOST_VALIDATED
+from training.config import MAX_VALIDATED
 
 # The state is carried from call to call, so these limits bound memory and change no result.
 _LOGITS_PER_CALL = 1 << 20
@@ -81,7 +81,7 @@ def evaluate(network: CharLSTM, ids: CorpusIds, report: Report = _no_report) -> 
 def estimate(
     network: CharLSTM,
     ids: CorpusIds,
-    most: int = MOST_VALIDATED,
+    most: int = MAX_VALIDATED,
     stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Approximate `evaluate` to about three decimals, many times faster.

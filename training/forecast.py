@@ -8,8 +8,8 @@ import numpy as np
 
 Point = tuple[int, float]  # updates so far, validation loss
 
-_LEAST_POINTS = 2
-_LEAST_SHARE = 0.1  # of the updates, before which a forecast would be a guess
+_MIN_POINTS = 2
+_MIN_SHARE = 0.1  # of the updates, before which a forecast would be a guess
 
 
 def forecast(points: Sequence[Point], total_steps: int) -> float | None:
@@ -23,9 +23,9 @@ def forecast(points: Sequence[Point], total_steps: int) -> float | None:
         points: the validations so far, in order.
         total_steps: updates of the whole run.
     """
-    if len(points) < _LEAST_POINTS or points[-1][0] < _LEAST_SHARE * total_steps:
+    if len(points) < _MIN_POINTS or points[-1][0] < _MIN_SHARE * total_steps:
         return None
-    later = points[min(len(points) // 2, len(points) - _LEAST_POINTS) :]
+    later = points[min(len(points) // 2, len(points) - _MIN_POINTS) :]
     steps, losses = np.array(later, dtype=float).T
     slope, limit = np.polyfit(1 / steps, losses, 1)
     best = min(loss for _, loss in points)

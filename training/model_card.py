@@ -12,7 +12,7 @@ from model.vocabulary import Vocabulary
 from training.config import settings_from_record
 from training.train_arguments import named_as_flags
 
-_MOST_CHARACTERS = 200  # of the vocabulary
+_MAX_CHARACTERS = 200  # of the vocabulary
 
 _CARD = """# {source}
 
@@ -83,9 +83,9 @@ def _settings(checkpoint: Checkpoint) -> str:
 
 def _shortened(vocabulary: Vocabulary) -> str:
     characters = "".join(vocabulary.characters)
-    if len(characters) <= _MOST_CHARACTERS:
+    if len(characters) <= _MAX_CHARACTERS:
         return characters
-    return characters[:_MOST_CHARACTERS] + "..."
+    return characters[:_MAX_CHARACTERS] + "..."
 
 
 def _of_record(record: Mapping[str, Any]) -> dict[str, Any]:

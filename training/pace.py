@@ -14,16 +14,16 @@ from typing import Any
 
 # Of the time limit, for the catalogue of cells and the end of the process.
 _RESERVE_SHARE = 0.03
-_LEAST_RESERVE, _MOST_RESERVE = 1.5, 15.0  # seconds
+_MIN_RESERVE, _MAX_RESERVE = 1.5, 15.0  # seconds
 _INTERVAL = 10.0  # seconds, the longest time between two counts
 _INTERVAL_SHARE = 0.02  # of the time limit
 _SMOOTHING = 0.5  # weight of the newest measurement of the speed
-_MOST_VALIDATING = 0.2  # of the time that is left
+_MAX_VALIDATING = 0.2  # of the time that is left
 
 
 def reserve(limit: float) -> float:
     """Return the seconds of a time limit that are kept for the end of the command."""
-    return min(max(_RESERVE_SHARE * limit, _LEAST_RESERVE), _MOST_RESERVE)
+    return min(max(_RESERVE_SHARE * limit, _MIN_RESERVE), _MAX_RESERVE)
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Pace:
         self._measure(step, seconds - self.validating)
         left = self.limit - reserve(self.limit) - seconds
         validation = self._next_validation()
-        affordable = _MOST_VALIDATING * left / max(validation, 1e-6)
+        affordable = _MAX_VALIDATING * left / max(validation, 1e-6)
         remaining = max(1, int(min(affordable, self.validations - self.validated)))
         left -= remaining * validation
         updates = int(left / self.per_update) if self.per_update and left > 0 else 0

@@ -15,7 +15,7 @@ from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.network_config import NetworkConfig
 from training.batches import Batches, default_batch_size
-from training.config import MOST_EPOCHS, MOST_VALIDATED, TrainingConfig
+from training.config import MAX_EPOCHS, MAX_VALIDATED, TrainingConfig
 from training.corpus import Corpus
 from training.evaluation import estimated_characters
 from training.learner import Learner, new_learner
@@ -30,9 +30,9 @@ _MEASURED_SHARE = 0.01  # of the time limit
 _FILES_SECONDS = 1.0  # for the files and the sample of a validation
 _VALIDATING_SHARE = 0.1  # of the time limit, for all validations
 _ONE_VALIDATION_SHARE = 0.025
-_LEAST_VALIDATED = 16_384  # characters
-_MOST_VALIDATIONS = 20
-_LEAST_UPDATES = 10  # of a run that is worth starting
+_MIN_VALIDATED = 16_384  # characters
+_MAX_VALIDATIONS = 20
+_MIN_UPDATES = 10  # of a run that is worth starting
 _MARGIN = 1.1  # of the least time that is named to a user
 
 # How well a network learns depends on how many characters it reads in total. If it reads a text
@@ -179,21 +179,21 @@ def planned(
         config = replace(config, validation_characters=_affordable_characters(limit, speed))
     read = estimated_characters(len(corpus.validation), config.validation_characters)
     per_validation = read * speed.per_character + _FILES_SECONDS
-    _check_long_enough(limit, spent + per_validation + _LEAST_UPDATES * speed.per_update)
+    _check_long_enough(limit, spent + per_validation + _MIN_UPDATES * speed.per_update)
     affordable = int(_VALIDATING_SHARE * limit / per_validation)
-    validations = given.get("validations") or max(1, min(affordable, _MOST_VALIDATIONS))
+    validations = given.get("validations") or max(1, min(affordable, _MAX_VALIDATIONS))
     pace = Pace(1, validations, limit, speed.per_update, per_validation, speed.per_update)
     pace.adopt(*pace.count(0, spent))
     batches = Batches(corpus.training, config.batch_size, config.sequence_length)
     # Within their range, for the record. The run makes all of the updates.
-    epochs = min(pace.total_steps / batches.per_epoch, MOST_EPOCHS)
+    epochs = min(pace.total_steps / batches.per_epoch, MAX_EPOCHS)
     return replace(config, epochs=epochs, validations=pace.validations), pace
 
 
 def _affordable_characters(limit: float, speed: Speed) -> int:
     """Return how many characters a validation may read at most."""
     seconds = max(0.0, _ONE_VALIDATION_SHARE * limit - _FILES_SECONDS)
-    return round(min(max(seconds / speed.per_character, _LEAST_VALIDATED), MOST_VALIDATED))
+    return round(min(max(seconds / speed.per_character, _MIN_VALIDATED), MAX_VALIDATED))
 
 
 def _check_long_enough(limit: float, needed: float) -> None:

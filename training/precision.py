@@ -14,7 +14,7 @@ from model.lstm_layer import lstm_layer
 
 TrainingPrecision = Literal["fp32", "bf16"]
 
-_LEAST_SPEEDUP = 1.2  # for "auto" to choose bfloat16
+_MIN_SPEEDUP = 1.2  # for "auto" to choose bfloat16
 _PROBES = 4
 _SIZE = 256  # of the layer that is timed
 
@@ -36,7 +36,7 @@ def choose_training_precision(name: str, device: torch.device) -> TrainingPrecis
             reason = str(error).splitlines()[0]
             raise DeviceError(f"precision 'bf16' does not run on {device}: {reason}") from error
         return "fp32"
-    return "bf16" if name == "bf16" or speedup >= _LEAST_SPEEDUP else "fp32"
+    return "bf16" if name == "bf16" or speedup >= _MIN_SPEEDUP else "fp32"
 
 
 def autocast(precision: TrainingPrecision, device: torch.device) -> torch.autocast:

@@ -11,7 +11,7 @@ from model.text_scoring import Texts, TextScores, TextScoring, TextStream, best_
 from model.vocabulary import Ids
 
 _ROWS = 64  # texts that are read at the same time, as many as the service has slots by default
-_MOST_STEPS = 128  # per call of the decoder
+_MAX_STEPS = 128  # per call of the decoder
 
 
 class Scorer:
@@ -49,7 +49,7 @@ class Scorer:
 
     def _advance(self, scoring: TextScoring) -> None:
         streams = [stream for stream in self._decoder.streams if isinstance(stream, TextStream)]
-        steps = best_steps([stream.steps_left for stream in streams], 0, _MOST_STEPS)
+        steps = best_steps([stream.steps_left for stream in streams], 0, _MAX_STEPS)
         if (scores := self._decoder.advance(steps).scores) is not None:
             scoring.collect(streams, scores)
         for stream in streams:
@@ -67,6 +67,6 @@ def _read(decoder: Decoder, prompt: Ids) -> DecoderState | None:
     if stream.steps_left:
         decoder.join(stream)
         while stream.steps_left:
-            decoder.advance(min(stream.steps_left, _MOST_STEPS))
+            decoder.advance(min(stream.steps_left, _MAX_STEPS))
         decoder.leave(stream)
     return stream.state

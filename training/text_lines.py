@@ -11,7 +11,7 @@ from model.errors import CorpusError
 STDIN = Path("-")
 
 _BLOCK_BYTES = 1 << 18
-_MOST_BYTES = 1 << 22  # of a line
+_MAX_BYTES = 1 << 22  # of a line
 
 
 def read_lines(path: Path) -> Iterator[list[str]]:
@@ -29,11 +29,9 @@ def read_lines(path: Path) -> Iterator[list[str]]:
     count, rest = 0, b""
     for content in _read(path):
         whole, end, rest = (rest + content).rpartition(b"\n")
-        if len(rest) > _MOST_BYTES:
+        if len(rest) > _MAX_BYTES:
             number = count + whole.count(b"\n") + len(end) + 1
-            raise CorpusError(
-                f"{name_of(path)}: line {number} is longer than {_MOST_BYTES:,} bytes"
-            )
+            raise CorpusError(f"{name_of(path)}: line {number} is longer than {_MAX_BYTES:,} bytes")
         if end:
             yield (lines := _decode(path, whole, count))
             count += len(lines)

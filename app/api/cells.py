@@ -25,7 +25,7 @@ from app.middleware.body_limit import Body
 from app.service import Service
 from model.read_cells import CellValues
 
-MOST_CELLS = 64
+MAX_CELLS = 64
 _DECIMALS = 4
 _SLICE = 2000  # numbers per piece of JSON: about a millisecond of work
 
@@ -53,7 +53,7 @@ class CellsRequest(BaseModel):
         "newline.",
     )
     cells: list[Cell] | None = Field(
-        None, min_length=1, max_length=MOST_CELLS, description="Cells whose values to return."
+        None, min_length=1, max_length=MAX_CELLS, description="Cells whose values to return."
     )
     find: Find | None = Field(
         None,
@@ -61,7 +61,7 @@ class CellsRequest(BaseModel):
         "spans of it. A span [from, to] covers the characters from index `from` up to, but not "
         "including, index `to`, counted from 0.",
     )
-    top: int = Field(8, ge=1, le=MOST_CELLS, description="Number of cells to return for a search.")
+    top: int = Field(8, ge=1, le=MAX_CELLS, description="Number of cells to return for a search.")
     model: str | None = MODEL
 
 

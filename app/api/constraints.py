@@ -20,10 +20,10 @@ from app.api.query_values import Number
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.middleware.auth import current_client
 from app.service import Service
-from model.constraint import MOST_BIAS, MOST_BIASES, LogitBias, banned_ids
+from model.constraint import MAX_BIAS, MAX_BIASES, LogitBias, banned_ids
 from model.errors import PatternError, UnknownCharacterError
 from model.pattern import Pattern
-from model.pattern_syntax import MOST_CHARACTERS
+from model.pattern_syntax import MAX_CHARACTERS
 
 PATTERN_DESCRIPTION = (
     "A regular expression of Python that the whole text must match, without lookaround, "
@@ -31,8 +31,8 @@ PATTERN_DESCRIPTION = (
     "Where the match may end, the text ends if one of the other characters is drawn."
 )
 
-PatternText = Annotated[str, Field(max_length=MOST_CHARACTERS)]
-Bias = Annotated[Number, Field(ge=-MOST_BIAS, le=MOST_BIAS)]
+PatternText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Bias = Annotated[Number, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 _Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
@@ -44,8 +44,8 @@ def _id_of(key: Any) -> Any:
 _ID = re.compile("0|[1-9][0-9]{0,8}")
 _TokenId = Annotated[int, BeforeValidator(_id_of), Field(ge=0)]
 
-CharacterBiases = Annotated[dict[_Character, Bias], Field(max_length=MOST_BIASES)]
-TokenBiases = Annotated[dict[_TokenId, Bias], Field(max_length=MOST_BIASES)]
+CharacterBiases = Annotated[dict[_Character, Bias], Field(max_length=MAX_BIASES)]
+TokenBiases = Annotated[dict[_TokenId, Bias], Field(max_length=MAX_BIASES)]
 
 
 class BiasItem(BaseModel):
@@ -73,7 +73,7 @@ def _different(items: list[BiasItem]) -> list[BiasItem]:
 
 _TEXT_SCHEMA = {"type": "string", "pattern": "^[\\s\\S]:[-+.0-9eE]+$"}
 _BiasText = Annotated[BiasItem, BeforeValidator(_fields_of), WithJsonSchema(_TEXT_SCHEMA)]
-BiasTexts = Annotated[list[_BiasText], Field(max_length=MOST_BIASES), AfterValidator(_different)]
+BiasTexts = Annotated[list[_BiasText], Field(max_length=MAX_BIASES), AfterValidator(_different)]
 
 
 def encode_biases(service: Service, field: str, biases: Mapping[str, float]) -> LogitBias:

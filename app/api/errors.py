@@ -23,8 +23,8 @@ from model.errors import CharstreamError
 
 logger = logging.getLogger("charstream")
 
-MOST_FIELDS = 10  # invalid fields listed in a response; a body may have many more
-_MOST_NAME = 80  # characters of a field's name in a response
+MAX_FIELDS = 10  # invalid fields listed in a response; a body may have many more
+_MAX_NAME = 80  # characters of a field's name in a response
 _METHODS = ("GET", "HEAD", "POST")
 
 EXPECTED_ERRORS = (CharstreamError, RequestValidationError, ValidationError, HTTPException)
@@ -69,7 +69,7 @@ def _validation_problem(error: RequestValidationError | ValidationError) -> Prob
     if any(found["type"] == "json_invalid" for found in errors):
         reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
         return Problem(400, "malformed", f"the body is not JSON: {reason}")
-    fields = [_field_error(error, found) for found in errors[:MOST_FIELDS]]
+    fields = [_field_error(error, found) for found in errors[:MAX_FIELDS]]
     rest = len(errors) - len(fields)
     if isinstance(error, InvalidFieldsError):
         rest += error.left_out
@@ -106,7 +106,7 @@ def _field_error(error: RequestValidationError | ValidationError, found: Any) ->
     if not location:
         message = "a JSON object was expected"
     return FieldError(
-        field=printable(".".join(location) or "body")[:_MOST_NAME],
+        field=printable(".".join(location) or "body")[:_MAX_NAME],
         value=show(found.get("input")),
         message=printable(message),
     )

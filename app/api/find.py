@@ -12,7 +12,7 @@ from model.cell_correlation import Floats, check_varies, span_values
 from model.errors import CorrelationError
 from model.text_properties import PROPERTIES
 
-MOST_SPANS = 100
+MAX_SPANS = 100
 
 Spans = list[list[int]]  # half-open: the first character, and the one after the last
 
@@ -23,9 +23,9 @@ def _checked(value: Any) -> str | Spans:
             message = "unknown property; expected one of {names}, or a list of [from, to]"
             raise PydanticCustomError("property", message, {"names": ", ".join(PROPERTIES)})
         return value
-    if not isinstance(value, list) or not 1 <= len(value) <= MOST_SPANS:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_SPANS:
         message = "must be the name of a property, or a list of 1 to {most} spans [from, to]"
-        raise PydanticCustomError("find", message, {"most": MOST_SPANS})
+        raise PydanticCustomError("find", message, {"most": MAX_SPANS})
     for number, span in enumerate(value):
         if not isinstance(span, list) or [type(end) for end in span] != [int, int]:
             message = "span {number} must be [from, to], two integers"
@@ -41,7 +41,7 @@ Find = Annotated[
         {
             "anyOf": [
                 {"type": "string", "enum": list(PROPERTIES)},
-                {"type": "array", "items": _SPAN, "minItems": 1, "maxItems": MOST_SPANS},
+                {"type": "array", "items": _SPAN, "minItems": 1, "maxItems": MAX_SPANS},
             ]
         }
     ),

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.api.query_values import Integer, Number
-from model.held_cell import MOST_CELL_STATE, MOST_HELD_CELLS, HeldCell, repeated_cell
+from model.held_cell import MAX_CELL_STATE, MAX_HELD_CELLS, HeldCell, repeated_cell
 
 _TEXT = re.compile(r"([^:]*):([^:]*):([^:]*)")
 
@@ -30,8 +30,8 @@ class Hold(BaseModel):
     layer: Integer = Field(ge=0, description="Layer of the cell, counted from 0.")
     cell: Integer = Field(ge=0, description="Number of the cell in its layer, counted from 0.")
     value: Number = Field(
-        ge=-MOST_CELL_STATE,
-        le=MOST_CELL_STATE,
+        ge=-MAX_CELL_STATE,
+        le=MAX_CELL_STATE,
         description="State of the cell, before tanh.",
     )
 
@@ -55,7 +55,7 @@ def _fields_of(text: Any) -> Any:
     return dict(zip(("layer", "cell", "value"), found.groups(), strict=True))
 
 
-_MOST = Field(max_length=MOST_HELD_CELLS)
+_MOST = Field(max_length=MAX_HELD_CELLS)
 _TEXT_SCHEMA = {"type": "string", "pattern": "^[0-9]+:[0-9]+:[-+.0-9eE]+$"}
 _HoldText = Annotated[Hold, BeforeValidator(_fields_of), WithJsonSchema(_TEXT_SCHEMA)]
 

@@ -24,7 +24,7 @@ logger = logging.getLogger("charstream")
 
 # A client may take this long in addition to the time at the lowest rate.
 _SLOW_SECONDS = 60.0
-_LEAST_RATE = 1 << 14  # bytes per second
+_MIN_RATE = 1 << 14  # bytes per second
 
 
 def reserve_memory(request: Request, size: int) -> Reservation:
@@ -109,4 +109,4 @@ class _JsonResponse(Response):
                 more = {"more_body": bool(self._parts)}
                 await send({"type": "http.response.body", "body": part, **more})
                 self._reservation.part_sent(len(part))
-                limit.reschedule((limit.when() or 0.0) + len(part) / _LEAST_RATE)
+                limit.reschedule((limit.when() or 0.0) + len(part) / _MIN_RATE)

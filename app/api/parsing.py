@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
 
-from app.api.errors import MOST_FIELDS, InvalidFieldsError
+from app.api.errors import MAX_FIELDS, InvalidFieldsError
 
 # Strings are left out of the count. The time is linear: quantifiers are possessive, and a string
 # without an end takes all of the rest, so that the search never starts again inside of it.
@@ -104,7 +104,7 @@ def check_names(schema: type[BaseModel], fields: Mapping[str, Any]) -> None:
     """Raise InvalidFieldsError if a schema does not have all of these fields."""
     unknown = [name for name in fields if name not in schema.model_fields]
     if unknown:
-        named = {name: fields[name] for name in unknown[:MOST_FIELDS]}
+        named = {name: fields[name] for name in unknown[:MAX_FIELDS]}
         error = _invalid(schema, "extra_forbidden", named)
         raise InvalidFieldsError(error, list(schema.model_fields), len(unknown) - len(named))
 

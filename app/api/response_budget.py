@@ -14,9 +14,9 @@ from app.api.pauses import with_pauses
 from app.errors import DrainingError, TooManyResultsError
 
 SMALL = 64 << 10  # bytes of a result that do not count: a connection buffers as many
-_MOST_BYTES = 128 << 20  # of all results together
-_MOST_SHARE = 3 / 4  # of these, for one client
-_MOST_SHORT = 1 << 20  # bytes of a result that is encoded beside longer ones
+_MAX_BYTES = 128 << 20  # of all results together
+_MAX_SHARE = 3 / 4  # of these, for one client
+_MAX_SHORT = 1 << 20  # bytes of a result that is encoded beside longer ones
 
 # Bytes per item, whichever takes more: the arrays of the engine, or the JSON.
 _CHARACTER_BYTES = 8
@@ -59,7 +59,7 @@ class ResponseBudget:
             result may be larger if it is the only one.
     """
 
-    def __init__(self, limit: int = _MOST_BYTES) -> None:
+    def __init__(self, limit: int = _MAX_BYTES) -> None:
         self._limit, self._reserved = limit, 0
         self._reserved_by: Counter[Hashable] = Counter()
         self._short, self._long = asyncio.Semaphore(2), asyncio.Semaphore(1)
@@ -78,7 +78,7 @@ class ResponseBudget:
         """
         if counted := _counted(size):
             own = self._reserved_by[client]
-            if own and own + counted > self._limit * _MOST_SHARE:
+            if own and own + counted > self._limit * _MAX_SHARE:
                 raise TooManyResultsError("of this client")
             if self._reserved and self._reserved + counted > self._limit:
                 raise TooManyResultsError()
@@ -98,7 +98,7 @@ class ResponseBudget:
         """
         parts: deque[bytes] = deque()
         last = bytearray()
-        async with self._short if size <= _MOST_SHORT else self._long:
+        async with self._short if size <= _MAX_SHORT else self._long:
             async for piece in with_pauses(pieces_of(content)):
                 if time.monotonic() > self._end:
                     raise DrainingError()

@@ -19,7 +19,7 @@ from app.field_error import FieldError
 from app.service import ModelId
 from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
-from model.scores import MOST_ALTERNATIVES
+from model.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
 
@@ -118,7 +118,7 @@ class GenerateRequest(BaseModel):
     logprobs: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
-        le=MOST_ALTERNATIVES,
+        le=MAX_ALTERNATIVES,
         description="Number of top alternatives to return per character. Null disables scores.",
     )
     model: Annotated[str | None, OrNull] = MODEL

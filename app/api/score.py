@@ -18,7 +18,7 @@ from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.middleware.body_limit import Body
-from app.service import MOST_SCORES, Service
+from app.service import MAX_SCORES, Service
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
@@ -85,9 +85,9 @@ def _check(params: ScoreRequest) -> None:
 
 def _check_size(field: str, characters: int, params: ScoreRequest) -> None:
     """Raise InvalidFieldError if the scores of so many characters are too many for a response."""
-    if params.with_detail and characters * (1 + params.logprobs) > MOST_SCORES:
+    if params.with_detail and characters * (1 + params.logprobs) > MAX_SCORES:
         message = (
-            f"characters times (1 + logprobs) must be at most {MOST_SCORES} in one response: send "
+            f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: send "
             "less text, or set detail to false"
         )
         value = f"{characters} characters x (1 + {params.logprobs})"

@@ -8,9 +8,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.api.schemas import MODEL, CharacterScore, ModelName
-from model.scores import MOST_ALTERNATIVES
+from model.scores import MAX_ALTERNATIVES
 
-_MOST_TEXTS = 10_000  # of one request
+_MAX_TEXTS = 10_000  # of one request
 
 
 def _check_texts(value: Any) -> Any:
@@ -35,7 +35,7 @@ class ScoreRequest(BaseModel):
     ] = Field(
         None,
         min_length=1,
-        max_length=_MOST_TEXTS,
+        max_length=_MAX_TEXTS,
         description="Texts to score, each of them on its own.",
     )
     detail: bool | None = Field(
@@ -51,7 +51,7 @@ class ScoreRequest(BaseModel):
     logprobs: int = Field(
         0,
         ge=0,
-        le=MOST_ALTERNATIVES,
+        le=MAX_ALTERNATIVES,
         description="Number of top alternatives to return per character.",
     )
     model: str | None = MODEL

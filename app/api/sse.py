@@ -32,7 +32,7 @@ PING = b": ping\n\n"
 MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes the stream
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
-MOST_TAKEN = 128  # characters of one text that are encoded at once; the engine makes no more either
+MAX_TAKEN = 128  # characters of one text that are encoded at once; the engine makes no more either
 
 _PAUSE_BYTES = 1 << 15  # of frames that were made at once, after which others have their turn
 _PAUSE_SECONDS = 0.001  # long enough for the engine thread to continue, see `app.api.pauses`
@@ -179,7 +179,7 @@ class GenerateFrames:
     def take(self) -> bytes | None:
         if self._done:
             return None
-        if chunk := self._characters.take(MOST_TAKEN):
+        if chunk := self._characters.take(MAX_TAKEN):
             first, self._sent = self._sent + 1, self._sent + len(chunk)
             return self._frames.tokens(self._generation.job.seed, first, chunk)
         self._done = True

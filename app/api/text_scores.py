@@ -19,7 +19,7 @@ from model.scores import nats_of
 from model.text_scoring import Counts, Texts, TextScores
 from model.vocabulary import UNKNOWN, Vocabulary
 
-_MOST_PRIMES = 10  # length of all texts together, in lengths of the longest prime
+_MAX_PRIMES = 10  # length of all texts together, in lengths of the longest prime
 
 
 def encode_texts(service: Service, texts: Sequence[str]) -> Texts:
@@ -59,7 +59,7 @@ def encode_scores(vocabulary: Vocabulary, texts: Texts, scores: TextScores) -> P
 def _check_lengths(service: Service, texts: Sequence[str], lengths_T: Counts) -> None:
     longest = int(lengths_T.argmax())
     service.check_read_length(f"texts[{longest}]", texts[longest])
-    most, length = _MOST_PRIMES * service.settings.max_prime, int(lengths_T.sum())
+    most, length = _MAX_PRIMES * service.settings.max_prime, int(lengths_T.sum())
     if length > most:
         message = f"must have at most {most} characters together on this server"
         raise InvalidFieldError("texts", f"{length} characters", message)

@@ -12,7 +12,7 @@ from app.engine.slots import Slots
 from app.errors import DrainingError, EngineError, TooManyTextsError
 
 # Of the texts of all bulk jobs. They take about 15 bytes per character, apart from their request.
-_MOST_TEXT_CHARACTERS = 4_000_000
+_MAX_TEXT_CHARACTERS = 4_000_000
 
 
 class Changes(NamedTuple):
@@ -201,7 +201,7 @@ class Scheduler:
         queues = (self.active, self.sequences.waiting, self.sequences.resuming, self._paused)
         texts = {id(each.job): each.job.texts for queue in queues for each in queue}
         others = sum(len(each.ids_N) for each in texts.values() if each)
-        if others and others + len(sequence.job.texts.ids_N) > _MOST_TEXT_CHARACTERS:
+        if others and others + len(sequence.job.texts.ids_N) > _MAX_TEXT_CHARACTERS:
             raise TooManyTextsError
 
     def _drop_cancelled(self) -> list[Sequence]:

@@ -26,7 +26,7 @@ from model.text_scoring import TextStream, best_steps
 # long as the event loop takes to send a delivery, so the event loop does not delay the engine.
 _WAKE_SECONDS = 0.004
 _WAKE_SECONDS_PER_STREAM = 0.0006
-_MOST_STEPS = 128  # characters of one generation per delivery
+_MAX_STEPS = 128  # characters of one generation per delivery
 _PRIME_STEPS = 128  # characters of a new prime to read while the other generations wait
 _WARM_STEPS = 8
 _RATE_SMOOTHING = 0.2  # weight of the newest measurement of a step's duration
@@ -163,7 +163,7 @@ class Worker:
         for sequence in active:
             is_text = isinstance(sequence.stream, TextStream)
             (text_ends if is_text else boundaries).append(sequence.steps_to_boundary)
-        most = max(1, min(fitting, _MOST_STEPS, *boundaries))
+        most = max(1, min(fitting, _MAX_STEPS, *boundaries))
         return best_steps(text_ends, len(boundaries), most) if text_ends else most
 
     def _step(self, steps: int, first: int = 0) -> None:

@@ -8,8 +8,8 @@ from fastapi import Depends, Request
 
 from app.errors import BodiesTooLargeError, BodyTooLargeError
 
-_MOST_DIGITS = 18  # of an announced length: more than any body has
-_MOST_ARRIVING = 64 << 20  # bytes of all large bodies together
+_MAX_DIGITS = 18  # of an announced length: more than any body has
+_MAX_ARRIVING = 64 << 20  # bytes of all large bodies together
 _SMALL = 16 << 10  # bytes; a body up to this size is always read
 
 
@@ -23,7 +23,7 @@ class ArrivingBodies:
         limit: bytes that may be held in total, apart from the first ones of each body.
     """
 
-    def __init__(self, limit: int = _MOST_ARRIVING) -> None:
+    def __init__(self, limit: int = _MAX_ARRIVING) -> None:
         self._limit = limit
         self._held = 0
 
@@ -78,4 +78,4 @@ Body = Annotated[bytes, Depends(read_body)]
 def _announced_length(request: Request) -> int:
     """Return the value of Content-Length in bytes, or 0 if there is none."""
     value = request.headers.get("content-length", "")
-    return int(value.lstrip("0")[:_MOST_DIGITS] or "0") if value.isdigit() else 0
+    return int(value.lstrip("0")[:_MAX_DIGITS] or "0") if value.isdigit() else 0

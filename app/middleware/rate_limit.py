@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-_MOST_CLIENTS = 10_000  # beyond this, the least recently seen client is forgotten
+_MAX_CLIENTS = 10_000  # beyond this, the least recently seen client is forgotten
 
 
 class RateLimit:
@@ -31,6 +31,6 @@ class RateLimit:
         tokens = min(self._burst, tokens + (now - when) * self._per_second)
         wait = 0.0 if tokens >= 1 else (1 - tokens) / self._per_second
         self._buckets[client] = (tokens if wait else tokens - 1, now)
-        if len(self._buckets) > _MOST_CLIENTS:
+        if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return wait

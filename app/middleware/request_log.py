@@ -27,8 +27,8 @@ _STATE_KEY = "request_record"
 _ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _QUIET = ("/health", "/health/live", "/health/ready", "/metrics")  # requested every few seconds
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
-_MOST_PATH = 200  # characters of a path in a log line
-_MOST_PRIME = 1000  # characters of the primes in a log line
+_MAX_PATH = 200  # characters of a path in a log line
+_MAX_PRIME = 1000  # characters of the primes in a log line
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -75,7 +75,7 @@ class RequestRecord:
             "request_id": self.id,
             "client": self.client,
             "method": self.method,
-            "path": self.path[:_MOST_PATH],
+            "path": self.path[:_MAX_PATH],
             "status": self.status,
             "ms": round((time.monotonic() - self.began) * 1000, 1),
         }
@@ -84,7 +84,7 @@ class RequestRecord:
         for generation in self.generations:
             _add_generation(fields, generation)
         if self.primes:
-            fields["prime"] = "".join(self.primes)[:_MOST_PRIME]
+            fields["prime"] = "".join(self.primes)[:_MAX_PRIME]
         return fields
 
 

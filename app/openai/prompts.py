@@ -16,7 +16,7 @@ from model.errors import UnknownCharacterError, VocabularyError
 from model.sampling import MAX_SEED, SamplingParams
 from model.vocabulary import UNKNOWN, Ids
 
-_MOST_TEXT = 10_000_000  # characters of all texts of a JSON response
+_MAX_TEXT = 10_000_000  # characters of all texts of a JSON response
 
 
 @dataclass
@@ -121,7 +121,7 @@ def _check_size(service: Service, request: CompletionRequest, prompts: list[Prom
 
 def _most_characters(service: Service) -> int:
     """Return how many characters a JSON response may have: at least a prompt and its text."""
-    return max(_MOST_TEXT, service.settings.max_prime + service.settings.max_length)
+    return max(_MAX_TEXT, service.settings.max_prime + service.settings.max_length)
 
 
 def _characters(request: CompletionRequest, prompts: list[Prompt]) -> int:

@@ -24,10 +24,10 @@ from app.api.hold import Holds
 from app.api.schemas import DEFAULT_PRIME, Stops
 from app.settings import Unknown
 from model.sampling import MAX_SEED, MAX_TEMPERATURE
-from model.scores import MOST_ALTERNATIVES
+from model.scores import MAX_ALTERNATIVES
 
 DEFAULT_MAX_TOKENS = 16  # as in OpenAI's API
-MOST_CHOICES = 128  # per prompt, as in OpenAI's API
+MAX_CHOICES = 128  # per prompt, as in OpenAI's API
 
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
 _PROMPT = {
@@ -155,7 +155,7 @@ class CompletionRequest(BaseModel):
     n: int = Field(
         1,
         ge=1,
-        le=MOST_CHOICES,
+        le=MAX_CHOICES,
         description="Number of texts per prompt. Text i has the seed `seed` + i, counted from 0.",
     )
     best_of: int | None = Field(None, ge=1, description="Must be 1 or n. Texts are not ranked.")
@@ -163,7 +163,7 @@ class CompletionRequest(BaseModel):
     logprobs: int | None = Field(
         None,
         ge=0,
-        le=MOST_ALTERNATIVES,
+        le=MAX_ALTERNATIVES,
         description="Number of top alternatives to return per character. Omit it to disable "
         "scores.",
     )

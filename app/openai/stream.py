@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from app.api.character_scores import score_fields
-from app.api.sse import MOST_TAKEN, event_frames
+from app.api.sse import MAX_TAKEN, event_frames
 from app.engine.chunk import Chunk
 from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion
@@ -16,8 +16,8 @@ from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
 from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
 
-_MOST_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
-_MOST_FRAMES = 1 << 16  # bytes of chunks after which the other texts must wait
+_MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
+_MAX_FRAMES = 1 << 16  # bytes of chunks after which the other texts must wait
 
 
 class _Source(Protocol):
@@ -108,7 +108,7 @@ class _Echo:
         return self._sent >= len(self._text.choice.prompt.text)
 
     def take(self) -> bytes:
-        part = self._text.choice.prompt.text[self._sent : self._sent + _MOST_ECHOED]
+        part = self._text.choice.prompt.text[self._sent : self._sent + _MAX_ECHOED]
         self._sent += len(part)
         return self._text.echo(part, None)
 
@@ -128,7 +128,7 @@ class _ScoredEcho:
 
     def take(self) -> bytes:
         scoring, text = self._prompt.scoring, self._prompt.text
-        most = max(1, MOST_TAKEN // len(self._texts))  # each of them gets all of the frames
+        most = max(1, MAX_TAKEN // len(self._texts))  # each of them gets all of the frames
         chunk = scoring.take(most) if scoring else Chunk()
         scores = score_fields(self._completion.service.vocabulary, chunk)
         unscored = "" if self._sent else text[:1]
@@ -162,7 +162,7 @@ class _Text:
 
     def take(self) -> bytes:
         generation = self.choice.generation
-        chunk = generation.take(MOST_TAKEN) if generation else Chunk()
+        chunk = generation.take(MAX_TAKEN) if generation else Chunk()
         self.ended = generation is None or generation.ended
         reason = self.choice.finish_reason if self.ended else None
         return self._chunks(chunk, reason)
@@ -217,7 +217,7 @@ def _take_in_turn(sources: list[_Source]) -> bytes:
     """Return frames of the first sources that have some, and move these to the end."""
     parts: list[bytes] = []
     visited = size = 0
-    while visited < len(sources) and size < _MOST_FRAMES:
+    while visited < len(sources) and size < _MAX_FRAMES:
         if sources[visited].readable:
             parts.append(sources[visited].take())
             size += len(parts[-1])

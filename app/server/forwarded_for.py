@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 _NAME = b"x-forwarded-for"
-_MOST_HOPS = 32
+_MAX_HOPS = 32
 
 
 def keep_addresses(headers: list[tuple[bytes, bytes]]) -> None:
@@ -31,8 +31,8 @@ def keep_addresses(headers: list[tuple[bytes, bytes]]) -> None:
 
 def _last_addresses(value: str) -> Iterator[str]:
     """Yield the addresses at the end of a comma-separated list, beginning with the last one."""
-    hops = value.rsplit(",", _MOST_HOPS)
-    for hop in reversed(hops[-_MOST_HOPS:]):
+    hops = value.rsplit(",", _MAX_HOPS)
+    for hop in reversed(hops[-_MAX_HOPS:]):
         address = _address(hop.strip(" \t"))
         if address is None:
             return

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from .errors import CharstreamError
 
-MOST_TEXTS = 10_000  # of one request
-MOST_CHARACTERS = 100_000  # of all texts of one request
-_MOST_SCORES = 200_000  # characters and alternatives of one response with detail
+MAX_TEXTS = 10_000  # of one request
+MAX_CHARACTERS = 100_000  # of all texts of one request
+_MAX_SCORES = 200_000  # characters and alternatives of one response with detail
 
 
 def batches(texts: Iterable[str], fields: Mapping[str, object]) -> Iterator[list[str]]:
@@ -24,7 +24,7 @@ def batches(texts: Iterable[str], fields: Mapping[str, object]) -> Iterator[list
     characters = 0
     for text in texts:
         characters += len(text)
-        if batch and (len(batch) == MOST_TEXTS or characters > most):
+        if batch and (len(batch) == MAX_TEXTS or characters > most):
             yield batch
             batch, characters = [], len(text)
         batch.append(text)
@@ -53,10 +53,10 @@ def renumber(error: CharstreamError, first: int) -> None:
 
 def _most_characters(fields: Mapping[str, object]) -> int:
     if not fields.get("detail"):
-        return MOST_CHARACTERS
+        return MAX_CHARACTERS
     alternatives = fields.get("logprobs", 0)
     per_character = 1 + alternatives if isinstance(alternatives, int) else 1
-    return min(MOST_CHARACTERS, _MOST_SCORES // per_character)
+    return min(MAX_CHARACTERS, _MAX_SCORES // per_character)
 
 
 def _renumbered(text: str, first: int) -> str:

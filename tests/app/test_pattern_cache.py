@@ -228,7 +228,7 @@ def test_patterns_that_wait_too_long_are_refused_with_the_reason(
     compilations: Compilations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        monkeypatch.setattr(pattern_cache, "_MOST_SECONDS", 1.0)
+        monkeypatch.setattr(pattern_cache, "_MAX_SECONDS", 1.0)
         cache = PatternCache(VOCABULARY)
         waiting = ask(cache, "one", "a", "b", "c")
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -283,7 +283,7 @@ def test_every_request_ends_and_nothing_is_left_after_it(
     compilations = Compilations()
     with (
         patch.object(pattern_cache, "compile_pattern", compilations),
-        patch.object(pattern_cache, "_MOST_COMPILATIONS", 6),
+        patch.object(pattern_cache, "_MAX_COMPILATIONS", 6),
     ):
         asyncio.run(run(compilations))
 

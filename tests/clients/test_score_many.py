@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.charstream_client import AsyncClient, Client, InvalidRequestError
-from clients.charstream_client.batches import MOST_CHARACTERS, MOST_TEXTS, batches
+from clients.charstream_client.batches import MAX_CHARACTERS, MAX_TEXTS, batches
 from tests.server import RunningServer, free_port
 
 lengths = st.lists(st.sampled_from([1, 2, 40_000, 100_000, 150_000]), max_size=8)
@@ -22,7 +22,7 @@ lengths = st.lists(st.sampled_from([1, 2, 40_000, 100_000, 150_000]), max_size=8
 def test_the_scores_are_those_of_single_texts(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.charstream_client.batches.MOST_TEXTS", 3)
+    monkeypatch.setattr("clients.charstream_client.batches.MAX_TEXTS", 3)
     texts = ["abc", "a", "hello (there)", "b", "cc", "abc", "d"]
 
     async def asynchronous() -> object:
@@ -46,7 +46,7 @@ def test_batches_are_as_large_as_a_server_accepts(
 ) -> None:
     texts = ["a" * length for length in lengths]
     found = list(batches(texts, {"detail": detail, "logprobs": logprobs}))
-    most = 200_000 // (1 + logprobs) if detail and logprobs else MOST_CHARACTERS
+    most = 200_000 // (1 + logprobs) if detail and logprobs else MAX_CHARACTERS
     assert [text for batch in found for text in batch] == texts
     for batch in found:
         assert len(batch) == 1 or sum(map(len, batch)) <= most
@@ -56,13 +56,13 @@ def test_batches_are_as_large_as_a_server_accepts(
 
 def test_a_batch_has_at_most_ten_thousand_texts() -> None:
     found = list(batches(("a" for _ in range(25_000)), {}))
-    assert list(map(len, found)) == [MOST_TEXTS, MOST_TEXTS, 5000]
+    assert list(map(len, found)) == [MAX_TEXTS, MAX_TEXTS, 5000]
 
 
 def test_an_error_names_the_position_of_the_text(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.charstream_client.batches.MOST_TEXTS", 3)
+    monkeypatch.setattr("clients.charstream_client.batches.MAX_TEXTS", 3)
     with Client(server.url, trust_env=False) as client:
         for text, message in (("Z", "not in the model's vocabulary"), ("", "at least one")):
             with pytest.raises(InvalidRequestError, match=message) as caught:

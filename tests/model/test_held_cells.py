@@ -13,7 +13,7 @@ from model import native_library
 from model.backend import Backend, StepInput
 from model.decoder import Decoder, DecoderStream
 from model.errors import SamplingError
-from model.held_cell import MOST_HELD_CELLS, HeldCell
+from model.held_cell import MAX_HELD_CELLS, HeldCell
 from model.native_backend import NativeBackend
 from model.network import CharLSTM
 from model.network_config import NetworkConfig, Weights
@@ -29,7 +29,7 @@ needs_kernel = pytest.mark.skipif(not KERNELS, reason="the native kernel is not 
 def random_holds(random: np.random.Generator, config: NetworkConfig) -> tuple[HeldCell, ...]:
     """Up to 8 different cells of a network with random values."""
     cells = config.layers * config.hidden_size
-    chosen = random.choice(cells, min(int(random.integers(0, MOST_HELD_CELLS + 1)), cells), False)
+    chosen = random.choice(cells, min(int(random.integers(0, MAX_HELD_CELLS + 1)), cells), False)
     layers, numbers = np.divmod(chosen, config.hidden_size)
     values = random.uniform(-8, 8, len(chosen))
     return tuple(map(HeldCell, layers.tolist(), numbers.tolist(), values.tolist()))

@@ -20,7 +20,7 @@ from tests.model.test_native_backend import make, params, random_input, results
 KERNELS = native_library.kernels()
 pytestmark = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
 
-_MOST_THREADS = 16
+_MAX_THREADS = 16
 
 
 @st.composite
@@ -35,7 +35,7 @@ def networks(draw: st.DrawFn) -> CharLSTM:
 @given(
     network=networks(),
     sampling=st.lists(params, min_size=1, max_size=20),
-    threads=st.lists(st.integers(2, _MOST_THREADS), min_size=2, max_size=2, unique=True),
+    threads=st.lists(st.integers(2, _MAX_THREADS), min_size=2, max_size=2, unique=True),
     seed=st.integers(0, 1000),
 )
 def test_any_number_of_threads_gives_the_same_bits(
@@ -57,7 +57,7 @@ def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> No
     sampling = [SamplingParams(top_k=top_k) for top_k in (1, 5, None)]
     inputs = [random_input(np.random.default_rng(2), 1030, 4, len(sampling))]
     expected = results(make(network, 3, kernel, 1), sampling, inputs)
-    for threads in range(2, _MOST_THREADS + 1):
+    for threads in range(2, _MAX_THREADS + 1):
         assert results(make(network, 3, kernel, threads), sampling, inputs) == expected
 
 
@@ -65,8 +65,8 @@ def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> No
 @given(
     network=networks(),
     sampling=st.lists(params, min_size=1, max_size=20),
-    most=st.integers(2, _MOST_THREADS),
-    sizes=st.lists(st.integers(1, _MOST_THREADS), min_size=4, max_size=4),
+    most=st.integers(2, _MAX_THREADS),
+    sizes=st.lists(st.integers(1, _MAX_THREADS), min_size=4, max_size=4),
     patience=st.sampled_from([0, native_library.PATIENCE]),
     seed=st.integers(0, 1000),
 )

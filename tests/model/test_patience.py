@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model.native_library import PATIENCE
 
 _SOURCE = Path(__file__).with_name("patience.cpp")
-_LEAST_WAIT, _MOST_WAIT = 20_000, 6_000_000  # nanoseconds, as in model/native/patience.h
+_MIN_WAIT, _MAX_WAIT = 20_000, 6_000_000  # nanoseconds, as in model/native/patience.h
 
 Waits = list[tuple[int, int]]  # nanoseconds of computing, then of waiting
 Until = Callable[[Waits], int]
@@ -46,15 +46,15 @@ def until_over(tmp_path_factory: pytest.TempPathFactory) -> Until:
 def test_it_lasts_if_the_caller_computes_half_as_long_as_it_waits(
     until_over: Until, waits: list[int], extra: int
 ) -> None:
-    assert until_over([(min(wait, _MOST_WAIT) // 2 + 1 + extra, wait) for wait in waits]) == -1
+    assert until_over([(min(wait, _MAX_WAIT) // 2 + 1 + extra, wait) for wait in waits]) == -1
 
 
-@given(waits=st.lists(st.tuples(times, st.integers(0, _LEAST_WAIT - 1)), max_size=100))
+@given(waits=st.lists(st.tuples(times, st.integers(0, _MIN_WAIT - 1)), max_size=100))
 def test_short_waits_do_not_count(until_over: Until, waits: Waits) -> None:
     assert until_over(waits) == -1
 
 
-@given(wait=st.integers(_LEAST_WAIT, _MOST_WAIT), part=st.floats(0, 0.25))
+@given(wait=st.integers(_MIN_WAIT, _MAX_WAIT), part=st.floats(0, 0.25))
 def test_it_ends_soon_if_the_caller_mostly_waits(until_over: Until, wait: int, part: float) -> None:
     """It ends when half of the waits exceeds the computing by the patience, not before."""
     computed = int(part * wait)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.team_size import TeamSize
 
 _CALL = 0.01  # seconds of a call
-_LONGEST_PAUSE = 1.0
+_MAX_PAUSE = 1.0
 
 mosts = st.integers(1, 64)
 
@@ -64,7 +64,7 @@ def test_all_threads_compute_again_soon_after_a_busy_time(
     machine = Machine(TeamSize(most))
     for seconds, fitting in loads:
         machine.calls(seconds, fitting)
-    machine.calls(_LONGEST_PAUSE + _CALL, fitting=most)
+    machine.calls(_MAX_PAUSE + _CALL, fitting=most)
     assert set(machine.calls(5, fitting=most)) == {most}
 
 

@@ -104,5 +104,5 @@ def test_a_real_backend_is_measured_within_a_tenth_of_a_second(
     backend = NativeBackend(network.config, network.weights(), 4, kernel, threads=4)
     assert choose_threads(backend, slots=4, most=4) in (2, 3, 4)
     monkeypatch.setattr(thread_count, "fastest", lambda seconds: 3)
-    monkeypatch.setattr(thread_count, "_MOST_SECONDS", 60)
+    monkeypatch.setattr(thread_count, "_MAX_SECONDS", 60)
     assert choose_threads(backend, slots=4, most=4) == backend.threads == 3

@@ -20,7 +20,7 @@ from model.pattern import compile_pattern
 from model.sampling import SamplingParams
 from model.selection import kernels_for
 from model.vocabulary import UNKNOWN, Vocabulary
-from model.weight_limit import MOST_SUM, greatest_sums
+from model.weight_limit import MAX_SUM, greatest_sums
 
 VOCABULARY = Vocabulary("abcdefgh\n" + UNKNOWN)
 PATTERN = "[a-h]{3,9}"
@@ -39,7 +39,7 @@ def extreme(seed: int, tensor: str, share: float) -> Checkpoint:
     signs = random.choice([-1, 1], weights[tensor].shape)
     weights[tensor] = (1e25 * signs).astype(np.float32)
     greatest = max(value for _, value in greatest_sums(config, weights))
-    weights[tensor] *= np.float32(share * MOST_SUM / greatest)
+    weights[tensor] *= np.float32(share * MAX_SUM / greatest)
     return Checkpoint(config, VOCABULARY, weights)
 
 

@@ -117,7 +117,7 @@ def test_a_text_is_read_up_to_a_limit_over_all_files(
     """The size after decompression counts."""
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"a" * 597)
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"b" * 400, mtime=0))
-    monkeypatch.setattr(corpus_module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(corpus_module, "MAX_BYTES", 1000)
     assert read_text(tmp_path) == "a" * 597 + "\n" + "b" * 400
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"b" * 401, mtime=0))
     with pytest.raises(CorpusError, match=r"b.txt.gz: the text is larger than 1,000 bytes"):

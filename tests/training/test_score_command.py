@@ -111,7 +111,7 @@ def test_a_damaged_line_is_named(
     content: bytes,
     message: str,
 ) -> None:
-    monkeypatch.setattr(text_lines, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(text_lines, "_MAX_BYTES", 1000)
     file = tmp_path / "lines.txt"
     file.write_bytes(content)
     assert main(["score", str(tiny_path), str(file)]) == 1

@@ -176,7 +176,7 @@ def test_a_result_counts_with_what_its_client_has_not_read() -> None:
 
 def test_a_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.api.json_response._SLOW_SECONDS", 0.5)
-    monkeypatch.setattr("app.api.json_response._LEAST_RATE", 1 << 30)
+    monkeypatch.setattr("app.api.json_response._MIN_RATE", 1 << 30)
 
     async def scenario() -> None:
         response = OneResponse()

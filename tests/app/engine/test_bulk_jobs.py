@@ -148,7 +148,7 @@ def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoint) -> 
 def test_the_texts_of_all_bulk_jobs_are_bounded(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "_MOST_TEXT_CHARACTERS", 240_000)
+    monkeypatch.setattr(scheduler, "_MAX_TEXT_CHARACTERS", 240_000)
 
     async def scenario() -> None:
         async with running(tiny, slots=2) as engine:

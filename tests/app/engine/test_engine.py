@@ -129,7 +129,7 @@ def test_a_slow_reader_pauses_only_its_own_generation(
         async with running(tiny, slots=1) as engine:
             slow = engine.submit(slow_job)
             await until(lambda: slow.paused)
-            assert slow.unread < 50 + worker._MOST_STEPS
+            assert slow.unread < 50 + worker._MAX_STEPS
             assert len(await read(engine.submit(job(length=300)))) == 300, "the slot is free"
             assert await read(slow) == alone(tiny, slow_job), "no character is lost"
 

@@ -24,7 +24,7 @@ def test_a_burst_may_use_the_requests_of_one_minute() -> None:
 
 
 def test_the_number_of_remembered_clients_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.middleware.rate_limit._MOST_CLIENTS", 100)
+    monkeypatch.setattr("app.middleware.rate_limit._MAX_CLIENTS", 100)
     limit = RateLimit(1)
     for client in range(1000):
         limit.take(client)

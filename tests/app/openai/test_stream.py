@@ -117,7 +117,7 @@ def test_texts_take_turns_and_none_is_left_out(sizes: list[list[int]], most: int
     """Each source has frames of some sizes, and returns one of them at a time."""
     sources: list[stream._Source] = [Source(number, sizes) for number, sizes in enumerate(sizes)]
     received = b""
-    with patch.object(stream, "_MOST_FRAMES", most):
+    with patch.object(stream, "_MAX_FRAMES", most):
         while any(source.readable for source in sources):
             frames = stream._take_in_turn(sources)
             assert len(frames) < most + 300
@@ -128,7 +128,7 @@ def test_texts_take_turns_and_none_is_left_out(sizes: list[list[int]], most: int
 
 def test_the_text_that_waits_for_longest_is_the_next_one() -> None:
     sources: list[stream._Source] = [Source(number, [1, 1]) for number in range(3)]
-    with patch.object(stream, "_MOST_FRAMES", 2):
+    with patch.object(stream, "_MAX_FRAMES", 2):
         assert [stream._take_in_turn(sources) for _ in range(3)] == [b"01", b"20", b"12"]
 
 

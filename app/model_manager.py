@@ -27,6 +27,8 @@ logger = logging.getLogger("charstream")
 # Replaced models that still have generations, per loaded model. Each one takes memory.
 _MAX_RETIRED = 3
 _POLL_SECONDS = 0.02
+# Labels of a metric, and the attribute of an engine that counts them.
+_STATES = {"active": "running", "waiting": "waiting", "paused": "paused"}
 
 
 class ModelManager:
@@ -221,8 +223,8 @@ class ModelManager:
                 *service.model, decoder.device, decoder.precision, decoder.kernel
             ).set(1)
         for name in {service.model.name for service in self._services}:
-            for state in ("active", "waiting", "paused"):
-                count = functools.partial(self._sum, name, state)
+            for state, attribute in _STATES.items():
+                count = functools.partial(self._sum, name, attribute)
                 metrics.model_streams.labels(name, state).set_function(count)
             count = functools.partial(self._sum, name, "cache_bytes")
             metrics.cache_bytes.labels(name).set_function(count)

@@ -19,6 +19,7 @@ from rich.table import Table
 from benchmarks.decoder_rate import decoder_rate, limit_rate
 from benchmarks.engine_rate import engine_rate
 from benchmarks.http_rate import (
+    OTHER_LENGTH,
     RunningService,
     first_character_seconds,
     http_rate,
@@ -71,8 +72,9 @@ def main() -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     training = _training_rates(checkpoint, options.rounds, 2 * options.seconds)
     rates: dict[Row, list[float]] = {}
-    longest = str(_length(1, options.seconds))
-    with running_service(options.checkpoint, max(_STREAMS), max_length=longest) as service:
+    longest = max(_length(1, options.seconds), OTHER_LENGTH)
+    streams = max(_STREAMS)
+    with running_service(options.checkpoint, streams, max_length=str(longest)) as service:
         for _ in range(options.rounds):  # so that slow changes of the machine affect all rows
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())

@@ -19,6 +19,8 @@ from urllib.parse import quote
 _TOKEN = b'data: {"token": "'  # once per event, because quotes inside a token are escaped
 _START_SECONDS = 60
 
+OTHER_LENGTH = 100_000  # characters of the streams beside which a first character is measured
+
 
 @dataclass(frozen=True)
 class RunningService:
@@ -103,7 +105,9 @@ async def _http_rate(
 
 
 async def _first_character_seconds(port: int, streams: int, prime: str, tries: int) -> list[float]:
-    others = [asyncio.ensure_future(_read_stream(port, 100_000, n)) for n in range(streams - 1)]
+    others = [
+        asyncio.ensure_future(_read_stream(port, OTHER_LENGTH, n)) for n in range(streams - 1)
+    ]
     await asyncio.sleep(0.5)
     seconds = []
     for number in range(tries):

@@ -48,8 +48,8 @@ def find_tracked_cells(
 ) -> Catalogue:
     """Return the best cell for each property that varies in a text, strongest correlation first.
 
-    The text is divided into up to 40 passages of about 5,000 characters, spread over the text. The
-    network reads each passage after a newline, from a zero state, as the service does. A cell's
+    The text is divided into up to 40 passages of at most 5,000 characters, spread over the text.
+    The network reads each passage after a newline, from a zero state, as the service does. A cell's
     correlation with a property is the median over the passages in which the property varies. So a
     few passages in which the values of the property are wrong, for example because a quotation mark
     is missing, do not matter. Every second passage chooses the cells. The other passages measure

@@ -14,7 +14,8 @@ from typing import Any
 
 # Of the time limit, for the catalogue of cells and the end of the process.
 _RESERVE_SHARE = 0.03
-_MIN_RESERVE, _MAX_RESERVE = 1.5, 15.0  # seconds
+_RESERVE_SHARE_OF_LONG_RUNS = 0.01
+_MIN_RESERVE, _RESERVE_OF_LONG_RUNS = 1.5, 15.0  # seconds
 _INTERVAL = 10.0  # seconds, the longest time between two counts
 _INTERVAL_SHARE = 0.02  # of the time limit
 _SMOOTHING = 0.5  # weight of the newest measurement of the speed
@@ -23,7 +24,8 @@ _MAX_VALIDATING = 0.2  # of the time that is left
 
 def reserve(limit: float) -> float:
     """Return the seconds of a time limit that are kept for the end of the command."""
-    return min(max(_RESERVE_SHARE * limit, _MIN_RESERVE), _MAX_RESERVE)
+    most = max(_RESERVE_SHARE_OF_LONG_RUNS * limit, _RESERVE_OF_LONG_RUNS)
+    return min(max(_RESERVE_SHARE * limit, _MIN_RESERVE), most)
 
 
 @dataclass

@@ -156,8 +156,10 @@ class RunFolder:
 
     def _remove_unfinished(self) -> None:
         """Remove the temporary files of a process that was killed while it wrote."""
-        for folder in (self.path, self._samples_path):
-            for path in folder.glob(f".*{UNFINISHED}"):
+        files = [self.state_path, self.best_path, self.metrics_path, self.curve_path]
+        files += [self.card_path, self.report_path, self._samples_path / f"{_SAMPLE}*"]
+        for file in files:
+            for path in file.parent.glob(f".{file.name}.*{UNFINISHED}"):
                 with suppress(OSError):
                     path.unlink()
 

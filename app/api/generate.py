@@ -15,7 +15,11 @@ from app.api.character_scores import score_slices
 from app.api.closing import ClosedConnection, closer_of
 from app.api.constraints import compiled, encode_biases
 from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, submit
-from app.api.disconnect import cancel_on_disconnect, ended_by_disconnect
+from app.api.disconnect import (
+    cancel_on_disconnect,
+    disconnected_response,
+    ended_by_disconnect,
+)
 from app.api.generate_query import GenerateQuery
 from app.api.json_pieces import list_of_slices
 from app.api.json_response import json_response, reserve_memory
@@ -191,7 +195,7 @@ async def _stream(
     generation = submit(service, record, job)
     rest = ResumedGeneration(generation, position.characters) if position else None
     if rest is not None and not await _has_more(request, rest):
-        return Response(status_code=204)
+        return Response(status_code=204) if rest.ended else disconnected_response()
     frames = GenerateFrames(service, generation, rest)
     response = EventStreamResponse(frames, [generation], service.model.hash)
     response.headers[QUEUE_HEADER] = str(waiting)

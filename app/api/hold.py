@@ -55,12 +55,12 @@ def _fields_of(text: Any) -> Any:
     return dict(zip(("layer", "cell", "value"), found.groups(), strict=True))
 
 
-_MOST = Field(max_length=MAX_HELD_CELLS)
+_MAX_HOLDS = Field(max_length=MAX_HELD_CELLS)
 _TEXT_SCHEMA = {"type": "string", "pattern": "^[0-9]+:[0-9]+:[-+.0-9eE]+$"}
 _HoldText = Annotated[Hold, BeforeValidator(_fields_of), WithJsonSchema(_TEXT_SCHEMA)]
 
-Holds = Annotated[list[Hold], _MOST, AfterValidator(_different)]
-HoldTexts = Annotated[list[_HoldText], _MOST, AfterValidator(_different)]
+Holds = Annotated[list[Hold], _MAX_HOLDS, AfterValidator(_different)]
+HoldTexts = Annotated[list[_HoldText], _MAX_HOLDS, AfterValidator(_different)]
 
 
 def held_cells(holds: Sequence[Hold]) -> tuple[HeldCell, ...]:

@@ -193,20 +193,21 @@ class Generation:
         self.found = delivery.found
         self.generated += delivery.characters
         self._buffer.put(delivery.chunk)
-        self._count_unread()
         if delivery.finish_reason is not None or delivery.error is not None:
             self._error, self.finish_reason = delivery.error, delivery.finish_reason
             self.scores = delivery.scores
             self.finished = delivery.made_at
             self._detach()
             self._count()
+        self._count_unread()
         self._ready.set()
 
     def _count_unread(self) -> None:
-        """Count the memory of the unread characters, with the text and the prime before them."""
+        """Count the memory of the unread characters, with the prime and the text before them."""
         if self._buffer:
-            read = len(self.job.prime) + self.generated
-            self._unread_memory.set(self._memory_key, 4 * read + self._buffer.bytes)
+            text = self.generated if self._sequence is not None else 0
+            kept = self.job.prime.nbytes + 4 * text
+            self._unread_memory.set(self._memory_key, kept + self._buffer.bytes)
 
     def _drop_unread(self) -> None:
         self._buffer.take()

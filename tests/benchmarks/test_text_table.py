@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import math
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,21 @@ def test_texts_are_trained_once_and_their_results_kept(
     assert rows[0][-1] == "model, 5 minutes"
     assert [row[0] for row in rows[2:]] == ["english", "русский"]
     assert all(0 < float(row[-1]) < 10 for row in rows[2:])
+
+
+@pytest.mark.parametrize("change", ["text", "flags"])
+def test_the_result_of_another_run_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(training_result, "run_training", TrainingInProcess())
+    path, folder = tmp_path / "text.txt", tmp_path / "run"
+    path.write_text(TEXT)
+    training_result.result_of(path, folder, "5", SMALL[1:])
+    if change == "text":
+        path.write_text(TEXT.replace("green", "brown"))
+    flags = ["--seed", "1"] if change == "flags" else []
+    with pytest.raises(subprocess.CalledProcessError):
+        training_result.result_of(path, folder, "5", [*SMALL[1:], *flags])
 
 
 def test_a_run_that_fails_leaves_a_dash(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
 
 from training.command_line import run
 
@@ -21,5 +22,6 @@ class TrainingInProcess:
         line = " ".join(arguments)
         flags = line.replace("--minutes 5", "--epochs 1 --validations 1").split()
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            assert run([command, *flags]) == 0
+            if status := run([command, *flags]):
+                raise subprocess.CalledProcessError(status, command)
         return output.getvalue()

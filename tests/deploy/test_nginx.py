@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -119,6 +120,12 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
 
         too_large = client.post("/generate", content=b" " * 3_000_000)
         assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
+
+        shutil.rmtree(bodies := next(tmp_path.glob("*body*")))  # as if there were no space
+        no_space = client.post("/generate", content=b" " * 100_000)
+        assert (no_space.status_code, no_space.json()["code"]) == (503, "proxy_full")
+        assert no_space.headers["Retry-After"] == "1"
+        bodies.mkdir()
 
         active = "charstream_streams_active"
         wait_until(lambda: server.gauge(active) == 0)

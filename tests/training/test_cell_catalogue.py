@@ -82,6 +82,14 @@ def test_a_long_text_is_read_in_part_and_to_its_end(
     assert reports[-1] == 4000
 
 
+def test_a_short_run_reads_short_passages_at_the_same_time() -> None:
+    text = TEXT * (250_000 // len(TEXT))
+    for most, count, longest in ((10_000, 20, 500), (60_000, 40, 1500), (200_000, 40, 5000)):
+        passages = divide(text, most)
+        assert len(passages) == count
+        assert max(map(len, passages)) == longest
+
+
 @settings(deadline=None)
 @given(st.text("ab \n", min_size=200, max_size=2000), st.integers(10, 300), st.integers(200, 3000))
 def test_passages_are_parts_of_the_text_in_order(text: str, length: int, most: int) -> None:

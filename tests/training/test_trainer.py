@@ -239,6 +239,33 @@ def test_a_full_disk_leaves_the_last_state_whole(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path, resume: bool) -> None:
+    if resume:
+        for _ in make_trainer(tmp_path).run(stop=lambda: True):
+            pass
+    (tmp_path / "samples").mkdir(exist_ok=True)
+    names = (".state.pt.x1.part", ".best.safetensors.x2.part", "samples/.step-0000001.txt.x3.part")
+    for name in (*names, ".film.x4.part"):
+        (tmp_path / name).touch()
+    make_trainer(tmp_path, resume=resume)
+    assert [path.name for path in tmp_path.rglob(".*")] == [".film.x4.part"]
+
+
+def test_a_validation_that_is_repeated_is_recorded_once(tmp_path: Path) -> None:
+    """As if the process had been killed after the record and before the state was saved."""
+    for _ in make_trainer(tmp_path).run(stop=lambda: True):
+        pass
+    trainer = make_trainer(tmp_path, resume=True)
+    trainer.pace.total_steps = trainer.pace.validations = trainer.step  # one is due now
+    trainer._save_state()
+    trainer.folder.add_record(
+        {"epoch": 1, "training_loss": 1, "validation_loss": 1, "learning_rate": 1, "step": 1}
+    )
+    list(make_trainer(tmp_path, resume=True).run())
+    assert [record["step"] for record in metrics(tmp_path)] == [1]
+
+
 def test_a_run_stops_when_asked_and_continues(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     for _ in trainer.run(stop=lambda: trainer.step >= 7):

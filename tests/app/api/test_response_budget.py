@@ -41,8 +41,8 @@ def test_large_results_together_stay_within_the_limit(steps: list[tuple[int, int
 
 
 @given(st.lists(st.integers(0, 400_000), max_size=30))
-def test_one_client_never_holds_all(sizes: list[int]) -> None:
-    """A second client can always hold a quarter of the limit."""
+def test_one_client_never_reserves_all(sizes: list[int]) -> None:
+    """A second client can always reserve a quarter of the limit."""
     limit = 600_000
     budget, held = ResponseBudget(limit), []
     for size in sizes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -26,42 +27,64 @@ class Reader:
         self.given_up = True
 
 
-changes = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3 * OBJECT) | st.none()))
+steps = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3 * OBJECT) | st.none()), max_size=20)
 
 
-@given(changes, st.integers(1, 9))
+@given(steps, st.integers(1, 9))
 def test_those_that_are_unread_for_longest_are_ended_until_the_rest_fits(
-    changes: list[tuple[int, int | None]], limit: int
+    steps: list[tuple[int, int | None]], limit: int
 ) -> None:
-    """None takes everything from a reader. A model keeps the sizes in the order of their first."""
-    memory, readers = UnreadMemory(limit * OBJECT), [Reader() for _ in range(5)]
-    keys = [memory.key(reader) for reader in readers]
-    sizes: dict[int, int] = {}
-    for number, size in changes:
-        reader = readers[number]
-        if reader.given_up:
-            continue
-        if size is None:
-            memory.remove(keys[number])
-            sizes.pop(number, None)
-            continue
-        memory.set(keys[number], size)
-        sizes[number] = size + OBJECT
+    """Each step sets the size of a reader. None takes everything from it."""
+    readers, sizes = [Reader() for _ in range(5)], dict[int, int]()  # in the order of their first
+
+    async def scenario() -> None:
+        memory = UnreadMemory(limit * OBJECT)
+        keys = [memory.key(reader) for reader in readers]
+        for number, size in steps:
+            if size is None:
+                memory.remove(keys[number])
+                sizes.pop(number, None)
+            else:
+                memory.set(keys[number], size)
+                sizes[number] = size + OBJECT
+        memory._keep_limit()
+        ended = []
         while sum(sizes.values()) > limit * OBJECT and len(sizes) > 1:
-            longest = next(iter(sizes))
-            del sizes[longest]
-            assert readers[longest].given_up
-        assert [i for i in range(5) if i in sizes and readers[i].given_up] == []
+            ended.append(next(iter(sizes)))
+            del sizes[ended[-1]]
+        assert [n for n in range(5) if readers[n].given_up] == sorted(ended)
+        assert memory._total == sum(sizes.values())
+
+    with patch.object(unread_memory, "PATIENCE_SECONDS", 0):
+        asyncio.run(scenario())
+
+
+def test_a_reader_that_keeps_up_is_never_ended() -> None:
+    async def scenario() -> None:
+        memory, slow, quick = UnreadMemory(OBJECT), Reader(), Reader()
+        keys = memory.key(slow), memory.key(quick)
+        for key in keys:
+            memory.set(key, OBJECT)
+        for _ in range(100):
+            memory.remove(keys[1])
+            memory.set(keys[1], OBJECT)
+            await asyncio.sleep(0.01)
+            assert not quick.given_up
+        assert slow.given_up
+
+    asyncio.run(scenario())
 
 
 def test_a_reader_that_is_gone_needs_no_memory() -> None:
-    memory, other = UnreadMemory(2 * OBJECT), Reader()
-    reader = Reader()
-    memory.set(memory.key(reader), 0)
-    del reader
-    memory.set(memory.key(other), OBJECT)
-    assert not other.given_up
-    assert memory._total == 2 * OBJECT
+    async def scenario() -> None:
+        memory, reader = UnreadMemory(OBJECT), Reader()
+        memory.set(memory.key(reader), OBJECT)
+        assert memory._total == 2 * OBJECT
+        del reader
+        assert memory._total == 0
+        memory._keep_limit()
+
+    asyncio.run(scenario())
 
 
 async def unread(engine: Engine, seed: int) -> Generation:
@@ -81,6 +104,7 @@ def test_a_reader_that_reads_nothing_loses_its_text_and_others_do_not(tiny: Chec
             memory._limit = memory._total + 2 * OBJECT  # not enough for another one
             slow.append(await unread(engine, seed=3))
             assert len(await read(engine.submit(job(length=500)))) == 500
+            await until(lambda: slow[1].unread == 0)
             with pytest.raises(SlowReaderError, match="did not read"):
                 await read(slow[1])
             assert slow[1].unread == 0
@@ -100,7 +124,9 @@ def test_a_text_that_is_complete_and_unread_counts_too(tiny: Checkpoint) -> None
             complete = engine.submit(job(length=3000))
             await until(lambda: complete.finished)
             assert complete.finish_reason == "length"
-            await unread(engine, seed=2)
+            slow = await unread(engine, seed=2)
+            await until(lambda: complete.unread == 0)
+            slow.cancel()
             with pytest.raises(SlowReaderError):
                 await read(complete)
             assert complete.finish_reason is None

@@ -152,7 +152,8 @@ def test_a_client_that_reads_late_gets_all_texts(tiny_path: Path) -> None:
         expected = client.post("/v1/completions", json={**fields, "n": 1, "stream": False}).json()
         texts = [""] * 20
         with client.stream("POST", "/v1/completions", json=fields) as response:
-            time.sleep(0.5)  # the texts pause meanwhile
+            while not server.gauge("charstream_reader_pauses_total"):
+                time.sleep(0.02)
             for event in httpx_sse.EventSource(response).iter_sse():
                 if event.data != "[DONE]":
                     choice = event.json()["choices"][0]

@@ -92,7 +92,8 @@ class DeadlineError(EngineError):
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the text was not finished within this server's limit of {seconds:g} s")
+        limit = f"this server's limit of {seconds:g} s"
+        super().__init__(f"the text was not finished within {limit}; request a shorter text")
 
 
 class DrainingError(EngineError):

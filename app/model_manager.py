@@ -177,8 +177,8 @@ class ModelManager:
         most = _MOST_RETIRED * len(self.models.services)
         if reading.checkpoints and len(self._retired) >= most:
             raise ReloadError(
-                f"{len(self._retired)} replaced models still finish their generations, and at most "
-                f"{most} may; try again later"
+                f"{len(self._retired)} replaced models are still finishing their generations; the "
+                f"limit is {most}; try again later"
             )
         new = self._model_loader.make(reading, self.models)
         fresh = _first_without_second(new, self.models)

@@ -224,8 +224,8 @@ class PatternCache:
     def _full(self, client: Hashable) -> TooManyPatternsError:
         own = self._queue.count(client) + (client in self._running)
         return self._too_many(
-            f"{len(self._compilations)} new patterns are being compiled or wait for it, {own} of "
-            f"them from this client, and at most {_MOST_COMPILATIONS} may"
+            f"{len(self._compilations)} patterns are being compiled or waiting, {own} of them from "
+            f"this client; the limit is {_MOST_COMPILATIONS}"
         )
 
     def _too_many(self, reason: str) -> TooManyPatternsError:

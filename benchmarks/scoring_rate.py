@@ -1,10 +1,11 @@
-"""Rate of scoring many short texts, over HTTP and by the command, beside the engine's rate.
+"""Rate of scoring many short texts, over HTTP and by the command, and the engine's rate.
 
 .venv/bin/python -m benchmarks.scoring_rate
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def command_rate(texts: list[str]) -> float:
 
 def main() -> None:
     """Print the rates of several alternating runs."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     checkpoint = load_checkpoint(_CHECKPOINT)
     precision = choose_precision("auto", "cpu")
     threads = default_threads(precision, "cpu")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,7 @@ def _print(
 
 def main() -> None:
     """Print both measures with their cell at -2, free and at +2, for each of five seeds."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     checkpoint = load_checkpoint(_CHECKPOINT)
     _print("share in quotations", checkpoint, "quotes", quoted_share)
     _print("characters per line", checkpoint, "line_position", line_length)

@@ -173,7 +173,8 @@ def require_torch(what: str, extra: str) -> None:
     """Raise DeviceError if torch is not installed. The message names the extra that installs it."""
     if not torch_is_installed():
         raise DeviceError(
-            f"{what} needs torch, which is not installed: pip install 'charstream[{extra}]'"
+            f"{what} needs torch, which is not installed: run make setup, or in a clone of the "
+            f"repository: pip install '.[{extra}]'"
         )
 
 
@@ -218,7 +219,7 @@ def _has_gpu() -> bool:
     if not torch_is_installed():
         logger.warning(
             "this machine seems to have a GPU, but torch is not installed, so the CPU computes; "
-            "to use the GPU: pip install 'charstream[gpu]'"
+            "to use the GPU, run make setup, or in a clone of the repository: pip install '.[gpu]'"
         )
         return False
     import torch

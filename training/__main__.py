@@ -15,8 +15,8 @@ from training.standard_error import print_error
 
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
 _NEEDS_TORCH = (
-    "charstream: training needs torch, which is not installed: run make setup, or in an "
-    "environment of your own: pip install 'charstream[train]'"
+    "charstream: training needs torch, which is not installed: run make setup, or in a clone of "
+    "the repository: pip install '.[train]'"
 )
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
 _AGAIN_SECONDS = 2.0  # long enough for a command to clean up

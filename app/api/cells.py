@@ -54,8 +54,8 @@ class CellsRequest(BaseModel):
     find: Find | None = Field(
         None,
         description="Search for the cells that correlate best with a property of the text, or with "
-        "spans of it. A span [from, to] starts at a character, counted from 0, and ends before "
-        "another one.",
+        "spans of it. A span [from, to] covers the characters from index `from` up to, but not "
+        "including, index `to`, counted from 0.",
     )
     top: int = Field(8, ge=1, le=MOST_CELLS, description="Number of cells to return for a search.")
     model: str | None = MODEL

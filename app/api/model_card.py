@@ -53,9 +53,12 @@ class Info(BaseModel):
         description="The catalogue of the checkpoint: cells that track properties of texts, the "
         "strongest correlation first. Empty if the checkpoint has no catalogue."
     )
-    device: str
-    precision: str
-    kernel: str
+    device: str = Field(description="Device that computes the model, such as `cpu` or `cuda`.")
+    precision: str = Field(description="Precision of the computation, `int8` or `fp32`.")
+    kernel: str = Field(
+        description="What computes the steps: an instruction set of the native kernel, such as "
+        "`avx2`, or PyTorch's operators (`torch`)."
+    )
     limits: Limits
     version: str
 

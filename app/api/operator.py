@@ -35,7 +35,10 @@ async def metrics(request: Request) -> Response:
 @public.head("/health/live", include_in_schema=False)
 @public.get("/health/live", summary="Is the process alive?", responses=openapi.errors(503))
 async def live(manager: CurrentManager) -> Health:
-    """Returns 200 while every model's engine works, and 503 after one has failed: restart then."""
+    """Returns 200 while every model's engine works, and 503 if one has failed.
+
+    In that case, restart the process.
+    """
     manager.check_alive()
     return Health(status="live")
 
@@ -79,7 +82,7 @@ async def info(service: NamedService) -> Info:
     responses=openapi.errors(404, 409, 422),
 )
 async def tokenizer(service: NamedService) -> dict[str, Any]:
-    """A tokenizer file of Hugging Face's libraries. One token is one character."""
+    """Returns the vocabulary as a Hugging Face tokenizer file. One token is one character."""
     return tokenizer_json(service.vocabulary)
 
 

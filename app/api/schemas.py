@@ -111,8 +111,8 @@ class GenerateRequest(BaseModel):
         None,
         description="What to do with characters of the prime that the vocabulary lacks: reject the "
         "request, skip the characters, or fold them: replace quotation marks, dashes, spaces and "
-        "accented letters with equivalents. Null uses the server's default. A model whose "
-        "vocabulary has U+FFFD reads it in place of the characters that are left.",
+        "accented letters with equivalents. Null uses the server's default. If the vocabulary "
+        "contains U+FFFD, the model reads U+FFFD for each remaining unknown character.",
     )
 
     logprobs: Annotated[Integer | None, OrNull] = Field(
@@ -237,7 +237,7 @@ class ErrorBody(BaseModel):
     """The body of every error response."""
 
     detail: str = Field(description="What is wrong, with the field, the value and the limit.")
-    code: str
+    code: str = Field(description="Name of the kind of error, such as `invalid_field`.")
     errors: list[FieldError] | None = None
 
 

@@ -81,7 +81,7 @@ def _check(params: ScoreRequest) -> None:
     if params.text is not None and params.texts is not None:
         raise InvalidFieldError("texts", params.texts, "is not supported together with text")
     if params.logprobs and not params.with_detail:
-        raise InvalidFieldError("logprobs", params.logprobs, "needs detail: true")
+        raise InvalidFieldError("logprobs", params.logprobs, "requires `detail` to be true")
 
 
 def _check_size(field: str, characters: int, params: ScoreRequest) -> None:

@@ -175,15 +175,33 @@ class CompletionRequest(BaseModel):
         description="Seed of the random numbers. The same seed gives the same text. The server "
         "chooses one if absent.",
     )
-    temperature: float = Field(1.0, ge=0, le=MAX_TEMPERATURE)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(
+        1.0,
+        ge=0,
+        le=MAX_TEMPERATURE,
+        description="Values below 1 make likely characters likelier, values above 1 make the "
+        "text more random. 0 always takes the most likely character.",
+    )
+    top_p: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Draw only from the smallest set of the most likely characters whose "
+        "probabilities sum to at least this value. 1 draws from all.",
+    )
     top_k: int = Field(
         -1,
         ge=-1,
         description="Draw only from this many of the most likely characters. -1 and 0 draw from "
         "all.",
     )
-    min_p: float = Field(0.0, ge=0, le=1)
+    min_p: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Leave out characters whose probability is below this fraction of the highest "
+        "probability. 0 leaves out none.",
+    )
     hold: Holds = Field(
         [],
         description="Cells of the LSTM that keep a state of your choice while the text is "
@@ -202,7 +220,7 @@ class CompletionRequest(BaseModel):
         0,
         ge=0,
         description="Without `stop` and `guided_regex`, every text has `max_tokens` characters. "
-        "Not supported with them.",
+        "Not supported together with `stop` or `guided_regex`.",
     )
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()

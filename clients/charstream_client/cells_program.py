@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ def main(arguments: list[str]) -> int:
     url, api_key = options.pop("url"), options.pop("api_key")
     text, file = options.pop("text"), options.pop("file")
     if file is not None:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        try:
+            text = _read(file)
+        except (OSError, UnicodeDecodeError) as error:
+            name = "standard input" if str(file) == "-" else file
+            print(f"{name}: {_reason(error)}", file=sys.stderr)
+            return 1
     params: dict[str, Any] = {k: value for k, value in options.items() if value is not None}
     if "spans" in params:
         params["find"] = params.pop("spans")
@@ -39,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add_connection_options(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--text", help="text to read")
-    source.add_argument("--file", type=Path, help="file with the text to read; - reads the input")
+    source.add_argument("--file", type=Path, help="UTF-8 file to read; - reads standard input")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--cell",
@@ -56,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         type=_span,
         metavar="FROM:TO",
-        help="search for the cells that differ between these characters; may be repeated",
+        help="search for the cells whose values differ most between these characters and the rest "
+        "of the text; may be repeated",
     )
     parser.add_argument("--top", type=int, help="number of cells to find")
     parser.add_argument("--prime", help="text that the model reads first")
@@ -64,6 +71,19 @@ def _parser() -> argparse.ArgumentParser:
         "--model", help="name or hash of the model (default: the server's default model)"
     )
     return parser
+
+
+def _read(file: Path) -> str:
+    """Return the text of a UTF-8 file, or of standard input."""
+    if str(file) == "-":
+        return io.TextIOWrapper(sys.stdin.buffer, "utf-8").read()
+    return file.read_text("utf-8")
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}"
+    return f"cannot be read: {error.strerror}"
 
 
 def _cell(text: str) -> Cell:

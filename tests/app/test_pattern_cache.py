@@ -207,8 +207,8 @@ def test_a_full_queue_takes_the_newest_pattern_of_the_client_that_has_most(
         await compilations.begin(1)
         cache._seconds = 0.1
         message = (
-            "64 new patterns are being compiled or wait for it, 64 of them from this client, and "
-            "at most 64 may; try again in 7 s"
+            "64 patterns are being compiled or waiting, 64 of them from this client; the limit is "
+            "64; try again in 7 s"
         )
         with pytest.raises(TooManyPatternsError, match=message):
             await cache.get("a64", client="many")
@@ -219,7 +219,7 @@ def test_a_full_queue_takes_the_newest_pattern_of_the_client_that_has_most(
         results = await asyncio.gather(*many, *few, return_exceptions=True)
         refused = [isinstance(result, TooManyPatternsError) for result in results]
         assert refused == [False] * 32 + [True] * 32 + [False] * 32 + [True] * 8
-        assert "64 new patterns" in str(results[63])
+        assert "64 patterns" in str(results[63])
 
     asyncio.run(run())
 

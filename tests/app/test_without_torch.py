@@ -133,13 +133,13 @@ def test_a_setting_that_needs_torch_names_the_extra(
     message = f"{name.lower()} '{value}' needs torch, which is not installed"
     (line,) = [line for line in result.stderr.splitlines() if "torch" in line]
     assert message in line
-    assert f"pip install 'charstream[{extra}]'" in line
+    assert f"run make setup, or in a clone of the repository: pip install '.[{extra}]'" in line
 
 
 def test_training_names_the_extra(hidden: Path) -> None:
     result = run(hidden, "training", "evaluate", "model.safetensors", "--text", "text.txt")
     assert result.returncode == 1
     assert result.stderr == (
-        "charstream: training needs torch, which is not installed: run make setup, or in an "
-        "environment of your own: pip install 'charstream[train]'\n"
+        "charstream: training needs torch, which is not installed: run make setup, or in a clone "
+        "of the repository: pip install '.[train]'\n"
     )

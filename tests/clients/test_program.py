@@ -124,6 +124,27 @@ def test_an_unusable_option_of_cells_is_named(arguments: list[str], message: byt
     assert message in refused.stderr
 
 
+@pytest.mark.parametrize("name", ["missing.txt", "latin-1.txt", ".", "-"])
+def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "latin-1.txt").write_bytes(b"caf\xe9")
+    not_utf_8 = "not UTF-8: byte 0xe9 at offset 3"
+    lines = {
+        "missing.txt": "missing.txt: cannot be read: No such file or directory",
+        "latin-1.txt": f"latin-1.txt: {not_utf_8}",
+        ".": ".: cannot be read: Is a directory",
+        "-": f"standard input: {not_utf_8}",
+    }
+    refused = subprocess.run(
+        [*BY_PATH, "cells", "--file", name, "--find", "quotes"],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        input=b"caf\xe9",
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.decode() == f"{lines[name]}\n"
+
+
 def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:
     copy = shutil.copytree(FOLDER, tmp_path / "reader")
     command = [sys.executable, str(copy), "--url", server.url, "--length", "5"]

@@ -62,8 +62,8 @@ def test_ten_thousand_texts_are_scored(server: RunningServer) -> None:
         ({"texts": ["a", "b" * 2001]}, "texts[1]", "at most 2000 characters"),
         ({"texts": ["a" * 2000] * 11}, "texts", "at most 20000 characters together"),
         ({"texts": ["a"], "prime": "Z"}, "prime", "(U+005A)"),
-        ({"texts": ["a"], "logprobs": 2}, "logprobs", "needs detail"),
-        ({"text": "a", "detail": False, "logprobs": 2}, "logprobs", "needs detail"),
+        ({"texts": ["a"], "logprobs": 2}, "logprobs", "requires `detail`"),
+        ({"text": "a", "detail": False, "logprobs": 2}, "logprobs", "requires `detail`"),
         ({"texts": ["a"], "detail": 1}, "detail", "valid boolean"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rate of scoring many short texts, over HTTP and by the command, beside the engine's rate.
+"""Rate of scoring many short texts, over HTTP and by the command, and the engine's rate.
 
 .venv/bin/python -m benchmarks.scoring_rate
 """

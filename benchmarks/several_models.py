@@ -21,10 +21,10 @@ def main() -> None:
     """Measure one model and several models alternately, and print the rates and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/anna.safetensors"))
-    parser.add_argument("--models", type=int, default=2, help="to compare with one model")
+    parser.add_argument("--models", type=int, default=2, help="number to compare with one model")
     parser.add_argument("--streams", type=int, default=64, help="of all models together")
     parser.add_argument("--characters", type=int, default=10_000, help="of each stream")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median is printed")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         names = [f"model-{number}" for number in range(options.models)]

@@ -57,7 +57,7 @@ class Learner:
         network: network on the device to train on, with the same weights in every process.
         config: settings of the run.
         process_group: processes that share each batch.
-        teachers: networks to learn from, beside the text (see `training.distillation`).
+        teachers: networks to learn from, in addition to the text (see `training.distillation`).
     """
 
     def __init__(

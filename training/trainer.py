@@ -49,7 +49,7 @@ class Trainer:
         process_group: the processes that share the work. Each of them creates a Trainer.
         initial: checkpoint whose weights the run starts from, instead of random ones.
         pace: plan of a new run with a time limit. None makes the updates of `config.epochs`.
-        teachers: checkpoints with the same vocabulary to learn from, beside the text.
+        teachers: checkpoints with the same vocabulary to learn from, in addition to the text.
 
     Raises:
         TrainingError: if the folder holds a run and `resume` is false, if there is nothing to

@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import cells, errors, generate, operator, page, score
+from app.api.pauses import SharedPauses
 from app.api.response_budget import ResponseBudget
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics = settings, metrics
     app.state.arriving_bodies = ArrivingBodies()
     app.state.response_budget = ResponseBudget()
+    app.state.stream_pauses = SharedPauses()
     app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
     _add_routes(app, auth)

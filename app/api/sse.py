@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.character_scores import score_fields
 from app.api.closing import close_connection, closer_of
 from app.api.disconnect import disconnecting
+from app.api.pauses import SharedPauses
 from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
 from app.engine.chunk import Chunk
@@ -33,9 +34,7 @@ MODEL_HEADER = "Charstream-Model"  # the model's hash, for a client that resumes
 QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot before this one
 
 MAX_TAKEN = 128  # characters of one text that are encoded at once; the engine makes no more either
-
-_PAUSE_BYTES = 1 << 15  # of frames that were made at once, after which others have their turn
-_PAUSE_SECONDS = 0.001  # long enough for the engine thread to continue, see `app.api.pauses`
+MAX_SCORED = 16  # the same if each character has scores, which take 50 times as long
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -59,8 +58,12 @@ class FrameSource(Protocol):
         """Return the frame that ends the stream after an error."""
 
 
-async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
+async def frames_of(source: FrameSource, pauses: SharedPauses) -> AsyncIterator[bytes]:
     """Yield the frames of a source, and a ping comment after 15 seconds without a frame.
+
+    Args:
+        source: makes the frames.
+        pauses: the pauses of all streams.
 
     Raises:
         EngineError: if the text could not be finished.
@@ -71,15 +74,13 @@ async def frames_of(source: FrameSource) -> AsyncIterator[bytes]:
         try:
             async with asyncio.timeout_at(last + PING_SECONDS):
                 await source.wait()
-            frames = source.take()
+            frames = await pauses.run(source.take)
         except TimeoutError:
             frames = PING
         if frames is None:
             return
         if frames:
             yield frames
-            if len(frames) >= _PAUSE_BYTES:
-                await asyncio.sleep(_PAUSE_SECONDS)
             last = loop.time()
 
 
@@ -99,9 +100,11 @@ class EventStreamResponse(StreamingResponse):
         super().__init__(self._frames(), headers={**_HEADERS, MODEL_HEADER: model_hash})
         self._source, self._generations = source, generations
         self._close: Callable[[], None] | None = None  # if the server can close a connection
+        self._pauses: SharedPauses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._close = closer_of(scope)
+        self._pauses = scope["app"].state.stream_pauses
         try:
             await super().__call__(scope, receive, disconnecting(send))
         except (OSError, ClientDisconnect):
@@ -115,7 +118,7 @@ class EventStreamResponse(StreamingResponse):
 
     async def _frames(self) -> AsyncIterator[bytes]:
         try:
-            async for frames in frames_of(self._source):
+            async for frames in frames_of(self._source, self._pauses):
                 yield frames
         except EngineError as error:
             if isinstance(error, DrainingError) and self._source.resumable and self._close:
@@ -179,7 +182,8 @@ class GenerateFrames:
     def take(self) -> bytes | None:
         if self._done:
             return None
-        if chunk := self._characters.take(MAX_TAKEN):
+        has_scores = self._generation.job.alternatives is not None
+        if chunk := self._characters.take(MAX_SCORED if has_scores else MAX_TAKEN):
             first, self._sent = self._sent + 1, self._sent + len(chunk)
             return self._frames.tokens(self._generation.job.seed, first, chunk)
         self._done = True

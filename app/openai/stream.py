@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from app.api.character_scores import score_fields
-from app.api.sse import MAX_TAKEN, event_frames
+from app.api.sse import MAX_SCORED, MAX_TAKEN, event_frames
 from app.engine.chunk import Chunk
 from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion
@@ -17,7 +17,7 @@ from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
 
 _MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
-_MAX_FRAMES = 1 << 16  # bytes of chunks after which the other texts must wait
+_MAX_FRAMES = 1 << 15  # bytes of chunks after which the other texts must wait
 
 
 class _Source(Protocol):
@@ -128,7 +128,7 @@ class _ScoredEcho:
 
     def take(self) -> bytes:
         scoring, text = self._prompt.scoring, self._prompt.text
-        most = max(1, MAX_TAKEN // len(self._texts))  # each of them gets all of the frames
+        most = max(1, MAX_SCORED // len(self._texts))  # each of them gets all of the frames
         chunk = scoring.take(most) if scoring else Chunk()
         scores = score_fields(self._completion.service.vocabulary, chunk)
         unscored = "" if self._sent else text[:1]
@@ -162,7 +162,8 @@ class _Text:
 
     def take(self) -> bytes:
         generation = self.choice.generation
-        chunk = generation.take(MAX_TAKEN) if generation else Chunk()
+        most = MAX_SCORED if self._scored else MAX_TAKEN
+        chunk = generation.take(most) if generation else Chunk()
         self.ended = generation is None or generation.ended
         reason = self.choice.finish_reason if self.ended else None
         return self._chunks(chunk, reason)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from app.api.pauses import with_pauses
+from app.api.pauses import SharedPauses, with_pauses
 
 _ITEMS = 1500
 
@@ -50,3 +50,26 @@ def test_another_thread_and_another_task_run_meanwhile() -> None:
     # With `asyncio.sleep(0)` instead of a pause, the thread gets one to four turns.
     assert turns["thread"] >= 15
     assert turns["task"] >= 15
+
+
+def test_other_tasks_wait_no_longer_if_more_tasks_work() -> None:
+    """100 tasks work for half a second. Another one gets a turn after every few milliseconds."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    async def working(pauses: SharedPauses, parts: Iterator[str]) -> list[str]:
+        return [part for _ in range(10) if (part := await pauses.run(lambda: next(parts)))]
+
+    async def main() -> int:
+        task, pauses, parts = asyncio.create_task(other()), SharedPauses(), work()
+        done = await asyncio.gather(*(working(pauses, parts) for _ in range(100)))
+        task.cancel()
+        return sum(map(len, done))
+
+    assert asyncio.run(main()) == 1000
+    assert turns >= 15

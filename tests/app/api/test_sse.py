@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.api import sse
+from app.api.pauses import SharedPauses
 from app.api.resume import ResumedGeneration
 from app.engine.engine import Engine
 from app.engine.generation import Generation
@@ -26,7 +27,9 @@ def source(
 
 
 async def events_of(frames: sse.GenerateFrames) -> list[Event]:
-    content = b"".join([part async for part in sse.frames_of(frames)]).decode("ascii")
+    content = b"".join([part async for part in sse.frames_of(frames, SharedPauses())]).decode(
+        "ascii"
+    )
     return list(parse_events(content.split("\n")))
 
 
@@ -51,7 +54,7 @@ def test_an_idle_stream_sends_pings(tiny: Checkpoint, monkeypatch: pytest.Monkey
         async with running(tiny, slots=1) as engine:
             blocking = engine.submit(job(length=1_000_000))
             waiting = engine.submit(job(length=5))
-            frames = sse.frames_of(source(engine, tiny, waiting))
+            frames = sse.frames_of(source(engine, tiny, waiting), SharedPauses())
             assert await anext(frames) == b": ping\n\n"
             blocking.cancel()
             rest = b"".join([frame async for frame in frames])
@@ -69,7 +72,7 @@ def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
         async with running(tiny) as engine:
             expected = await read(engine.submit(job(length=300)))
             again = engine.submit(job(length=300))
-            stream = sse.frames_of(source(engine, tiny, again, sent=290))
+            stream = sse.frames_of(source(engine, tiny, again, sent=290), SharedPauses())
             parts = [part async for part in stream]
             assert b": ping\n\n" in parts
             content = b"".join(parts).decode("ascii")

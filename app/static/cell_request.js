@@ -1,7 +1,6 @@
 // POST /cells: the values of a cell along a text, and the cells that track a passage.
 
 import { requestJSON } from "./api.js";
-import { cellId } from "./cell.js";
 
 const CHUNK = 20_000; // characters per request
 const FOUND = 8; // cells to find for a passage
@@ -45,5 +44,3 @@ function requestBody({ prime, records, model }, start, end) {
     ...(model && { model }),
   };
 }
-
-export const isSameCell = (one, other) => one && other && cellId(one) === cellId(other);

@@ -4,10 +4,10 @@ import * as alternatives from "./alternatives.js";
 import { clearAllErrors, showError } from "./error_messages.js";
 import { form } from "./form.js";
 import { chosenModel } from "./model_choice.js";
+import { formatCount, formatMeasured } from "./numbers.js";
 import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
 import { textOf } from "./scoring.js";
-import { formatCount, formatRate } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
@@ -210,22 +210,22 @@ function waitingMessage(queuedAhead, primeLength) {
 
 /** The message while the pace holds back characters that have all arrived. */
 function receivedMessage(done) {
-  const rate = done && formatRate(done.timings.characters_per_second);
+  const rate = done && formatMeasured(done.timings.characters_per_second);
   const received = rate ? `Received at ${rate} characters per second` : "Received";
-  return `${received}. Shown at ${formatRate(pace.rate())} per second…`;
+  return `${received}. Shown at ${formatMeasured(pace.rate())} per second…`;
 }
 
 /** Summarizes completed generations. */
 function summary(completed, seed) {
   const shownPerSecond = completed.at(-1).result.shownPerSecond;
-  const shown = shownPerSecond ? `, shown at ${formatRate(shownPerSecond)} per second` : "";
+  const shown = shownPerSecond ? `, shown at ${formatMeasured(shownPerSecond)} per second` : "";
   if (completed.length > 1) return `${completed.length} texts${shown}, seed ${seed}.`;
   const { kept, result } = completed[0];
   if (!result.done) return "The text is complete.";
   const { timings, usage, finish_reason: reason } = result.done;
   const length = lengthMessage(kept.length, usage.generated_characters);
   const end = { stop: " before a stop string", pattern: " that match the pattern" }[reason] ?? "";
-  const rate = `${formatRate(timings.characters_per_second)} per second`;
+  const rate = `${formatMeasured(timings.characters_per_second)} per second`;
   const speed = shown ? `${rate} from the server${shown}` : rate;
   return `${length}${end}, ${speed}, seed ${seed}.`;
 }

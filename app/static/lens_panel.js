@@ -4,14 +4,14 @@
 import { byId } from "./dom.js";
 import { CellChoice } from "./cell_choice.js";
 import { makeCellLens } from "./cell_lens.js";
-import { findCells, isSameCell, readCell } from "./cell_request.js";
-import { cellId, cellName } from "./cell.js";
+import { cellId, cellName, isSameCell } from "./cell.js";
+import { findCells, readCell } from "./cell_request.js";
 import { showError } from "./error_messages.js";
 import { LensChoice } from "./lens_choice.js";
 import { newLens } from "./lenses.js";
 import { chosenModel } from "./model_choice.js";
+import { formatCount } from "./numbers.js";
 import { PassageFinder } from "./passage_finder.js";
-import { formatCount } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
 
 const LONG_TEXT = 5000; // characters; reading a longer text takes a noticeable time

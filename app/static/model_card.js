@@ -5,7 +5,7 @@ import { cellLabel, isWeak } from "./cell.js";
 import { make, makeButton, makeEntry } from "./dom.js";
 import { adaptForm } from "./form.js";
 import { chosenModel } from "./model_choice.js";
-import { formatCount } from "./statistics.js";
+import { formatCount } from "./numbers.js";
 import { bits } from "./surprisal.js";
 
 const card = document.querySelector("#card");

@@ -1,7 +1,7 @@
 // The passage that the user has selected, and the button that finds the cells that track it.
 
 import { byId } from "./dom.js";
-import { formatCount } from "./statistics.js";
+import { formatCount } from "./numbers.js";
 import { selectedSpan } from "./text_position.js";
 
 const NONE = "Select a passage of the text to find the cells that track it.";

@@ -5,8 +5,8 @@ import { newLens } from "./lenses.js";
 import { otherModel } from "./model_choice.js";
 import { SAMPLING_FIELDS } from "./settings.js";
 
-const NAMES = ["A", "B", "C"];
-export const MAX_COLUMNS = NAMES.length;
+const LETTERS = ["A", "B", "C"];
+export const MAX_COLUMNS = LETTERS.length;
 const COMPARED_SETTINGS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // of B and C
 
 export class Columns {
@@ -31,7 +31,7 @@ export class Columns {
 
   /** The columns that contain a text. */
   get withText() {
-    return this.all.filter((column) => column.generated);
+    return this.all.filter((column) => column.textSettings);
   }
 
   /** The column whose text is steered, or undefined. */
@@ -49,7 +49,7 @@ export class Columns {
     column.pane.setLens(newLens(this.lensName));
     this.all.push(column);
     this.root.append(column.root);
-    this.#nameColumns();
+    this.#setLetters();
   }
 
   /**
@@ -102,15 +102,15 @@ export class Columns {
     this.all.splice(this.all.indexOf(column), 1);
     column.root.remove();
     column.pane.chart.dispose();
-    this.#nameColumns();
+    this.#setLetters();
     this.onRemove(column);
   }
 
-  #nameColumns() {
+  #setLetters() {
     const isSeveral = this.all.length > 1;
     this.root.classList.toggle("several", isSeveral);
     this.all.forEach((column, index) => {
-      column.name = isSeveral ? NAMES[index] : "";
+      column.setLetter(isSeveral ? LETTERS[index] : "");
     });
   }
 }

@@ -16,10 +16,10 @@ const UNEXPECTED = "An unexpected error occurred. Reload the page and try again.
  * Shows an error in the first of the forms that has the invalid fields, and in a status line.
  *
  * Options: `retry`, the remedy [label, function] if another model is loaded; `onReplaced()`, called
- * after the user had unknown characters replaced; `name`, the name of the column whose text failed,
- * if there are several.
+ * after the user had unknown characters replaced; `letter`, that of the column whose text failed, if
+ * there are several.
  */
-export function showError(error, forms, statusLine, { retry, onReplaced, name }) {
+export function showError(error, forms, statusLine, { retry, onReplaced, letter }) {
   const labels = forms.reduce(
     (found, each) => (found.length ? found : showErrors(each, error.errors ?? [])),
     [],
@@ -30,8 +30,8 @@ export function showError(error, forms, statusLine, { retry, onReplaced, name })
     readModels().then(() => readCard({ quietly: true }));
     statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
   } else if (labels.length) {
-    const isOwn = name && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
-    const message = `Invalid input${isOwn ? ` for ${name}` : ""}: check ${labels.join(" and ")}.`;
+    const isOwn = letter && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
+    const message = `Invalid input${isOwn ? ` for ${letter}` : ""}: check ${labels.join(" and ")}.`;
     const remedy = replacementRemedy(error, statusLine, onReplaced);
     statusLine.show(message, { isError: true, remedy });
   } else {

@@ -10,10 +10,10 @@ import { textOf } from "./scoring.js";
 import { toRequestBody } from "./settings.js";
 import { saveCSV, saveJSON } from "./text_export.js";
 
-export class ExportMenu extends Menu {
+export class ExportMenu {
   constructor(columns, statusLine) {
-    super(byId("export"));
     Object.assign(this, { columns, statusLine });
+    this.menu = new Menu(byId("export"));
     const onClick = (id, action) => byId(id).addEventListener("click", () => this.#run(action));
     onClick("copy-curl", () => this.#copy(curlCommand, "Curl command"));
     onClick("copy-python", () => this.#copy(pythonProgram, "Python program"));
@@ -47,14 +47,14 @@ export class ExportMenu extends Menu {
   /** The requests of the texts or, if there is none yet, those that the form describes. */
   #requests() {
     const { withText, all } = this.columns;
-    if (withText.length) return withText.map(({ generated }) => toRequestBody(generated));
+    if (withText.length) return withText.map(({ textSettings }) => toRequestBody(textSettings));
     return all.map(({ ownSettings }) => formRequest(ownSettings));
   }
 
   async #save(save) {
     const { withText } = this.columns;
     for (const column of withText) await column.addScores(this.#waitOptions());
-    save(`seed-${withText[0].generated.seed}`, withText.map(exported));
+    save(`seed-${withText[0].textSettings.seed}`, withText.map(exported));
   }
 
   #waitOptions() {
@@ -70,8 +70,8 @@ function formRequest(ownSettings) {
   return entered.seed ? { ...body, seed } : body;
 }
 
-function exported({ name, generated, records }) {
-  const { prime, kept, model } = generated;
+function exported({ letter, textSettings, records }) {
+  const { prime, kept, model } = textSettings;
   const fields = { prime, kept, text: textOf(records), model };
-  return { name: name || "A", fields, request: toRequestBody(generated), records };
+  return { name: letter || "A", fields, request: toRequestBody(textSettings), records };
 }

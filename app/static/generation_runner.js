@@ -18,7 +18,7 @@ const TOO_LONG_TO_CONTINUE =
   "To go further, put only its last part into Prime.";
 
 /**
- * A plan, [column, settings, kept], describes one generation: the column that shows it, its
+ * A plan, { column, settings, kept }, describes one generation: the column that shows it, its
  * settings, and the records that its text begins with.
  */
 export class GenerationRunner {
@@ -51,7 +51,7 @@ export class GenerationRunner {
 
   /** Runs the generations of several plans, and resolves when all have ended. */
   async run(plans, historyMode = "push") {
-    for (const [column] of plans) this.cancel(column);
+    for (const { column } of plans) this.cancel(column);
     clearAllErrors(this.columns.all);
     alternatives.hide();
     this.statusLine.show(WAITING);
@@ -99,7 +99,8 @@ export class GenerationRunner {
   }
 
   /** Runs one plan. Returns the data of `done`, or "stopped", "replaced" or "failed". */
-  async #runPlan([column, settings, kept], batch, onFirstResponse) {
+  async #runPlan(plan, batch, onFirstResponse) {
+    const { column, settings, kept } = plan;
     const controller = new AbortController();
     this.running.set(column, controller);
     this.onChange();
@@ -114,7 +115,7 @@ export class GenerationRunner {
         return this.running.get(column) === controller ? "stopped" : "replaced";
       }
       batch.hasFailed = true;
-      this.#showError(error, column, settings, kept);
+      this.#showError(error, plan);
       return "failed";
     } finally {
       if (this.running.get(column) === controller) this.running.delete(column);
@@ -169,34 +170,35 @@ export class GenerationRunner {
     });
   }
 
-  #showError(error, column, settings, kept) {
+  #showError(error, { column, settings, kept }) {
     const isTooLong =
       kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
     const shown = isTooLong ? new Error(TOO_LONG_TO_CONTINUE) : error;
     const anyModel = () => ({ ...settings, model: chosenModel(), ...column.ownSettings });
-    const retry = ["Generate with this model", () => this.run([[column, anyModel(), kept]])];
+    const rerun = () => this.run([{ column, settings: anyModel(), kept }]);
+    const retry = ["Generate with this model", rerun];
     const forms = column.inputs.length ? [column.form, form] : [form];
     const onReplaced = kept.length ? null : this.onReplaced;
-    showError(shown, forms, this.statusLine, { retry, onReplaced, name: column.name });
+    showError(shown, forms, this.statusLine, { retry, onReplaced, letter: column.letter });
   }
 
   #showResults(plans, results) {
-    const all = plans.map(([column, , kept], index) => ({ column, kept, result: results[index] }));
+    const all = plans.map((plan, index) => ({ ...plan, result: results[index] }));
     const present = all.filter(({ column }) => this.columns.all.includes(column));
     if (!present.length) this.statusLine.show("Ready.");
     else if (present.every(({ result }) => typeof result === "object"))
-      this.statusLine.show(summary(present, plans[0][0].generated.seed));
+      this.statusLine.show(summary(present));
   }
 
   /** The link to the current texts, with those of `plans` in place of the ones they replace. */
   #link(plans = [], model = "") {
     const planned = new Map(
-      plans.map(([column, settings, kept]) => [
+      plans.map(({ column, settings, kept }) => [
         column,
         { ...settings, model: settings.model || model, kept: textOf(kept) },
       ]),
     );
-    const texts = this.columns.all.map((column) => planned.get(column) ?? column.generated);
+    const texts = this.columns.all.map((column) => planned.get(column) ?? column.textSettings);
     const present = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));
     return present.length ? linkToTexts(present, this.getView()) : "";
   }
@@ -216,7 +218,8 @@ function receivedMessage(done) {
 }
 
 /** Summarizes completed generations. */
-function summary(completed, seed) {
+function summary(completed) {
+  const { seed } = completed[0].column.textSettings;
   const shownPerSecond = completed.at(-1).result.shownPerSecond;
   const shown = shownPerSecond ? `, shown at ${formatMeasured(shownPerSecond)} per second` : "";
   if (completed.length > 1) return `${completed.length} texts${shown}, seed ${seed}.`;

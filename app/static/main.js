@@ -57,7 +57,8 @@ const scorePanel = new ScorePanel({
 /** Generates a new text in each column, all with the same prime, length and seed. */
 function generate() {
   const shared = settings();
-  run(columns.all.map((column) => [column, { ...shared, ...column.ownSettings }, []]));
+  const settingsOf = ({ ownSettings }) => ({ ...shared, ...ownSettings });
+  run(columns.all.map((column) => ({ column, settings: settingsOf(column), kept: [] })));
 }
 
 /** Continues each text from its end. */
@@ -68,8 +69,8 @@ function continueTexts() {
 
 /** The plan that continues a column's text after `records`, with the settings in the form now. */
 function continuation(column, records, shared = settings()) {
-  const { prime, model } = column.generated;
-  return [column, { ...shared, ...column.ownSettings, prime, model }, records];
+  const { prime, model } = column.textSettings;
+  return { column, settings: { ...shared, ...column.ownSettings, prime, model }, kept: records };
 }
 
 /** Writes a text beside the first one, with the same seed, while the chosen cell has a value. */
@@ -84,8 +85,9 @@ function steer(value) {
   refresh();
   const { first } = columns;
   if (!first.isRunning) first.pane.sheet.scrollTop = 0; // both texts are read from the top
-  if (!first.generated) return generate();
-  return run([[column, { ...first.generated, hold }, first.keptRecords]]);
+  if (!first.textSettings) return generate();
+  const held = { ...first.textSettings, hold };
+  return run([{ column, settings: held, kept: first.keptRecords }]);
 }
 
 /** Completes what the chosen lens shows of new texts. */
@@ -117,7 +119,7 @@ function forkPassage(prime, record) {
   columns.truncate(1);
   fillForm({ prime });
   columns.first.pane.sheet.focus({ preventScroll: true });
-  run([[columns.first, settings(), [record]]]);
+  run([{ column: columns.first, settings: settings(), kept: [record] }]);
 }
 
 function onRemove(column) {
@@ -138,9 +140,9 @@ function compare() {
 
 /** Enters the seed of the existing text, so that generating repeats this text. */
 function keepSeed() {
-  const { generated } = columns.first;
-  if (!generated || enteredSettings().seed !== "") return;
-  comparisonSeed = generated.seed;
+  const { textSettings } = columns.first;
+  if (!textSettings || enteredSettings().seed !== "") return;
+  comparisonSeed = textSettings.seed;
   fillForm({ seed: comparisonSeed });
 }
 
@@ -165,7 +167,7 @@ function openAddress() {
     tabs.select("write");
     pace.setFromLink(link.view.pace);
     openTexts(link.texts, link.view);
-  } else if (columns.first.generated) {
+  } else if (columns.first.textSettings) {
     clear();
   }
 }
@@ -184,7 +186,7 @@ function openTexts(linked, view) {
   columns.lensName = lensPanel.lens.name;
   const kept = texts.map((text) => Array.from(text.kept, (token) => ({ token })));
   run(
-    columns.all.map((column, index) => [column, texts[index], kept[index]]),
+    columns.all.map((column, index) => ({ column, settings: texts[index], kept: kept[index] })),
     "replace",
   );
 }
@@ -228,7 +230,7 @@ function clear() {
  */
 function scrollToTexts(plans) {
   const { top } = columns.root.getBoundingClientRect();
-  const areNew = plans.every(([, , kept]) => !kept.length);
+  const areNew = plans.every(({ kept }) => !kept.length);
   if (top < window.innerHeight * 0.8 && (top >= 0 || !areNew)) return;
   const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
   columns.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
@@ -251,7 +253,7 @@ function copyLink() {
 
 /** Closes the topmost thing that is open or runs. */
 function closeTopmost(isScoring) {
-  if (exportMenu.isOpen) exportMenu.close();
+  if (exportMenu.menu.isOpen) exportMenu.menu.close();
   else if (alternatives.isOpen()) alternatives.hide();
   else if (isScoring) scorePanel.cancel();
   else runner.stop();

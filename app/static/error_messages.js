@@ -16,8 +16,8 @@ const UNEXPECTED = "An unexpected error occurred. Reload the page and try again.
  * Shows an error in the first of the forms that has the invalid fields, and in a status line.
  *
  * Options: `retry`, the remedy [label, function] if another model is loaded; `onReplaced()`, called
- * after the user had unknown characters replaced; `letter`, that of the column whose text failed, if
- * there are several.
+ * after the user had unknown characters replaced; `letter`, that of the column whose text failed, or
+ * "" if there is only one.
  */
 export function showError(error, forms, statusLine, { retry, onReplaced, letter }) {
   const labels = forms.reduce(

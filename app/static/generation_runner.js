@@ -4,7 +4,7 @@ import * as alternatives from "./alternatives.js";
 import { clearAllErrors, showError } from "./error_messages.js";
 import { form } from "./form.js";
 import { chosenModel } from "./model_choice.js";
-import { formatCount, formatMeasured } from "./numbers.js";
+import { countOf, formatCount, formatMeasured } from "./numbers.js";
 import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
 import { textOf } from "./scoring.js";
@@ -76,7 +76,7 @@ export class GenerationRunner {
     const length = columns.reduce((sum, { records }) => sum + records.length, 0);
     for (const controller of this.running.values()) controller.abort();
     this.statusLine.show(
-      columns.length ? `Stopped after ${formatCount(length)} characters.` : "Stopped.",
+      columns.length ? `Stopped after ${countOf(length, "character")}.` : "Stopped.",
     );
   }
 
@@ -205,9 +205,8 @@ export class GenerationRunner {
 }
 
 function waitingMessage(queuedAhead, primeLength) {
-  if (queuedAhead === 1) return "In the queue: 1 request ahead…";
-  if (queuedAhead) return `In the queue: ${queuedAhead} requests ahead…`;
-  return primeLength < LONG_PRIME ? WAITING : `Reading ${formatCount(primeLength)} characters…`;
+  if (queuedAhead) return `In the queue: ${countOf(queuedAhead, "request")} ahead…`;
+  return primeLength < LONG_PRIME ? WAITING : `Reading ${countOf(primeLength, "character")}…`;
 }
 
 /** The message while the pace holds back characters that have all arrived. */
@@ -222,18 +221,18 @@ function summary(completed) {
   const { seed } = completed[0].column.textSettings;
   const shownPerSecond = completed.at(-1).result.shownPerSecond;
   const shown = shownPerSecond ? `, shown at ${formatMeasured(shownPerSecond)} per second` : "";
-  if (completed.length > 1) return `${completed.length} texts${shown}, seed ${seed}.`;
+  if (completed.length > 1) return `${countOf(completed.length, "text")}${shown}, seed ${seed}.`;
   const { kept, result } = completed[0];
   if (!result.done) return "The text is complete.";
   const { timings, usage, finish_reason: reason } = result.done;
   const length = lengthMessage(kept.length, usage.generated_characters);
-  const end = { stop: " before a stop string", pattern: " that match the pattern" }[reason] ?? "";
+  const end = { stop: " before a stop string", pattern: " matching the pattern" }[reason] ?? "";
   const rate = `${formatMeasured(timings.characters_per_second)} per second`;
   const speed = shown ? `${rate} from the server${shown}` : rate;
   return `${length}${end}, ${speed}, seed ${seed}.`;
 }
 
 function lengthMessage(kept, generated) {
-  if (!kept) return `${formatCount(generated)} characters`;
-  return `${formatCount(generated)} characters added, ${formatCount(kept + generated)} in total`;
+  const count = countOf(generated, "character");
+  return kept ? `${count} added, ${formatCount(kept + generated)} in total` : count;
 }

@@ -10,7 +10,7 @@ import { showError } from "./error_messages.js";
 import { LensChoice } from "./lens_choice.js";
 import { newLens } from "./lenses.js";
 import { chosenModel } from "./model_choice.js";
-import { formatCount } from "./numbers.js";
+import { countOf, formatCount } from "./numbers.js";
 import { PassageFinder } from "./passage_finder.js";
 import { StatusLine } from "./status_line.js";
 
@@ -190,4 +190,4 @@ const progressMessage = (done, total) =>
   `Reading: ${formatCount(done)} of ${formatCount(total)} characters…`;
 
 const foundMessage = (cells) =>
-  `${cells.length} cells found. The closest is ${cellName(cells[0])}.`;
+  `${countOf(cells.length, "cell")} found. The closest is ${cellName(cells[0])}.`;

@@ -5,7 +5,7 @@ import { cellLabel, isWeak } from "./cell.js";
 import { make, makeButton, makeEntry } from "./dom.js";
 import { adaptForm } from "./form.js";
 import { chosenModel } from "./model_choice.js";
-import { formatCount } from "./numbers.js";
+import { countOf, formatCount } from "./numbers.js";
 import { bits } from "./surprisal.js";
 
 const card = document.querySelector("#card");
@@ -58,17 +58,16 @@ function summary(info) {
   const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits per character`;
   return (
     `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
-    `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`
+    `${countOf(info.vocabulary.length, "character")}${quality}; ${info.precision} on ${info.device}`
   );
 }
 
 function entries(info) {
   const { training, limits, validation_loss: loss } = info;
-  const layers = `${info.layers} ${info.layers === 1 ? "layer" : "layers"}`;
   return [
     ["Name", info.name],
     ["Hash", info.hash],
-    ["Network", `LSTM, ${layers} of size ${info.hidden_size}`],
+    ["Network", `LSTM, ${countOf(info.layers, "layer")} of size ${info.hidden_size}`],
     ["Parameters", formatCount(info.parameters)],
     loss === null ? null : ["Validation loss", formatLoss(loss)],
     training.training_characters && [

@@ -5,7 +5,7 @@ import { showError } from "./error_messages.js";
 import { FieldError, clearErrors } from "./field_errors.js";
 import { LensPanel } from "./lens_panel.js";
 import { chosenModel } from "./model_choice.js";
-import { formatCount } from "./numbers.js";
+import { countOf, formatCount } from "./numbers.js";
 import { Pane } from "./pane.js";
 import { replaceToken, score, textOf } from "./scoring.js";
 import { bitsPerCharacter } from "./statistics.js";
@@ -114,7 +114,7 @@ export class ScorePanel {
     this.pane.show("", records);
     this.#noteEarlierPassage(text);
     const mean = bitsPerCharacter(records).toFixed(2);
-    statusLine.show(`${formatCount(records.length)} characters, ${mean} bits per character.`);
+    statusLine.show(`${countOf(records.length, "character")}, ${mean} bits per character.`);
     this.#link("push");
     this.lensPanel.read();
   }

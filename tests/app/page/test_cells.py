@@ -231,6 +231,14 @@ def test_the_whole_text_is_no_passage(cells: Page) -> None:
     cells.get_by_text("Select a shorter passage.").wait_for()
 
 
+def test_one_selected_character_is_counted_in_the_singular(cells: Page) -> None:
+    cells.get_by_role("group", name="Generated text").focus()
+    cells.keyboard.press("Home")
+    cells.keyboard.press("Shift+Home")
+    cells.get_by_text("(1 character)").wait_for()
+    assert cells.locator("#announcer").inner_text() == "1 character selected"
+
+
 def test_a_scored_passage_is_seen_through_the_lens_and_linked(
     browser: Browser, charted: RunningServer
 ) -> None:

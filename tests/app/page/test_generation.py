@@ -93,11 +93,11 @@ def test_a_text_matches_its_pattern(page: Page, server: RunningServer) -> None:
     pattern = r"[a-z]{20} [A-H]\W"
     fill(page, length=300, seed=7, pattern=pattern)
     press(page, "Generate")
-    page.locator("#status").get_by_text("23 characters that match the pattern").wait_for()
+    page.locator("#status").get_by_text("23 characters matching the pattern").wait_for()
     text = text_of(page)
     assert text == api_text(server, prime="abc", length=300, seed=7, pattern=pattern)
     page.reload()  # the link has the pattern, too
-    page.locator("#status").get_by_text(" that match the pattern").wait_for()
+    page.locator("#status").get_by_text(" matching the pattern").wait_for()
     assert text_of(page) == text
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Browser, Page, Route
 
 from tests.app.page.playground import (
     character,
     content,
+    fill,
     generate,
     look_through,
     opened,
@@ -30,20 +33,6 @@ def test_a_text_is_scored_only_when_a_lens_is_chosen(page: Page) -> None:
     assert page.locator("#columns canvas").is_visible()
 
 
-def test_late_scores_do_not_restore_an_earlier_text(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/score", lambda route: held.append(route))
-    look_through(page, "Off")
-    generate(page, length=50, seed=2)
-    with page.expect_request("**/score"):
-        look_through(page, "Surprisal")
-    text = generate(page, length=60, seed=3)
-    with page.expect_response("**/score"):
-        held[0].continue_()
-    page.wait_for_timeout(300)
-    assert text_of(page) == text
-
-
 def test_scoring_can_be_stopped(page: Page) -> None:
     page.get_by_role("tab", name="Score").click()
     page.get_by_label("Passage").fill("abc")
@@ -53,6 +42,18 @@ def test_scoring_can_be_stopped(page: Page) -> None:
     press(page, "Stop")
     page.locator("#score-status").get_by_text("Ready.").wait_for()
     assert page.locator("#score-stop").is_disabled()
+
+
+def test_one_character_is_counted_in_the_singular(page: Page) -> None:
+    fill(page, length=1)
+    press(page, "Generate")
+    page.locator("#status").get_by_text(re.compile("^1 character, ")).wait_for()
+    press(page, "Continue")
+    page.locator("#status").get_by_text("1 character added, 2 in total").wait_for()
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill("a")
+    press(page, "Score")
+    page.locator("#score-status").get_by_text(re.compile("^1 character, ")).wait_for()
 
 
 def test_a_passage_is_scored_and_continued(page: Page, server: RunningServer) -> None:
@@ -99,3 +100,17 @@ def test_a_failed_score_says_so_and_keeps_both_texts(
         press(page, "Score")
         status.get_by_text("4 characters").wait_for()
         assert note.is_hidden()
+
+
+def test_late_scores_do_not_restore_an_earlier_text(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/score", lambda route: held.append(route))
+    look_through(page, "Off")
+    generate(page, length=50, seed=2)
+    with page.expect_request("**/score"):
+        look_through(page, "Surprisal")
+    text = generate(page, length=60, seed=3)
+    with page.expect_response("**/score"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert text_of(page) == text

@@ -2,9 +2,10 @@
 
 import { toJSON } from "./json.js";
 import { ConnectionError, Retries } from "./retries.js";
+import { ShownError } from "./shown_error.js";
 
 /** A response with an error status, or an `error` event of a stream (status 0). */
-export class ApiError extends Error {
+export class ApiError extends ShownError {
   constructor(status, body, retryAfter) {
     super(body.detail ?? `The server responded with status ${status}.`);
     this.status = status;
@@ -56,7 +57,7 @@ async function send(path, body, { signal, headers = {} } = {}) {
   const init = { method, body: body && toJSON(body), headers: allHeaders, signal };
   const response = await connected(fetch(path, { ...init, cache: "no-store" }), signal);
   if (response.ok) return response;
-  const errorBody = await response.json().catch(() => ({}));
+  const errorBody = (await response.json().catch(() => null)) ?? {};
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   throw new ApiError(response.status, errorBody, retryAfter);
 }
@@ -87,13 +88,19 @@ export async function connected(operation, signal) {
   }
 }
 
-/** Parses JSON from the server. Throws an error that the user understands. */
+/** Parses JSON from the server. Throws a ShownError if it is damaged. */
 export function parseJSON(text) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(UNREADABLE_RESPONSE, { cause: error });
+    throw new ShownError(UNREADABLE_RESPONSE, { cause: error });
   }
+}
+
+/** Requests JSON once, without retries. */
+export async function requestJSONOnce(path) {
+  const response = await request(path);
+  return parseJSON(await connected(response.text()));
 }
 
 /** Whether an attempt that failed with this error may succeed later. */

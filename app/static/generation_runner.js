@@ -8,6 +8,7 @@ import { countOf, formatCount, formatMeasured } from "./numbers.js";
 import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
 import { textOf } from "./scoring.js";
+import { ShownError } from "./shown_error.js";
 import { StatusLine } from "./status_line.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
@@ -173,7 +174,7 @@ export class GenerationRunner {
   #showError(error, { column, settings, kept }) {
     const isTooLong =
       kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
-    const shown = isTooLong ? new Error(TOO_LONG_TO_CONTINUE) : error;
+    const shown = isTooLong ? new ShownError(TOO_LONG_TO_CONTINUE) : error;
     const anyModel = () => ({ ...settings, model: chosenModel(), ...column.ownSettings });
     const rerun = () => this.run([{ column, settings: anyModel(), kept }]);
     const retry = ["Generate with this model", rerun];

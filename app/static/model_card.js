@@ -1,11 +1,12 @@
 // The model card: which model is loaded, and where it runs.
 
-import { hasKey, request } from "./api.js";
+import { hasKey, requestJSONOnce } from "./api.js";
 import { cellLabel, isWeak } from "./cell.js";
 import { make, makeButton, makeEntry } from "./dom.js";
 import { adaptForm } from "./form.js";
 import { chosenModel } from "./model_choice.js";
 import { countOf, formatCount } from "./numbers.js";
+import { explain } from "./shown_error.js";
 import { bits } from "./surprisal.js";
 
 const card = document.querySelector("#card");
@@ -22,7 +23,7 @@ export function onCard(callback) {
 const infoPath = (model) => (model ? `info?model=${model}` : "info");
 
 /** Reads the card of the model with a hash, or of the default model if the hash is "". */
-export const readInfo = async (model) => (await request(infoPath(model))).json();
+export const readInfo = (model) => requestJSONOnce(infoPath(model));
 
 /**
  * Reads the model card from the server and shows it. Returns null if that fails.
@@ -94,11 +95,8 @@ function cellEntries({ cells }) {
 const formatLoss = (loss) => `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits per character`;
 
 function showFailure(error) {
-  const detail = error.status ? error.message : "the server cannot be reached";
-  const reason = error.status === 401 ? "this server requires an API key" : detail;
+  const reason = error.status === 401 ? "This server requires an API key." : explain(error);
   const retry = makeButton("quiet", "Try again");
   retry.addEventListener("click", () => readCard());
-  card.replaceChildren(
-    make("p", "hint", `The model card could not be read: ${reason.replace(/\.$/, "")}. `, retry),
-  );
+  card.replaceChildren(make("p", "hint", `The model card could not be read. ${reason} `, retry));
 }

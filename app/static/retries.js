@@ -1,10 +1,12 @@
 // Bounded retries: each wait is longer than the one before, until the page asks the user.
 
+import { ShownError } from "./shown_error.js";
+
 const MAX_SECONDS = 10; // between two attempts, unless the server says when to retry
 const MAX_FAILURES = 8; // in a row; the waits between them add up to 45 seconds
 
 /** The connection could not be made, or it broke. */
-export class ConnectionError extends Error {}
+export class ConnectionError extends ShownError {}
 
 export class Retries {
   /**

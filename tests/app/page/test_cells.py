@@ -290,7 +290,7 @@ def test_a_failure_is_explained_and_repeated_if_that_may_help(cells: Page) -> No
         assert status.inner_text() == ""
     cells.route("**/cells", refuse(413, "the body is too large; send at most 8 bytes"), times=1)
     choose(cells, "Quotation marks")
-    status.get_by_text("send at most 8 bytes").wait_for()
+    status.get_by_text("The body is too large; send at most 8 bytes.", exact=True).wait_for()
     choose(cells, "New property")
     caption.get_by_text("Cell 7 of").wait_for()
     assert status.inner_text() == ""

@@ -56,6 +56,16 @@ def test_one_character_is_counted_in_the_singular(page: Page) -> None:
     page.locator("#score-status").get_by_text(re.compile("^1 character, ")).wait_for()
 
 
+def test_a_mistake_of_the_page_is_logged_and_not_shown(page: Page) -> None:
+    page.evaluate("console.error = (error) => { window.logged = String(error); }")
+    page.route("**/score", lambda route: route.fulfill(json={}))
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill("abc")
+    press(page, "Score")
+    page.locator("#score-status").get_by_text("An unexpected error occurred.").wait_for()
+    assert page.evaluate("window.logged").startswith("TypeError: ")
+
+
 def test_a_passage_is_scored_and_continued(page: Page, server: RunningServer) -> None:
     page.get_by_role("tab", name="Score").click()
     passage = "a cab (feed) bad\ncafe"

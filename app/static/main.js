@@ -12,8 +12,8 @@ import { formatHold, heldValue } from "./hold.js";
 import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
 import { LensPanel } from "./lens_panel.js";
-import { onCard, readCard } from "./model_card.js";
-import { chooseModel, onModelChoice, onModelChosen, readModels } from "./model_choice.js";
+import { onCard, readCard, readServer, refreshModels } from "./model_card.js";
+import { chooseModel, onModelChoice, onModelChosen } from "./model_choice.js";
 import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
@@ -144,16 +144,6 @@ function keepSeed() {
   if (!textSettings || enteredSettings().seed !== "") return;
   comparisonSeed = textSettings.seed;
   fillForm({ seed: comparisonSeed });
-}
-
-/** Reads the model card and the list of models, and the card of the model that a link names. */
-async function readServer() {
-  if (await readCard()) refreshModels();
-}
-
-/** Reads the list of models again, which a reload of the server may have changed. */
-async function refreshModels() {
-  if (await readModels()) readCard();
 }
 
 /** Shows what the address describes. */

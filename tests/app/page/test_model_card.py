@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import fill, generate, opened, press
+from tests.app.page.playground import fill, generate, is_focused, opened, press
 from tests.browser import needs_browser
 from tests.server import RunningServer, running_server
 
@@ -52,6 +52,7 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         assert len(generate(page, prime="abc", length=30)) == 30
         page.unroute("**/info")
         press(page, "Try again")
+        assert is_focused(page.get_by_role("heading", name="The model")), "the button is gone"
         page.get_by_text("LSTM over").wait_for()
         assert page.get_by_label("Length").get_attribute("max") == "5000"
         page.get_by_role("link", name="Model card as JSON").click()

@@ -16,6 +16,7 @@ from tests.app.page.playground import (
     content,
     fill,
     generate,
+    is_focused,
     look_through,
     opened,
     press,
@@ -30,11 +31,6 @@ pytestmark = needs_browser
 MINUS = "\u2212"
 
 CLIPBOARD: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
-
-
-def is_focused(element: Locator) -> bool:
-    focused: bool = element.evaluate("element => element === document.activeElement")
-    return focused
 
 
 def tab_to(page: Page, element: Locator) -> None:

@@ -94,6 +94,17 @@ export class Columns {
     for (const column of this.all.slice(count)) this.#remove(column);
   }
 
+  /**
+   * Scrolls to the texts if they begin near or below the bottom of the window, and to the beginning
+   * of new texts also if it is above the window.
+   */
+  scrollIntoView({ areNew }) {
+    const { top } = this.root.getBoundingClientRect();
+    if (top < window.innerHeight * 0.8 && (top >= 0 || !areNew)) return;
+    const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
+  }
+
   #addFor(text, first) {
     this.add(isOnlySteered(text, first) ? { hold: text.hold } : text);
   }

@@ -8,7 +8,7 @@ import { byId } from "./dom.js";
 import { ExportMenu } from "./export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form.js";
 import { GenerationRunner } from "./generation_runner.js";
-import { formatHold, heldValue } from "./hold.js";
+import { formatHold, heldValue, parseHold } from "./hold.js";
 import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
 import { LensPanel } from "./lens_panel.js";
@@ -18,9 +18,11 @@ import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
 import { textOf } from "./scoring.js";
+import { explain } from "./shown_error.js";
 import { Tabs } from "./tabs.js";
 
 const NO_ROOM = "There is no room for another text. Remove one, then steer.";
+const DAMAGED_LINK = "This link is damaged, so it was not opened.";
 
 const tabs = new Tabs();
 let comparisonSeed = null; // a seed that the page entered when the user started a comparison
@@ -109,7 +111,7 @@ function updateLink() {
 }
 
 function run(plans, historyMode) {
-  scrollToTexts(plans);
+  columns.scrollIntoView({ areNew: plans.every(({ kept }) => !kept.length) });
   return runner.run(plans, historyMode);
 }
 
@@ -155,11 +157,21 @@ function openAddress() {
     scorePanel.open(link.passage, link.model, link.view);
   } else if (link) {
     tabs.select("write");
-    pace.setFromLink(link.view.pace);
-    openTexts(link.texts, link.view);
+    openTextLink(link);
   } else if (columns.first.textSettings) {
     clear();
   }
+}
+
+/** Opens a link to texts. A damaged one changes nothing on the page, which says what is wrong. */
+function openTextLink({ texts, view }) {
+  runner.stop();
+  try {
+    texts.forEach(({ hold }) => parseHold(hold));
+  } catch (error) {
+    return runner.statusLine.show(`${DAMAGED_LINK} ${explain(error)}`, { isError: true });
+  }
+  return openTexts(texts, view);
 }
 
 /** Texts of a link, with one that holds no cell before them if the first one holds a cell. */
@@ -167,7 +179,7 @@ const withFreeText = (linked) =>
   (linked[0].hold ? [{ ...linked[0], hold: "" }, ...linked] : linked).slice(0, MAX_COLUMNS);
 
 function openTexts(linked, view) {
-  runner.stop();
+  pace.setFromLink(view.pace);
   fillForm(linked[0]);
   const defaults = settings(); // the form provides what the link leaves out
   const texts = withFreeText(linked).map((text) => ({ ...defaults, ...text }));
@@ -212,18 +224,6 @@ function clear() {
   runner.statusLine.show("Ready.");
   setAddress("", "push");
   refresh();
-}
-
-/**
- * Scrolls to the texts if they begin near or below the bottom of the window, and to the beginning
- * of new texts also if it is above the window.
- */
-function scrollToTexts(plans) {
-  const { top } = columns.root.getBoundingClientRect();
-  const areNew = plans.every(({ kept }) => !kept.length);
-  if (top < window.innerHeight * 0.8 && (top >= 0 || !areNew)) return;
-  const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  columns.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
 }
 
 function copyTexts() {

@@ -15,6 +15,10 @@ export class ApiError extends ShownError {
   }
 }
 
+/** Whether the server refused the value of one of these fields of the request. */
+export const isRefused = (error, ...fields) =>
+  error.code === "invalid_field" && error.errors.some(({ field }) => fields.includes(field));
+
 const RETRYABLE_STATUSES = [429, 502, 503]; // the server, or one in front of it, is busy
 const UNREADABLE_RESPONSE =
   "The server sent a response that this page cannot read. Reload the page and try again.";

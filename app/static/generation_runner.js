@@ -1,6 +1,7 @@
 // Runs generations side by side and reports their progress in the status line.
 
 import * as alternatives from "./alternatives.js";
+import { isRefused } from "./api.js";
 import { clearAllErrors, showError } from "./error_messages.js";
 import { form } from "./form.js";
 import { chosenModel } from "./model_choice.js";
@@ -172,8 +173,7 @@ export class GenerationRunner {
   }
 
   #showError(error, { column, settings, kept }) {
-    const isTooLong =
-      kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
+    const isTooLong = kept.length && isRefused(error, "prime");
     const shown = isTooLong ? new ShownError(TOO_LONG_TO_CONTINUE) : error;
     const anyModel = () => ({ ...settings, model: chosenModel(), ...column.ownSettings });
     const rerun = () => this.run([{ column, settings: anyModel(), kept }]);

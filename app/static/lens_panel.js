@@ -1,11 +1,12 @@
 // The lens of a panel's texts, and for the cell lens: the choice of the cell, its values, and the
 // cells that track a passage.
 
-import { byId } from "./dom.js";
+import { isRefused } from "./api.js";
+import { cellId, cellName, isSameCell } from "./cell.js";
 import { CellChoice } from "./cell_choice.js";
 import { makeCellLens } from "./cell_lens.js";
-import { cellId, cellName, isSameCell } from "./cell.js";
 import { findCells, readCell } from "./cell_request.js";
+import { byId } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { LensChoice } from "./lens_choice.js";
 import { newLens } from "./lenses.js";
@@ -173,8 +174,7 @@ export class LensPanel {
   }
 
   #showError(error, retry) {
-    const isNotVarying = error.status === 422 && /does not vary/.test(error.message);
-    if (isNotVarying) this.statusLine.show(NOT_VARYING, { isError: true });
+    if (isRefused(error, "find")) this.statusLine.show(NOT_VARYING, { isError: true });
     else showError(error, [], this.statusLine, { retry });
   }
 }

@@ -281,9 +281,9 @@ onKeyRequired(async (wasRejected) => {
   if (key) setTimeout(readServer); // after the caller has stored the key
   return key;
 });
-onCard(({ cells }) => {
-  lensPanel.setCatalogue(cells);
-  scorePanel.lensPanel.setCatalogue(cells);
+onCard((info) => {
+  lensPanel.setCatalogue(info.cells);
+  scorePanel.adapt(info);
 });
 onModelChosen(() => readCard());
 onModelChoice(refreshModels);

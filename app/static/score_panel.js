@@ -9,14 +9,17 @@ import { countOf, formatCount } from "./numbers.js";
 import { Pane } from "./pane.js";
 import { replaceToken, score, textOf } from "./scoring.js";
 import { bitsPerCharacter } from "./statistics.js";
-import { saveCSV, saveJSON } from "./text_export.js";
 import { StatusLine } from "./status_line.js";
+import { saveCSV, saveJSON } from "./text_export.js";
+import { TooLongError, longestText } from "./text_parts.js";
+import { characterCount } from "./text_position.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
 const DEFAULT_PRIME = "\n"; // what the server puts before a passage
 const EXAMPLE =
   "Happy families are all alike; every unhappy family is unhappy in its own way.\n\n" +
   "The dragon closed his laptop and went for a walk.";
+const TOO_LONG = "This passage is too long for this server. Score a shorter part";
 const EMPTY_MESSAGE =
   "No scores yet. Paste a passage and press Score to see which characters the model expected.";
 
@@ -34,6 +37,7 @@ export class ScorePanel {
   constructor({ onFork, onLink }) {
     this.controller = null; // of the running request
     this.model = null; // hash of the model that scored the text in the pane
+    this.maxLength = Infinity; // characters of a passage; the model card brings the server's limit
     this.onLink = onLink;
     this.pane = new Pane({
       label: "Scored text",
@@ -69,6 +73,12 @@ export class ScorePanel {
     });
   }
 
+  /** Adapts the panel to a model and a server, as GET /info describes them. */
+  adapt({ cells, limits }) {
+    this.maxLength = longestText(limits.prime);
+    this.lensPanel.setCatalogue(cells);
+  }
+
   /**
    * Fills in a passage and scores it. `model`: the hash that the model must have, or "".
    * `view`: the lens and the cell of a link.
@@ -90,7 +100,8 @@ export class ScorePanel {
     try {
       await this.#score(text, model, signal);
     } catch (thrown) {
-      const error = await nameUnknownCharacters(thrown, text, model);
+      const refused = thrown instanceof TooLongError ? new FieldError("text", TOO_LONG) : thrown;
+      const error = await nameUnknownCharacters(refused, text, model);
       const retry = ["Score with this model", () => this.score()];
       const onReplaced = () => this.score();
       if (!signal.aborted) showError(error, [form], statusLine, { retry, onReplaced });
@@ -101,7 +112,7 @@ export class ScorePanel {
   }
 
   async #score(text, model, signal) {
-    if (!text) throw new FieldError("text", "There is no text to score. Paste some text");
+    this.#check(text);
     const options = {
       signal,
       onProgress: (done, total) => statusLine.show(progressMessage(done, total)),
@@ -117,6 +128,14 @@ export class ScorePanel {
     statusLine.show(`${countOf(records.length, "character")}, ${mean} bits per character.`);
     this.#link("push");
     this.lensPanel.read();
+  }
+
+  /** Throws a FieldError if the server would refuse the text. */
+  #check(text) {
+    if (!text) throw new FieldError("text", "There is no text to score. Paste some text");
+    if (characterCount(text) <= this.maxLength) return;
+    const limit = countOf(this.maxLength, "character");
+    throw new FieldError("text", `${TOO_LONG}: at most ${limit}`);
   }
 
   #link(historyMode) {

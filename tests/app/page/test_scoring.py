@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Route
 
@@ -17,7 +18,7 @@ from tests.app.page.playground import (
     text_of,
 )
 from tests.browser import needs_browser
-from tests.server import RunningServer
+from tests.server import RunningServer, running_server
 
 pytestmark = needs_browser
 
@@ -42,6 +43,37 @@ def test_scoring_can_be_stopped(page: Page) -> None:
     press(page, "Stop")
     page.locator("#score-status").get_by_text("Ready.").wait_for()
     assert page.locator("#score-stop").is_disabled()
+
+
+def test_a_passage_that_is_too_long_is_refused_with_the_limit(
+    browser: Browser, tiny_path: Path
+) -> None:
+    too_long = "This passage is too long for this server. Score a shorter part"
+    longest = ("a" * 399 + "\n") * 100
+    with (
+        running_server(tiny_path, max_prime="20000") as server,
+        opened(browser, server.url, expect_failures=True) as page,
+    ):
+        page.get_by_text("LSTM over").wait_for()
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Passage").fill(longest + "a")
+        press(page, "Score")
+        error = page.locator("#text-error")
+        error.get_by_text(f"{too_long}: at most 40,000 characters.", exact=True).wait_for()
+        assert not requests
+        page.get_by_label("Passage").fill(longest)
+        press(page, "Score")
+        page.locator("#score-status").get_by_text("40,000 characters, ").wait_for()
+        # Without the card, the page does not know the limit.
+        page.route("**/info", lambda route: route.abort())
+        page.goto(server.url)
+        page.get_by_text("The model card could not be read.").wait_for()
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Passage").fill(longest + "a")
+        press(page, "Score")
+        error.get_by_text(f"{too_long}.", exact=True).wait_for()
 
 
 def test_one_character_is_counted_in_the_singular(page: Page) -> None:

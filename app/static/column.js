@@ -47,6 +47,8 @@ export class Column {
     this.letter = letter;
     this.title.textContent = letter || "Text";
     this.pane.sheet.setAttribute("aria-label", `Generated text ${letter}`.trim());
+    this.form.setAttribute("aria-label", `Settings of text ${letter}`.trim());
+    this.removeButton?.setAttribute("aria-label", `Remove text ${letter}`);
   }
 
   /** The column's own settings, as entered; {} for the first column. */
@@ -74,9 +76,9 @@ export class Column {
         ? SAMPLING_FIELDS.map((field) => this.#addField(field, ownSettings[field]))
         : [];
     if (!this.isFirst) {
-      const remove = makeButton("quiet", "Remove");
-      remove.addEventListener("click", () => onRemove(this));
-      head.append(remove);
+      this.removeButton = makeButton("quiet", "Remove");
+      this.removeButton.addEventListener("click", () => onRemove(this));
+      head.append(this.removeButton);
       if (!this.isSteered) this.inputs.push(this.#addModelField(ownSettings.model));
     }
     const settings = this.isSteered ? HELD_SETTINGS : MAIN_SETTINGS;

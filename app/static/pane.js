@@ -16,8 +16,8 @@ const REFRESH_INTERVAL = 120; // milliseconds between updates of chart and stati
 const KEYBOARD_HINTS = {
   surprisal: "The left and right arrow keys move between characters. Enter opens the alternatives.",
   cells:
-    "The left and right arrow keys move between characters and tell the value of the cell. With " +
-    "Shift, they select a passage; with Control and Shift, word by word.",
+    "The left and right arrow keys move between characters and announce the value of the cell. " +
+    "With Shift, they select a passage; with Control and Shift, word by word.",
 };
 
 const [LEFT, RIGHT] = ["ArrowLeft", "ArrowRight"];

@@ -103,7 +103,7 @@ def test_a_text_matches_its_pattern(page: Page, server: RunningServer) -> None:
 
 def test_an_empty_seed_differs_each_time_and_the_dice_fill_it_in(page: Page) -> None:
     assert generate(page, length=40, seed="") != generate(page, length=40, seed="")
-    press(page, "Roll the dice")
+    press(page, "Choose a random seed")
     seed = page.get_by_label("Seed").input_value()
     assert seed.isdigit()
     assert page.get_by_text(f"seed {seed}").count() == 0

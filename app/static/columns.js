@@ -110,10 +110,13 @@ export class Columns {
   }
 
   #remove(column) {
-    this.all.splice(this.all.indexOf(column), 1);
+    const hadFocus = column.root.contains(document.activeElement);
+    const index = this.all.indexOf(column);
+    this.all.splice(index, 1);
     column.root.remove();
     column.pane.chart.dispose();
     this.#setLetters();
+    if (hadFocus) this.all[index - 1].pane.sheet.focus({ preventScroll: true });
     this.onRemove(column);
   }
 

@@ -46,7 +46,7 @@ export class LensPanel {
       onLink();
       this.read();
     });
-    this.statusLine = new StatusLine(`${prefix}-cells-`);
+    this.statusLine = new StatusLine(`${prefix}-cells-`, byId(`${prefix}-cells`));
     this.finder = new PassageFinder(prefix, {
       panes: () => (this.isActive ? panes() : []),
       onFind: (pane, span) => this.#find(pane, span),

@@ -14,6 +14,7 @@ from tests.app.page.playground import (
     content,
     fill,
     generate,
+    is_focused,
     look_through,
     opened,
     press,
@@ -342,6 +343,7 @@ def test_another_model_is_not_asked_unless_the_user_wants_it(cells: Page) -> Non
     cells.get_by_text("This was made with another model.").wait_for()
     press(cells, "Read with this model")
     cells.locator("figcaption").get_by_text("Cell 3 of layer 0").wait_for()
+    assert is_focused(cells.get_by_role("group", name="Cells", exact=True))
 
 
 def test_20000_characters_are_colored_while_the_page_responds(

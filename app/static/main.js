@@ -151,16 +151,17 @@ function keepSeed() {
 /** Shows what the address describes. */
 function openAddress() {
   const link = parseLink(location.hash);
-  if (link?.passage !== undefined) {
-    tabs.select("score");
-    chooseModel(link.model);
-    scorePanel.open(link.passage, link.model, link.view);
-  } else if (link) {
-    tabs.select("write");
-    openTextLink(link);
-  } else if (columns.first.textSettings) {
-    clear();
-  }
+  if (link?.passage !== undefined) return openPassage(link);
+  scorePanel.cancel();
+  tabs.select("write");
+  if (link) openTextLink(link);
+  else if (columns.first.textSettings) clear();
+}
+
+function openPassage({ passage, model, view }) {
+  tabs.select("score");
+  chooseModel(model);
+  scorePanel.open(passage, model, view);
 }
 
 /** Opens a link to texts. A damaged one changes nothing on the page, which says what is wrong. */

@@ -45,6 +45,18 @@ def test_scoring_can_be_stopped(page: Page) -> None:
     assert page.locator("#score-stop").is_disabled()
 
 
+def test_back_from_a_passage_leads_to_the_tab_before(page: Page) -> None:
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill("abc")
+    press(page, "Score")
+    page.locator("#score-status").get_by_text("3 characters").wait_for()
+    page.go_back()
+    page.get_by_role("tab", name="Write", selected=True).wait_for()
+    assert page.get_by_label("Prime").is_visible()
+    page.go_forward()
+    page.get_by_role("tab", name="Score", selected=True).wait_for()
+
+
 def test_a_passage_that_is_too_long_is_refused_with_the_limit(
     browser: Browser, tiny_path: Path
 ) -> None:

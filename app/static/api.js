@@ -88,7 +88,7 @@ export async function connected(operation, signal) {
     return await operation;
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ConnectionError("The server cannot be reached.", { cause: error });
+    throw new ConnectionError(error);
   }
 }
 

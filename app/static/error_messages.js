@@ -8,7 +8,6 @@ import { SAMPLING_FIELDS } from "./settings.js";
 import { explain } from "./shown_error.js";
 import { replaceUnknownCharacters } from "./unknown_characters.js";
 
-const KEY_REQUIRED = "This server requires an API key. Try again and enter one.";
 const OTHER_MODEL =
   "This was made with another model. The model that is loaded now gives different results.";
 
@@ -24,9 +23,7 @@ export function showError(error, forms, statusLine, { retry, onReplaced, letter 
     (found, each) => (found.length ? found : showErrors(each, error.errors ?? [])),
     [],
   );
-  if (error.status === 401) {
-    statusLine.show(KEY_REQUIRED, { isError: true });
-  } else if (["other_model", "unknown_model"].includes(error.code)) {
+  if (["other_model", "unknown_model"].includes(error.code)) {
     readModels().then(() => readCard({ quietly: true }));
     statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
   } else if (labels.length) {

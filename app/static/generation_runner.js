@@ -8,6 +8,7 @@ import { chosenModel } from "./model_choice.js";
 import { countOf, formatCount, formatMeasured } from "./numbers.js";
 import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
+import { ScoreLoader } from "./score_loader.js";
 import { textOf } from "./scoring.js";
 import { ShownError } from "./shown_error.js";
 import { StatusLine } from "./status_line.js";
@@ -33,12 +34,18 @@ export class GenerationRunner {
   constructor(columns, { onChange, onLink, onReplaced, onEnd, getView }) {
     Object.assign(this, { columns, onChange, onLink, onReplaced, onEnd, getView });
     this.statusLine = new StatusLine();
+    this.scoreLoader = new ScoreLoader(() => this.#idle, this.statusLine);
     this.running = new Map(); // column -> AbortController
     this.suspended = new Set(); // functions that continue the requests which have given up
   }
 
   get isRunning() {
     return this.running.size > 0;
+  }
+
+  /** The columns with a text that is not being generated. */
+  get #idle() {
+    return this.columns.withText.filter((column) => !this.running.has(column));
   }
 
   /** The link to the current texts, as an address's hash; null if it would be too long. */
@@ -53,6 +60,7 @@ export class GenerationRunner {
 
   /** Runs the generations of several plans, and resolves when all have ended. */
   async run(plans, historyMode = "push") {
+    this.scoreLoader.cancel();
     for (const { column } of plans) this.cancel(column);
     clearAllErrors(this.columns.all);
     alternatives.hide();
@@ -71,8 +79,9 @@ export class GenerationRunner {
     this.onEnd();
   }
 
-  /** Stops all generations. */
+  /** Stops all generations, and the requests for scores. */
   stop() {
+    this.scoreLoader.cancel();
     if (!this.isRunning) return;
     const columns = [...this.running.keys()].filter((column) => column.isRunning);
     const length = columns.reduce((sum, { records }) => sum + records.length, 0);
@@ -85,19 +94,6 @@ export class GenerationRunner {
   /** Cancels the generation of one column. */
   cancel(column) {
     this.running.get(column)?.abort();
-  }
-
-  /** Requests scores for texts that were generated without. */
-  async addScores() {
-    const controller = new AbortController();
-    const options = { signal: controller.signal, onWait: () => controller.abort() };
-    try {
-      for (const column of this.columns.withText) {
-        if (!this.running.has(column)) await column.addScores(options);
-      }
-    } catch {
-      // Without colors the text is still complete, so the failure needs no message.
-    }
   }
 
   /** Runs one plan. Returns the data of `done`, or "stopped", "replaced" or "failed". */

@@ -44,7 +44,7 @@ const lensPanel = new LensPanel("write", {
     columns.withText.filter((column) => !column.isRunning).map((column) => column.lensText),
   onLens: () => {
     columns.lensName = lensPanel.lens.name;
-    if (columns.lensName === "surprisal" && !runner.isRunning) runner.addScores();
+    if (columns.lensName === "surprisal" && !runner.isRunning) runner.scoreLoader.load();
   },
   onCell: showCell,
   onLink: updateLink,
@@ -94,7 +94,7 @@ function steer(value) {
 
 /** Completes what the chosen lens shows of new texts. */
 function showLens() {
-  if (columns.lensName === "surprisal") runner.addScores();
+  if (columns.lensName === "surprisal") runner.scoreLoader.load();
   lensPanel.read();
 }
 

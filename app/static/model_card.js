@@ -123,12 +123,12 @@ function cellEntries({ cells }) {
 const formatLoss = (loss) => `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits per character`;
 
 function showFailure(error) {
-  const reason = error.status === 401 ? "This server requires an API key." : explain(error);
   const retry = makeButton("quiet", "Try again");
   retry.addEventListener("click", () => {
     card.replaceChildren(make("p", "hint", "Loading…"));
     heading.focus();
     readServer();
   });
-  card.replaceChildren(make("p", "hint", `The model card could not be read. ${reason} `, retry));
+  const message = `The model card could not be read. ${explain(error)} `;
+  card.replaceChildren(make("p", "hint", message, retry));
 }

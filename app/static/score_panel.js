@@ -5,9 +5,9 @@ import { showError } from "./error_messages.js";
 import { FieldError, clearErrors } from "./field_errors.js";
 import { LensPanel } from "./lens_panel.js";
 import { chosenModel } from "./model_choice.js";
-import { countOf, formatCount } from "./numbers.js";
+import { countOf } from "./numbers.js";
 import { Pane } from "./pane.js";
-import { replaceToken, score, textOf } from "./scoring.js";
+import { replaceToken, score, scoringMessage, textOf } from "./scoring.js";
 import { bitsPerCharacter } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
 import { saveCSV, saveJSON } from "./text_export.js";
@@ -65,8 +65,8 @@ export class ScorePanel {
       this.score();
     });
     stopButton.addEventListener("click", () => this.cancel());
-    byId("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
-    byId("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
+    byId("score-save-json").addEventListener("click", () => this.#save(saveJSON));
+    byId("score-save-csv").addEventListener("click", () => this.#save(saveCSV));
     byId("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
@@ -115,7 +115,7 @@ export class ScorePanel {
     this.#check(text);
     const options = {
       signal,
-      onProgress: (done, total) => statusLine.show(progressMessage(done, total)),
+      onProgress: (done, total) => statusLine.show(scoringMessage(done, total)),
       onWait: (wait) => statusLine.showWait(wait),
       onGiveUp: (failure) =>
         new Promise((resolve) => statusLine.showGivenUp(failure, false, resolve)),
@@ -149,10 +149,11 @@ export class ScorePanel {
     byId("score-note").hidden = !records.length || textOf(records) === text;
   }
 
-  #export() {
+  #save(save) {
     const { records } = this.pane.view;
     const fields = { prime: DEFAULT_PRIME, text: textOf(records), model: this.model };
-    return [{ name: "passage", fields, request: null, records }];
+    save("passage", [{ name: "passage", fields, request: null, records }]);
+    statusLine.show("Download started.");
   }
 
   #finish() {
@@ -167,9 +168,6 @@ export class ScorePanel {
   cancel() {
     if (!this.controller) return;
     this.controller.abort();
-    statusLine.show("Ready.");
+    statusLine.show("Stopped.");
   }
 }
-
-const progressMessage = (done, total) =>
-  done ? `Scoring: ${formatCount(done)} of ${formatCount(total)} characters…` : "Scoring…";

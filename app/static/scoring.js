@@ -4,6 +4,7 @@
 // top, probability }. A sampled record also has `settings`, those that it was sampled with. A
 // record that the user picked has `chosen`.
 
+import { countOf, formatCount } from "./numbers.js";
 import { PART, partBody, requestPart } from "./text_parts.js";
 
 export const ALTERNATIVES = 8; // alternatives to request for each character
@@ -26,6 +27,10 @@ export async function score({ prime, text, model }, options) {
   }
   return { records, model: usedModel };
 }
+
+/** Describes the progress of `score`. */
+export const scoringMessage = (done, total) =>
+  done ? `Scoring: ${formatCount(done)} of ${countOf(total, "character")}…` : "Scoring the text…";
 
 /** Adds scores to the records that lack them. Returns new records, or null if none lacks any. */
 export async function addScores({ prime, records, model }, options) {

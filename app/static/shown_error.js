@@ -1,5 +1,6 @@
 // Errors whose messages are written for the user. Any other error is a mistake in this page.
 
+const KEY_REQUIRED = "This server requires an API key. Try again and enter one.";
 const UNEXPECTED = "An unexpected error occurred. Reload the page and try again.";
 
 export class ShownError extends Error {}
@@ -10,6 +11,7 @@ export const toSentence = (message) =>
 
 /** What to tell the user about an error. Logs those that are mistakes in this page. */
 export function explain(error) {
+  if (error.status === 401) return KEY_REQUIRED;
   if (error instanceof ShownError) return toSentence(error.message);
   console.error(error);
   return UNEXPECTED;

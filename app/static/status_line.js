@@ -11,11 +11,26 @@ export class StatusLine {
     this.countdown = document.querySelector(`#${prefix}countdown`);
     this.button = document.querySelector(`#${prefix}remedy`);
     this.remedy = null;
+    this.lasting = { message: this.message.textContent, options: {} };
     this.button.addEventListener("click", () => this.remedy?.());
   }
 
   /** Shows a message. Options: `isError`; `remedy`, a button that helps: [label, function]. */
-  show(message, { isError = false, remedy = null } = {}) {
+  show(message, options = {}) {
+    this.lasting = { message, options };
+    this.#render(message, options);
+  }
+
+  /** Shows a message for some time. `restore` brings back the one that was shown before. */
+  showTemporarily(message, options = {}) {
+    this.#render(message, options);
+  }
+
+  restore() {
+    this.#render(this.lasting.message, this.lasting.options);
+  }
+
+  #render(message, { isError = false, remedy = null }) {
     const hadFocus = document.activeElement === this.button;
     // Setting the same text again would make screen readers repeat it.
     if (this.message.textContent !== message) this.message.textContent = message;

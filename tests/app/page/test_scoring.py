@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page
 
 from tests.app.page.playground import (
     character,
     content,
     fill,
     generate,
+    held_request,
+    is_focused,
     look_through,
     opened,
     press,
@@ -34,6 +36,50 @@ def test_a_text_is_scored_only_when_a_lens_is_chosen(page: Page) -> None:
     assert page.locator("#columns canvas").is_visible()
 
 
+def test_a_new_text_ends_the_request_for_scores_of_the_one_before(page: Page) -> None:
+    page.route("**/score", lambda _: None)  # no response
+    look_through(page, "Off")
+    generate(page, length=50, seed=2)
+    look_through(page, "Surprisal")
+    page.locator("#status").get_by_text("Scoring the text…").wait_for()
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/score")):
+        text = generate(page, length=60, seed=3)
+    page.unroute("**/score")
+    assert text_of(page) == text
+    character(page, 59).wait_for()
+
+
+def test_colors_that_cannot_be_loaded_can_be_requested_again(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        status, again = page.locator("#status"), page.get_by_role("button", name="Try again")
+        look_through(page, "Off")
+        generate(page, prime="abc", length=50)
+        summary = status.inner_text()
+        page.route("**/score", lambda route: route.abort(), times=1)
+        look_through(page, "Surprisal")
+        status.get_by_text("The colors could not be loaded. The server cannot be").wait_for()
+        again.focus()
+        request = held_request(page, "**/score", lambda: page.keyboard.press("Enter"))
+        status.get_by_text("Scoring the text…").wait_for()
+        assert is_focused(status), "the button has disappeared"
+        request.continue_()
+        character(page, 49).wait_for()
+        assert again.is_hidden()
+        status.get_by_text(summary).wait_for()
+
+
+def test_the_summary_of_a_text_returns_when_its_colors_are_loaded(page: Page) -> None:
+    look_through(page, "Off")
+    generate(page, length=50)
+    summary = page.locator("#status").inner_text()
+    request = held_request(page, "**/score", lambda: look_through(page, "Surprisal"))
+    page.locator("#status").get_by_text("Scoring the text…").wait_for()
+    request.continue_()
+    page.locator("#status").get_by_text(summary).wait_for()
+
+
 def test_scoring_can_be_stopped(page: Page) -> None:
     page.get_by_role("tab", name="Score").click()
     page.get_by_label("Passage").fill("abc")
@@ -41,7 +87,7 @@ def test_scoring_can_be_stopped(page: Page) -> None:
     press(page, "Score")
     page.locator("#score-status").get_by_text("Scoring").wait_for()
     press(page, "Stop")
-    page.locator("#score-status").get_by_text("Ready.").wait_for()
+    page.locator("#score-status").get_by_text("Stopped.").wait_for()
     assert page.locator("#score-stop").is_disabled()
 
 
@@ -154,17 +200,3 @@ def test_a_failed_score_says_so_and_keeps_both_texts(
         press(page, "Score")
         status.get_by_text("4 characters").wait_for()
         assert note.is_hidden()
-
-
-def test_late_scores_do_not_restore_an_earlier_text(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/score", lambda route: held.append(route))
-    look_through(page, "Off")
-    generate(page, length=50, seed=2)
-    with page.expect_request("**/score"):
-        look_through(page, "Surprisal")
-    text = generate(page, length=60, seed=3)
-    with page.expect_response("**/score"):
-        held[0].continue_()
-    page.wait_for_timeout(300)
-    assert text_of(page) == text

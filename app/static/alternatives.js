@@ -1,9 +1,10 @@
 // The panel beside a character, with the characters that the model considered in its place.
 
 import { announce } from "./announcer.js";
+import { glyph, spokenName } from "./character_names.js";
 import { make, makeButton } from "./dom.js";
 import { describeSampling } from "./settings.js";
-import { bits, glyph, percent, spokenName, surprisal } from "./surprisal.js";
+import { bits, percent, surprisal } from "./surprisal.js";
 
 const panel = document.querySelector("#alternatives");
 const GAP = 2; // pixels between character and panel, small enough for the pointer to cross

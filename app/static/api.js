@@ -2,9 +2,10 @@
 
 import { toJSON } from "./json.js";
 import { ConnectionError, Retries } from "./retries.js";
+import { ShownError } from "./shown_error.js";
 
 /** A response with an error status, or an `error` event of a stream (status 0). */
-export class ApiError extends Error {
+export class ApiError extends ShownError {
   constructor(status, body, retryAfter) {
     super(body.detail ?? `The server responded with status ${status}.`);
     this.status = status;
@@ -13,6 +14,10 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter;
   }
 }
+
+/** Whether the server refused the value of one of these fields of the request. */
+export const isRefused = (error, ...fields) =>
+  error.code === "invalid_field" && error.errors.some(({ field }) => fields.includes(field));
 
 const RETRYABLE_STATUSES = [429, 502, 503]; // the server, or one in front of it, is busy
 const UNREADABLE_RESPONSE =
@@ -56,7 +61,7 @@ async function send(path, body, { signal, headers = {} } = {}) {
   const init = { method, body: body && toJSON(body), headers: allHeaders, signal };
   const response = await connected(fetch(path, { ...init, cache: "no-store" }), signal);
   if (response.ok) return response;
-  const errorBody = await response.json().catch(() => ({}));
+  const errorBody = (await response.json().catch(() => null)) ?? {};
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   throw new ApiError(response.status, errorBody, retryAfter);
 }
@@ -83,17 +88,23 @@ export async function connected(operation, signal) {
     return await operation;
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ConnectionError("The server cannot be reached.", { cause: error });
+    throw new ConnectionError(error);
   }
 }
 
-/** Parses JSON from the server. Throws an error that the user understands. */
+/** Parses JSON from the server. Throws a ShownError if it is damaged. */
 export function parseJSON(text) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(UNREADABLE_RESPONSE, { cause: error });
+    throw new ShownError(UNREADABLE_RESPONSE, { cause: error });
   }
+}
+
+/** Requests JSON once, without retries. */
+export async function requestJSONOnce(path) {
+  const response = await request(path);
+  return parseJSON(await connected(response.text()));
 }
 
 /** Whether an attempt that failed with this error may succeed later. */

@@ -21,6 +21,9 @@ export const isWeak = ({ correlation }) => Math.abs(correlation) < WEAK;
 /** The id of a cell in links and forms: "1:293". */
 export const cellId = ({ layer, cell }) => `${layer}:${cell}`;
 
+/** Whether both are the same cell; false if one of them is null. */
+export const isSameCell = (one, other) => Boolean(one && other) && cellId(one) === cellId(other);
+
 /** The cell with an id, or null if the text is no id. */
 export function parseCell(text) {
   if (!/^\d{1,9}:\d{1,9}$/.test(text)) return null;

@@ -2,13 +2,13 @@
 // what a lens is.
 
 import { cellSentence, signed } from "./cell.js";
-import { glyph, spokenName } from "./surprisal.js";
+import { glyph, spokenName } from "./character_names.js";
 
 const STEP = 0.2; // the values of one level; those nearest to zero have no color
 const LEVELS = 4; // on each side of zero
 
 /** The CSS class for a value: n4 to n1 below zero, p1 to p4 above, "" near zero. */
-export function levelClass(value) {
+function levelClass(value) {
   const level = Math.min(LEVELS, Math.floor(Math.abs(value) / STEP + 1e-9));
   if (!level) return "";
   return (value < 0 ? "n" : "p") + level;

@@ -1,21 +1,23 @@
 // POST /cells: the values of a cell along a text, and the cells that track a passage.
 
-import { requestJSON } from "./api.js";
-import { cellId } from "./cell.js";
+import { formatCount } from "./numbers.js";
+import { ShownError } from "./shown_error.js";
+import { PART, partBody, requestPart } from "./text_parts.js";
 
-const CHUNK = 20_000; // characters per request
 const FOUND = 8; // cells to find for a passage
 
 /**
  * Reads a cell along a text: the records after a prime. Returns its values, one per record.
  * Options: those of `requestJSON`, and `onProgress(done, total)`, called before each request.
+ * Throws a TooLongError, see text_parts.js.
  */
 export async function readCell({ prime, records, model }, { layer, cell }, options) {
+  const text = { prime, tokens: tokensOf(records), model };
   const values = [];
-  for (let start = 0; start < records.length; start += CHUNK) {
+  for (let start = 0; start < records.length; start += PART) {
     options.onProgress(start, records.length);
-    const body = requestBody({ prime, records, model }, start, start + CHUNK);
-    const response = await requestJSON("cells", { ...body, cells: [{ layer, cell }] }, options);
+    const body = { ...partBody(text, start, start + PART), cells: [{ layer, cell }] };
+    const response = await requestPart("cells", body, options);
     for (const value of response.cells[0].values) values.push(value);
   }
   return values;
@@ -26,24 +28,14 @@ export async function readCell({ prime, records, model }, { layer, cell }, optio
  * [{ layer, cell, correlation }]. `span` is [from, to), in records.
  */
 export async function findCells({ prime, records, model }, [from, to], options) {
-  const room = Math.max(0, CHUNK - (to - from));
+  const room = PART - (to - from); // for the rest of the text, which the passage is compared with
+  if (room <= 0) throw new ShownError(`Select fewer than ${formatCount(PART)} characters.`);
   const start = Math.max(0, from - Math.ceil(room / 2));
-  const end = Math.min(records.length, Math.max(to, start + CHUNK));
-  const body = requestBody({ prime, records, model }, start, end);
+  const end = Math.min(records.length, start + PART);
   const find = [[from - start, to - start]];
-  const { cells } = await requestJSON("cells", { ...body, find, top: FOUND }, options);
+  const part = partBody({ prime, tokens: tokensOf(records), model }, start, end);
+  const { cells } = await requestPart("cells", { ...part, find, top: FOUND }, options);
   return cells.map(({ layer, cell, correlation }) => ({ layer, cell, correlation, passage: true }));
 }
 
-/** The text from `start` to `end`, with everything before it as the prime. */
-function requestBody({ prime, records, model }, start, end) {
-  const tokens = records.map(({ token }) => token);
-  const context = prime + tokens.slice(0, start).join("");
-  return {
-    text: tokens.slice(start, end).join(""),
-    ...(context && { prime: context }),
-    ...(model && { model }),
-  };
-}
-
-export const isSameCell = (one, other) => one && other && cellId(one) === cellId(other);
+const tokensOf = (records) => records.map(({ token }) => token);

@@ -31,7 +31,7 @@ export class Column {
       emptyMessage: EMPTY_MESSAGE,
       onChoose: (index, token) => onFork(this, this.#fork(index, token)),
     });
-    this.generated = null; // the settings of the text in the pane
+    this.textSettings = null; // those of the text in the pane
     this.isFirst = ownSettings === null;
     this.isSteered = !this.isFirst && !("top_k" in ownSettings);
     this.hold = ownSettings?.hold ?? ""; // the cells that are held, see hold.js
@@ -42,14 +42,13 @@ export class Column {
     return this.pane.view.records;
   }
 
-  /** The column's letter among several, or "" if it is the only one. */
-  get name() {
-    return this.root.parentElement?.classList.contains("several") ? this.title.textContent : "";
-  }
-
-  set name(name) {
-    this.title.textContent = name || "Text";
-    this.pane.sheet.setAttribute("aria-label", name ? `Generated text ${name}` : "Generated text");
+  /** Gives the column its letter among several, or "" if it is the only one. */
+  setLetter(letter) {
+    this.letter = letter;
+    this.title.textContent = letter || "Text";
+    this.pane.sheet.setAttribute("aria-label", `Generated text ${letter}`.trim());
+    this.form.setAttribute("aria-label", `Settings of text ${letter}`.trim());
+    this.removeButton?.setAttribute("aria-label", `Remove text ${letter}`);
   }
 
   /** The column's own settings, as entered; {} for the first column. */
@@ -77,9 +76,9 @@ export class Column {
         ? SAMPLING_FIELDS.map((field) => this.#addField(field, ownSettings[field]))
         : [];
     if (!this.isFirst) {
-      const remove = makeButton("quiet", "Remove");
-      remove.addEventListener("click", () => onRemove(this));
-      head.append(remove);
+      this.removeButton = makeButton("quiet", "Remove");
+      this.removeButton.addEventListener("click", () => onRemove(this));
+      head.append(this.removeButton);
       if (!this.isSteered) this.inputs.push(this.#addModelField(ownSettings.model));
     }
     const settings = this.isSteered ? HELD_SETTINGS : MAIN_SETTINGS;
@@ -157,7 +156,7 @@ export class Column {
   #start(request, kept, headers, { isFollowing }) {
     const { pane } = this;
     const model = headers.get("Charstream-Model") ?? request.model ?? "";
-    this.generated = { ...request, model };
+    this.textSettings = { ...request, model };
     this.subtitle.textContent = [modelName(model), describeSampling(request)]
       .filter(Boolean)
       .join(": ");
@@ -192,33 +191,33 @@ export class Column {
     if (!aborted) this.pane.view.flush();
     const length = String(Math.max(1, this.records.length - kept.length));
     const endsEarly = !aborted && ["stop", "pattern"].includes(done?.finish_reason);
-    if (!endsEarly) this.generated = { ...this.generated, length };
+    if (!endsEarly) this.textSettings = { ...this.textSettings, length };
     this.pane.addStatistics(done && !aborted ? generationStatistics(done) : []);
   }
 
   /** Requests scores for the characters that were generated without. */
   async addScores(options) {
-    if (!this.generated) return;
-    const { generated } = this;
-    const { prime, model } = generated;
-    const records = await addScores({ prime, records: this.records, model }, options);
-    if (!records || this.generated !== generated) return; // the text was replaced in the meantime
-    this.pane.replaceRecords(records);
+    const { textSettings, records } = this;
+    if (!textSettings) return;
+    const { prime, model } = textSettings;
+    const scored = await addScores({ prime, records, model }, options);
+    if (!scored || this.textSettings !== textSettings) return; // the text was replaced meanwhile
+    this.pane.replaceRecords(scored);
   }
 
   /** The text as a lens reads it, see lens_panel.js. */
   get lensText() {
-    const { prime, model, hold } = this.generated;
+    const { prime, model, hold } = this.textSettings;
     return { pane: this.pane, prime, model, note: hold ? STEERED : "" };
   }
 
   /** The records that the text began with, which were not generated. */
   get keptRecords() {
-    return this.records.slice(0, characterCount(this.generated.kept));
+    return this.records.slice(0, characterCount(this.textSettings.kept));
   }
 
   clear() {
-    this.generated = null;
+    this.textSettings = null;
     this.subtitle.textContent = "";
     this.pane.clear();
   }

@@ -5,8 +5,8 @@ import { newLens } from "./lenses.js";
 import { otherModel } from "./model_choice.js";
 import { SAMPLING_FIELDS } from "./settings.js";
 
-const NAMES = ["A", "B", "C"];
-export const MAX_COLUMNS = NAMES.length;
+const LETTERS = ["A", "B", "C"];
+export const MAX_COLUMNS = LETTERS.length;
 const COMPARED_SETTINGS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // of B and C
 
 export class Columns {
@@ -31,7 +31,7 @@ export class Columns {
 
   /** The columns that contain a text. */
   get withText() {
-    return this.all.filter((column) => column.generated);
+    return this.all.filter((column) => column.textSettings);
   }
 
   /** The column whose text is steered, or undefined. */
@@ -49,7 +49,7 @@ export class Columns {
     column.pane.setLens(newLens(this.lensName));
     this.all.push(column);
     this.root.append(column.root);
-    this.#nameColumns();
+    this.#setLetters();
   }
 
   /**
@@ -94,23 +94,37 @@ export class Columns {
     for (const column of this.all.slice(count)) this.#remove(column);
   }
 
+  /**
+   * Scrolls to the texts if they begin near or below the bottom of the window, and to the beginning
+   * of new texts also if it is above the window.
+   */
+  scrollIntoView({ areNew }) {
+    const { top } = this.root.getBoundingClientRect();
+    if (top < window.innerHeight * 0.8 && (top >= 0 || !areNew)) return;
+    const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
+  }
+
   #addFor(text, first) {
     this.add(isOnlySteered(text, first) ? { hold: text.hold } : text);
   }
 
   #remove(column) {
-    this.all.splice(this.all.indexOf(column), 1);
+    const hadFocus = column.root.contains(document.activeElement);
+    const index = this.all.indexOf(column);
+    this.all.splice(index, 1);
     column.root.remove();
     column.pane.chart.dispose();
-    this.#nameColumns();
+    this.#setLetters();
+    if (hadFocus) this.all[index - 1].pane.sheet.focus({ preventScroll: true });
     this.onRemove(column);
   }
 
-  #nameColumns() {
+  #setLetters() {
     const isSeveral = this.all.length > 1;
     this.root.classList.toggle("several", isSeveral);
     this.all.forEach((column, index) => {
-      column.name = isSeveral ? NAMES[index] : "";
+      column.setLetter(isSeveral ? LETTERS[index] : "");
     });
   }
 }

@@ -1,41 +1,38 @@
 // Explains errors to the user: beside the fields that caused them, and in a status line.
 
-import { form } from "./form.js";
 import { clearErrors, showErrors } from "./field_errors.js";
+import { form } from "./form.js";
 import { readCard } from "./model_card.js";
 import { readModels } from "./model_choice.js";
 import { SAMPLING_FIELDS } from "./settings.js";
+import { explain } from "./shown_error.js";
 import { replaceUnknownCharacters } from "./unknown_characters.js";
 
-const KEY_REQUIRED = "This server requires an API key. Try again and enter one.";
 const OTHER_MODEL =
   "This was made with another model. The model that is loaded now gives different results.";
-const UNEXPECTED = "An unexpected error occurred. Reload the page and try again.";
 
 /**
  * Shows an error in the first of the forms that has the invalid fields, and in a status line.
  *
  * Options: `retry`, the remedy [label, function] if another model is loaded; `onReplaced()`, called
- * after the user had unknown characters replaced; `name`, the name of the column whose text failed,
- * if there are several.
+ * after the user had unknown characters replaced; `letter`, that of the column whose text failed,
+ * or "" if there is only one.
  */
-export function showError(error, forms, statusLine, { retry, onReplaced, name }) {
+export function showError(error, forms, statusLine, { retry, onReplaced, letter }) {
   const labels = forms.reduce(
     (found, each) => (found.length ? found : showErrors(each, error.errors ?? [])),
     [],
   );
-  if (error.status === 401) {
-    statusLine.show(KEY_REQUIRED, { isError: true });
-  } else if (["other_model", "unknown_model"].includes(error.code)) {
+  if (["other_model", "unknown_model"].includes(error.code)) {
     readModels().then(() => readCard({ quietly: true }));
     statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
   } else if (labels.length) {
-    const isOwn = name && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
-    const message = `Invalid input${isOwn ? ` for ${name}` : ""}: check ${labels.join(" and ")}.`;
+    const isOwn = letter && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));
+    const message = `Invalid input${isOwn ? ` for ${letter}` : ""}: check ${labels.join(" and ")}.`;
     const remedy = replacementRemedy(error, statusLine, onReplaced);
     statusLine.show(message, { isError: true, remedy });
   } else {
-    statusLine.show(error.message || UNEXPECTED, { isError: true });
+    statusLine.show(explain(error), { isError: true });
   }
 }
 

@@ -6,14 +6,15 @@ import { byId } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { enteredSettings, form } from "./form.js";
 import { Menu } from "./menu.js";
-import { textOf } from "./scoring.js";
+import { scoringMessage, textOf } from "./scoring.js";
 import { toRequestBody } from "./settings.js";
 import { saveCSV, saveJSON } from "./text_export.js";
 
-export class ExportMenu extends Menu {
+export class ExportMenu {
   constructor(columns, statusLine) {
-    super(byId("export"));
     Object.assign(this, { columns, statusLine });
+    this.controller = null; // of the requests for scores
+    this.menu = new Menu(byId("export"));
     const onClick = (id, action) => byId(id).addEventListener("click", () => this.#run(action));
     onClick("copy-curl", () => this.#copy(curlCommand, "Curl command"));
     onClick("copy-python", () => this.#copy(pythonProgram, "Python program"));
@@ -21,8 +22,9 @@ export class ExportMenu extends Menu {
     onClick("save-csv", () => this.#save(saveCSV));
   }
 
-  /** Allows downloads, or forbids them while there is no complete text. */
+  /** Allows downloads, or forbids them while there is no complete text, and ends one that waits. */
   set canSave(canSave) {
+    if (!canSave) this.controller?.abort();
     for (const id of ["save-json", "save-csv"]) byId(id).disabled = !canSave;
   }
 
@@ -30,12 +32,9 @@ export class ExportMenu extends Menu {
     try {
       await action();
     } catch (error) {
-      showError(
-        error,
-        [...this.columns.all.map((column) => column.form), form],
-        this.statusLine,
-        {},
-      );
+      if (error.name === "AbortError") return; // other texts are being generated
+      const forms = [...this.columns.all.map((column) => column.form), form];
+      showError(error, forms, this.statusLine, {});
     }
   }
 
@@ -47,19 +46,25 @@ export class ExportMenu extends Menu {
   /** The requests of the texts or, if there is none yet, those that the form describes. */
   #requests() {
     const { withText, all } = this.columns;
-    if (withText.length) return withText.map(({ generated }) => toRequestBody(generated));
+    if (withText.length) return withText.map(({ textSettings }) => toRequestBody(textSettings));
     return all.map(({ ownSettings }) => formRequest(ownSettings));
   }
 
   async #save(save) {
     const { withText } = this.columns;
-    for (const column of withText) await column.addScores(this.#waitOptions());
-    save(`seed-${withText[0].generated.seed}`, withText.map(exported));
+    this.controller = new AbortController();
+    const options = this.#scoreOptions(this.controller.signal);
+    for (const column of withText) await column.addScores(options);
+    save(`seed-${withText[0].textSettings.seed}`, withText.map(exported));
+    this.statusLine.show("Download started.");
   }
 
-  #waitOptions() {
-    const { signal } = new AbortController();
-    return { signal, onWait: (wait) => this.statusLine.showWait(wait) };
+  #scoreOptions(signal) {
+    return {
+      signal,
+      onProgress: (done, total) => this.statusLine.show(scoringMessage(done, total)),
+      onWait: (wait) => this.statusLine.showWait(wait),
+    };
   }
 }
 
@@ -70,8 +75,8 @@ function formRequest(ownSettings) {
   return entered.seed ? { ...body, seed } : body;
 }
 
-function exported({ name, generated, records }) {
-  const { prime, kept, model } = generated;
+function exported({ letter, textSettings, records }) {
+  const { prime, kept, model } = textSettings;
   const fields = { prime, kept, text: textOf(records), model };
-  return { name: name || "A", fields, request: toRequestBody(generated), records };
+  return { name: letter || "A", fields, request: toRequestBody(textSettings), records };
 }

@@ -1,9 +1,10 @@
 // Validation errors, shown beside the fields of a form.
 
 import { namedField } from "./dom.js";
+import { ShownError, toSentence } from "./shown_error.js";
 
 /** A field's value that the page rejects before it sends the request. */
-export class FieldError extends Error {
+export class FieldError extends ShownError {
   constructor(field, message) {
     super(message);
     this.errors = [{ field, message }];
@@ -27,7 +28,7 @@ export function showErrors(form, errors) {
     const input = namedField(form, name);
     const element = input && errorElement(input);
     if (!element) return [];
-    element.textContent = toSentence(message, labelOf(input));
+    element.textContent = toSentence(withSubject(message, labelOf(input)));
     input.setAttribute("aria-invalid", "true");
     return [input];
   });
@@ -41,10 +42,8 @@ const errorElement = (input) =>
 
 const labelOf = (field) => field.labels[0].textContent.trim();
 
-/** Completes a message of the server, which may lack its subject: the name of the field. */
-function toSentence(message, label) {
-  const text = message
+/** Adds the subject that a message of the server may lack: the name of the field. */
+const withSubject = (message, label) =>
+  message
     .replace(/^Input should be/, "The value must be")
     .replace(/^(has|is|must|needs) /, `${label} $&`);
-  return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
-}

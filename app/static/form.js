@@ -4,8 +4,6 @@ import { namedField } from "./dom.js";
 import { chooseModel, chosenModel } from "./model_choice.js";
 import { FIELDS, UNREADABLE, randomSeed } from "./settings.js";
 
-const DEFAULT_PRIME = "And Levin said,"; // the one in index.html, which suits the shipped model
-
 export const form = document.querySelector("#controls");
 
 const field = (name) => namedField(form, name);
@@ -36,10 +34,10 @@ export function fillForm(values) {
 /** Adapts the fields to a model: the length limit, and the default prime if it cannot be read. */
 export function adaptForm(info) {
   field("length").max = info.limits.length;
+  const { value, defaultValue } = field("prime"); // the default suits the shipped model
   const vocabulary = new Set(info.vocabulary);
-  const isUntouched = field("prime").value === DEFAULT_PRIME && !location.hash;
-  const isReadable = [...DEFAULT_PRIME].every((character) => vocabulary.has(character));
-  if (isUntouched && !isReadable) fillForm({ prime: "" });
+  const isReadable = [...defaultValue].every((character) => vocabulary.has(character));
+  if (value === defaultValue && !location.hash && !isReadable) fillForm({ prime: "" });
 }
 
 document

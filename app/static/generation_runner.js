@@ -1,13 +1,16 @@
 // Runs generations side by side and reports their progress in the status line.
 
 import * as alternatives from "./alternatives.js";
+import { isRefused } from "./api.js";
 import { clearAllErrors, showError } from "./error_messages.js";
 import { form } from "./form.js";
 import { chosenModel } from "./model_choice.js";
+import { countOf, formatCount, formatMeasured } from "./numbers.js";
 import * as pace from "./pace.js";
 import { linkToTexts } from "./permalink.js";
+import { ScoreLoader } from "./score_loader.js";
 import { textOf } from "./scoring.js";
-import { formatCount, formatRate } from "./statistics.js";
+import { ShownError } from "./shown_error.js";
 import { StatusLine } from "./status_line.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
@@ -18,7 +21,7 @@ const TOO_LONG_TO_CONTINUE =
   "To go further, put only its last part into Prime.";
 
 /**
- * A plan, [column, settings, kept], describes one generation: the column that shows it, its
+ * A plan, { column, settings, kept }, describes one generation: the column that shows it, its
  * settings, and the records that its text begins with.
  */
 export class GenerationRunner {
@@ -31,12 +34,18 @@ export class GenerationRunner {
   constructor(columns, { onChange, onLink, onReplaced, onEnd, getView }) {
     Object.assign(this, { columns, onChange, onLink, onReplaced, onEnd, getView });
     this.statusLine = new StatusLine();
+    this.scoreLoader = new ScoreLoader(() => this.#idle, this.statusLine);
     this.running = new Map(); // column -> AbortController
     this.suspended = new Set(); // functions that continue the requests which have given up
   }
 
   get isRunning() {
     return this.running.size > 0;
+  }
+
+  /** The columns with a text that is not being generated. */
+  get #idle() {
+    return this.columns.withText.filter((column) => !this.running.has(column));
   }
 
   /** The link to the current texts, as an address's hash; null if it would be too long. */
@@ -51,7 +60,8 @@ export class GenerationRunner {
 
   /** Runs the generations of several plans, and resolves when all have ended. */
   async run(plans, historyMode = "push") {
-    for (const [column] of plans) this.cancel(column);
+    this.scoreLoader.cancel();
+    for (const { column } of plans) this.cancel(column);
     clearAllErrors(this.columns.all);
     alternatives.hide();
     this.statusLine.show(WAITING);
@@ -69,14 +79,15 @@ export class GenerationRunner {
     this.onEnd();
   }
 
-  /** Stops all generations. */
+  /** Stops all generations, and the requests for scores. */
   stop() {
+    this.scoreLoader.cancel();
     if (!this.isRunning) return;
     const columns = [...this.running.keys()].filter((column) => column.isRunning);
     const length = columns.reduce((sum, { records }) => sum + records.length, 0);
     for (const controller of this.running.values()) controller.abort();
     this.statusLine.show(
-      columns.length ? `Stopped after ${formatCount(length)} characters.` : "Stopped.",
+      columns.length ? `Stopped after ${countOf(length, "character")}.` : "Stopped.",
     );
   }
 
@@ -85,21 +96,9 @@ export class GenerationRunner {
     this.running.get(column)?.abort();
   }
 
-  /** Requests scores for texts that were generated without. */
-  async addScores() {
-    const controller = new AbortController();
-    const options = { signal: controller.signal, onWait: () => controller.abort() };
-    try {
-      for (const column of this.columns.withText) {
-        if (!this.running.has(column)) await column.addScores(options);
-      }
-    } catch {
-      // Without colors the text is still complete, so the failure needs no message.
-    }
-  }
-
   /** Runs one plan. Returns the data of `done`, or "stopped", "replaced" or "failed". */
-  async #runPlan([column, settings, kept], batch, onFirstResponse) {
+  async #runPlan(plan, batch, onFirstResponse) {
+    const { column, settings, kept } = plan;
     const controller = new AbortController();
     this.running.set(column, controller);
     this.onChange();
@@ -114,7 +113,7 @@ export class GenerationRunner {
         return this.running.get(column) === controller ? "stopped" : "replaced";
       }
       batch.hasFailed = true;
-      this.#showError(error, column, settings, kept);
+      this.#showError(error, plan);
       return "failed";
     } finally {
       if (this.running.get(column) === controller) this.running.delete(column);
@@ -169,68 +168,68 @@ export class GenerationRunner {
     });
   }
 
-  #showError(error, column, settings, kept) {
-    const isTooLong =
-      kept.length && error.code !== "unknown_character" && error.errors?.[0]?.field === "prime";
-    const shown = isTooLong ? new Error(TOO_LONG_TO_CONTINUE) : error;
+  #showError(error, { column, settings, kept }) {
+    const isTooLong = kept.length && isRefused(error, "prime");
+    const shown = isTooLong ? new ShownError(TOO_LONG_TO_CONTINUE) : error;
     const anyModel = () => ({ ...settings, model: chosenModel(), ...column.ownSettings });
-    const retry = ["Generate with this model", () => this.run([[column, anyModel(), kept]])];
+    const rerun = () => this.run([{ column, settings: anyModel(), kept }]);
+    const retry = ["Generate with this model", rerun];
     const forms = column.inputs.length ? [column.form, form] : [form];
     const onReplaced = kept.length ? null : this.onReplaced;
-    showError(shown, forms, this.statusLine, { retry, onReplaced, name: column.name });
+    showError(shown, forms, this.statusLine, { retry, onReplaced, letter: column.letter });
   }
 
   #showResults(plans, results) {
-    const all = plans.map(([column, , kept], index) => ({ column, kept, result: results[index] }));
+    const all = plans.map((plan, index) => ({ ...plan, result: results[index] }));
     const present = all.filter(({ column }) => this.columns.all.includes(column));
     if (!present.length) this.statusLine.show("Ready.");
     else if (present.every(({ result }) => typeof result === "object"))
-      this.statusLine.show(summary(present, plans[0][0].generated.seed));
+      this.statusLine.show(summary(present));
   }
 
   /** The link to the current texts, with those of `plans` in place of the ones they replace. */
   #link(plans = [], model = "") {
     const planned = new Map(
-      plans.map(([column, settings, kept]) => [
+      plans.map(({ column, settings, kept }) => [
         column,
         { ...settings, model: settings.model || model, kept: textOf(kept) },
       ]),
     );
-    const texts = this.columns.all.map((column) => planned.get(column) ?? column.generated);
+    const texts = this.columns.all.map((column) => planned.get(column) ?? column.textSettings);
     const present = texts.filter(Boolean).map((text) => ({ kept: "", ...text }));
     return present.length ? linkToTexts(present, this.getView()) : "";
   }
 }
 
 function waitingMessage(queuedAhead, primeLength) {
-  if (queuedAhead === 1) return "In the queue: 1 request ahead…";
-  if (queuedAhead) return `In the queue: ${queuedAhead} requests ahead…`;
-  return primeLength < LONG_PRIME ? WAITING : `Reading ${formatCount(primeLength)} characters…`;
+  if (queuedAhead) return `In the queue: ${countOf(queuedAhead, "request")} ahead…`;
+  return primeLength < LONG_PRIME ? WAITING : `Reading ${countOf(primeLength, "character")}…`;
 }
 
 /** The message while the pace holds back characters that have all arrived. */
 function receivedMessage(done) {
-  const rate = done && formatRate(done.timings.characters_per_second);
+  const rate = done && formatMeasured(done.timings.characters_per_second);
   const received = rate ? `Received at ${rate} characters per second` : "Received";
-  return `${received}. Shown at ${formatRate(pace.rate())} per second…`;
+  return `${received}. Shown at ${formatMeasured(pace.rate())} per second…`;
 }
 
 /** Summarizes completed generations. */
-function summary(completed, seed) {
+function summary(completed) {
+  const { seed } = completed[0].column.textSettings;
   const shownPerSecond = completed.at(-1).result.shownPerSecond;
-  const shown = shownPerSecond ? `, shown at ${formatRate(shownPerSecond)} per second` : "";
-  if (completed.length > 1) return `${completed.length} texts${shown}, seed ${seed}.`;
+  const shown = shownPerSecond ? `, shown at ${formatMeasured(shownPerSecond)} per second` : "";
+  if (completed.length > 1) return `${countOf(completed.length, "text")}${shown}, seed ${seed}.`;
   const { kept, result } = completed[0];
   if (!result.done) return "The text is complete.";
   const { timings, usage, finish_reason: reason } = result.done;
   const length = lengthMessage(kept.length, usage.generated_characters);
-  const end = { stop: " before a stop string", pattern: " that match the pattern" }[reason] ?? "";
-  const rate = `${formatRate(timings.characters_per_second)} per second`;
+  const end = { stop: " before a stop string", pattern: " matching the pattern" }[reason] ?? "";
+  const rate = `${formatMeasured(timings.characters_per_second)} per second`;
   const speed = shown ? `${rate} from the server${shown}` : rate;
   return `${length}${end}, ${speed}, seed ${seed}.`;
 }
 
 function lengthMessage(kept, generated) {
-  if (!kept) return `${formatCount(generated)} characters`;
-  return `${formatCount(generated)} characters added, ${formatCount(kept + generated)} in total`;
+  const count = countOf(generated, "character");
+  return kept ? `${count} added, ${formatCount(kept + generated)} in total` : count;
 }

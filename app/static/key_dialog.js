@@ -18,9 +18,7 @@ export function askForKey(wasRejected) {
 }
 
 function open(wasRejected) {
-  message.textContent = wasRejected ? "The server rejected this key. Enter another one." : "";
-  if (wasRejected) field.setAttribute("aria-invalid", "true");
-  else field.removeAttribute("aria-invalid");
+  showProblem(wasRejected ? "The server rejected this key. Enter another one." : "");
   field.value = "";
   dialog.returnValue = "";
   dialog.showModal();
@@ -29,10 +27,25 @@ function open(wasRejected) {
   });
 }
 
+/** Says what is wrong with the key, or "" if nothing is. */
+function showProblem(problem) {
+  message.textContent = problem;
+  if (problem) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+}
+
+function problemOf(key) {
+  if (!key) return "Enter a key.";
+  if (/^[\x21-\x7e]+$/.test(key)) return "";
+  return "A key consists of letters, digits and punctuation, without spaces.";
+}
+
 document.querySelector("#key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const key = field.value.trim();
-  if (/^[\x21-\x7e]+$/.test(key)) dialog.close(key);
-  else message.textContent = "A key consists of letters, digits and punctuation, without spaces.";
+  const problem = problemOf(key);
+  showProblem(problem);
+  if (problem) field.focus();
+  else dialog.close(key);
 });
 document.querySelector("#key-cancel").addEventListener("click", () => dialog.close(""));

@@ -1,17 +1,18 @@
 // The lens of a panel's texts, and for the cell lens: the choice of the cell, its values, and the
 // cells that track a passage.
 
-import { byId } from "./dom.js";
+import { isRefused } from "./api.js";
+import { cellId, cellName, isSameCell } from "./cell.js";
 import { CellChoice } from "./cell_choice.js";
 import { makeCellLens } from "./cell_lens.js";
-import { findCells, isSameCell, readCell } from "./cell_request.js";
-import { cellId, cellName } from "./cell.js";
+import { findCells, readCell } from "./cell_request.js";
+import { byId } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { LensChoice } from "./lens_choice.js";
 import { newLens } from "./lenses.js";
 import { chosenModel } from "./model_choice.js";
+import { countOf, formatCount } from "./numbers.js";
 import { PassageFinder } from "./passage_finder.js";
-import { formatCount } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
 
 const LONG_TEXT = 5000; // characters; reading a longer text takes a noticeable time
@@ -45,7 +46,7 @@ export class LensPanel {
       onLink();
       this.read();
     });
-    this.statusLine = new StatusLine(`${prefix}-cells-`);
+    this.statusLine = new StatusLine(`${prefix}-cells-`, byId(`${prefix}-cells`));
     this.finder = new PassageFinder(prefix, {
       panes: () => (this.isActive ? panes() : []),
       onFind: (pane, span) => this.#find(pane, span),
@@ -173,8 +174,7 @@ export class LensPanel {
   }
 
   #showError(error, retry) {
-    const isNotVarying = error.status === 422 && /does not vary/.test(error.message);
-    if (isNotVarying) this.statusLine.show(NOT_VARYING, { isError: true });
+    if (isRefused(error, "find")) this.statusLine.show(NOT_VARYING, { isError: true });
     else showError(error, [], this.statusLine, { retry });
   }
 }
@@ -190,4 +190,4 @@ const progressMessage = (done, total) =>
   `Reading: ${formatCount(done)} of ${formatCount(total)} characters…`;
 
 const foundMessage = (cells) =>
-  `${cells.length} cells found. The closest is ${cellName(cells[0])}.`;
+  `${countOf(cells.length, "cell")} found. The closest is ${cellName(cells[0])}.`;

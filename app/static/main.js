@@ -8,19 +8,21 @@ import { byId } from "./dom.js";
 import { ExportMenu } from "./export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form.js";
 import { GenerationRunner } from "./generation_runner.js";
-import { formatHold, heldValue } from "./hold.js";
+import { formatHold, heldValue, parseHold } from "./hold.js";
 import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
 import { LensPanel } from "./lens_panel.js";
-import { onCard, readCard } from "./model_card.js";
-import { chooseModel, onModelChoice, onModelChosen, readModels } from "./model_choice.js";
+import { onCard, readCard, readServer, refreshModels } from "./model_card.js";
+import { chooseModel, onModelChoice, onModelChosen } from "./model_choice.js";
 import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
 import { textOf } from "./scoring.js";
+import { explain } from "./shown_error.js";
 import { Tabs } from "./tabs.js";
 
 const NO_ROOM = "There is no room for another text. Remove one, then steer.";
+const DAMAGED_LINK = "This link is damaged, so it was not opened.";
 
 const tabs = new Tabs();
 let comparisonSeed = null; // a seed that the page entered when the user started a comparison
@@ -42,7 +44,7 @@ const lensPanel = new LensPanel("write", {
     columns.withText.filter((column) => !column.isRunning).map((column) => column.lensText),
   onLens: () => {
     columns.lensName = lensPanel.lens.name;
-    if (columns.lensName === "surprisal" && !runner.isRunning) runner.addScores();
+    if (columns.lensName === "surprisal" && !runner.isRunning) runner.scoreLoader.load();
   },
   onCell: showCell,
   onLink: updateLink,
@@ -57,7 +59,8 @@ const scorePanel = new ScorePanel({
 /** Generates a new text in each column, all with the same prime, length and seed. */
 function generate() {
   const shared = settings();
-  run(columns.all.map((column) => [column, { ...shared, ...column.ownSettings }, []]));
+  const settingsOf = ({ ownSettings }) => ({ ...shared, ...ownSettings });
+  run(columns.all.map((column) => ({ column, settings: settingsOf(column), kept: [] })));
 }
 
 /** Continues each text from its end. */
@@ -68,8 +71,8 @@ function continueTexts() {
 
 /** The plan that continues a column's text after `records`, with the settings in the form now. */
 function continuation(column, records, shared = settings()) {
-  const { prime, model } = column.generated;
-  return [column, { ...shared, ...column.ownSettings, prime, model }, records];
+  const { prime, model } = column.textSettings;
+  return { column, settings: { ...shared, ...column.ownSettings, prime, model }, kept: records };
 }
 
 /** Writes a text beside the first one, with the same seed, while the chosen cell has a value. */
@@ -84,13 +87,14 @@ function steer(value) {
   refresh();
   const { first } = columns;
   if (!first.isRunning) first.pane.sheet.scrollTop = 0; // both texts are read from the top
-  if (!first.generated) return generate();
-  return run([[column, { ...first.generated, hold }, first.keptRecords]]);
+  if (!first.textSettings) return generate();
+  const held = { ...first.textSettings, hold };
+  return run([{ column, settings: held, kept: first.keptRecords }]);
 }
 
 /** Completes what the chosen lens shows of new texts. */
 function showLens() {
-  if (columns.lensName === "surprisal") runner.addScores();
+  if (columns.lensName === "surprisal") runner.scoreLoader.load();
   lensPanel.read();
 }
 
@@ -107,7 +111,7 @@ function updateLink() {
 }
 
 function run(plans, historyMode) {
-  scrollToTexts(plans);
+  columns.scrollIntoView({ areNew: plans.every(({ kept }) => !kept.length) });
   return runner.run(plans, historyMode);
 }
 
@@ -117,7 +121,7 @@ function forkPassage(prime, record) {
   columns.truncate(1);
   fillForm({ prime });
   columns.first.pane.sheet.focus({ preventScroll: true });
-  run([[columns.first, settings(), [record]]]);
+  run([{ column: columns.first, settings: settings(), kept: [record] }]);
 }
 
 function onRemove(column) {
@@ -138,36 +142,37 @@ function compare() {
 
 /** Enters the seed of the existing text, so that generating repeats this text. */
 function keepSeed() {
-  const { generated } = columns.first;
-  if (!generated || enteredSettings().seed !== "") return;
-  comparisonSeed = generated.seed;
+  const { textSettings } = columns.first;
+  if (!textSettings || enteredSettings().seed !== "") return;
+  comparisonSeed = textSettings.seed;
   fillForm({ seed: comparisonSeed });
-}
-
-/** Reads the model card and the list of models, and the card of the model that a link names. */
-async function readServer() {
-  if (await readCard()) refreshModels();
-}
-
-/** Reads the list of models again, which a reload of the server may have changed. */
-async function refreshModels() {
-  if (await readModels()) readCard();
 }
 
 /** Shows what the address describes. */
 function openAddress() {
   const link = parseLink(location.hash);
-  if (link?.passage !== undefined) {
-    tabs.select("score");
-    chooseModel(link.model);
-    scorePanel.open(link.passage, link.model, link.view);
-  } else if (link) {
-    tabs.select("write");
-    pace.setFromLink(link.view.pace);
-    openTexts(link.texts, link.view);
-  } else if (columns.first.generated) {
-    clear();
+  if (link?.passage !== undefined) return openPassage(link);
+  scorePanel.cancel();
+  tabs.select("write");
+  if (link) openTextLink(link);
+  else if (columns.first.textSettings) clear();
+}
+
+function openPassage({ passage, model, view }) {
+  tabs.select("score");
+  chooseModel(model);
+  scorePanel.open(passage, model, view);
+}
+
+/** Opens a link to texts. A damaged one changes nothing on the page, which says what is wrong. */
+function openTextLink({ texts, view }) {
+  runner.stop();
+  try {
+    texts.forEach(({ hold }) => parseHold(hold));
+  } catch (error) {
+    return runner.statusLine.show(`${DAMAGED_LINK} ${explain(error)}`, { isError: true });
   }
+  return openTexts(texts, view);
 }
 
 /** Texts of a link, with one that holds no cell before them if the first one holds a cell. */
@@ -175,7 +180,7 @@ const withFreeText = (linked) =>
   (linked[0].hold ? [{ ...linked[0], hold: "" }, ...linked] : linked).slice(0, MAX_COLUMNS);
 
 function openTexts(linked, view) {
-  runner.stop();
+  pace.setFromLink(view.pace);
   fillForm(linked[0]);
   const defaults = settings(); // the form provides what the link leaves out
   const texts = withFreeText(linked).map((text) => ({ ...defaults, ...text }));
@@ -184,7 +189,7 @@ function openTexts(linked, view) {
   columns.lensName = lensPanel.lens.name;
   const kept = texts.map((text) => Array.from(text.kept, (token) => ({ token })));
   run(
-    columns.all.map((column, index) => [column, texts[index], kept[index]]),
+    columns.all.map((column, index) => ({ column, settings: texts[index], kept: kept[index] })),
     "replace",
   );
 }
@@ -222,18 +227,6 @@ function clear() {
   refresh();
 }
 
-/**
- * Scrolls to the texts if they begin near or below the bottom of the window, and to the beginning
- * of new texts also if it is above the window.
- */
-function scrollToTexts(plans) {
-  const { top } = columns.root.getBoundingClientRect();
-  const areNew = plans.every(([, , kept]) => !kept.length);
-  if (top < window.innerHeight * 0.8 && (top >= 0 || !areNew)) return;
-  const isReduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  columns.root.parentElement.scrollIntoView({ behavior: isReduced ? "auto" : "smooth" });
-}
-
 function copyTexts() {
   const text = columns.withText.map((column) => textOf(column.records)).join("\n\n");
   copyAndReport(text, "Text", runner.statusLine);
@@ -251,7 +244,7 @@ function copyLink() {
 
 /** Closes the topmost thing that is open or runs. */
 function closeTopmost(isScoring) {
-  if (exportMenu.isOpen) exportMenu.close();
+  if (exportMenu.menu.isOpen) exportMenu.menu.close();
   else if (alternatives.isOpen()) alternatives.hide();
   else if (isScoring) scorePanel.cancel();
   else runner.stop();
@@ -289,9 +282,9 @@ onKeyRequired(async (wasRejected) => {
   if (key) setTimeout(readServer); // after the caller has stored the key
   return key;
 });
-onCard(({ cells }) => {
-  lensPanel.setCatalogue(cells);
-  scorePanel.lensPanel.setCatalogue(cells);
+onCard((info) => {
+  lensPanel.setCatalogue(info.cells);
+  scorePanel.adapt(info);
 });
 onModelChosen(() => readCard());
 onModelChoice(refreshModels);

@@ -1,50 +1,79 @@
 // The model card: which model is loaded, and where it runs.
 
-import { hasKey, request } from "./api.js";
+import { hasKey, requestJSONOnce } from "./api.js";
 import { cellLabel, isWeak } from "./cell.js";
 import { make, makeButton, makeEntry } from "./dom.js";
 import { adaptForm } from "./form.js";
-import { chosenModel } from "./model_choice.js";
-import { formatCount } from "./statistics.js";
+import { chosenModel, readModels } from "./model_choice.js";
+import { countOf, formatCount } from "./numbers.js";
+import { explain } from "./shown_error.js";
 import { bits } from "./surprisal.js";
 
 const card = document.querySelector("#card");
 const jsonLink = document.querySelector("#card-link");
+const heading = document.querySelector("#card-title");
 const tagline = document.querySelector("#model");
 
 let onShown = () => {};
+let readings = 0; // a later one makes the results of those before it obsolete
+let refreshing = null; // the promise of `refreshModels` while it runs
 
 /** Calls `callback(info)` each time a card is shown. */
 export function onCard(callback) {
   onShown = callback;
 }
 
-const infoPath = (model) => (model ? `info?model=${model}` : "info");
+const infoPath = (model) => (model ? `info?model=${encodeURIComponent(model)}` : "info");
 
 /** Reads the card of the model with a hash, or of the default model if the hash is "". */
-export const readInfo = async (model) => (await request(infoPath(model))).json();
+export const readInfo = (model) => requestJSONOnce(infoPath(model));
+
+/** Reads the model card and the list of models, and the card of the model that a link names. */
+export async function readServer() {
+  if (await readCard()) await refreshModels();
+}
 
 /**
- * Reads the model card from the server and shows it. Returns null if that fails.
+ * Reads the list of models again, which a reload of the server may have changed. Callers at the
+ * same time share one request.
+ */
+export function refreshModels() {
+  refreshing ??= refresh().finally(() => {
+    refreshing = null;
+  });
+  return refreshing;
+}
+
+async function refresh() {
+  if (await readModels()) await readCard();
+}
+
+/**
+ * Reads the card of the chosen model and shows it. Returns whether it is shown: not after a
+ * failure, nor if the card was read again in the meantime, perhaps of another model.
  * Unless `quietly` is set, adapts the form to the model, and shows a failure in the card.
  */
 export async function readCard({ quietly = false } = {}) {
+  readings += 1;
+  const reading = readings;
+  const model = chosenModel();
+  let info;
   try {
-    const model = chosenModel();
-    const info = await readInfo(model);
-    jsonLink.querySelector("a").href = infoPath(model);
-    show(info);
-    onShown(info);
-    if (!quietly) adaptForm(info);
-    return info;
+    info = await readInfo(model);
   } catch (error) {
-    if (!quietly) showFailure(error);
-    return null;
+    if (reading === readings && !quietly) showFailure(error);
+    return false;
   }
+  if (reading !== readings) return false;
+  show(info, model);
+  onShown(info);
+  if (!quietly) adaptForm(info);
+  return true;
 }
 
-function show(info) {
+function show(info, model) {
   jsonLink.hidden = hasKey(); // following a link sends no key
+  jsonLink.querySelector("a").href = infoPath(model);
   tagline.textContent = summary(info);
   const visible = info.vocabulary.filter((character) => character.trim()).join("");
   const vocabulary = makeEntry(`Vocabulary, ${info.vocabulary.length}`, visible);
@@ -58,17 +87,16 @@ function summary(info) {
   const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits per character`;
   return (
     `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
-    `${info.vocabulary.length} characters${quality}; ${info.precision} on ${info.device}`
+    `${countOf(info.vocabulary.length, "character")}${quality}; ${info.precision} on ${info.device}`
   );
 }
 
 function entries(info) {
   const { training, limits, validation_loss: loss } = info;
-  const layers = `${info.layers} ${info.layers === 1 ? "layer" : "layers"}`;
   return [
     ["Name", info.name],
     ["Hash", info.hash],
-    ["Network", `LSTM, ${layers} of size ${info.hidden_size}`],
+    ["Network", `LSTM, ${countOf(info.layers, "layer")} of size ${info.hidden_size}`],
     ["Parameters", formatCount(info.parameters)],
     loss === null ? null : ["Validation loss", formatLoss(loss)],
     training.training_characters && [
@@ -95,11 +123,12 @@ function cellEntries({ cells }) {
 const formatLoss = (loss) => `${loss.toFixed(4)} nats, ${bits(loss).toFixed(3)} bits per character`;
 
 function showFailure(error) {
-  const detail = error.status ? error.message : "the server cannot be reached";
-  const reason = error.status === 401 ? "this server requires an API key" : detail;
   const retry = makeButton("quiet", "Try again");
-  retry.addEventListener("click", () => readCard());
-  card.replaceChildren(
-    make("p", "hint", `The model card could not be read: ${reason.replace(/\.$/, "")}. `, retry),
-  );
+  retry.addEventListener("click", () => {
+    card.replaceChildren(make("p", "hint", "Loading…"));
+    heading.focus();
+    readServer();
+  });
+  const message = `The model card could not be read. ${explain(error)} `;
+  card.replaceChildren(make("p", "hint", message, retry));
 }

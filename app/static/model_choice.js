@@ -1,6 +1,6 @@
 // The choice among several models: one for the page, and one for each compared text.
 
-import { request } from "./api.js";
+import { requestJSONOnce } from "./api.js";
 import { make } from "./dom.js";
 
 const mainChoice = document.querySelector("#model-choice");
@@ -13,7 +13,7 @@ let models = []; // of the server: { name, hash, default }
 export async function readModels() {
   const chosen = mainChoice.value;
   try {
-    const list = (await (await request("models")).json()).models;
+    const list = (await requestJSONOnce("models")).models;
     if (JSON.stringify(list) === JSON.stringify(models)) return false;
     models = list;
   } catch {

@@ -6,6 +6,7 @@ import { announce } from "./announcer.js";
 import { makeCellLens } from "./cell_lens.js";
 import { Chart } from "./chart.js";
 import { make } from "./dom.js";
+import { countOf } from "./numbers.js";
 import { showStatistics, textStatistics } from "./statistics.js";
 import { surprisalLens } from "./surprisal_lens.js";
 import { wordTarget } from "./text_position.js";
@@ -15,8 +16,8 @@ const REFRESH_INTERVAL = 120; // milliseconds between updates of chart and stati
 const KEYBOARD_HINTS = {
   surprisal: "The left and right arrow keys move between characters. Enter opens the alternatives.",
   cells:
-    "The left and right arrow keys move between characters and tell the value of the cell. With " +
-    "Shift, they select a passage; with Control and Shift, word by word.",
+    "The left and right arrow keys move between characters and announce the value of the cell. " +
+    "With Shift, they select a passage; with Control and Shift, word by word.",
 };
 
 const [LEFT, RIGHT] = ["ArrowLeft", "ArrowRight"];
@@ -128,10 +129,9 @@ export class Pane {
     showStatistics(this.statistics, statistics);
     if (!hasValues) return;
     this.chart.show(records, curve);
-    this.canvas.setAttribute(
-      "aria-label",
-      `${curve.name} along the text, in ${curve.unit}, over ${records.length} characters`,
-    );
+    const length = countOf(records.length, "character");
+    const label = `${curve.name} along the text, in ${curve.unit}, over ${length}`;
+    this.canvas.setAttribute("aria-label", label);
   }
 
   /** Highlights the character at an index and shows what the lens says about it; null: none. */
@@ -241,6 +241,6 @@ export class Pane {
     this.point(index);
     const [from, to] = [Math.min(this.anchor, index), Math.max(this.anchor, index) + 1];
     this.view.select(from, to);
-    announce(`${to - from} characters selected`);
+    announce(`${countOf(to - from, "character")} selected`);
   }
 }

@@ -1,7 +1,7 @@
 // The passage that the user has selected, and the button that finds the cells that track it.
 
 import { byId } from "./dom.js";
-import { formatCount } from "./statistics.js";
+import { countOf } from "./numbers.js";
 import { selectedSpan } from "./text_position.js";
 
 const NONE = "Select a passage of the text to find the cells that track it.";
@@ -48,5 +48,5 @@ function description({ span: [from, to], records }) {
   const tokens = records.slice(from, Math.min(to, from + EXCERPT)).map(({ token }) => token);
   const excerpt = tokens.join("").replace(/\s+/g, " ").trim();
   const more = to - from > EXCERPT ? "…" : "";
-  return `Selected: “${excerpt}${more}” (${formatCount(to - from)} characters)`;
+  return `Selected: “${excerpt}${more}” (${countOf(to - from, "character")})`;
 }

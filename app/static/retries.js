@@ -1,15 +1,22 @@
 // Bounded retries: each wait is longer than the one before, until the page asks the user.
 
+import { ShownError } from "./shown_error.js";
+
 const MAX_SECONDS = 10; // between two attempts, unless the server says when to retry
 const MAX_FAILURES = 8; // in a row; the waits between them add up to 45 seconds
 
 /** The connection could not be made, or it broke. */
-export class ConnectionError extends Error {}
+export class ConnectionError extends ShownError {
+  constructor(cause) {
+    super("The server cannot be reached.", { cause });
+  }
+}
 
 export class Retries {
   /**
    * Options: `signal` ends a wait. `onWait({ reason, seconds })` is called once per second of a
-   * wait. `reason` is the ApiError of a busy server, or null if there was no response.
+   * wait, which ends if it throws. `reason` is the ApiError of a busy server, or null if there was
+   * no response.
    * `onGiveUp({ reason, failures })` returns a promise that resolves when the user asks to try
    * again. Without it, the wait after the last failure throws.
    */
@@ -32,7 +39,7 @@ export class Retries {
 
   async #giveUp(reason) {
     const { signal, failures } = this;
-    if (!this.onGiveUp) throw reason ?? new ConnectionError("The server cannot be reached.");
+    if (!this.onGiveUp) throw reason ?? new ConnectionError();
     await Promise.race([this.onGiveUp({ reason, failures }), aborted(signal)]);
     this.reset();
     this.onWait({ reason, seconds: 0 });

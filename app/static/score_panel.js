@@ -4,18 +4,22 @@ import { byId, make } from "./dom.js";
 import { showError } from "./error_messages.js";
 import { FieldError, clearErrors } from "./field_errors.js";
 import { LensPanel } from "./lens_panel.js";
-import { Pane } from "./pane.js";
 import { chosenModel } from "./model_choice.js";
-import { replaceToken, score, textOf } from "./scoring.js";
-import { bitsPerCharacter, formatCount } from "./statistics.js";
-import { saveCSV, saveJSON } from "./text_export.js";
+import { countOf } from "./numbers.js";
+import { Pane } from "./pane.js";
+import { replaceToken, score, scoringMessage, textOf } from "./scoring.js";
+import { bitsPerCharacter } from "./statistics.js";
 import { StatusLine } from "./status_line.js";
+import { saveCSV, saveJSON } from "./text_export.js";
+import { TooLongError, longestText } from "./text_parts.js";
+import { characterCount } from "./text_position.js";
 import { nameUnknownCharacters } from "./unknown_characters.js";
 
 const DEFAULT_PRIME = "\n"; // what the server puts before a passage
 const EXAMPLE =
   "Happy families are all alike; every unhappy family is unhappy in its own way.\n\n" +
   "The dragon closed his laptop and went for a walk.";
+const TOO_LONG = "This passage is too long for this server. Score a shorter part";
 const EMPTY_MESSAGE =
   "No scores yet. Paste a passage and press Score to see which characters the model expected.";
 
@@ -33,6 +37,7 @@ export class ScorePanel {
   constructor({ onFork, onLink }) {
     this.controller = null; // of the running request
     this.model = null; // hash of the model that scored the text in the pane
+    this.maxLength = Infinity; // characters of a passage; the model card brings the server's limit
     this.onLink = onLink;
     this.pane = new Pane({
       label: "Scored text",
@@ -60,12 +65,18 @@ export class ScorePanel {
       this.score();
     });
     stopButton.addEventListener("click", () => this.cancel());
-    byId("score-save-json").addEventListener("click", () => saveJSON("passage", this.#export()));
-    byId("score-save-csv").addEventListener("click", () => saveCSV("passage", this.#export()));
+    byId("score-save-json").addEventListener("click", () => this.#save(saveJSON));
+    byId("score-save-csv").addEventListener("click", () => this.#save(saveCSV));
     byId("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
     });
+  }
+
+  /** Adapts the panel to a model and a server, as GET /info describes them. */
+  adapt({ cells, limits }) {
+    this.maxLength = longestText(limits.prime);
+    this.lensPanel.setCatalogue(cells);
   }
 
   /**
@@ -89,7 +100,8 @@ export class ScorePanel {
     try {
       await this.#score(text, model, signal);
     } catch (thrown) {
-      const error = await nameUnknownCharacters(thrown, text, model);
+      const refused = thrown instanceof TooLongError ? new FieldError("text", TOO_LONG) : thrown;
+      const error = await nameUnknownCharacters(refused, text, model);
       const retry = ["Score with this model", () => this.score()];
       const onReplaced = () => this.score();
       if (!signal.aborted) showError(error, [form], statusLine, { retry, onReplaced });
@@ -100,10 +112,10 @@ export class ScorePanel {
   }
 
   async #score(text, model, signal) {
-    if (!text) throw new FieldError("text", "There is no text to score. Paste some text");
+    this.#check(text);
     const options = {
       signal,
-      onProgress: (done, total) => statusLine.show(progressMessage(done, total)),
+      onProgress: (done, total) => statusLine.show(scoringMessage(done, total)),
       onWait: (wait) => statusLine.showWait(wait),
       onGiveUp: (failure) =>
         new Promise((resolve) => statusLine.showGivenUp(failure, false, resolve)),
@@ -113,9 +125,17 @@ export class ScorePanel {
     this.pane.show("", records);
     this.#noteEarlierPassage(text);
     const mean = bitsPerCharacter(records).toFixed(2);
-    statusLine.show(`${formatCount(records.length)} characters, ${mean} bits per character.`);
+    statusLine.show(`${countOf(records.length, "character")}, ${mean} bits per character.`);
     this.#link("push");
     this.lensPanel.read();
+  }
+
+  /** Throws a FieldError if the server would refuse the text. */
+  #check(text) {
+    if (!text) throw new FieldError("text", "There is no text to score. Paste some text");
+    if (characterCount(text) <= this.maxLength) return;
+    const limit = countOf(this.maxLength, "character");
+    throw new FieldError("text", `${TOO_LONG}: at most ${limit}`);
   }
 
   #link(historyMode) {
@@ -129,10 +149,11 @@ export class ScorePanel {
     byId("score-note").hidden = !records.length || textOf(records) === text;
   }
 
-  #export() {
+  #save(save) {
     const { records } = this.pane.view;
     const fields = { prime: DEFAULT_PRIME, text: textOf(records), model: this.model };
-    return [{ name: "passage", fields, request: null, records }];
+    save("passage", [{ name: "passage", fields, request: null, records }]);
+    statusLine.show("Download started.");
   }
 
   #finish() {
@@ -147,9 +168,6 @@ export class ScorePanel {
   cancel() {
     if (!this.controller) return;
     this.controller.abort();
-    statusLine.show("Ready.");
+    statusLine.show("Stopped.");
   }
 }
-
-const progressMessage = (done, total) =>
-  done ? `Scoring: ${formatCount(done)} of ${formatCount(total)} characters…` : "Scoring…";

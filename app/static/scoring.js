@@ -4,34 +4,33 @@
 // top, probability }. A sampled record also has `settings`, those that it was sampled with. A
 // record that the user picked has `chosen`.
 
-import { requestJSON } from "./api.js";
+import { countOf, formatCount } from "./numbers.js";
+import { PART, partBody, requestPart } from "./text_parts.js";
 
 export const ALTERNATIVES = 8; // alternatives to request for each character
-const CHUNK = 20_000; // characters per request, so that the page can report progress
 
 /**
- * Scores a text. Returns { records, model }.
+ * Scores a text. Returns { records, model }. Throws a TooLongError, see text_parts.js.
  * Calls `onProgress(done, total)`, in characters, before each request.
  */
 export async function score({ prime, text, model }, options) {
-  const characters = Array.from(text);
+  const tokens = Array.from(text);
   let records = [];
   let usedModel = null;
-  for (let start = 0; start < characters.length || start === 0; start += CHUNK) {
-    options.onProgress?.(start, characters.length);
-    const context = prime + characters.slice(0, start).join("");
-    const body = {
-      text: characters.slice(start, start + CHUNK).join(""),
-      logprobs: ALTERNATIVES,
-    };
-    if (context) body.prime = context;
-    if (usedModel?.hash || model) body.model = usedModel?.hash ?? model;
-    const response = await requestJSON("score", body, options);
+  for (let start = 0; start < tokens.length; start += PART) {
+    options.onProgress?.(start, tokens.length);
+    const part = { prime, tokens, model: usedModel?.hash ?? model };
+    const body = { ...partBody(part, start, start + PART), logprobs: ALTERNATIVES };
+    const response = await requestPart("score", body, options);
     records = records.concat(response.characters);
     usedModel = response.model;
   }
   return { records, model: usedModel };
 }
+
+/** Describes the progress of `score`. */
+export const scoringMessage = (done, total) =>
+  done ? `Scoring: ${formatCount(done)} of ${countOf(total, "character")}…` : "Scoring the text…";
 
 /** Adds scores to the records that lack them. Returns new records, or null if none lacks any. */
 export async function addScores({ prime, records, model }, options) {

@@ -1,16 +1,37 @@
 // The status line: the current state, announced once to screen readers, and a silent countdown.
 
 export class StatusLine {
-  constructor(prefix = "") {
+  /**
+   * `prefix` of the elements' ids. `successor`: the element that gets the focus when a remedy that
+   * has it disappears, by default the message.
+   */
+  constructor(prefix = "", successor = null) {
     this.message = document.querySelector(`#${prefix}status`);
+    this.successor = successor ?? this.message;
     this.countdown = document.querySelector(`#${prefix}countdown`);
     this.button = document.querySelector(`#${prefix}remedy`);
     this.remedy = null;
+    this.lasting = { message: this.message.textContent, options: {} };
     this.button.addEventListener("click", () => this.remedy?.());
   }
 
   /** Shows a message. Options: `isError`; `remedy`, a button that helps: [label, function]. */
-  show(message, { isError = false, remedy = null } = {}) {
+  show(message, options = {}) {
+    this.lasting = { message, options };
+    this.#render(message, options);
+  }
+
+  /** Shows a message for some time. `restore` brings back the one that was shown before. */
+  showTemporarily(message, options = {}) {
+    this.#render(message, options);
+  }
+
+  restore() {
+    this.#render(this.lasting.message, this.lasting.options);
+  }
+
+  #render(message, { isError = false, remedy = null }) {
+    const hadFocus = document.activeElement === this.button;
     // Setting the same text again would make screen readers repeat it.
     if (this.message.textContent !== message) this.message.textContent = message;
     this.message.classList.toggle("error", isError);
@@ -18,6 +39,7 @@ export class StatusLine {
     this.button.hidden = remedy === null;
     this.button.textContent = remedy?.[0] ?? "";
     this.remedy = remedy?.[1];
+    if (hadFocus && this.button.hidden) this.successor.focus({ preventScroll: true });
   }
 
   /**

@@ -18,22 +18,3 @@ export const percent = (probability) =>
     : probability >= 0.001
       ? `${(probability * 100).toPrecision(2)}%`
       : "< 0.1%";
-
-const GLYPHS = new Map([
-  [" ", "␣"],
-  ["\n", "↵"],
-  ["\t", "⇥"],
-  ["\r", "␍"],
-]);
-const NAMES = new Map([
-  [" ", "space"],
-  ["\n", "new line"],
-  ["\t", "tab"],
-  ["\r", "carriage return"],
-]);
-
-/** A visible form of a character. */
-export const glyph = (character) => GLYPHS.get(character) ?? character;
-
-/** A form of a character that a screen reader can pronounce. */
-export const spokenName = (character) => NAMES.get(character) ?? character;

@@ -1,8 +1,8 @@
 // Characters that the model's vocabulary lacks: their names, and characters to replace them with.
 
+import { spokenName } from "./character_names.js";
 import { readInfo } from "./model_card.js";
 import { modelName } from "./model_choice.js";
-import { spokenName } from "./surprisal.js";
 
 const MAX_NAMED = 20; // a text in another script can contain many unknown characters
 const UNKNOWN = "\ufffd"; // stands for all characters that were too rare to be in the vocabulary

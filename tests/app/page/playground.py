@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route
 
 from tests.server import RunningServer
 
@@ -86,6 +86,23 @@ def wait_for_text(page: Page, length: int | None = None, more_than: int = 0) -> 
             return
         page.wait_for_timeout(20)
     raise AssertionError(f"the text has {size} characters")
+
+
+def held_request(page: Page, pattern: str, send: Callable[[], object]) -> Route:
+    """Do what sends a request, and return this request, which waits. Later ones do not wait."""
+    routes: list[Route] = []
+    page.route(pattern, lambda route: routes.append(route), times=1)
+    send()
+    for _ in range(500):
+        if routes:
+            return routes[0]
+        page.wait_for_timeout(20)
+    raise AssertionError("no request was sent")
+
+
+def is_focused(element: Locator) -> bool:
+    focused: bool = element.evaluate("element => element === document.activeElement")
+    return focused
 
 
 def content(element: Locator) -> str:

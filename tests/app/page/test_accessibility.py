@@ -107,6 +107,19 @@ def test_without_colors_lines_tell_the_sign_of_a_cell(
             )
 
 
+def test_each_compared_text_has_controls_with_names_of_their_own(page: Page) -> None:
+    press(page, "Compare")
+    press(page, "Compare with a third")
+    for letter in ("B", "C"):
+        form = page.get_by_role("form", name=f"Settings of text {letter}", exact=True)
+        assert form.get_by_label("Top-k").is_visible()
+        remove = page.get_by_role("button", name=f"Remove text {letter}", exact=True)
+        assert remove.inner_text() == "Remove", "voice control finds it by its label"
+    press(page, "Remove text B")
+    assert page.get_by_role("button", name="Remove text").count() == 1
+    assert page.get_by_role("form", name="Settings of text B", exact=True).is_visible()
+
+
 def findings(page: Page) -> list[str]:
     violations = Axe().run(page).response["violations"]
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations]

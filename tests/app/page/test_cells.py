@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
@@ -13,13 +14,14 @@ from tests.app.page.playground import (
     content,
     fill,
     generate,
+    is_focused,
     look_through,
     opened,
     press,
     text_of,
 )
 from tests.browser import needs_browser
-from tests.server import RunningServer
+from tests.server import RunningServer, running_server
 
 pytestmark = needs_browser
 
@@ -223,12 +225,52 @@ def test_a_passage_is_selected_with_the_keyboard(cells: Page) -> None:
     assert json.loads(request.value.post_data or "")["find"] == [[0, word.end()]]
 
 
+def find_in_whole_text(page: Page) -> None:
+    page.get_by_role("group", name="Generated text").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Shift+End")
+    press(page, "Find cells")
+
+
 def test_the_whole_text_is_no_passage(cells: Page) -> None:
+    find_in_whole_text(cells)
+    cells.get_by_text("Select a shorter passage.").wait_for()
+    select_characters(cells, 40, 90)
+    error = {"field": "find", "value": "[[40, 90]]", "message": "other words"}
+    body = {"detail": "other words", "code": "invalid_field", "errors": [error]}
+    cells.route("**/cells", lambda route: route.fulfill(status=422, json=body))
+    with cells.expect_response("**/cells"):
+        press(cells, "Find cells")
+    cells.get_by_text("Select a shorter passage.").wait_for()
+
+
+def test_one_selected_character_is_counted_in_the_singular(cells: Page) -> None:
     cells.get_by_role("group", name="Generated text").focus()
     cells.keyboard.press("Home")
-    cells.keyboard.press("Shift+End")
-    press(cells, "Find cells")
-    cells.get_by_text("Select a shorter passage.").wait_for()
+    cells.keyboard.press("Shift+Home")
+    cells.get_by_text("(1 character)").wait_for()
+    assert cells.locator("#announcer").inner_text() == "1 character selected"
+
+
+def test_a_passage_that_fills_a_request_is_refused_with_the_limit(
+    browser: Browser, charted: RunningServer
+) -> None:
+    with opened(browser, charted.url) as page:
+        page.get_by_text("LSTM over").wait_for()
+        look_through(page, "Off")
+        generate(page, prime="abc", length=20_001)
+        look_through(page, "Cells")
+        page.locator("#columns figure").wait_for()
+        find_in_whole_text(page)
+        page.get_by_text("Select fewer than 20,000 characters.").wait_for()
+
+
+def test_a_text_that_is_too_long_to_read_is_explained(browser: Browser, tiny_path: Path) -> None:
+    with running_server(tiny_path, max_prime="50") as server:
+        link = f"{server.url}/#prime=abc&length=60&lens=cells&cell=0:1"
+        with opened(browser, link, expect_failures=True) as page:
+            words = "This text is too long for this server. Choose a shorter one."
+            page.locator("#write-cells-status").get_by_text(words).wait_for()
 
 
 def test_a_scored_passage_is_seen_through_the_lens_and_linked(
@@ -282,7 +324,7 @@ def test_a_failure_is_explained_and_repeated_if_that_may_help(cells: Page) -> No
         assert status.inner_text() == ""
     cells.route("**/cells", refuse(413, "the body is too large; send at most 8 bytes"), times=1)
     choose(cells, "Quotation marks")
-    status.get_by_text("send at most 8 bytes").wait_for()
+    status.get_by_text("The body is too large; send at most 8 bytes.", exact=True).wait_for()
     choose(cells, "New property")
     caption.get_by_text("Cell 7 of").wait_for()
     assert status.inner_text() == ""
@@ -301,6 +343,7 @@ def test_another_model_is_not_asked_unless_the_user_wants_it(cells: Page) -> Non
     cells.get_by_text("This was made with another model.").wait_for()
     press(cells, "Read with this model")
     cells.locator("figcaption").get_by_text("Cell 3 of layer 0").wait_for()
+    assert is_focused(cells.get_by_role("group", name="Cells", exact=True))
 
 
 def test_20000_characters_are_colored_while_the_page_responds(

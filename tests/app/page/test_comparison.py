@@ -28,7 +28,7 @@ def test_removing_a_text_does_not_stop_the_others(browser: Browser, shipped: Run
         fill(page, length=40_000)
         press(page, "Generate")
         wait_for_text(page, more_than=100)
-        press(page, "Remove")
+        press(page, "Remove text B")
         page.locator("#status").get_by_text("40,000 characters").wait_for(timeout=120_000)
 
 
@@ -60,7 +60,7 @@ def test_an_existing_text_is_kept_for_comparison(page: Page) -> None:
     press(page, "Generate")
     page.get_by_text("2 texts").wait_for()
     assert text_of(page) == text
-    press(page, "Remove")
+    press(page, "Remove text B")
     assert page.get_by_label("Seed").input_value() == "", "it was not typed"
 
 

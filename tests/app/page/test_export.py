@@ -10,9 +10,18 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import character, fill, generate, look_through, press, text_of
+from tests.app.page.playground import (
+    character,
+    fill,
+    generate,
+    held_request,
+    look_through,
+    opened,
+    press,
+    text_of,
+)
 from tests.browser import needs_browser
 from tests.server import RunningServer
 
@@ -66,6 +75,34 @@ def test_a_text_without_colors_is_scored_for_the_export(page: Page) -> None:
     assert all(len(each["top"]) == 8 for each in exported["characters"])
 
 
+def test_a_download_says_what_it_waits_for_and_that_it_starts(
+    browser: Browser, server: RunningServer
+) -> None:
+    with opened(browser, server.url, expect_failures=True) as page:
+        status, countdown = page.locator("#status"), page.locator("#countdown")
+        look_through(page, "Off")
+        generate(page, prime="abc", length=20)
+        page.locator("#export summary").click()
+        with page.expect_download():
+            request = held_request(page, "**/score", lambda: press(page, "Download JSON"))
+            status.get_by_text("Scoring the text…").wait_for()
+            request.abort()
+            countdown.get_by_text("Retrying").wait_for()
+        assert (status.inner_text(), countdown.inner_text()) == ("Download started.", "")
+
+
+def test_a_new_text_ends_a_download_that_waits_for_scores(page: Page) -> None:
+    look_through(page, "Off")
+    generate(page, length=20)
+    page.route("**/score", lambda _: None)  # no response
+    page.locator("#export summary").click()
+    press(page, "Download CSV")
+    page.locator("#status").get_by_text("Scoring the text…").wait_for()
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/score")):
+        generate(page, length=30)
+    assert page.locator("#status").inner_text().startswith("30 characters, ")
+
+
 def test_an_export_has_all_compared_texts_and_what_was_chosen(page: Page) -> None:
     press(page, "Compare")
     fill(page, length=30)
@@ -98,6 +135,7 @@ def test_a_scored_passage_can_be_exported(page: Page, server: RunningServer) -> 
         request = {"text": passage.replace(",", ""), "logprobs": 8}
         scored = client.post("/score", json=request).raise_for_status().json()
     assert exported["characters"] == scored["characters"]
+    assert page.locator("#score-status").inner_text() == "Download started."
     assert rows_of(saved(page, "Download CSV"))[0]["character"] == '"'
 
 

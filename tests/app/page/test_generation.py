@@ -93,17 +93,17 @@ def test_a_text_matches_its_pattern(page: Page, server: RunningServer) -> None:
     pattern = r"[a-z]{20} [A-H]\W"
     fill(page, length=300, seed=7, pattern=pattern)
     press(page, "Generate")
-    page.locator("#status").get_by_text("23 characters that match the pattern").wait_for()
+    page.locator("#status").get_by_text("23 characters matching the pattern").wait_for()
     text = text_of(page)
     assert text == api_text(server, prime="abc", length=300, seed=7, pattern=pattern)
     page.reload()  # the link has the pattern, too
-    page.locator("#status").get_by_text(" that match the pattern").wait_for()
+    page.locator("#status").get_by_text(" matching the pattern").wait_for()
     assert text_of(page) == text
 
 
 def test_an_empty_seed_differs_each_time_and_the_dice_fill_it_in(page: Page) -> None:
     assert generate(page, length=40, seed="") != generate(page, length=40, seed="")
-    press(page, "Roll the dice")
+    press(page, "Choose a random seed")
     seed = page.get_by_label("Seed").input_value()
     assert seed.isdigit()
     assert page.get_by_text(f"seed {seed}").count() == 0

@@ -75,7 +75,7 @@ def test_bad_input_is_explained_beside_its_field(browser: Browser, server: Runni
         second.get_by_text("greater than or equal to 0").wait_for()
         page.locator("#stop[disabled]").wait_for()
         assert page.locator("#status").inner_text() == "Invalid input for B: check Temperature."
-        press(page, "Remove")
+        press(page, "Remove text B")
         assert page.locator("#status").inner_text() == "Ready."
         page.locator("#controls [name=top_k]").clear()
         page.locator("#controls [name=top_k]").press_sequentially("e")  # scripts see an empty value
@@ -96,4 +96,4 @@ def test_stop_strings_are_checked_by_the_page_and_by_the_server(
             press(page, "Generate")
             page.locator("#stop-error").get_by_text(words).wait_for()
             status = page.locator("#status").inner_text()
-            assert status == "Invalid input: check End before."
+            assert status == "Invalid input: check Stop strings."

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
-from tests.app.page.playground import character, content, fill, generate, press, wait_for_text
+from tests.app.page.playground import (
+    character,
+    content,
+    fill,
+    generate,
+    is_focused,
+    press,
+    wait_for_text,
+)
 from tests.browser import needs_browser
 
 pytestmark = needs_browser
@@ -75,3 +83,12 @@ def test_the_arrow_keys_start_at_the_beginning_of_a_new_text(page: Page) -> None
     page.keyboard.press("ArrowRight")
     highlighted = "element => [...document.querySelectorAll('#text .c')].indexOf(element)"
     assert page.locator(".c.highlighted").evaluate(highlighted) == 30, "after the kept text"
+
+
+def test_the_focus_moves_to_the_text_before_one_that_is_removed(page: Page) -> None:
+    press(page, "Compare")
+    press(page, "Compare with a third")
+    for letter, before in (("C", "Generated text B"), ("B", "Generated text")):
+        page.get_by_role("button", name=f"Remove text {letter}").focus()
+        page.keyboard.press("Enter")
+        assert is_focused(page.get_by_role("group", name=before, exact=True))

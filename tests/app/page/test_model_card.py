@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import fill, generate, opened, press
+from tests.app.page.playground import fill, generate, is_focused, opened, press
 from tests.browser import needs_browser
 from tests.server import RunningServer, running_server
 
@@ -44,6 +44,23 @@ def test_the_page_asks_for_a_key_and_sends_it(browser: Browser, tiny_path: Path)
         assert page.get_by_text("Model card as JSON").is_hidden(), "a link brings no key"
 
 
+def test_an_unusable_key_is_explained_beside_its_field(browser: Browser, tiny_path: Path) -> None:
+    with (
+        running_server(tiny_path, api_keys=SECRET) as locked,
+        opened(browser, locked.url, expect_failures=True) as page,
+    ):
+        key, problem = page.locator("#key"), page.locator("#key-error")
+        for entered, words in (("", "Enter a key."), ("a b", "without spaces.")):
+            key.fill(entered)
+            press(page, "Use this key")
+            problem.get_by_text(words).wait_for()
+            assert key.get_attribute("aria-invalid") == "true"
+            assert is_focused(key)
+        key.fill(SECRET)
+        press(page, "Use this key")
+        page.get_by_text("LSTM over").wait_for()
+
+
 def test_the_page_works_without_the_model_card(browser: Browser, server: RunningServer) -> None:
     with opened(browser, server.url, expect_failures=True) as page:
         page.route("**/info", lambda route: route.abort())
@@ -52,6 +69,7 @@ def test_the_page_works_without_the_model_card(browser: Browser, server: Running
         assert len(generate(page, prime="abc", length=30)) == 30
         page.unroute("**/info")
         press(page, "Try again")
+        assert is_focused(page.get_by_role("heading", name="The model")), "the button is gone"
         page.get_by_text("LSTM over").wait_for()
         assert page.get_by_label("Length").get_attribute("max") == "5000"
         page.get_by_role("link", name="Model card as JSON").click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
@@ -90,6 +91,20 @@ def test_a_link_of_another_model_shows_a_note(browser: Browser, page: Page) -> N
         press(other, "Generate with this model")
         other.get_by_text("50 characters").wait_for()
         assert text_of(other) == text
+
+
+@pytest.mark.parametrize("damage", ["hold=x", "hold=x&lens=cells&cell=1:2", "2.hold=x&texts=2"])
+def test_a_damaged_link_is_not_opened_and_the_page_works(
+    browser: Browser, server: RunningServer, damage: str
+) -> None:
+    with opened(browser, f"{server.url}/#prime=ab&length=30&{damage}") as page:
+        page.get_by_text("LSTM over").wait_for()
+        assert page.locator("#status").inner_text() == (
+            "This link is damaged, so it was not opened. "
+            "Write a held cell as LAYER:CELL:VALUE instead of x."
+        )
+        assert text_of(page) == ""
+        assert len(generate(page, prime="abc", length=30)) == 30
 
 
 def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:

@@ -10,7 +10,16 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from model.checkpoint import load_checkpoint, save_checkpoint
-from tests.app.page.playground import api_text, content, fill, generate, opened, press, text_of
+from tests.app.page.playground import (
+    api_text,
+    content,
+    fill,
+    generate,
+    held_request,
+    opened,
+    press,
+    text_of,
+)
 from tests.app.several_models import OPERATOR, make_folder, save_model
 from tests.browser import needs_browser
 from tests.conftest import make_checkpoint_of
@@ -127,6 +136,40 @@ def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(
         press(page, "Replace or remove them")
         page.locator("#status").get_by_text("2 texts").wait_for()
         assert page.get_by_label("Prime").input_value() == "ab"
+
+
+def test_trying_again_also_reads_the_list_of_models(browser: Browser, two: RunningServer) -> None:
+    with opened(browser, two.url, expect_failures=True) as page:
+        page.route("**/info", lambda route: route.abort())
+        page.reload()
+        page.get_by_text("The model card could not be read.").wait_for()
+        page.unroute("**/info")
+        press(page, "Try again")
+        page.get_by_label("Model", exact=True).wait_for()
+
+
+def test_the_card_is_that_of_the_model_that_was_chosen_last(page: Page, folder: Path) -> None:
+    hashes = {name: load_checkpoint(folder / f"{name}.safetensors").hash for name in ("ada", "bob")}
+    choice = page.locator("#model-choice")
+    late = held_request(page, f"**/info?model={hashes['bob']}", lambda: choice.select_option("bob"))
+    with page.expect_response(f"**/info?model={hashes['ada']}"):
+        choice.select_option("ada")
+    with page.expect_response(f"**/info?model={hashes['bob']}"):
+        late.continue_()
+    page.wait_for_timeout(300)
+    assert page.locator("#card").get_by_text(hashes["ada"]).is_visible()
+    assert page.get_by_role("link", name="Model card as JSON").get_attribute("href") == (
+        f"info?model={hashes['ada']}"
+    )
+
+
+def test_a_click_on_the_choice_reads_the_list_once(page: Page) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    with page.expect_response("**/models"):
+        page.locator("#model-choice").click()
+    page.wait_for_timeout(300)
+    assert [url.rpartition("/")[2] for url in requests] == ["models"]
 
 
 def test_a_copied_command_names_the_model(browser: Browser, two: RunningServer) -> None:

@@ -16,6 +16,7 @@ from tests.app.page.playground import (
     content,
     fill,
     generate,
+    is_focused,
     look_through,
     opened,
     press,
@@ -30,11 +31,6 @@ pytestmark = needs_browser
 MINUS = "\u2212"
 
 CLIPBOARD: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
-
-
-def is_focused(element: Locator) -> bool:
-    focused: bool = element.evaluate("element => element === document.activeElement")
-    return focused
 
 
 def tab_to(page: Page, element: Locator) -> None:
@@ -183,7 +179,7 @@ def test_the_slider_changes_the_second_text_only(open_page: Page, charted: Runni
     third = api_text(charted, **wild, top_k=None, hold=held)
     open_page.locator(".column").nth(1).locator("figure").wait_for()
     assert texts_of(open_page) == [first, third]
-    press(open_page, "Remove")
+    press(open_page, "Remove text B")
     assert open_page.get_by_label("Hold at").get_attribute("aria-valuetext") == "not held"
     assert text_of(open_page) == first
 

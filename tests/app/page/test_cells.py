@@ -252,17 +252,17 @@ def test_one_selected_character_is_counted_in_the_singular(cells: Page) -> None:
     assert cells.locator("#announcer").inner_text() == "1 character selected"
 
 
-def test_a_passage_that_fills_a_request_is_refused_with_the_limit(
-    browser: Browser, charted: RunningServer
-) -> None:
-    with opened(browser, charted.url) as page:
-        page.get_by_text("LSTM over").wait_for()
-        look_through(page, "Off")
-        generate(page, prime="abc", length=20_001)
-        look_through(page, "Cells")
-        page.locator("#columns figure").wait_for()
-        find_in_whole_text(page)
-        page.get_by_text("Select fewer than 20,000 characters.").wait_for()
+def test_a_passage_that_fills_a_request_is_refused_with_the_limit(page: Page) -> None:
+    messages = page.evaluate(
+        """async () => {
+            const { findCells } = await import("/static/cell_request.js");
+            const records = Array.from({ length: 20_001 }, () => ({ token: "a" }));
+            const messageOf = (length) =>
+                findCells({ prime: "", records }, [0, length], {}).catch(({ message }) => message);
+            return Promise.all([messageOf(20_000), messageOf(20_001)]);
+        }"""
+    )
+    assert messages == ["Select fewer than 20,000 characters."] * 2
 
 
 def test_a_text_that_is_too_long_to_read_is_explained(browser: Browser, tiny_path: Path) -> None:

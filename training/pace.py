@@ -15,7 +15,7 @@ from typing import Any
 # Of the time limit, for the catalogue of cells and the end of the process.
 _RESERVE_SHARE = 0.03
 _RESERVE_SHARE_OF_LONG_RUNS = 0.01
-_MIN_RESERVE, _RESERVE_OF_LONG_RUNS = 1.5, 15.0  # seconds
+_MIN_RESERVE, _RESERVE_OF_LONG_RUNS = 0.3, 15.0  # seconds
 _INTERVAL = 10.0  # seconds, the longest time between two counts
 _INTERVAL_SHARE = 0.02  # of the time limit
 _SMOOTHING = 0.5  # weight of the newest measurement of the speed

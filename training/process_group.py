@@ -47,6 +47,10 @@ class ProcessGroup:
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         if not several and "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
+        # The defaults of these functions hold the group that exists when they are imported.
+        # PyTorch would import them later, and the threads of the group would never end.
+        import torch.distributed.nn  # noqa: F401
+
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(dist.get_rank(), dist.get_world_size(), joined=True)
 

@@ -367,6 +367,35 @@ def test_two_processes_train_as_one(
     assert state["hidden"].shape == (2, 4, 16)  # of both processes
 
 
+def test_nothing_keeps_the_group_of_processes_after_the_command(text: Path, tmp_path: Path) -> None:
+    # A group that is kept keeps its threads, and one that wakes up during the exit aborts it.
+    program = tmp_path / "observed.py"
+    program.write_text(
+        "import sys, weakref\n"
+        "import torch.distributed as dist\n"
+        "from training.__main__ import main\n"
+        "join, groups = dist.init_process_group, []\n"
+        "def observed(*args):\n"
+        "    join(*args)\n"
+        "    groups.append(weakref.ref(dist.group.WORLD))\n"
+        "dist.init_process_group = observed\n"
+        "status = main(sys.argv[1:])\n"
+        "print('groups:', [group() for group in groups])\n"
+        "sys.exit(status)\n"
+    )
+    train = ["train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(program), *train],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "groups: [None]" in done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
     text: Path, tmp_path: Path, number: signal.Signals

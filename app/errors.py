@@ -6,7 +6,6 @@ CharstreamError (model.errors)
 │   ├── QueueFullError      every slot and every position in the queue is taken
 │   ├── TooManyTextsError   the texts to score are over their limit together
 │   ├── DeadlineError       a generation took longer than the operator allows
-│   ├── SlowReaderError     a client does not read its text, and the memory is needed
 │   └── DrainingError       the service is shutting down
 ├── InvalidFieldError       a field of a request has an unacceptable value
 ├── UnknownInFieldError     a field holds characters that the vocabulary lacks
@@ -97,16 +96,6 @@ class DeadlineError(EngineError):
     def __init__(self, seconds: float) -> None:
         limit = f"this server's limit of {seconds:g} s"
         super().__init__(f"the text was not finished within {limit}; request a shorter text")
-
-
-class SlowReaderError(EngineError):
-    """A client has not read its text for longest, and unread texts take too much memory."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the text was ended, because the client did not read it and unread texts take too much "
-            "memory; read faster, or request fewer texts at the same time"
-        )
 
 
 class DrainingError(EngineError):
@@ -258,7 +247,6 @@ _TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
     (QueueFullError, 503, "queue_full"),
     (TooManyTextsError, 503, "too_many_texts"),
     (DeadlineError, 504, "deadline_exceeded"),
-    (SlowReaderError, 503, "slow_reader"),
     (DrainingError, 503, "draining"),
     (EngineError, 503, "engine_failed"),
     (CharstreamError, 500, "internal"),

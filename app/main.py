@@ -13,6 +13,7 @@ from app.api import cells, errors, generate, operator, page, score
 from app.api.pauses import SharedPauses
 from app.api.response_budget import ResponseBudget
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
+from app.api.unread_streams import UnreadStreams
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
 from app.middleware.body_limit import ArrivingBodies
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.arriving_bodies = ArrivingBodies()
     app.state.response_budget = ResponseBudget()
     app.state.stream_pauses = SharedPauses()
+    app.state.unread_streams = UnreadStreams()
     app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
     _add_routes(app, auth)

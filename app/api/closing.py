@@ -1,4 +1,4 @@
-"""Closing: end a connection without a whole response, so that EventSource reconnects.
+"""Closing: end a connection without a whole response.
 
 EventSource reconnects after a broken connection. Any status but 200 makes it give up.
 """
@@ -10,13 +10,21 @@ from collections.abc import Callable
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-CLOSE_EXTENSION = "charstream.close"  # ASGI extension: a function that closes the connection
+# ASGI extensions: functions that close the connection, after what was sent and at once.
+CLOSE_EXTENSION = "charstream.close"
+CUT_OFF_EXTENSION = "charstream.cut_off"
 
 
 def closer_of(scope: Scope) -> Callable[[], None] | None:
     """Return the function that closes the connection, or None if the server has none."""
     close: Callable[[], None] | None = scope.get("extensions", {}).get(CLOSE_EXTENSION)
     return close
+
+
+def cut_off_of(scope: Scope) -> Callable[[], None] | None:
+    """Return the function that cuts off a client that does not read, or None if there is none."""
+    cut_off: Callable[[], None] | None = scope.get("extensions", {}).get(CUT_OFF_EXTENSION)
+    return cut_off
 
 
 async def close_connection(close: Callable[[], None], receive: Receive) -> None:

@@ -14,11 +14,12 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api.character_scores import score_fields
-from app.api.closing import close_connection, closer_of
+from app.api.closing import close_connection, closer_of, cut_off_of
 from app.api.disconnect import disconnecting
 from app.api.pauses import SharedPauses
 from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
+from app.api.unread_streams import UnreadStreams
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.errors import DrainingError, EngineError, problem_of
@@ -36,6 +37,8 @@ QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot b
 MAX_TAKEN = 128  # characters of one text that are encoded at once; the engine makes no more either
 MAX_SCORED = 16  # the same if each character has scores, which take 50 times as long
 
+_CONNECTION_BYTES = 96 << 10  # of a connection with a full buffer and the frames after it
+
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -43,6 +46,10 @@ class FrameSource(Protocol):
     """Produces the frames of a stream."""
 
     resumable: ClassVar[bool]  # whether a client can reconnect and get the rest
+
+    @property
+    def memory(self) -> int:
+        """Approximate size of what the source keeps, in bytes."""
 
     async def wait(self) -> None:
         """Wait until `take` has frames. Can be cancelled and called again without a loss.
@@ -89,7 +96,8 @@ class EventStreamResponse(StreamingResponse):
 
     If the server shuts down before the end of a resumable stream, the connection is closed without
     `done` or `error`. The client then reconnects with Last-Event-ID and gets the rest from another
-    replica, or from the next process. All other errors end the stream with an `error` event.
+    replica, or from the next process. All other errors end the stream with an `error` event. A
+    client that does not read is cut off if the memory is needed, see `UnreadStreams`.
     """
 
     media_type = "text/event-stream"
@@ -105,6 +113,9 @@ class EventStreamResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._close = closer_of(scope)
         self._pauses = scope["app"].state.stream_pauses
+        if cut_off := cut_off_of(scope):
+            unread: UnreadStreams = scope["app"].state.unread_streams
+            send = unread.counting(send, self._size, cut_off)
         try:
             await super().__call__(scope, receive, disconnecting(send))
         except (OSError, ClientDisconnect):
@@ -115,6 +126,9 @@ class EventStreamResponse(StreamingResponse):
         finally:
             for generation in self._generations:
                 generation.cancel()
+
+    def _size(self) -> int:
+        return _CONNECTION_BYTES + self._source.memory
 
     async def _frames(self) -> AsyncIterator[bytes]:
         try:
@@ -175,6 +189,10 @@ class GenerateFrames:
         self._sent = rest.sent if rest else 0
         self._frames = event_frames(service.vocabulary)
         self._done = False
+
+    @property
+    def memory(self) -> int:
+        return self._generation.job.prime.nbytes + self._generation.memory
 
     async def wait(self) -> None:
         await self._characters.wait()

@@ -42,7 +42,7 @@ class Engine:
         deadline: float = 0,
     ) -> None:
         self._metrics, self._deadline = metrics or Metrics().of("model"), deadline
-        self._slots, self._unread_memory = resources.slots, resources.unread_memory
+        self._slots = resources.slots
         self._scheduler = Scheduler(resources.slots)
         self._cache = PrefixCache(resources.cache_memory)
         self._decoder = decoder
@@ -89,10 +89,11 @@ class Engine:
 
         Raises:
             QueueFullError: if every slot and every position in the queue is taken.
+            TooManyTextsError: if the texts of all bulk jobs would take too much memory.
             DrainingError: if the engine is shutting down.
             EngineError: if the engine has failed.
         """
-        generation = Generation(job, self._scheduler, self._metrics, self._unread_memory, ready)
+        generation = Generation(job, self._scheduler, self._metrics, ready)
         if self._deadline:
             generation.expire_after(self._deadline)
         return generation

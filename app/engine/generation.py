@@ -14,9 +14,10 @@ from app.engine.metrics import ModelMetrics
 from app.engine.output_buffer import OutputBuffer, cost_of
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
-from app.engine.unread_memory import UnreadMemory
-from app.errors import DeadlineError, EngineError, SlowReaderError
+from app.errors import DeadlineError, EngineError
 from model.text_scoring import TextScores
+
+_OBJECT_BYTES = 1 << 14  # of a generation, apart from its arrays
 
 
 class Generation:
@@ -29,7 +30,6 @@ class Generation:
         job: what to generate.
         scheduler: the scheduler to which the sequence of this generation is submitted.
         metrics: the metrics to update when the generation ends.
-        unread_memory: the limit on the memory of unread characters of all generations.
         ready: event to set when there is something to take. Several generations may share one.
 
     Attributes:
@@ -53,7 +53,6 @@ class Generation:
         job: Job,
         scheduler: Scheduler,
         metrics: ModelMetrics,
-        unread_memory: UnreadMemory,
         ready: asyncio.Event | None = None,
     ) -> None:
         self.job = job
@@ -69,7 +68,6 @@ class Generation:
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
         self._buffer = OutputBuffer(cost_of(job.alternatives))
-        self._unread_memory, self._memory_key = unread_memory, unread_memory.key(self)
         self._error: EngineError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         # None after the end or a cancellation, so that no reference cycle keeps memory.
@@ -96,6 +94,12 @@ class Generation:
         return self._buffer.unread
 
     @property
+    def memory(self) -> int:
+        """Approximate size of what it keeps, without the prime, in bytes."""
+        text = self.generated if self._sequence is not None else 0
+        return _OBJECT_BYTES + 4 * text + self._buffer.bytes
+
+    @property
     def readable(self) -> bool:
         """Whether `take` has something to return: characters, the end, or an error."""
         return len(self._buffer) > 0 or self.finished is not None
@@ -120,8 +124,6 @@ class Generation:
             EngineError: once, after the last character, if the text could not be finished.
         """
         chunk = self._buffer.take(most)
-        self._unread_memory.remove(self._memory_key)  # the rest is unread from now on
-        self._count_unread()
         if (sequence := self._sequence) is not None and sequence.paused and self._buffer.has_room:
             self._scheduler.resume(sequence)
         if not chunk and self._error is not None:
@@ -143,20 +145,14 @@ class Generation:
         return scores
 
     def cancel(self) -> None:
-        """Cancel the generation, and drop the characters that were not taken.
+        """Cancel the generation. After the end, this does nothing.
 
         A queued generation leaves the queue now. A running one frees its slot before the next step.
         """
-        self._drop_unread()
         if self._sequence is not None:
             self._metrics.count_generation("cancelled")
             self._scheduler.cancel(self._sequence)
             self._detach()
-
-    def give_up(self) -> None:
-        """End the generation with SlowReaderError, and drop the characters that were not taken."""
-        self._drop_unread()
-        self._fail(SlowReaderError())
 
     def expire_after(self, seconds: float) -> None:
         """End the generation with DeadlineError if it has not ended after `seconds` seconds."""
@@ -173,16 +169,9 @@ class Generation:
         return self.generated / max(self.finished - self.admitted, 1e-9)
 
     def _expire(self, seconds: float) -> None:
-        if self._sequence is not None:
-            self._fail(DeadlineError(seconds))
-
-    def _fail(self, error: EngineError) -> None:
-        """End the generation with an error, even if all of its characters have arrived."""
         if (sequence := self._sequence) is not None:
-            self._receive(sequence.fail(error))
+            self._receive(sequence.fail(DeadlineError(seconds)))
             self._scheduler.cancel(sequence)
-        self._error, self.finish_reason = error, None
-        self._ready.set()
 
     def _receive(self, delivery: Delivery) -> None:
         if self._sequence is None:
@@ -199,19 +188,7 @@ class Generation:
             self.finished = delivery.made_at
             self._detach()
             self._count()
-        self._count_unread()
         self._ready.set()
-
-    def _count_unread(self) -> None:
-        """Count the memory of the unread characters, with the prime and the text before them."""
-        if self._buffer:
-            text = self.generated if self._sequence is not None else 0
-            kept = self.job.prime.nbytes + 4 * text
-            self._unread_memory.set(self._memory_key, kept + self._buffer.bytes)
-
-    def _drop_unread(self) -> None:
-        self._buffer.take()
-        self._unread_memory.remove(self._memory_key)
 
     def _detach(self) -> None:
         self._sequence = None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from app.engine.prefix_cache import CacheMemory
 from app.engine.slots import Slots
-from app.engine.unread_memory import UnreadMemory
 
 
 class Resources:
-    """The slots, the queue, and the memory of prefix caches and of unread texts of one server.
+    """The slots, the queue and the memory of the prefix caches of one server.
 
     Args:
         slots: number of generations that run at the same time.
@@ -19,4 +18,3 @@ class Resources:
     def __init__(self, slots: int, max_queue: int, cache_bytes: int) -> None:
         self.slots = Slots(slots, max_queue)
         self.cache_memory = CacheMemory(cache_bytes)
-        self.unread_memory = UnreadMemory()

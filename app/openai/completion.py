@@ -82,6 +82,13 @@ class Completion:
             self.cancel()
             raise
 
+    @property
+    def memory(self) -> int:
+        """Approximate size of what it keeps, in bytes."""
+        primes = sum(prompt.job.prime.nbytes for prompt in self.prompts)  # of all their texts
+        texts = sum(generation.memory for generation in self.generations)
+        return 2 * primes + texts  # the request has each prompt once more
+
     def cancel(self) -> None:
         """Cancel every generation that still runs."""
         for generation in self.generations:

@@ -60,6 +60,10 @@ class CompletionFrames:
         # One text after the other, so that a client never gets more at once than one part of one.
         return [[_Echo(text)] for text in self._texts]
 
+    @property
+    def memory(self) -> int:
+        return self._completion.memory
+
     async def wait(self) -> None:
         ready = self._completion.ready
         while (sources := self._sources()) and not any(source.readable for source in sources):
@@ -133,7 +137,7 @@ class _ScoredEcho:
         scores = score_fields(self._completion.service.vocabulary, chunk)
         unscored = "" if self._sent else text[:1]
         logprobs = logprobs_of(scores, self._sent, unscored)
-        text = text[self._sent :][: len(unscored) + len(chunk)]
+        text = text[self._sent : self._sent + len(unscored) + len(chunk)]
         self._sent += len(text)
         self.ended = scoring is None or scoring.ended
         return b"".join([choice.echo(text, logprobs) for choice in self._texts]) if text else b""

@@ -16,6 +16,7 @@ const tagline = document.querySelector("#model");
 
 let onShown = () => {};
 let readings = 0; // a later one makes the results of those before it obsolete
+let isFormDue = false; // whether the form must be adapted to the next card
 let refreshing = null; // the promise of `refreshModels` while it runs
 
 /** Calls `callback(info)` each time a card is shown. */
@@ -56,18 +57,20 @@ async function refresh() {
 export async function readCard({ quietly = false } = {}) {
   readings += 1;
   const reading = readings;
+  isFormDue ||= !quietly;
   const model = chosenModel();
   let info;
   try {
     info = await readInfo(model);
   } catch (error) {
-    if (reading === readings && !quietly) showFailure(error);
+    if (reading === readings && isFormDue) showFailure(error);
     return false;
   }
   if (reading !== readings) return false;
   show(info, model);
   onShown(info);
-  if (!quietly) adaptForm(info);
+  if (isFormDue) adaptForm(info);
+  isFormDue = false;
   return true;
 }
 

@@ -80,6 +80,8 @@ def application(replicas: Replicas) -> serve.Application:
     variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
     # Ray starts replicas in a directory of its own.
     variables[f"{PREFIX}CHECKPOINT"] = ",".join(str(p.resolve()) for p in settings.checkpoint)
+    if settings.api_keys_file is not None:
+        variables[f"{PREFIX}API_KEYS_FILE"] = str(settings.api_keys_file.resolve())
     threads = settings.threads or 1  # for more, add replicas
     variables[f"{PREFIX}THREADS"] = str(threads)
     deployment = serve.deployment(

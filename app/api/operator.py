@@ -37,7 +37,7 @@ async def metrics(request: Request) -> Response:
 async def live(manager: CurrentManager) -> Health:
     """Returns 200 while every model's engine works, and 503 if one has failed.
 
-    In that case, restart the process.
+    In that case, restart the process, or reload the models.
     """
     manager.check_alive()
     return Health(status="live")

@@ -93,14 +93,16 @@ class Metrics:
         )
         self.first_character = self._histogram(
             "first_character_seconds",
-            "Time from a request to its first character.",
+            "Time from when a text is queued to its first character.",
             _DURATION_BUCKETS,
         )
         self.duration = self._histogram(
-            "text_seconds", "Time from a request to its last character.", _DURATION_BUCKETS
+            "text_seconds",
+            "Time from when a text is queued to its last character.",
+            _DURATION_BUCKETS,
         )
         self.queue = self._histogram(
-            "queue_seconds", "Time from a request to its slot.", _DURATION_BUCKETS
+            "queue_seconds", "Time from when a text is queued to its slot.", _DURATION_BUCKETS
         )
 
     def _register_steps(self) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
+import pytest
+from fastapi.testclient import TestClient
 from tokenizers import Tokenizer
 
 from app import __version__
+from app.main import create_app
+from app.settings import Settings
 from model.checkpoint import Checkpoint, load_checkpoint
 from tests.conftest import SHIPPED
 from tests.server import RunningServer
@@ -57,3 +62,21 @@ def test_without_keys_nobody_can_reload_over_http(server: RunningServer) -> None
         response = client.post("/reload")
     assert response.status_code == 403
     assert "CHARSTREAM_ADMIN_KEYS" in response.json()["detail"]
+
+
+def test_a_reload_replaces_an_engine_that_has_failed(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    settings = Settings(checkpoint=tiny_path, admin_keys=frozenset({"operator"}), threads=1)
+    with TestClient(create_app(settings), headers={"Authorization": "Bearer operator"}) as client:
+        (engine,) = client.app.state.model_manager.engines  # type: ignore[attr-defined]
+        monkeypatch.setattr(engine._decoder, "advance", fail)
+        failed = client.post("/generate", json={"length": 9})
+        assert (failed.status_code, failed.json()["code"]) == (503, "engine_failed")
+        assert client.get("/health/live").status_code == 503
+        assert client.post("/reload").status_code == 200
+        assert client.get("/health/live").status_code == 200
+        assert len(client.post("/generate", json={"length": 9}).json()["text"]) == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,6 +74,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The CPU, and an NVIDIA GPU if there is one."""
     return torch.device(request.param)
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Only reference counting frees objects during the test."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

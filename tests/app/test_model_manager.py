@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import shutil
 import signal
@@ -29,9 +28,11 @@ from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
 from tests.server import RunningServer, running_server
 from tests.sockets import all_received, connected
+from tests.waiting import wait_until
 
 OPERATOR = {"Authorization": "Bearer operator"}
 PARAMS: dict[str, Any] = {"prime": "abc", "length": 200, "seed": 5}
+FINISHED = "the replaced model has finished its generations"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,11 @@ def reload(
         time.sleep(0.05)
 
 
+def wait_for_end(running: RunningServer, lines: int) -> None:
+    """Wait until the log has, after its first lines, the end of a replaced model."""
+    wait_until(lambda: any(FINISHED in line for line in running.lines[lines:]), 10)
+
+
 def test_after_a_reload_every_endpoint_uses_the_new_model(
     client: httpx.Client, running: RunningServer, served_path: Path, other_path: Path
 ) -> None:
@@ -130,7 +136,7 @@ def test_a_stream_finishes_on_the_model_on_which_it_began(
         events = list(parse_events([first, *lines]))
     assert text_of(events) == whole
     assert events[-1].name == "done"
-    running.log("the replaced model has finished its generations")
+    running.log(FINISHED)
 
 
 def test_no_request_fails_during_reloads(
@@ -178,10 +184,7 @@ def test_a_request_that_arrives_during_a_reload_uses_the_new_model(
     with connected(running, head % len(body) + body[:9]) as slow:
         client.get("/health/live")  # by now, the head has been read
         assert reload(client, served_path, other_path).json()["changed"] is True
-        deadline = time.monotonic() + 10
-        while not any("replaced model has finished" in line for line in running.lines[lines:]):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_end(running, lines)
         slow.sendall(body[9:])
         head_and_body = all_received(slow)
     assert head_and_body.startswith(b"HTTP/1.1 200")
@@ -236,12 +239,9 @@ def test_replaced_models_may_finish_in_any_order(
             next(streams[-1])
             assert reload(client, served_path, path).status_code == 200
         while streams:
-            finished = len([line for line in running.lines if "replaced model has" in line])
+            lines = len(running.lines)
             streams.pop()  # the newest one; an iterator closes its connection when it is deleted
-            deadline = time.monotonic() + 10
-            while finished == len([line for line in running.lines if "replaced model has" in line]):
-                assert time.monotonic() < deadline, "a replaced model stays"
-                time.sleep(0.02)
+            wait_for_end(running, lines)
 
 
 def test_a_damaged_checkpoint_is_not_loaded_and_the_response_says_why(
@@ -348,6 +348,7 @@ def test_a_drain_does_not_wait_for_a_reload(
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_a_replaced_model_is_freed_without_a_garbage_collection(
     tiny_path: Path, other_path: Path, tmp_path: Path
 ) -> None:
@@ -382,9 +383,4 @@ def test_a_replaced_model_is_freed_without_a_garbage_collection(
             refs = await replace()
             await until(lambda: all(ref() is None for ref in refs))
 
-    gc.collect()
-    gc.disable()
-    try:
-        asyncio.run(scenario())
-    finally:
-        gc.enable()
+    asyncio.run(scenario())

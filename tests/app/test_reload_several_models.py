@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 import weakref
@@ -179,6 +178,7 @@ def test_a_model_that_now_comes_first_is_the_default(client: httpx.Client, serve
     assert client.post("/generate", json={"length": 1}).json()["model"]["name"] == "abe"
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(folder: Path) -> None:
     app = create_app(Settings(checkpoint=(folder,), threads=1))
     manager: ModelManager = app.state.model_manager
@@ -202,12 +202,7 @@ def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(fold
             refs = await replace()
             await until(lambda: all(ref() is None for ref in refs))
 
-    gc.collect()
-    gc.disable()
-    try:
-        asyncio.run(scenario())
-    finally:
-        gc.enable()
+    asyncio.run(scenario())
 
 
 def test_a_reload_that_fails_leaves_no_engine_behind(

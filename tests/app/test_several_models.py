@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from tests.app.several_models import generated, make_folder, texts_alone
 from tests.events import parse_events, text_of
 from tests.server import RunningServer, running_server
 from tests.sockets import connected
+from tests.waiting import wait_until
 
 NAMES = ["ada", "bob"]
 
@@ -149,10 +149,7 @@ def test_the_gauges_of_the_server_count_all_models(two: RunningServer) -> None:
     with ExitStack() as stack:
         for name in NAMES:  # nobody reads their texts, so they are paused
             stack.enter_context(connected(two, request % name.encode(), receive_buffer=1))
-        deadline = time.monotonic() + 10
-        while two.gauge("charstream_streams_paused") != 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: two.gauge("charstream_streams_paused") == 2, 10)
         for name in NAMES:
             assert two.gauge("charstream_model_streams", model=name, state="paused") == 1
     assert two.gauge("charstream_slots") == 8

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
@@ -19,6 +18,7 @@ from clients.charstream_client import Client, GenerateParams
 from tests.conftest import SHIPPED
 from tests.deploy.nginx import NGINX, held_replica, running_nginx
 from tests.server import free_port, running_server
+from tests.waiting import wait_until
 
 SLOW = {"precision": "fp32"}  # so that a text is not made in a blink
 LONG = b'POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"length": 10000000}'
@@ -128,10 +128,10 @@ def test_a_request_that_a_dead_replica_refuses_is_made_to_another(
         bodies.mkdir()
 
         active = "charstream_streams_active"
-        wait_until(lambda: server.gauge(active) == 0)
+        wait_until(lambda: server.gauge(active) == 0, 20)
         with socket.create_connection(("127.0.0.1", port)) as busy:
             busy.sendall(LONG)
-            wait_until(lambda: server.gauge(active) == 1)  # else a request below takes the slot
+            wait_until(lambda: server.gauge(active) == 1, 20)  # else a request below takes it
             for _ in range(6):  # full is not dead: nothing is left out for it
                 full = client.post("/generate", json={"length": 5})
                 assert (full.status_code, full.json()["code"]) == (503, "queue_full")
@@ -177,10 +177,3 @@ def refusing_port() -> Iterator[int]:
 
 def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

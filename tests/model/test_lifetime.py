@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,13 +24,7 @@ KERNELS: list[tuple[Precision, str]] = [
     *(("int8", kernel) for kernel in native_library.kernels()[:1]),
 ]
 
-
-@pytest.fixture(autouse=True)
-def _without_garbage_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
 def use(decoder: Decoder) -> None:

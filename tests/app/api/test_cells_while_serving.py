@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from model.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.server import RunningServer, running_server
+from tests.waiting import wait_until
 
 TEXT = "(a b)\nB ab 'c'\n" * 6000  # reading it takes a few tenths of a second
 FIELDS = {"text": TEXT, "find": "brackets", "top": 2}
@@ -22,10 +22,7 @@ OPERATOR = {"Authorization": "Bearer operator"}
 
 
 def wait_until_active(server: RunningServer, response: Future[httpx.Response]) -> None:
-    deadline = time.monotonic() + 10
-    while not response.done() and not server.gauge("charstream_streams_active"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: response.done() or server.gauge("charstream_streams_active"), 10)
 
 
 def post(server: RunningServer, fields: dict[str, Any]) -> httpx.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -13,6 +12,7 @@ import pytest
 
 from tests.app.api.generate_requests import PARAMS
 from tests.server import RunningServer, running_server
+from tests.waiting import wait_until
 
 
 def test_clients_that_disconnect_free_their_slots(tiny_path: Path) -> None:
@@ -49,7 +49,4 @@ def _read_until(server: RunningServer, fields: dict[str, Any], begun: Event, lea
 
 
 def _wait_for_success(client: httpx.Client) -> None:
-    deadline = time.monotonic() + 10
-    while client.post("/generate", json=PARAMS).status_code != 200:
-        assert time.monotonic() < deadline, "the slots were not freed"
-        time.sleep(0.05)
+    wait_until(lambda: client.post("/generate", json=PARAMS).status_code == 200, 10)

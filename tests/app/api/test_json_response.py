@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ from app.errors import TooManyResultsError
 from app.middleware.request_log import RequestLog
 from tests.server import RunningServer, running_server
 from tests.sockets import all_received, connected
+from tests.waiting import wait_until
 
 TEXT = "(a b)\nB ab 'c'\n" * 1300
 LARGE: dict[str, dict[str, Any]] = {  # encoding each of them takes tenths of a second
@@ -186,10 +186,3 @@ def test_a_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.Monk
         response.budget.reserve(response.size)
 
     asyncio.run(scenario())
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

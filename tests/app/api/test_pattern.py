@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.app.api.generate_requests import PARAMS, post, stream
 from tests.app.openai.completion_requests import chunks, complete, streamed_text
 from tests.events import text_of
 from tests.server import RunningServer
+from tests.waiting import wait_until
 
 NAME = "[A-H][a-z]{2,9}(?: [A-H][a-z]{2,9})*"
 PATTERNS = [NAME, "[a-z]+", r"[^\n]*", "(?:no|yes)?", "(?:[a-e ]{5}\n){3}", "", "[a-z]{200}"]
@@ -230,10 +231,3 @@ def test_a_client_that_fills_the_queue_does_not_keep_others_from_using_patterns(
 ) -> None:
     with full_queue(server, path, 1000, "10.0.0.2"):
         assert status(server, path, 2000 + len(path), "10.0.0.3", seconds=30) == 200
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

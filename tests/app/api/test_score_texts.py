@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.app.api.generate_requests import post
 from tests.app.api.test_score import score
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
+from tests.waiting import wait_until
 
 LONG = {"texts": ["abcdefghij" * 100] * 9000}  # takes many seconds
 texts = st.lists(st.text(st.sampled_from(CHARACTERS), min_size=1, max_size=40), min_size=1)
@@ -92,14 +92,14 @@ def test_other_clients_get_their_slots_and_a_client_that_leaves_frees_its_own(
     expected = post(server, length=400)["text"]
     with ThreadPoolExecutor(1) as threads, busy.client() as client:
         bulk = threads.submit(_give_up, busy, seconds=3)
-        _wait_for(busy, active=1)
+        wait_until(lambda: busy.gauge("charstream_streams_active") == 1, 10)
         for _ in range(10):
             generated = post(busy, length=400)
             assert generated["text"] == expected
             assert generated["timings"]["first_character_ms"] < 1000
         assert not bulk.done()
         bulk.result()
-        _wait_for(busy, active=0)
+        wait_until(lambda: busy.gauge("charstream_streams_active") == 0, 10)
         assert client.post("/score", json={"texts": ["abc"]}).status_code == 200
     (line, *_) = busy.log("cancelled")
     assert "/score" in line
@@ -128,10 +128,3 @@ def _give_up(server: RunningServer, seconds: float) -> None:
     """Request more than the server can score in time."""
     with server.client(seconds) as client, pytest.raises(httpx.ReadTimeout):
         client.post("/score", content=json.dumps(LONG))
-
-
-def _wait_for(server: RunningServer, active: int) -> None:
-    deadline = time.monotonic() + 10
-    while server.gauge("charstream_streams_active") != active:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

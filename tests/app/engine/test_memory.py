@@ -6,9 +6,8 @@ In a reference cycle they would keep their memory until the next full garbage co
 from __future__ import annotations
 
 import asyncio
-import gc
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from unittest.mock import patch
 
 import pytest
@@ -26,12 +25,7 @@ from tests.app.engine.tiny_engine import LONG, job, read, running, take, until
 Refs = list[weakref.ref[object]]
 
 
-@pytest.fixture(autouse=True)
-def no_garbage_collection() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
 
 def refs_of(generation: Generation) -> Refs:

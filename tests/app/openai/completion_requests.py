@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import openai
 
 from tests.app.api.generate_requests import post
 from tests.server import RunningServer
+from tests.waiting import wait_until
 
 PARAMS: dict[str, Any] = {"model": "tiny", "prompt": "abc", "max_tokens": 40, "seed": 7}
 
@@ -63,8 +63,5 @@ def streamed_text(received: list[dict[str, Any]], index: int = 0) -> str:
 
 def wait_until_free(client: httpx.Client, **fields: Any) -> None:
     """Send a request until it succeeds, because slots become free a moment after a disconnect."""
-    for _ in range(400):
-        if client.post("/v1/completions", json={**PARAMS, **fields}).status_code == 200:
-            return
-        asyncio.run(asyncio.sleep(0.03))
-    raise AssertionError("the slots were not freed")
+    params = {**PARAMS, **fields}
+    wait_until(lambda: client.post("/v1/completions", json=params).status_code == 200, 12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +23,7 @@ from tests.app.openai.completion_requests import (
     wait_until_free,
 )
 from tests.server import RunningServer, running_server
+from tests.waiting import wait_until
 
 
 def test_the_openai_client_streams_one_character_per_chunk(
@@ -152,8 +152,7 @@ def test_a_client_that_reads_late_gets_all_texts(tiny_path: Path) -> None:
         expected = client.post("/v1/completions", json={**fields, "n": 1, "stream": False}).json()
         texts = [""] * 20
         with client.stream("POST", "/v1/completions", json=fields) as response:
-            while not server.gauge("charstream_reader_pauses_total"):
-                time.sleep(0.02)
+            wait_until(lambda: server.gauge("charstream_reader_pauses_total"))
             for event in httpx_sse.EventSource(response).iter_sse():
                 if event.data != "[DONE]":
                     choice = event.json()["choices"][0]

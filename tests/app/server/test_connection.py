@@ -14,8 +14,10 @@ import pytest
 
 from tests.server import RunningServer, running_server
 from tests.sockets import ENDLESS, all_received, connected
+from tests.waiting import wait_until
 
 CONNECTIONS = 40
+TAKEN = ("charstream_streams_active", "charstream_streams_paused")
 HEAD_BYTES = 100 * 12 + 64 * 1024  # by the longest prime
 
 
@@ -38,13 +40,8 @@ def bounded(tiny_path: Path) -> Iterator[RunningServer]:
 def nothing_left(bounded: RunningServer) -> Iterator[None]:
     """After each test the server serves, and holds nothing of it."""
     yield
-    deadline = time.monotonic() + 10
     with bounded.client() as client:
-        while bounded.gauge("charstream_streams_active") or bounded.gauge(
-            "charstream_streams_paused"
-        ):
-            assert time.monotonic() < deadline, "slots are still taken"
-            time.sleep(0.02)
+        wait_until(lambda: not any(map(bounded.gauge, TAKEN)), 10)
         assert len(client.post("/generate", json={"length": 20}).json()["text"]) == 20
     assert not any("Traceback" in line for line in bounded.lines)
 
@@ -152,10 +149,9 @@ def test_a_flood_does_not_break_streams(bounded: RunningServer) -> None:
 def test_a_reader_that_stalls_is_cut_off(bounded: RunningServer) -> None:
     before = bounded.gauge("charstream_connections_ended_total", reason="stalled")
     with connected(bounded, ENDLESS, receive_buffer=4096):
-        deadline = time.monotonic() + 30
-        while bounded.gauge("charstream_connections_ended_total", reason="stalled") == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(
+            lambda: bounded.gauge("charstream_connections_ended_total", reason="stalled") > before
+        )
 
 
 def test_half_closed_sockets_count_as_gone(bounded: RunningServer) -> None:

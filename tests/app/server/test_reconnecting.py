@@ -9,9 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.server.test_shutdown import wait_until
 from tests.server import RunningServer, running_server
 from tests.sockets import ENDLESS, all_received, connected
+from tests.waiting import wait_until
 
 LONG = {"length": 1_000_000, "seed": 7}
 RESUME = b"GET /generate?length=1000000 HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 7-%d\r\n\r\n"

@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
 from tests.server import running_server
 from tests.sockets import ENDLESS, all_received, connected
+from tests.waiting import wait_until
 
 
 def test_sigterm_lets_streams_end_and_exits_with_0(tiny_path: Path) -> None:
@@ -141,10 +141,3 @@ def test_signals_and_reloads_do_not_disturb_the_shutdown(tmp_path: Path) -> None
             time.sleep(0.001)
         assert ending.process.wait() == 0
     assert not any("Traceback" in line or "terminate" in line for line in ending.lines)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -10,24 +10,11 @@ from typing import Any
 from model.errors import TrainingError
 from training.precision import TrainingPrecision
 
-# Field -> its name in checkpoints and saved states, which keep the names of the first release.
+# Field -> its name in checkpoints and saved states.
 _RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}
 MAX_VALIDATED = 500_000  # characters
 MAX_EPOCHS = 1_000_000
 _YEAR = 366 * 24 * 60  # minutes
-
-# Fields that older records lack, with the values that older versions trained with.
-_ADDED: dict[str, Any] = {
-    "optimizer": "adamw",
-    "muon_learning_rate": 0.03,  # Muon had no part in those runs
-    "muon_momentum": 0.95,
-    "muon_iterations": 5,
-    "muon_weight_decay": 0.1,
-    "minutes": None,
-    "validation_characters": MAX_VALIDATED,
-    "distill_weight": 0.5,
-    "distill_temperature": 1.0,
-}
 
 OPTIMIZERS = ("adamw", "muon")
 
@@ -134,12 +121,9 @@ class TrainingConfig:
 
 
 def settings_from_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the TrainingConfig arguments stored in a record of `TrainingConfig.as_record`.
-
-    Older records lack some fields. These get the values that older versions trained with.
-    """
+    """Return the TrainingConfig arguments stored in a record of `TrainingConfig.as_record`."""
     fields = {recorded: name for name, recorded in _RECORDED_AS.items()}
-    values = _ADDED | {fields.get(name, name): value for name, value in record.items()}
+    values = {fields.get(name, name): value for name, value in record.items()}
     if values.get("clip", 1.0) is None:
         values["clip"] = math.inf
     return values

@@ -17,7 +17,6 @@ from model.checkpoint import Checkpoint
 from model.errors import TrainingError
 from model.lstm_layer import State
 from model.network import CharLSTM
-from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
 from training.precision import TrainingPrecision, autocast
 
@@ -51,11 +50,6 @@ class Teachers:
         self._precision, self._device = precision, device
         self.states: list[State] = []
         self.reset()
-
-    @property
-    def configs(self) -> list[NetworkConfig]:
-        """The sizes of the networks."""
-        return [network.config for network in self._networks]
 
     def __len__(self) -> int:
         return len(self._networks)

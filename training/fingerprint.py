@@ -44,11 +44,11 @@ def check_same_run(saved: Fingerprint, current: Fingerprint, folder: RunFolder) 
     path = folder.path
     if saved["corpus"] != current["corpus"]:
         raise TrainingError(f"{path} was trained on another text: --text must be the same")
-    if saved.get("initial", "") != current["initial"]:
+    if saved["initial"] != current["initial"]:
         raise TrainingError(f"{path} started from other weights: --init-from must be the same")
-    if saved.get("teachers", []) != current["teachers"]:
+    if saved["teachers"] != current["teachers"]:
         raise TrainingError(f"{path} had other teachers: --distill-from must be the same")
-    if saved.get("vocabulary", current["vocabulary"]) != current["vocabulary"]:
+    if saved["vocabulary"] != current["vocabulary"]:
         raise TrainingError(f"{path} has another vocabulary: --min-count must be the same")
     if differences := _differences(saved, current):
         message = f"{path} is another run: {'; '.join(differences)}. Omit these flags to resume it"

@@ -175,31 +175,13 @@ class Learner:
         ]
 
     def _check_shapes(self, state: dict[str, Any]) -> None:
-        weights = {name: tuple(value.shape) for name, value in self.average.items()}
-        carried = _carried_shape(self.network.config, self._config.batch_size)
-        teachers = [
-            _carried_shape(config, self._config.batch_size) for config in self._teachers.configs
-        ]
-        expected = {
-            "network": weights,
-            "average": weights,
-            "optimizer": {
-                index: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
-                for index, p in enumerate(self._by_adamw)
-            },
-            "muon": _shapes(self._muon.buffers),
-            "hidden": carried,
-            "cell": carried,
-            "teachers": {
-                str(number): {"hidden": shape, "cell": shape}
-                for number, shape in enumerate(teachers)
-            },
+        moments = {  # those of a new optimizer are empty
+            index: {"step": torch.zeros(()), "exp_avg": p, "exp_avg_sq": p}
+            for index, p in enumerate(self._by_adamw)
         }
-        found = (
-            {"muon": {}, "teachers": {}} | state | {"optimizer": state["optimizer"].get("state")}
-        )
-        for name, shapes in expected.items():
-            if _shapes(found[name]) != shapes:
+        found = state | {"optimizer": state["optimizer"].get("state")}
+        for name, tensors in (self.state_dict() | {"optimizer": moments}).items():
+            if _shapes(found[name]) != _shapes(tensors):
                 raise ValueError(f"the tensors of {name} do not fit this run")
 
     def _zero_state(self) -> State:
@@ -251,11 +233,6 @@ def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:
     return Muon(
         matrices, config.muon_momentum, config.muon_iterations, config.muon_weight_decay, dtype
     )
-
-
-def _carried_shape(config: NetworkConfig, batch_size: int) -> tuple[int, int, int]:
-    """Return the shape of a state that is carried from batch to batch."""
-    return config.layers, batch_size, config.hidden_size
 
 
 def _shapes(value: object) -> object:

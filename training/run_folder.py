@@ -26,7 +26,7 @@ import torch
 
 from model.atomic_file import UNFINISHED, replacing
 from model.errors import CheckpointError, TrainingError
-from training.state_file import DamagedStateError, decode_state, encode_state
+from training.state_file import UnusableStateError, decode_state, encode_state
 
 Record = dict[str, Any]
 _SAMPLE = "step-"  # begins the names of samples
@@ -38,7 +38,7 @@ class RunFolder:
 
     Raises:
         TrainingError: from each method that writes, if the folder cannot be written; from
-            `load_state`, if there is no state, or it cannot be read or is damaged.
+            `load_state`, if there is no state, or it cannot be read or used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,16 +81,17 @@ class RunFolder:
             raise TrainingError(f"{self.path} holds no training run to resume") from error
         except OSError as error:
             raise TrainingError(f"{self.state_path}: cannot be read: {error.strerror}") from error
-        except DamagedStateError as error:
-            raise self.damaged_state(str(error)) from error
+        except UnusableStateError as error:
+            raise self.unusable_state(str(error)) from error
 
-    def damaged_state(self, reason: str) -> TrainingError:
-        """Return an error for a damaged state. Its message gives the reason and what to do."""
+    def unusable_state(self, reason: str) -> TrainingError:
+        """Return an error for a state that cannot be used. It gives the reason and what to do."""
         advice = "start a new run with another --out"
         if self.best_path.exists():
             advice += f", with --init-from {self.best_path} to use the best weights so far"
         return TrainingError(
-            f"{self.state_path}: damaged, so the run cannot be resumed: {reason}. Instead, {advice}"
+            f"{self.state_path}: damaged or of another version, so the run cannot be resumed: "
+            f"{reason}. Instead, {advice}"
         )
 
     def records(self) -> list[Record]:

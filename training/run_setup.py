@@ -70,7 +70,7 @@ class RunSetup:
         try:
             network_config, config = NetworkConfig(**network), TrainingConfig(**run)
         except TypeError as error:  # a saved setting of another type or name
-            raise self.folder.damaged_state("its settings are not those of a run") from error
+            raise self.folder.unusable_state("its settings are not those of a run") from error
         except ValueError as error:
             raise TrainingError(str(error)) from error
         self._check_initial_sizes(network_config)

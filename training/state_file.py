@@ -1,7 +1,7 @@
 """State file: a run's saved state as the bytes of state.pt, with a digest that detects damage.
 
 The bytes are an archive of `torch.save`. Its zip comment holds a SHA-256 of everything before it,
-so `torch.load` reads the file too. States of the first release have no comment and no digest.
+so `torch.load` reads the file too.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-_END = b"PK\x05\x06"  # signature of the zip record that ends the archive
-_END_SIZE = 22  # its length without a comment
+_VERSION = 1  # of the format; a state of another version cannot be resumed
 _LABEL = b"sha256:"
 _COMMENT_SIZE = len(_LABEL) + 64
 
@@ -25,25 +24,34 @@ _TYPES: dict[str, type] = {
     "best_loss": float,
     "losses": list,
     "seconds": float,
+    "pace": dict,
     "network": dict,
     "average": dict,
     "optimizer": dict,
+    "muon": dict,
     "hidden": torch.Tensor,
     "cell": torch.Tensor,
+    "teachers": dict,
 }
-# The states of the first release lack these.
-_ADDED_TYPES: dict[str, type] = {"pace": dict, "muon": dict, "teachers": dict}
-_FINGERPRINT_TYPES: dict[str, type] = {"corpus": str, "network": dict, "settings": dict}
+_FINGERPRINT_TYPES: dict[str, type] = {
+    "corpus": str,
+    "vocabulary": str,
+    "network": dict,
+    "settings": dict,
+    "initial": str,
+    "teachers": list,
+}
+_SETTING = (str, int, float, type(None))
 
 
-class DamagedStateError(Exception):
-    """The bytes are not a complete, unaltered state. The message gives the reason."""
+class UnusableStateError(Exception):
+    """The bytes are not a complete, unaltered state of this version. The message says why."""
 
 
 def encode_state(state: dict[str, Any]) -> memoryview:
     """Return the content of a state file."""
     archive = io.BytesIO()
-    torch.save(state, archive)
+    torch.save({"version": _VERSION} | state, archive)
     archive.seek(-2, io.SEEK_END)
     archive.write(struct.pack("<H", _COMMENT_SIZE))
     digest = hashlib.sha256(archive.getbuffer()).hexdigest()
@@ -55,33 +63,41 @@ def decode_state(content: bytes, device: torch.device) -> dict[str, Any]:
     """Return the state in the content of a state file, with its tensors on a device.
 
     Raises:
-        DamagedStateError: if the content is not a complete, unaltered state.
+        UnusableStateError: if the content is not a complete, unaltered state of this version.
     """
     _check_digest(content)
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:  # a damaged or hostile pickle can raise anything
-        raise DamagedStateError("it cannot be read") from error
+        raise UnusableStateError("it cannot be read") from error
     if not isinstance(state, dict):
-        raise DamagedStateError("it is not a training state")
-    added = {name: kind for name, kind in _ADDED_TYPES.items() if name in state}
-    _check_types(state, _TYPES | added)
+        raise UnusableStateError("it is not a training state")
+    version = state.get("version")
+    if not isinstance(version, int) or version != _VERSION:
+        raise UnusableStateError(f"it does not have version {_VERSION} of the format")
+    _check_types(state, _TYPES)
     _check_types(state["fingerprint"], _FINGERPRINT_TYPES)
-    if state["step"] < 0 or not all(isinstance(loss, float) for loss in state["losses"]):
-        raise DamagedStateError("its values make no sense")
+    _check_values(state, state["fingerprint"])
     return state
 
 
 def _check_digest(content: bytes) -> None:
-    """Check the digest. Only a whole archive without a comment may lack one."""
-    if content[-_END_SIZE:].startswith(_END) and content.endswith(b"\0\0"):
-        return
     archive, comment = memoryview(content)[:-_COMMENT_SIZE], content[-_COMMENT_SIZE:]
     if comment != _LABEL + hashlib.sha256(archive).hexdigest().encode():
-        raise DamagedStateError("it is cut off or altered")
+        raise UnusableStateError("it is cut off or altered")
+
+
+def _check_values(state: dict[str, Any], fingerprint: dict[str, Any]) -> None:
+    settings = [*fingerprint["network"].values(), *fingerprint["settings"].values()]
+    if (
+        state["step"] < 0
+        or not all(isinstance(loss, float) for loss in state["losses"])
+        or not all(isinstance(value, _SETTING) for value in settings)
+    ):
+        raise UnusableStateError("its values make no sense")
 
 
 def _check_types(values: dict[str, Any], types: dict[str, type]) -> None:
     wrong = [name for name, kind in types.items() if not isinstance(values.get(name), kind)]
     if wrong:
-        raise DamagedStateError(f"it is not a training state: {', '.join(wrong)} missing or wrong")
+        raise UnusableStateError(f"it is not a training state: {', '.join(wrong)} missing or wrong")

@@ -286,14 +286,11 @@ class Trainer:
         self.step, self.best_loss = state["step"], state["best_loss"]
         self._losses, self.seconds = state["losses"], state["seconds"]
         try:
-            if "pace" in state:  # states of the first release have none: their plan was fixed
-                self.pace = pace_from_state(state["pace"], self.step)
-            else:
-                self.pace.validation_done(self.step)
+            self.pace = pace_from_state(state["pace"], self.step)
             if self.pace.validation_is_due(self.step) and not self._losses:
                 raise ValueError("a validation is due, but there are no losses")
             self.learner.load_state_dict(state)
         except ValueError as error:
-            raise self.folder.damaged_state(str(error)) from error
+            raise self.folder.unusable_state(str(error)) from error
         if self.process_group.is_main:
             self.folder.prepare_resume(self.step - self.pace.validation_is_due(self.step))

@@ -98,7 +98,7 @@ def _fuzz_states(options: argparse.Namespace) -> None:
     while time.monotonic() < end:
         subprocess.run(command, env=environment, check=True)
         states += _STATES
-    print(f"states: {states:,} with a digest and {states:,} without")
+    print(f"states: {states:,} damaged, and as many with the digest of their damaged content")
 
 
 def _fuzz_resumes(options: argparse.Namespace) -> None:

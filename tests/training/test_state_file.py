@@ -6,8 +6,10 @@ hour.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +25,6 @@ from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.run_folder import RunFolder
-from training.state_file import encode_state
 from training.trainer import Trainer
 
 TEXT = "".join(f"{n} green bottles standing on the wall.\n" for n in range(50))
@@ -59,24 +60,21 @@ def content(saved: Path) -> bytes:
     return (saved / "state.pt").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def without_digest(content: bytes) -> bytes:
-    """The same state as the first release wrote it."""
-    buffer = io.BytesIO()
-    torch.save(torch.load(io.BytesIO(content), weights_only=True), buffer)
-    return buffer.getvalue()
+def sealed(archive: bytes) -> bytes:
+    """An archive, whose end announces a comment, with the right digest."""
+    return archive + f"sha256:{hashlib.sha256(archive).hexdigest()}".encode()
+
+
+def rewritten(content: bytes, changes: dict[str, Any]) -> bytes:
+    """A state with other values, or without those that are None, and with the right digest."""
+    state = torch.load(io.BytesIO(content), weights_only=True) | changes
+    archive = io.BytesIO()
+    torch.save({name: value for name, value in state.items() if value is not None}, archive)
+    return sealed(archive.getvalue()[:-2] + struct.pack("<H", 71))
 
 
 def test_torch_reads_the_file_too(content: bytes) -> None:
     assert torch.load(io.BytesIO(content), weights_only=True)["step"] == 2
-
-
-def test_a_state_without_a_digest_is_resumed(tmp_path: Path, without_digest: bytes) -> None:
-    (tmp_path / "state.pt").write_bytes(without_digest)
-    trainer = resume(tmp_path)
-    assert trainer.step == 2
-    list(trainer.run())
-    assert trainer.done
 
 
 def refused(folder: Path, content: bytes) -> str:
@@ -93,6 +91,7 @@ def refused(folder: Path, content: bytes) -> str:
         lambda content: content[:-1],
         lambda content: content[:-71],  # without its digest
         lambda content: content + b"\0",
+        lambda content: content[:-73] + b"\0\0",  # the same as `torch.save` alone writes it
         lambda content: b"",
         lambda content: flipped(content, len(content) // 2, 0),
         lambda content: flipped(content, len(content) - 1, 0),
@@ -102,7 +101,8 @@ def test_a_damaged_state_is_refused_with_advice(
     saved: Path, content: bytes, damage: Callable[[bytes], bytes]
 ) -> None:
     message = refused(saved, damage(content))
-    assert "state.pt: damaged, so the run cannot be resumed: it is cut off or altered" in message
+    assert "state.pt: damaged or of another version" in message
+    assert "so the run cannot be resumed: it is cut off or altered" in message
     assert "start a new run with another --out" in message
     assert "\n" not in message
 
@@ -114,6 +114,17 @@ def test_the_best_weights_are_offered_if_there_are_any(saved: Path, content: byt
     (saved / "best.safetensors").unlink()
 
 
+@pytest.mark.parametrize("version", [None, 0, 2, "1", torch.ones(2)])
+def test_a_state_of_another_version_is_refused_with_advice(
+    saved: Path, content: bytes, version: object
+) -> None:
+    other = rewritten(content, {"version": version, "step": None, "more": 1})
+    assert "cannot be resumed: it does not have version 1 of the format. Instead, start a new" in (
+        message := refused(saved, other)
+    )
+    assert "\n" not in message
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -121,25 +132,38 @@ def test_the_best_weights_are_offered_if_there_are_any(saved: Path, content: byt
         ({"step": "2"}, "not a training state: step missing or wrong"),
         ({"step": -1}, "make no sense"),
         ({"losses": [None]}, "make no sense"),
-        ({"fingerprint": {"corpus": "a"}}, "not a training state: network, settings missing"),
+        ({"pace": None}, "not a training state: pace missing"),
+        ({"pace": {}}, "the values of pace are not those of a plan"),
+        ({"fingerprint": {"corpus": "a", "initial": "", "teachers": []}}, "network, settings miss"),
         ({"hidden": torch.zeros(1, 3, 4)}, "the tensors of hidden do not fit"),
         ({"average": {}}, "the tensors of average do not fit"),
         ({"optimizer": {}}, "the tensors of optimizer do not fit"),
+        ({"muon": {}}, "the tensors of muon do not fit"),
+        ({"teachers": {"0": {}}}, "the tensors of teachers do not fit"),
     ],
 )
 def test_a_state_that_lacks_a_part_is_refused(
     saved: Path, content: bytes, changes: dict[str, Any], message: str
 ) -> None:
-    state = torch.load(io.BytesIO(content), weights_only=True) | changes
-    state = {name: value for name, value in state.items() if value is not None}
-    assert message in refused(saved, bytes(encode_state(state)))
+    assert message in refused(saved, rewritten(content, changes))
 
 
-@pytest.mark.parametrize("value", [torch.zeros(3), {"state_dict": {}}, [1, 2], "text"])
+@pytest.mark.parametrize("part", ["network", "settings"])
+@pytest.mark.parametrize("value", [torch.zeros(2), [1]])
+def test_a_state_with_other_values_than_settings_is_refused(
+    saved: Path, content: bytes, part: str, value: object
+) -> None:
+    fingerprint = torch.load(io.BytesIO(content), weights_only=True)["fingerprint"]
+    changed = {**fingerprint, part: {**fingerprint[part], "seed": value}}
+    assert "make no sense" in refused(saved, rewritten(content, {"fingerprint": changed}))
+
+
+@pytest.mark.parametrize("value", [torch.zeros(3), {"version": 1}, [1, 2], "text"])
 def test_another_file_of_torch_is_refused(saved: Path, value: object) -> None:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    assert "it is not a training state" in refused(saved, buffer.getvalue())
+    archive = io.BytesIO()
+    torch.save(value, archive)
+    assert "it is cut off or altered" in refused(saved, archive.getvalue())
+    assert "it is not a training state" in refused(saved, sealed(archive.getvalue()))
 
 
 def flipped(content: bytes, position: int, bit: int) -> bytes:
@@ -169,15 +193,16 @@ def damages(draw: st.DrawFn, size: int) -> Callable[[bytes], bytes]:
 @given(data=st.data())
 def test_any_damage_is_found(saved: Path, content: bytes, data: st.DataObject) -> None:
     damaged = data.draw(damages(len(content)))(content)
-    assert "damaged, so the run cannot be resumed" in refused(saved, damaged)
+    assert "so the run cannot be resumed" in refused(saved, damaged)
 
 
 @fuzz
 @given(data=st.data())
-def test_no_damage_of_a_state_without_a_digest_raises_anything_else(
-    saved: Path, without_digest: bytes, data: st.DataObject
+def test_no_damage_with_the_right_digest_raises_anything_else(
+    saved: Path, content: bytes, data: st.DataObject
 ) -> None:
-    damaged = data.draw(damages(len(without_digest)))(without_digest)
-    (saved / "state.pt").write_bytes(damaged)
+    archive = content[:-71]
+    damaged = data.draw(damages(len(archive)))(archive)
+    (saved / "state.pt").write_bytes(sealed(damaged))
     with suppress(TrainingError, StopIteration):
         next(resume(saved).run())

@@ -91,39 +91,18 @@ class CellCorrelation:
         self._products_PC += deviations[1].T @ deviations[0] + weight * np.outer(*shifts[::-1])
 
 
-def correlate(
-    values_nC: npt.NDArray[np.floating], property_n: npt.NDArray[np.floating], name: str
-) -> Floats:
-    """Return the correlation of each cell with a property, (C,).
-
-    Args:
-        values_nC: values of the cells after each character of a text.
-        property_n: the property's value at each character, from `model.text_properties` or
-            `span_values`.
-        name: what the property is, for the error message.
-
-    Raises:
-        CorrelationError: if the property has only one value in this text.
-    """
-    correlation = CellCorrelation(values_nC.shape[1])
-    correlation.add(values_nC, property_n[:, None])
-    check_varies(property_n, name)
-    first: Floats = correlation.coefficients()[0]
-    return first
-
-
 def check_varies(property_n: npt.NDArray[np.floating], name: str) -> None:
     """Raise CorrelationError if a property has only one value in a text.
 
     Args:
-        property_n: the property's value at each character.
+        property_n: the property's value at each character, from `model.text_properties` or
+            `span_values`. There is at least one character.
         name: what the property is, for the message.
     """
-    if not len(property_n) or (property_n == property_n[0]).all():
-        value = f"is {property_n[0]:g} at every character" if len(property_n) else "has no value"
+    if (property_n == property_n[0]).all():
         raise CorrelationError(
-            f"{name} does not vary in this text: it {value}, so no cell can correlate with it; "
-            "use a text in which it changes"
+            f"{name} does not vary in this text: it is {property_n[0]:g} at every character, so no "
+            "cell can correlate with it; use a text in which it changes"
         )
 
 
@@ -135,10 +114,8 @@ def span_values(spans: Sequence[tuple[int, int]], characters: int) -> Floats:
         characters: length of the text.
 
     Raises:
-        CorrelationError: if there is no span, or one is empty or not inside the text.
+        CorrelationError: if a span is empty or not inside the text.
     """
-    if not spans:
-        raise CorrelationError("there are no spans; mark at least one [from, to]")
     values = np.zeros(characters)
     for begin, end in spans:
         if not 0 <= begin < end <= characters:

@@ -13,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.cell_correlation import correlate, span_values, strongest
+from model.cell_correlation import span_values, strongest
 from model.checkpoint import Checkpoint
 from model.network import CharLSTM
 from model.text_properties import PROPERTIES
 from tests.conftest import CHARACTERS
+from tests.model.test_cell_correlation import correlate
 from tests.server import RunningServer, running_server
 
 CELLS: list[dict[str, Any]] = [
@@ -108,7 +109,7 @@ def test_a_search_finds_what_correlates_best_among_all_cells(
     all_cells = post(server, text=text, cells=everything)["cells"]
     values_nC = np.array([cell["values"] for cell in all_cells]).T
     property_n = PROPERTIES[find](text) if isinstance(find, str) else span_values(find, len(text))
-    expected = correlate(values_nC, property_n, "the property")
+    expected = correlate(values_nC, property_n)
     body = post(server, text=text, find=find, top=top)
     assert body["characters"] == len(text)
     assert len(body["cells"]) == top

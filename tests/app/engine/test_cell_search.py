@@ -15,13 +15,14 @@ from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import Sequence
-from model.cell_correlation import correlate, strongest
+from model.cell_correlation import strongest
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.read_cells import CellNumbers, CellValues
 from model.sampling import SamplingParams
 from tests.app.engine.tiny_engine import alone, job, read, running, until
 from tests.conftest import make_checkpoint
+from tests.model.test_cell_correlation import correlate
 
 tiny_checkpoint = make_checkpoint()
 ALL = np.arange(64, dtype=np.int32)
@@ -68,7 +69,7 @@ def test_searches_beside_other_jobs_find_the_same_cells_as_alone(
                 values = all_values(seed)
                 search = generation.job.search
                 assert search is not None
-                coefficients = correlate(values, search.property_n, "the property")
+                coefficients = correlate(values, search.property_n)
                 assert generation.found is not None
                 best = strongest(coefficients, 3)
                 assert generation.found.cells.tolist() == best.tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ import numpy as np
 
 from app.engine.cell_search import CellSearch
 from app.engine.engine import Engine
-from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.pattern_cache import PatternCache
@@ -99,10 +97,6 @@ class Service:
         """Stop all work. Generations that have not ended get an error."""
         self.patterns.close()
         self.engine.stop()
-
-    def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
-        """Queue a job. Raises what `Engine.submit` raises."""
-        return self.engine.submit(job, ready)
 
     def generation_job(
         self,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     weights = {name: np.ascontiguousarray(array) for name, array in checkpoint.weights.items()}
     metadata = {
         "format_version": FORMAT_VERSION,
-        "config": json.dumps(checkpoint.config.as_dict()),
+        "config": json.dumps(asdict(checkpoint.config)),
         "vocabulary": json.dumps(checkpoint.vocabulary.characters),
         "training": _training_json(checkpoint.training, path),
     }

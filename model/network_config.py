@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -51,9 +50,6 @@ class NetworkConfig:
     def input_size(self) -> int:
         """Size of the first layer's input."""
         return self.embedding_size or self.vocabulary_size
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every tensor of a checkpoint with this config."""

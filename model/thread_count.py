@@ -78,8 +78,8 @@ def measure(counts: list[int], time_count: Callable[[int], float]) -> dict[int, 
     return least
 
 
-def choose_threads(backend: Resizable, slots: int, most: int) -> int:
-    """Set the number of threads of a backend to the fastest up to `most`, and return it.
+def choose_threads(backend: Resizable, slots: int, most: int) -> None:
+    """Set the number of threads of a backend to the fastest up to `most`.
 
     This takes a few hundredths of a second, and no time if `most` is 1 or 2. A network that is too
     large to be measured in this time uses `most` threads: its products take far longer than its
@@ -93,9 +93,7 @@ def choose_threads(backend: Resizable, slots: int, most: int) -> int:
     """
     counts = candidates(most)
     seconds = measure(counts, lambda count: _time(backend, slots, count)) if counts[1:] else None
-    threads = fastest(seconds) if seconds else most
-    backend.use_threads(threads)
-    return threads
+    backend.use_threads(fastest(seconds) if seconds else most)
 
 
 def _time(backend: Resizable, slots: int, threads: int) -> float:

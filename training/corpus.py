@@ -41,22 +41,21 @@ class PublishedText:
         text_sha256: hash of its text in UTF-8 with LF line ends.
     """
 
-    title: str
     url: str
     sha256: str
     text_sha256: str
 
 
 PUBLISHED = {
+    # Leo Tolstoy, Anna Karenina, translated by Constance Garnett
     "anna": PublishedText(
-        "Leo Tolstoy, Anna Karenina, translated by Constance Garnett",
         f"{_RAW}/udacity/deep-learning-v2-pytorch/master/recurrent-neural-networks/char-rnn/"
         "data/anna.txt",
         "568bb39fc78aca98e9db91c4329dcd1aa5ec4c3df3aca2064ce5d6f023ae16c9",
         "a21483849a464568c05997147edb994e40023b9d87c299974169abb68230da48",
     ),
+    # 40,000 lines of Shakespeare
     "tinyshakespeare": PublishedText(
-        "40,000 lines of Shakespeare",
         f"{_RAW}/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
@@ -110,10 +109,6 @@ class Corpus:
             reason = f"a min-count of {min_count} is too high" if own else "another kind of text"
             raise CorpusError(f"{reason}: {describe_missing(vocabulary, missing)}")
         return cls(vocabulary, *split(ids), text_hash(text), missing)
-
-    def describe_missing(self) -> str:
-        """Return a line that lists the characters of the text that are not in the vocabulary."""
-        return describe_missing(self.vocabulary, self.missing)
 
 
 def _own_vocabulary(text: str, min_count: int) -> Vocabulary:

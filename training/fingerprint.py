@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from model.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ def make_fingerprint(
     return {
         "corpus": corpus.sha256,
         "vocabulary": "".join(corpus.vocabulary.characters),
-        "network": network_config.as_dict(),
+        "network": asdict(network_config),
         "settings": config.as_record(),
         "initial": "" if initial is None else initial.hash,
         "teachers": [teacher.hash for teacher in teachers],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -119,7 +119,7 @@ class RunSetup:
             bool(self.teachers),
         )
         if self.initial is not None:
-            network = self.initial.config.as_dict()
+            network = asdict(self.initial.config)
         return network, run | default_rates(fine_tuned=self.initial is not None)
 
     def _precision(self, name: str) -> TrainingPrecision:

@@ -18,7 +18,7 @@ from model.errors import DeviceError, TrainingError
 from model.selection import choose_device
 from model.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
-from training.corpus import Corpus, explaining_large_text, read_text
+from training.corpus import Corpus, describe_missing, explaining_large_text, read_text
 from training.counted import counted
 from training.curve import can_draw
 from training.distillation import check_vocabulary
@@ -143,7 +143,8 @@ def _read_corpus(
     with explaining_large_text(options.text):
         corpus = Corpus.from_text(read_text(options.text), options.min_count, vocabulary)
     if corpus.missing:
-        console.print(corpus.describe_missing(), highlight=False, markup=False, soft_wrap=True)
+        message = describe_missing(corpus.vocabulary, corpus.missing)
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
     return corpus
 
 

@@ -69,8 +69,8 @@ def submit(
 
     `ready` is set whenever the generation has something to take.
 
-    Raises what `Service.submit` raises.
+    Raises what `Engine.submit` raises.
     """
-    generation = service.submit(job, ready)
+    generation = service.engine.submit(job, ready)
     record.add(generation, _logged_prime(service, job))
     return generation

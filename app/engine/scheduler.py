@@ -37,7 +37,7 @@ class Scheduler:
     """
 
     def __init__(self, slots: Slots) -> None:
-        self._slots, self.sequences = slots, slots.add_engine()
+        self.slots, self.sequences = slots, slots.add_engine()
         self._wake = self.sequences.wake  # its lock guards everything below
         self.failure: EngineError | None = None
         self._paused: list[Sequence] = []
@@ -65,16 +65,6 @@ class Scheduler:
         return len(self._paused)
 
     @property
-    def computing(self) -> int:
-        """Number of engines that share the slots and have sequences to advance."""
-        return self._slots.computing
-
-    @property
-    def taken(self) -> int:
-        """Number of slots that the sequences of all engines have."""
-        return self._slots.taken
-
-    @property
     def idle(self) -> bool:
         """Whether there is no sequence at all."""
         with self._wake:  # without the lock, this could miss a sequence that is being moved
@@ -93,9 +83,9 @@ class Scheduler:
         """
         with self._wake:
             self.check_ready()
-            self._slots.check_room()
+            self.slots.check_room()
             self._check_texts(sequence)
-            self._slots.enqueue(self.sequences, sequence)
+            self.slots.enqueue(self.sequences, sequence)
 
     def cancel(self, sequence: Sequence) -> None:
         """Free a sequence's position in the queue now, or its slot before the next step."""
@@ -105,7 +95,7 @@ class Scheduler:
                 if sequence in queue:
                     queue.remove(sequence)
             self._wake.notify()
-            self._slots.wake_next()
+            self.slots.wake_next()
 
     def resume(self, sequence: Sequence) -> None:
         """Let a paused sequence continue, ahead of sequences that have not had a slot yet."""
@@ -113,7 +103,7 @@ class Scheduler:
             if sequence in self._paused:
                 self._paused.remove(sequence)
                 sequence.paused = False
-                self._slots.enqueue(self.sequences, sequence, resumed=True)
+                self.slots.enqueue(self.sequences, sequence, resumed=True)
 
     def check_ready(self) -> None:
         """Raise EngineError unless new sequences are accepted."""
@@ -148,7 +138,7 @@ class Scheduler:
                 changes = Changes(self._drop_cancelled() + self._make_room(), self._fill_slots())
                 if not changes.joined:
                     self._share_lanes(changes)
-                self._slots.wake_next()
+                self.slots.wake_next()
                 if self.active or changes.left:
                     return changes
                 self._wake.wait(self._drain_seconds_left())
@@ -172,12 +162,12 @@ class Scheduler:
                     left.append(self._remove(sequence))
                 elif sequence.rereads and not sequence.cancelled:
                     left.append(self._remove(sequence))
-                    self._slots.enqueue(self.sequences, sequence, resumed=True)
+                    self.slots.enqueue(self.sequences, sequence, resumed=True)
                 elif sequence.buffer.is_full and not sequence.cancelled:
                     left.append(self._remove(sequence))
                     sequence.paused = True
                     self._paused.append(sequence)
-            self._slots.wake_next()
+            self.slots.wake_next()
         return Changes(left, [])
 
     def close(self) -> list[Sequence]:
@@ -188,7 +178,7 @@ class Scheduler:
             sequences = [sequence for queue in queues for sequence in queue]
             for queue in queues:
                 queue.clear()
-            self._slots.wake_next()
+            self.slots.wake_next()
         return sequences
 
     def _check_texts(self, sequence: Sequence) -> None:
@@ -209,8 +199,8 @@ class Scheduler:
 
     def _make_room(self) -> list[Sequence]:
         """Take slots from bulk jobs with several, for waiting sequences and other engines."""
-        missing = self._slots.waiting - self._slots.free
-        excess = len(self.active) - self._slots.share
+        missing = self.slots.waiting - self.slots.free
+        excess = len(self.active) - self.slots.share
         lanes = spare_lanes(self.active, max(0, missing, excess))
         return [self._remove(lane) for lane in lanes]
 
@@ -219,7 +209,7 @@ class Scheduler:
 
         All slots of this engine are then at most its share, see `Slots.share`.
         """
-        free = min(self._slots.free - self._slots.waiting, self._slots.share - len(self.active))
+        free = min(self.slots.free - self.slots.waiting, self.slots.share - len(self.active))
         jobs = lanes_by_job(self.active)
         while wanting := [lanes for job, lanes in jobs.items() if job.wants_lane]:
             poorest = min(wanting, key=len)
@@ -238,7 +228,7 @@ class Scheduler:
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []
-        while (sequence := self._slots.take(self.sequences)) is not None:
+        while (sequence := self.slots.take(self.sequences)) is not None:
             joined.append(sequence)
         return joined
 

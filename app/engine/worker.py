@@ -86,7 +86,7 @@ class Worker:
             return False
         self._apply(changes)
         if self._scheduler.active:
-            self._decoder.limit_threads(self._decoder.threads // self._scheduler.computing)
+            self._decoder.limit_threads(self._decoder.threads // self._scheduler.slots.computing)
             self._read_primes(changes.joined)
             self._step_all()
         return True
@@ -156,7 +156,7 @@ class Worker:
         last step.
         """
         active = self._scheduler.active
-        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.taken
+        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.slots.taken
         fitting = int(seconds / self._scheduler.sequences.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []

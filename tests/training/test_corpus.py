@@ -14,7 +14,15 @@ from model import vocabulary as vocabulary_module
 from model.errors import CorpusError
 from model.vocabulary import UNKNOWN, Vocabulary
 from training import corpus as corpus_module
-from training.corpus import PUBLISHED, Corpus, fetch, is_published, read_text, split
+from training.corpus import (
+    PUBLISHED,
+    Corpus,
+    describe_missing,
+    fetch,
+    is_published,
+    read_text,
+    split,
+)
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n" * 10
 
@@ -56,8 +64,9 @@ def test_rare_characters_become_one() -> None:
     assert corpus.vocabulary == Vocabulary.from_text(TEXT + UNKNOWN)
     assert corpus.validation[-3:].tolist() == [corpus.vocabulary.unknown_id] * 3
     assert corpus.missing == {"é": 1, "ü": 1, "漢": 1}
-    assert "3 characters of the text" in corpus.describe_missing()
-    assert "read as unknown" in corpus.describe_missing()
+    message = describe_missing(corpus.vocabulary, corpus.missing)
+    assert "3 characters of the text" in message
+    assert "read as unknown" in message
     with pytest.raises(CorpusError, match="no character occurs 1000 times"):
         Corpus.from_text(TEXT, min_count=1000)
 
@@ -67,7 +76,8 @@ def test_a_given_vocabulary_is_used_and_what_it_lacks_is_named() -> None:
     corpus = Corpus.from_text(TEXT + "é" * 5, vocabulary=vocabulary)
     assert corpus.vocabulary is vocabulary
     assert len(corpus.training) + len(corpus.validation) == len(TEXT)
-    assert corpus.describe_missing().endswith("left out, 5 times in total: 'é' (5)")
+    message = describe_missing(vocabulary, corpus.missing)
+    assert message.endswith("left out, 5 times in total: 'é' (5)")
     with pytest.raises(CorpusError, match="another kind of text: 1 character of the text is not"):
         Corpus.from_text(TEXT + "é" * 500, vocabulary=vocabulary)
 

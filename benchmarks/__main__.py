@@ -26,6 +26,7 @@ from benchmarks.http_rate import (
     running_service,
 )
 from benchmarks.onnx_rate import onnx_rate
+from benchmarks.traffic import resident_megabytes
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
 from model import native_library
@@ -73,8 +74,8 @@ def main() -> None:
     training = _training_rates(checkpoint, options.rounds, 2 * options.seconds)
     rates: dict[Row, list[float]] = {}
     longest = max(_length(1, options.seconds), OTHER_LENGTH)
-    streams = max(_STREAMS)
-    with running_service(options.checkpoint, streams, max_length=str(longest)) as service:
+    limits = {"max_streams": max(_STREAMS), "max_length": longest}
+    with running_service(options.checkpoint, **limits) as service:
         for _ in range(options.rounds):  # so that slow changes of the machine affect all rows
             for row, measure in _measurements(checkpoint, service, options.seconds):
                 rates.setdefault(row, []).append(measure())
@@ -86,7 +87,7 @@ def main() -> None:
         _print_latencies(console, service)
         console.print(
             f"the server was ready {service.start_seconds:.1f} s after its start; "
-            f"{service.resident_megabytes():.0f} MB resident memory at the end",
+            f"{resident_megabytes(service.port):.0f} MB resident memory at the end",
             highlight=False,
         )
 

@@ -31,6 +31,7 @@ from benchmarks.traffic import (
     metric,
     open_stream,
     read,
+    resident_megabytes,
     wait_until_idle,
 )
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -83,7 +84,7 @@ def main() -> None:
 
 async def crowd(checkpoint: Path, seconds: float) -> Outcome:
     """Many more clients than slots and positions in the queue. They retry after Retry-After."""
-    with running_service(checkpoint, 8, max_queue="32") as service:
+    with running_service(checkpoint, max_streams=8, max_queue=32) as service:
         best, _ = await measure_rate(service.port, 8, seconds)
         rate, counts = await measure_rate(service.port, 200, seconds)
     odd = {status: n for status, n in counts.statuses.items() if status not in (200, 503)}
@@ -98,9 +99,9 @@ async def crowd(checkpoint: Path, seconds: float) -> Outcome:
 
 async def never_reads(checkpoint: Path, seconds: float) -> Outcome:
     """One client requests the longest text and reads none of it."""
-    with running_service(checkpoint, 9) as service:
+    with running_service(checkpoint, max_streams=9) as service:
         alone, _ = await measure_rate(service.port, 8, seconds)
-        before = service.resident_megabytes()
+        before = resident_megabytes(service.port)
         async with open_stream(service.port, _LONG, 1, query="&logprobs=10"):
             deadline = time.monotonic() + 60
             while not metric(service.port, "charstream_streams_paused"):
@@ -108,7 +109,7 @@ async def never_reads(checkpoint: Path, seconds: float) -> Outcome:
                     raise RuntimeError("the stream of a client that does not read was not paused")
                 await asyncio.sleep(0.1)
             beside, _ = await measure_rate(service.port, 8, seconds)
-        after = service.resident_megabytes()
+        after = resident_megabytes(service.port)
     return Outcome(
         "1 client that never reads and 8 that do",
         f"the others received {beside:,.0f} characters/s, {beside / alone:.0%} of {alone:,.0f} "
@@ -119,7 +120,7 @@ async def never_reads(checkpoint: Path, seconds: float) -> Outcome:
 
 async def dropped_at_once(checkpoint: Path) -> Outcome:
     """Clients of 32 streams of the maximum length that all disconnect at the same time."""
-    with running_service(checkpoint, 32) as service:
+    with running_service(checkpoint, max_streams=32) as service:
         async with AsyncExitStack() as streams:
             for seed in range(32):
                 _, reader = await streams.enter_async_context(
@@ -142,12 +143,12 @@ async def dropped_at_once(checkpoint: Path) -> Outcome:
 
 async def connect_and_drop(checkpoint: Path, rounds: int) -> Outcome:
     """Clients that send a request and disconnect at any point."""
-    with running_service(checkpoint, 16) as service:
+    with running_service(checkpoint, max_streams=16) as service:
         await _drop(service, 500)
-        before, files = service.resident_megabytes(), metric(service.port, "process_open_fds")
+        before, files = resident_megabytes(service.port), metric(service.port, "process_open_fds")
         await _drop(service, rounds)
         await wait_until_idle(service.port)
-        after, left = service.resident_megabytes(), metric(service.port, "process_open_fds")
+        after, left = resident_megabytes(service.port), metric(service.port, "process_open_fds")
         response = await read(service.port, TEXT_LENGTH, 1)
     return Outcome(
         f"{rounds:,} rounds of connect, request and drop",
@@ -159,7 +160,9 @@ async def connect_and_drop(checkpoint: Path, rounds: int) -> Outcome:
 
 async def flood(checkpoint: Path) -> Outcome:
     """More idle connections than the server accepts, while streams run."""
-    with running_service(checkpoint, 8, max_connections="500", receive_seconds="2") as service:
+    with running_service(
+        checkpoint, max_streams=8, max_connections=500, receive_seconds=2
+    ) as service:
         whole = (await read(service.port, 5000, 1)).text
         async with AsyncExitStack() as idle:
             streams = [asyncio.create_task(read(service.port, 5000, 1)) for _ in range(8)]
@@ -181,7 +184,7 @@ async def flood(checkpoint: Path) -> Outcome:
 
 async def slow_loris(checkpoint: Path) -> Outcome:
     """Clients that send their request headers one by one, slowly."""
-    with running_service(checkpoint, 8, receive_seconds="2") as service:
+    with running_service(checkpoint, max_streams=8, receive_seconds=2) as service:
         alone, _ = await measure_rate(service.port, 8, 4)
         ended = 0
 
@@ -211,7 +214,7 @@ async def slow_loris(checkpoint: Path) -> Outcome:
 
 async def killed(checkpoint: Path) -> Outcome:
     """Kill -9 in the middle of a stream. The client resumes it at the next server."""
-    with running_service(checkpoint, 8) as first:
+    with running_service(checkpoint, max_streams=8) as first:
         whole = (await read(first.port, 20_000, 1)).text
         counts = Counts()
         streams = [asyncio.create_task(read(first.port, 20_000, 1, counts)) for _ in range(8)]
@@ -219,7 +222,7 @@ async def killed(checkpoint: Path) -> Outcome:
             await asyncio.sleep(0.001)
         os.kill(first.pid, signal.SIGKILL)
         parts = [await stream for stream in streams]
-    with running_service(checkpoint, 8, port=first.port) as second:
+    with running_service(checkpoint, max_streams=8, port=first.port) as second:
         rests = [await read(second.port, 20_000, 1, last_id=part.last_id) for part in parts]
     broken = sum(not part.done for part in parts)
     texts = [part.resumable_text + rest.text for part, rest in zip(parts, rests, strict=True)]
@@ -238,7 +241,7 @@ async def reloads(checkpoint: Path) -> Outcome:
         other = Path(folder) / "other.safetensors"
         shutil.copy(checkpoint, served)
         _save_another(load_checkpoint(checkpoint), other)
-        with running_service(served, 8, admin_keys="k", receive_seconds="0.5") as service:
+        with running_service(served, max_streams=8, admin_keys="k", receive_seconds=0.5) as service:
             counts, stop, done = Counts(), asyncio.Event(), 0
 
             async def client(seed: int) -> None:

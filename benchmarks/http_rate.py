@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from benchmarks.traffic import open_stream
+
 _TOKEN = b'data: {"token": "'  # once per event, because quotes inside a token are escaped
 _START_SECONDS = 60
 
@@ -30,39 +32,25 @@ class RunningService:
     pid: int
     start_seconds: float  # from the start of the process until it is ready
 
-    def resident_megabytes(self) -> float:
-        """Return the resident memory of the server's process. Linux only."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("the system does not report the memory of a process")
-
 
 @contextmanager
-def running_service(
-    checkpoint: Path, streams: int, port: int | None = None, **settings: str
-) -> Iterator[RunningService]:
+def running_service(checkpoint: Path, **settings: object) -> Iterator[RunningService]:
     """Start the service and wait until it is ready.
 
     Args:
         checkpoint: the model.
-        streams: number of slots.
-        port: port to listen on. By default, a free one is chosen.
-        settings: further settings by name, in lower case and without the prefix.
+        settings: settings by name, in lower case and without the prefix. By default, the port is a
+            free one.
 
     Raises:
         RuntimeError: if the service is not ready within a minute.
     """
-    port = port or _free_port()
-    environment = os.environ | {
-        "CHARSTREAM_CHECKPOINT": str(checkpoint),
-        "CHARSTREAM_PORT": str(port),
-        "CHARSTREAM_MAX_STREAMS": str(streams),
-        **{f"CHARSTREAM_{name.upper()}": value for name, value in settings.items()},
-    }
+    settings = {"checkpoint": checkpoint, "port": _free_port()} | settings
+    environment = {f"CHARSTREAM_{name.upper()}": str(value) for name, value in settings.items()}
+    port = int(str(settings["port"]))
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "app"], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "app"], env=os.environ | environment, stderr=subprocess.DEVNULL
     )
     try:
         _wait_until_ready(port, began + _START_SECONDS)
@@ -114,10 +102,10 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
         began = time.perf_counter()
         # Each prime begins differently, so that the prefix cache has no entry for it.
         beginning = f"{streams:03}{number:03}"
-        reader, writer = await _open(port, 1, number, beginning + prime[len(beginning) :])
-        await reader.readuntil(_TOKEN)
-        seconds.append(time.perf_counter() - began)
-        writer.close()
+        query = f"&prime={quote(beginning + prime[len(beginning) :])}"
+        async with open_stream(port, 1, number, query=query) as (_, reader):
+            await reader.readuntil(_TOKEN)
+            seconds.append(time.perf_counter() - began)
         await asyncio.sleep(0.02)
     for other in others:
         other.cancel()
@@ -126,26 +114,13 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
 
 
 async def _read_stream(port: int, characters: int, seed: int, model: str | None = None) -> int:
-    reader, writer = await _open(port, characters, seed, "\n", model)
+    query = "" if model is None else f"&model={quote(model)}"
     count, tail = 0, b""
-    try:
+    async with open_stream(port, characters, seed, query=query) as (_, reader):
         while data := await reader.read(1 << 16):
             count += (tail + data).count(_TOKEN)
             tail = (tail + data)[-len(_TOKEN) + 1 :]
-    finally:
-        writer.close()
     return count
-
-
-async def _open(
-    port: int, characters: int, seed: int, prime: str, model: str | None = None
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    path = f"/generate?length={characters}&seed={seed}&prime={quote(prime)}"
-    if model is not None:
-        path += f"&model={quote(model)}"
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    return reader, writer
 
 
 def _free_port() -> int:

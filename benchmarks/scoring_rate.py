@@ -70,7 +70,7 @@ def main() -> None:
     print(f"{_TEXTS:,} texts of {_LENGTH} characters, {precision}, {threads} threads, char/s")
     for _ in range(_RUNS):
         engine = engine_rate(checkpoint, precision, _STREAMS, _CHARACTERS, threads)
-        with running_service(_CHECKPOINT, _STREAMS) as service:
+        with running_service(_CHECKPOINT, max_streams=_STREAMS) as service:
             http = http_scoring_rate(service.port, texts)
         command = command_rate(texts * _COMMAND_FACTOR)
         print(

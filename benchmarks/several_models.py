@@ -36,7 +36,7 @@ def main() -> None:
 
 def measured(folder: Path, names: list[str], options: argparse.Namespace) -> float:
     """Return the rate of several models divided by the rate of one, measured in one server."""
-    with running_service(folder, options.streams) as service:
+    with running_service(folder, max_streams=options.streams) as service:
         http_rate(service.port, options.streams, options.characters // 10, names)
         one, several = (
             http_rate(service.port, options.streams, options.characters, models)

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.http_rate import RunningService, running_service
-from benchmarks.traffic import Counts, metric, open_stream, read
+from benchmarks.traffic import Counts, metric, open_stream, read, resident_megabytes
 
 _TOLERANCE = 1.05  # maximum ratio of the memory at the end to the memory after the warm-up
 _WARM_MINUTES = 5  # until caches and allocators are full
@@ -36,7 +36,9 @@ def main() -> None:
         "--clients", type=int, default=6, help="number of clients (default %(default)s)"
     )
     options = parser.parse_args()
-    with running_service(options.checkpoint, 16, stall_seconds="5", cache_mb="16") as service:
+    with running_service(
+        options.checkpoint, max_streams=16, stall_seconds=5, cache_mb=16
+    ) as service:
         traffic = _Traffic(service)
         sizes = asyncio.run(_soak(service, traffic, options.minutes, options.clients))
     counts, wrong = traffic.counts, traffic.wrong
@@ -92,7 +94,7 @@ async def _soak(
     sizes = []
     for minute in range(1, minutes + 1):
         await asyncio.sleep(max(0.0, end - 60 * (minutes - minute) - time.monotonic()))
-        sizes.append(service.resident_megabytes())
+        sizes.append(await asyncio.to_thread(resident_megabytes, service.port))
         files = await asyncio.to_thread(metric, service.port, "process_open_fds")
         print(
             f"minute {minute:3}: {sizes[-1]:.1f} MB resident, {files:.0f} open files, "

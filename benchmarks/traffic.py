@@ -110,6 +110,11 @@ def metric(port: int, name: str) -> float:
     raise RuntimeError(f"the service has no metric {name}")
 
 
+def resident_megabytes(port: int) -> float:
+    """Return the resident memory of a server's process in MB. Linux only."""
+    return metric(port, "process_resident_memory_bytes") / 2**20
+
+
 async def measure_rate(port: int, clients: int, seconds: float) -> tuple[float, Counts]:
     """Return the characters per second of clients that send one request after another.
 

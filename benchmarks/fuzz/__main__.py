@@ -24,6 +24,7 @@ from benchmarks.fuzz import connection_model
 from benchmarks.fuzz.checkpoints import fuzz_checkpoints
 from benchmarks.fuzz.resumes import described, fuzz_resumes
 from benchmarks.http_rate import running_service
+from benchmarks.traffic import resident_megabytes
 
 _EXAMPLES = 50  # connections of one round; each round makes new random choices
 _STATES = 20_000  # states of one round
@@ -59,15 +60,14 @@ def main() -> None:
 
 def _fuzz_connections(options: argparse.Namespace) -> None:
     end = time.monotonic() + 60 * options.minutes
-    settings = {k: v for k, v in connection_model.SETTINGS.items() if k != "max_streams"}
-    with running_service(_SHIPPED, 8, None, **settings) as service:
-        machine = connection_model.machine(service.port, service.pid)
+    with running_service(_SHIPPED, **connection_model.SETTINGS) as service:
+        machine = connection_model.machine(service.port)
         try:
             while time.monotonic() < end:
                 connection_model.run(machine, _EXAMPLES)
         finally:
             print(_described(machine.seen))
-            print(f"resident memory at the end: {service.resident_megabytes():.0f} MB")
+            print(f"resident memory at the end: {resident_megabytes(service.port):.0f} MB")
 
 
 def _described(seen: connection_model.Seen) -> str:

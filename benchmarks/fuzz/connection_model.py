@@ -7,7 +7,6 @@ import itertools
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
@@ -22,6 +21,7 @@ from hypothesis.stateful import (
 
 from benchmarks.fuzz.messages import FATAL, Kind, Message, gets, posts
 from benchmarks.fuzz.raw_client import RawClient
+from benchmarks.traffic import resident_megabytes
 
 # Short times and small sizes, so that a run reaches every limit.
 SETTINGS = {
@@ -31,6 +31,8 @@ SETTINGS = {
     "max_queue": "8",
     "receive_seconds": "10",
 }
+
+_MAX_GROWTH = 64  # MB of the server's resident memory
 
 _LAST = Message(
     "last",
@@ -70,7 +72,6 @@ class ConnectionMachine(RuleBasedStateMachine):
     """
 
     port: ClassVar[int]
-    pid: ClassVar[int]
     most_megabytes: ClassVar[float]
     seen: ClassVar[Seen]
     ids = itertools.count()
@@ -139,24 +140,17 @@ class ConnectionMachine(RuleBasedStateMachine):
                 self.ask(client, _LAST)
             self.seen.statuses.update(response.status for response in client.finish())
         self.ask_as_another_client()
-        megabytes = resident_megabytes(self.pid)
+        megabytes = resident_megabytes(self.port)
         self.seen.peak_megabytes = max(self.seen.peak_megabytes, megabytes)
         assert megabytes < self.most_megabytes, "the server's memory has grown"
 
 
-def machine(port: int, pid: int, most_growth: float = 64) -> type[ConnectionMachine]:
-    """Return the state machine for one server.
-
-    Args:
-        port: port of the server, on this machine.
-        pid: id of the server's process.
-        most_growth: maximum growth of its resident memory, in MB.
-    """
-    before = resident_megabytes(pid)
+def machine(port: int) -> type[ConnectionMachine]:
+    """Return the state machine for the server on a port of this machine."""
+    before = resident_megabytes(port)
     attributes = {
         "port": port,
-        "pid": pid,
-        "most_megabytes": before + most_growth,
+        "most_megabytes": before + _MAX_GROWTH,
         "seen": Seen(before_megabytes=before, peak_megabytes=before),
     }
     return type("RunningMachine", (ConnectionMachine,), attributes)
@@ -182,11 +176,3 @@ def run(
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-def resident_megabytes(pid: int) -> float:
-    """Return the resident memory of a process in MB. Linux only."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"the system does not show the memory of process {pid}")

@@ -10,8 +10,7 @@ from tests.server import running_server
 
 def test_any_clients_get_the_responses_to_their_requests(tiny_path: Path) -> None:
     with running_server(tiny_path, **SETTINGS) as server:
-        port = int(server.url.rpartition(":")[2])
-        fuzzed = machine(port, server.process.pid)
+        fuzzed = machine(int(server.url.rpartition(":")[2]))
         run(fuzzed, examples=30, steps=20, repeatable=True)
         assert not any("Traceback" in line for line in server.lines)
     assert fuzzed.seen.statuses[200] > 50

@@ -84,15 +84,8 @@ _NoList = Annotated[list[Any], _only([]), Field(json_schema_extra={"maxItems": 0
 _Ignored = Annotated[Any, Field(description="Accepted and ignored.")]
 
 
-def _without_nulls(data: Any) -> Any:
-    """Treat null as an absent field, as OpenAI does."""
-    if not isinstance(data, dict):
-        return data
-    return {name: value for name, value in data.items() if value is not None}
-
-
 def _allow_nulls(schema: dict[str, Any]) -> None:
-    """Describe the effect of `_without_nulls` in a schema."""
+    """Describe in a schema that null is an absent field."""
     null = {"type": "null"}
     schema["additionalProperties"] = null
     for name, field in schema["properties"].items():
@@ -102,10 +95,21 @@ def _allow_nulls(schema: dict[str, Any]) -> None:
         schema["properties"][name] = {**field, **kept}
 
 
-class StreamOptions(BaseModel):
-    """Options of a stream: what it reports in addition to the text."""
+class _Parameters(BaseModel):
+    """An object of a request. Null is an absent field, as in OpenAI's API."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_nulls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None}
+
+
+class StreamOptions(_Parameters):
+    """Options of a stream: what it reports in addition to the text."""
 
     include_usage: bool = Field(
         False, description="Send the token counts in a last chunk without choices."
@@ -115,31 +119,17 @@ class StreamOptions(BaseModel):
     )
     include_obfuscation: _Ignored = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, data: Any) -> Any:
-        return _without_nulls(data)
 
-
-class StructuredOutputs(BaseModel):
+class StructuredOutputs(_Parameters):
     """What a text must look like, with vLLM's names. Only regular expressions are supported."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_allow_nulls)
 
     regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, data: Any) -> Any:
-        return _without_nulls(data)
 
-
-class CompletionRequest(BaseModel):
+class CompletionRequest(_Parameters):
     """Parameters of a completion, with OpenAI's names."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=_allow_nulls
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
 
     model: str | None = Field(
         None,
@@ -261,8 +251,3 @@ class CompletionRequest(BaseModel):
         if self.guided_regex is None and self.structured_outputs.regex is not None:
             return "structured_outputs.regex", self.structured_outputs.regex
         return "guided_regex", self.guided_regex
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, data: Any) -> Any:
-        return _without_nulls(data)

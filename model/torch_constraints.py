@@ -25,9 +25,10 @@ from model.sampling import SamplingParams
 from model.torch_sampling import (
     Candidates,
     SamplingRows,
+    cumulative_sums,
     draw,
-    exact_sums,
     probabilities,
+    sampling_weights,
     weighted_candidates,
 )
 
@@ -174,8 +175,8 @@ def _candidates(logits_SV: Tensor, rows: ConstraintRows) -> tuple[Candidates, Te
     masked_PV = biased_PV.masked_fill(~(allowed_PV | may_end_P1), -float("inf"))
     highest_P1 = masked_PV.amax(dim=-1, keepdim=True)
     relative_PV = (masked_PV - highest_P1) * rows.sampling.inverse_temperature
-    weights_PV = _weights(relative_PV)
-    end_P1 = _sum(weights_PV.masked_fill(allowed_PV, 0.0))
+    weights_PV = sampling_weights(relative_PV)
+    end_P1 = cumulative_sums(weights_PV.masked_fill(allowed_PV, 0.0))[:, -1:]
     weights_PE = torch.cat([weights_PV.masked_fill(~allowed_PV, 0.0), end_P1], dim=1)
     ended_P1 = torch.full_like(row_P1, -1)  # ENDED
     next_PE = torch.cat([next_PV.long(), ended_P1], dim=1)
@@ -200,17 +201,3 @@ def _advance(drawn_P: Tensor, next_PE: Tensor, forced_P: Tensor, rows: Constrain
     rows.states_P.copy_(torch.where(draws_P, next_P, rows.states_P))
     shown_P = torch.where(draws_P & ~ends_P, drawn_P, torch.zeros_like(drawn_P))
     return torch.where(forced_P < 0, shown_P, forced_P)
-
-
-def _weights(relative_PV: Tensor) -> Tensor:
-    """Return numbers in proportion to the probabilities, with the same bits in every batch."""
-    if relative_PV.is_cuda:
-        return relative_PV.exp()
-    return relative_PV.softmax(dim=-1)
-
-
-def _sum(weights_PV: Tensor) -> Tensor:
-    """Return the sums of rows, added in an order that does not depend on the batch."""
-    if weights_PV.is_cuda:
-        return exact_sums(weights_PV)[:, -1:]
-    return weights_PV.cumsum(dim=-1)[:, -1:]

@@ -117,7 +117,7 @@ def probabilities(candidates: Candidates) -> Tensor:
 def weighted_candidates(weights_SV: Tensor, rows: SamplingRows) -> Candidates:
     """Return the candidates for numbers in proportion to the probabilities after temperature."""
     sorted_SV, order_SV = weights_SV.sort(dim=-1, descending=True, stable=True)
-    cumulative_SV = exact_sums(sorted_SV) if sorted_SV.is_cuda else sorted_SV.cumsum(dim=-1)
+    cumulative_SV = cumulative_sums(sorted_SV)
     return Candidates(order_SV, cumulative_SV, _last_kept(sorted_SV, cumulative_SV, rows))
 
 
@@ -125,43 +125,41 @@ def _candidates(logits_SV: Tensor, rows: SamplingRows) -> Candidates:
     """Return what is left after temperature and filters."""
     sorted_SV, order_SV = logits_SV.sort(dim=-1, descending=True, stable=True)
     relative_SV = (sorted_SV - sorted_SV[:, :1]) * rows.inverse_temperature
-    probabilities_SV, cumulative_SV = _cumulate(relative_SV)
-    return Candidates(order_SV, cumulative_SV, _last_kept(probabilities_SV, cumulative_SV, rows))
+    weights_SV = sampling_weights(relative_SV)
+    cumulative_SV = cumulative_sums(weights_SV)
+    return Candidates(order_SV, cumulative_SV, _last_kept(weights_SV, cumulative_SV, rows))
 
 
-def _last_kept(probabilities_SV: Tensor, cumulative_SV: Tensor, rows: SamplingRows) -> Tensor:
-    """Return the last index (S, 1) that the filters keep, given falling probabilities."""
+def _last_kept(weights_SV: Tensor, cumulative_SV: Tensor, rows: SamplingRows) -> Tensor:
+    """Return the last index (S, 1) that the filters keep, given falling weights."""
     last_S1, top_p, min_p = rows.last_rank, rows.top_p, rows.min_p  # names that TorchScript refines
     # A filter at the value that keeps all must not change a row, even if another row needs the
     # filter. The comparisons alone would drop characters whose probability is lost in rounding.
     if top_p is not None:
         limit_S1 = top_p * cumulative_SV.gather(1, last_S1)
-        before_SV = cumulative_SV - probabilities_SV
+        before_SV = cumulative_SV - weights_SV
         kept_S1 = torch.minimum(last_S1, _count(before_SV < limit_S1) - 1)
         last_S1 = torch.where(top_p < 1, kept_S1, last_S1)
     if min_p is not None:
-        limit_S1 = min_p * probabilities_SV[:, :1]
-        kept_S1 = torch.minimum(last_S1, _count(probabilities_SV >= limit_S1) - 1)
+        limit_S1 = min_p * weights_SV[:, :1]
+        kept_S1 = torch.minimum(last_S1, _count(weights_SV >= limit_S1) - 1)
         last_S1 = torch.where(min_p > 0, kept_S1, last_S1)
     # At least one character stays: a tiny top_p may be rounded to 0, and extreme weights give NaN.
     return last_S1.clamp_min(0)
 
 
-def _cumulate(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
-    """Return probabilities from logits relative to the largest, and their cumulative sums."""
-    if relative_SV.is_cuda:
-        return cumulate_exactly(relative_SV)
-    probabilities_SV = relative_SV.softmax(dim=-1)
-    return probabilities_SV, probabilities_SV.cumsum(dim=-1)
+def sampling_weights(relative_SV: Tensor) -> Tensor:
+    """Return numbers in proportion to the probabilities, with the same bits in every batch.
 
-
-def cumulate_exactly(relative_SV: Tensor) -> tuple[Tensor, Tensor]:
-    """Return numbers in proportion to the probabilities, and their cumulative sums.
-
-    They do not depend on the number of rows, see `exact_sums`.
+    Args:
+        relative_SV: logits relative to the largest of their row.
     """
-    weights_SV = relative_SV.exp()
-    return weights_SV, exact_sums(weights_SV)
+    return relative_SV.exp() if relative_SV.is_cuda else relative_SV.softmax(dim=-1)
+
+
+def cumulative_sums(weights_SV: Tensor) -> Tensor:
+    """Return the cumulative sums of weights, with the same bits in every batch."""
+    return exact_sums(weights_SV) if weights_SV.is_cuda else weights_SV.cumsum(dim=-1)
 
 
 def exact_sums(weights_SV: Tensor) -> Tensor:

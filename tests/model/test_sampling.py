@@ -23,7 +23,8 @@ def _sums(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run every test with both ways to add probabilities."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "sums of a GPU":
-            patch.setattr(torch_sampling, "_cumulate", torch_sampling.cumulate_exactly)
+            patch.setattr(torch_sampling, "sampling_weights", torch.exp)
+            patch.setattr(torch_sampling, "cumulative_sums", torch_sampling.exact_sums)
         yield
 
 

@@ -12,7 +12,7 @@ from training.events import Validation
 from training.model_card import model_card
 from training.report import Report, render
 from training.sample import sample
-from training.serve_command import serve_command
+from training.serve_line import serve_line
 from training.train_arguments import named_as_flags
 from training.trainer import Trainer
 
@@ -45,7 +45,7 @@ def make_report(trainer: Trainer, source: str) -> Report:
     settings = asdict(trainer.network.config) | asdict(trainer.config)
     return Report(
         source=source,
-        command=serve_command(folder.best_path.absolute()),
+        command=serve_line(folder.best_path.absolute()),
         summary=_summary(trainer),
         settings=named_as_flags(settings, distilled),
         records=folder.records(),

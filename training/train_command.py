@@ -32,7 +32,7 @@ from training.results import write_results
 from training.run_folder import RunFolder
 from training.run_lock import locked
 from training.run_setup import RunSetup, describe_sizes
-from training.serve_command import serve_command
+from training.serve_line import serve_line
 from training.tensorboard import TensorBoard, require_tensorboard
 from training.train_arguments import check_arguments
 from training.trainer import Trainer
@@ -268,6 +268,6 @@ def _conclude(console: Console, trainer: Trainer, complete: bool) -> None:
             f"Model: {best}",
             f"Report with losses and samples: {trainer.folder.report_path}",
             "To serve the model, run:",
-            serve_command(best),
+            serve_line(best),
         ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

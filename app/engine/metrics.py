@@ -60,7 +60,7 @@ class Metrics:
             registry=self.registry,
         )
 
-        self.refusals = Counter(
+        self.connections_ended = Counter(
             "charstream_connections_ended",
             "Connections that the server refused or closed, by reason.",
             ["reason"],

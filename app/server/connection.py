@@ -246,7 +246,7 @@ class Connection(HttpToolsProtocol):
             self._receiving = None
 
     def _cut_off(self) -> None:
-        self.metrics.refusals.labels("stalled").inc()
+        self.metrics.connections_ended.labels("stalled").inc()
         self.transport.abort()
 
     def _give_up(self) -> None:
@@ -258,7 +258,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: RefusedError) -> None:
         """Refuse the request that is arriving. Responses to earlier requests are sent first."""
-        self.metrics.refusals.labels(refusal.code).inc()
+        self.metrics.connections_ended.labels(refusal.code).inc()
         self._refusal = refusal
         self._unparsed.clear()
         self._read_if_there_is_room()

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.model.test_tutorial import tutorial_file
 from training.__main__ import main
-from training.serve_command import serve_command
+from training.serve_line import serve_line
 
 TEXT = "All happy families are alike; every unhappy family is unhappy in its own way.\n" * 120
 # With a precision, because finding the faster one takes seconds.
@@ -42,7 +42,7 @@ def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
     assert "validation" in shown
     assert "sample" in shown
     last = shown.splitlines()[-1]
-    assert last == serve_command(out / "best.safetensors")
+    assert last == serve_line(out / "best.safetensors")
     assert (out / "report.html").exists()
     assert len(list((out / "samples").iterdir())) == shown.count("epoch ") - 1
     best = str(out / "best.safetensors")

@@ -15,7 +15,7 @@ import pytest
 from model.checkpoint import load_checkpoint
 from tests.training.test_command_line import SMALL, TEXT
 from training.__main__ import main
-from training.serve_command import serve_command
+from training.serve_line import serve_line
 
 # Runs `python -m training` and executes the statement $AT_TORCH when torch is about to be loaded.
 SPY = """
@@ -170,7 +170,7 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
     )
     assert result.returncode == 130
     assert "not the search for cells" in result.stdout
-    assert result.stdout.splitlines()[-1] == serve_command(best)
+    assert result.stdout.splitlines()[-1] == serve_line(best)
     assert load_checkpoint(best).cells == ()
     assert main(["train", *flags, "--resume"]) == 0
     assert load_checkpoint(best).cells

@@ -1,4 +1,4 @@
-"""Serve command: the line to paste into a shell to serve a checkpoint."""
+"""Serve line: the line to paste into a shell to serve a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 
-def serve_command(checkpoint: Path) -> str:
-    """Return the command that serves a checkpoint with the Python that runs this process."""
+def serve_line(checkpoint: Path) -> str:
+    """Return the line that serves a checkpoint with the Python that runs this process."""
     return f"CHARSTREAM_CHECKPOINT={shlex.quote(str(checkpoint))} {shlex.quote(_python())} -m app"
 
 

@@ -24,7 +24,7 @@ from model.folding import fold
 from model.read_cells import CellNumbers
 from model.sampling import SamplingParams
 from model.text_scoring import Texts
-from model.vocabulary import UNKNOWN, Ids, Vocabulary
+from model.vocabulary import Ids, Vocabulary
 
 MAX_SCORES = 220_000  # characters and alternatives in one response
 _MAX_CELL_VALUES = 1_600_000  # in one response
@@ -214,17 +214,13 @@ class Service:
     def encode_scored(self, field: str, text: str) -> Ids:
         """Return the ids of a text to score.
 
-        UNKNOWN cannot be scored: it stands for many characters and has no probability of its own.
-
         Raises:
             InvalidFieldError: if the text is longer than this server accepts.
-            UnknownInFieldError: if the vocabulary lacks a character.
+            UnknownInFieldError: if a character cannot be scored.
         """
         self.check_read_length(field, text)
         try:
-            if UNKNOWN in text:
-                raise UnknownCharacterError([UNKNOWN], [text.index(UNKNOWN)])
-            return self.vocabulary.encode(text)
+            return self.vocabulary.encode_scored(text)
         except UnknownCharacterError as error:
             raise UnknownInFieldError(field, error) from error
 

@@ -104,12 +104,7 @@ class Vocabulary:
                 error lists each of them with the index of its first occurrence.
         """
         ids = self._lookup(_code_points(text))
-        unknown = np.flatnonzero(ids < 0)
-        if len(unknown):
-            first_seen: dict[str, int] = {}
-            for position in unknown.tolist():
-                first_seen.setdefault(text[position], position)
-            raise UnknownCharacterError(list(first_seen), list(first_seen.values()))
+        _check_none(ids < 0, text)
         return ids
 
     def encode_read(self, text: str) -> Ids:
@@ -124,16 +119,29 @@ class Vocabulary:
         ids = self._lookup(_code_points(text))
         return np.where(ids < 0, np.int32(self.unknown_id), ids)
 
+    def encode_scored(self, text: str) -> Ids:
+        """Return the ids of a text to score.
+
+        UNKNOWN cannot be scored: it stands for many characters and has no probability of its own.
+
+        Raises:
+            UnknownCharacterError: if the text has UNKNOWN, or characters that are not in the
+                vocabulary. It lists all of them, as that of `encode` does.
+        """
+        ids = self._lookup(_code_points(text))
+        _check_none(self._unscorable(ids), text)
+        return ids
+
     def encode_known(self, text: str) -> Ids:
         """Return the ids of a text, without the characters that are not in the vocabulary."""
         ids = self._lookup(_code_points(text))
         known = ids >= 0
         return ids if known.all() else ids[known]
 
-    def find_unknown(self, text: str) -> int:
-        """Return the index of the first character that is not in the vocabulary, or -1."""
-        unknown = self._lookup(_code_points(text)) < 0
-        return int(unknown.argmax()) if unknown.any() else -1
+    def find_unscorable(self, text: str) -> int:
+        """Return the index of the first character that `encode_scored` refuses, or -1."""
+        unscorable = self._unscorable(self._lookup(_code_points(text)))
+        return int(unscorable.argmax()) if unscorable.any() else -1
 
     def unknown_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are not in the vocabulary."""
@@ -177,5 +185,18 @@ class Vocabulary:
             )
         return self._code_of_id[array].tobytes().decode("utf-32-le")
 
+    def _unscorable(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        unscorable: npt.NDArray[np.bool_] = ids < 0
+        return unscorable if self.unknown_id is None else unscorable | (ids == self.unknown_id)
+
     def _lookup(self, codes: npt.NDArray[np.uint32]) -> Ids:
         return self._id_of_code.take(codes, mode="clip")
+
+
+def _check_none(refused: npt.NDArray[np.bool_], text: str) -> None:
+    """Raise UnknownCharacterError if some characters of a text are refused."""
+    if refused.any():
+        first_seen: dict[str, int] = {}
+        for position in np.flatnonzero(refused).tolist():
+            first_seen.setdefault(text[position], position)
+        raise UnknownCharacterError(list(first_seen), list(first_seen.values()))

@@ -73,7 +73,7 @@ def score(options: argparse.Namespace) -> int:
 def _known(vocabulary: Vocabulary, lines: list[str], unknown: str) -> list[str]:
     """Return the lines with what `--unknown` makes of characters that the model does not know."""
     whole = "".join(lines)
-    if unknown == "reject" or (vocabulary.find_unknown(whole) < 0 and UNKNOWN not in whole):
+    if unknown == "reject" or vocabulary.find_unscorable(whole) < 0:
         return lines
     if unknown == "fold":
         return [fold(line, vocabulary) for line in lines]
@@ -84,22 +84,21 @@ def _known(vocabulary: Vocabulary, lines: list[str], unknown: str) -> list[str]:
 
 def _known_count(vocabulary: Vocabulary, lines: Sequence[str]) -> int:
     """Return the number of lines before the first with a character that cannot be scored."""
-    whole = "".join(lines)
-    found = [at for at in (vocabulary.find_unknown(whole), whole.find(UNKNOWN)) if at >= 0]
-    if not found:
+    first = vocabulary.find_unscorable("".join(lines))
+    if first < 0:
         return len(lines)
     ends = np.cumsum([len(line) for line in lines])
-    return int(np.searchsorted(ends, min(found), side="right"))
+    return int(np.searchsorted(ends, first, side="right"))
 
 
 def _refuse(options: argparse.Namespace, vocabulary: Vocabulary, line: str, number: int) -> None:
-    """Raise CorpusError for a line with unknown characters."""
-    known = set(vocabulary.characters) - {UNKNOWN}
-    unknown = list(dict.fromkeys(character for character in line if character not in known))
-    error = UnknownCharacterError(unknown, [line.index(character) for character in unknown])
-    others = "skip" if options.unknown == "fold" else "skip or fold"
-    where = f"{name_of(options.file)}: line {number}"
-    raise CorpusError(f"{where}: {error}; use --unknown {others}") from error
+    """Raise CorpusError for a line with characters that cannot be scored."""
+    try:
+        vocabulary.encode_scored(line)
+    except UnknownCharacterError as error:
+        others = "skip" if options.unknown == "fold" else "skip or fold"
+        where = f"{name_of(options.file)}: line {number}"
+        raise CorpusError(f"{where}: {error}; use --unknown {others}") from error
 
 
 def _rows(scorer: Scorer, vocabulary: Vocabulary, lines: Sequence[str]) -> Iterator[Row]:

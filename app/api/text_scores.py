@@ -17,7 +17,7 @@ from app.errors import InvalidFieldError
 from app.service import Service
 from model.scores import nats_of
 from model.text_scoring import Counts, Texts, TextScores
-from model.vocabulary import UNKNOWN, Vocabulary
+from model.vocabulary import Vocabulary
 
 _MAX_PRIMES = 10  # length of all texts together, in lengths of the longest prime
 
@@ -28,18 +28,15 @@ def encode_texts(service: Service, texts: Sequence[str]) -> Texts:
     Raises:
         InvalidFieldError: if one text, or all of them together, are longer than this server
             accepts.
-        UnknownInFieldError: if the vocabulary lacks a character. It lists those of one text.
+        UnknownInFieldError: if a character cannot be scored. It lists those of one text.
     """
     lengths = np.array([len(text) for text in texts])
     _check_lengths(service, texts, lengths)
     whole = "".join(texts)
-    ids = service.vocabulary.encode_known(whole)
-    if len(ids) < len(whole) or UNKNOWN in whole:
-        found = (service.vocabulary.find_unknown(whole), whole.find(UNKNOWN))
-        first = min(position for position in found if position >= 0)
+    if (first := service.vocabulary.find_unscorable(whole)) >= 0:
         index = int(np.searchsorted(lengths.cumsum(), first, side="right"))
         service.encode_scored(f"texts[{index}]", texts[index])  # raises the error
-    return Texts(ids, lengths)
+    return Texts(service.vocabulary.encode(whole), lengths)
 
 
 def text_score(vocabulary: Vocabulary, text: Chunk, detail: bool) -> dict[str, Any]:

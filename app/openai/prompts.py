@@ -14,7 +14,7 @@ from app.openai.request import CompletionRequest
 from app.service import Service
 from model.errors import UnknownCharacterError, VocabularyError
 from model.sampling import MAX_SEED, SamplingParams
-from model.vocabulary import UNKNOWN, Ids
+from model.vocabulary import Ids
 
 _MAX_TEXT = 10_000_000  # characters of all texts of a JSON response
 
@@ -162,9 +162,7 @@ def _prompt(
     read = service.vocabulary.decode(ids) if len(ids) else ""
     replaces = (request.unknown or service.settings.unknown) != "reject"
     shown = read if replaces or not read else text
-    if scores_echo(request) and UNKNOWN in read:
-        # UNKNOWN stands for many characters and has no probability of its own.
-        position = read.index(UNKNOWN)
+    if scores_echo(request) and (position := service.vocabulary.find_unscorable(read)) >= 0:
         raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
     return Prompt(job, shown)
 

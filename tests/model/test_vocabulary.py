@@ -111,8 +111,16 @@ def test_an_empty_prime_starts_from_a_new_line_where_there_is_one() -> None:
     assert Vocabulary("ab").start_id == 0
 
 
-@given(st.text())
-def test_the_first_unknown_character_is_found(text: str) -> None:
-    vocabulary = Vocabulary(["a", "b", "c"])
-    unknown = [index for index, character in enumerate(text) if character not in "abc"]
-    assert vocabulary.find_unknown(text) == (unknown[0] if unknown else -1)
+@given(st.text("abcd\u00e9" + UNKNOWN) | st.text(), st.sampled_from(["abc", "abc" + UNKNOWN]))
+def test_characters_that_cannot_be_scored_are_found(text: str, characters: str) -> None:
+    """The character for unknown ones has no probability of its own."""
+    vocabulary = Vocabulary(characters)
+    refused = {character: text.index(character) for character in text if character not in "abc"}
+    assert vocabulary.find_unscorable(text) == min(refused.values(), default=-1)
+    if not refused:
+        assert vocabulary.encode_scored(text).tolist() == vocabulary.encode(text).tolist()
+        return
+    with pytest.raises(UnknownCharacterError) as caught:
+        vocabulary.encode_scored(text)
+    assert caught.value.characters == tuple(refused)
+    assert caught.value.positions == tuple(refused.values())

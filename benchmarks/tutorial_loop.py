@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from model.checkpoint import Checkpoint
 from model.network import CharLSTM
 
+_TOP_K = 5  # as in the tutorial
 
-def tutorial_rate(checkpoint: Checkpoint, characters: int, top_k: int = 5) -> float:
+
+def tutorial_rate(checkpoint: Checkpoint, characters: int) -> float:
     """Return the characters per second of one stream.
 
     A character is a one-hot input, one `nn.LSTM` step, a softmax, and `numpy.random.choice`.
@@ -29,7 +31,7 @@ def tutorial_rate(checkpoint: Checkpoint, characters: int, top_k: int = 5) -> fl
             one_hot[0, 0, chosen] = 1
             hidden, state = network.lstm(torch.from_numpy(one_hot), state)
             probabilities = F.softmax(network.output(hidden[0]), dim=1)
-            likely, indices = probabilities.topk(top_k)
+            likely, indices = probabilities.topk(_TOP_K)
             weights = likely.numpy().squeeze().astype(np.float64)
             chosen = int(np.random.choice(indices.numpy().squeeze(), p=weights / weights.sum()))
     return characters / (time.perf_counter() - began)

@@ -1,7 +1,7 @@
 """Native array: numpy arrays whose memory the C++ kernels read and write.
 
-C++ gets an address and nothing else. So `checked_address` checks the type, the shape, the order and
-the alignment of an array that comes from a caller.
+C++ gets an address and nothing else. So `checked_address` checks the type, the shape and the order
+of an array that comes from a caller.
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ Array = npt.NDArray[Any]
 _from_buffer: Callable[[Any], c_char] = c_char.from_buffer
 
 
-def aligned_empty(
-    shape: tuple[int, ...], dtype: npt.DTypeLike, alignment: int = ALIGNMENT
-) -> Array:
-    """Return a C-contiguous array without initial values at a multiple of `alignment` bytes."""
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return a C-contiguous array without initial values at a multiple of `ALIGNMENT` bytes."""
     kind = np.dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    memory = np.empty(size + alignment, np.uint8)
-    first = -memory.ctypes.data % alignment
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
     return memory[first : first + size].view(kind).reshape(shape)
 
 
-def aligned_copy(array: Array, alignment: int = ALIGNMENT) -> Array:
-    """Return a C-contiguous copy of an array at a multiple of `alignment` bytes."""
-    copy = aligned_empty(array.shape, array.dtype, alignment)
+def aligned_copy(array: Array) -> Array:
+    """Return a C-contiguous copy of an array at a multiple of `ALIGNMENT` bytes."""
+    copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
 
@@ -43,7 +41,6 @@ def checked_address(
     array: Array,
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
-    alignment: int = 1,
     writable: bool = False,
 ) -> int:
     """Return the address of an array, after a check that C++ can use its memory.
@@ -56,13 +53,11 @@ def checked_address(
         array: the array.
         dtype: expected type of the elements, as an instance of `np.dtype`.
         shape: expected shape.
-        alignment: the address must be a multiple of so many bytes, and of an element's own
-            alignment.
         writable: whether C++ writes into the array.
 
     Raises:
         TypeError: if `array` is not a numpy array or its elements have another type.
-        ValueError: if the shape, the order of the elements, the alignment or the permission to
+        ValueError: if the shape, the order of the elements, their alignment or the permission to
             write differs from what is expected.
     """
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
@@ -78,9 +73,9 @@ def checked_address(
         raise ValueError(f"{name} must be writable, but the array is read-only")
     else:
         address = int(array.ctypes.data)
-    expected = max(alignment, dtype.alignment)
-    if address % expected and array.size:
-        raise ValueError(f"{name} must be aligned to {expected} bytes, got address {address:#x}")
+    if address % dtype.alignment and array.size:
+        expected = f"{dtype.alignment} bytes"
+        raise ValueError(f"{name} must be aligned to {expected}, got address {address:#x}")
     return address
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from model.errors import PatternError
 
-MAX_WORK = 30_000  # operations, of about a microsecond each
+_MAX_WORK = 30_000  # operations, of about a microsecond each
 _SLICE = 1_000  # operations between two pauses
 
 
@@ -21,19 +21,17 @@ class WorkLimit:
 
     Args:
         pause: function that lets other threads run.
-        most: number of operations that are allowed.
     """
 
-    def __init__(self, pause: Callable[[], None] = _no_pause, most: int = MAX_WORK) -> None:
-        self._pause, self._most = pause, most
-        self._done, self._since_pause = 0, 0
+    def __init__(self, pause: Callable[[], None] = _no_pause) -> None:
+        self._pause, self._done, self._since_pause = pause, 0, 0
 
     def add(self, operations: int) -> None:
         """Count operations. Raise PatternError if there are too many."""
         self._done += operations
-        if self._done > self._most:
+        if self._done > _MAX_WORK:
             raise PatternError(
-                f"is too large: it takes more than the {self._most} operations that are allowed "
+                f"is too large: it takes more than the {_MAX_WORK} operations that are allowed "
                 "to compile it; simplify it"
             )
         self.spend(operations)

@@ -27,7 +27,6 @@ class Line:
 
 def chart(
     lines: Sequence[Line],
-    x_label: str,
     y_label: str,
     height: int,
     from_zero: bool = False,
@@ -36,8 +35,7 @@ def chart(
     """Return an SVG element with the lines, two axes and their labels.
 
     Args:
-        lines: at least one line with at least one point. All values must be finite.
-        x_label: what the horizontal axis shows.
+        lines: at least one line with at least one point, by epoch. All values must be finite.
         y_label: what the vertical axis shows, with its unit.
         height: height of the picture in CSS pixels. Its width is 720, or that of the page.
         from_zero: whether the vertical axis begins at 0.
@@ -45,12 +43,12 @@ def chart(
     """
     plane = _Plane([point for line in lines for point in line.points], height, from_zero, ceiling)
     parts = [*plane.axes(), *(plane.line(line) for line in lines)]
-    label = escape(f"{y_label} by {x_label}: {', '.join(line.name for line in lines)}")
+    label = escape(f"{y_label} by epoch: {', '.join(line.name for line in lines)}")
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">\n'
         + "\n".join(parts)
         + f'\n<text x="{(plane.left + _WIDTH - _RIGHT) / 2}" y="{height - 6}" '
-        f'text-anchor="middle">{escape(x_label)}</text>'
+        'text-anchor="middle">epoch</text>'
         f'\n<text x="0" y="14">{escape(y_label)}</text>\n</svg>'
     )
 

@@ -119,8 +119,8 @@ def _curves(records: Sequence[Record]) -> str:
     return "\n".join(
         [
             f'<p class="key">{keys}</p>',
-            _scrollable(chart(losses, "epoch", "nats per character", height=320, ceiling=ceiling)),
-            _scrollable(chart(rate, "epoch", "learning rate", height=160, from_zero=True)),
+            _scrollable(chart(losses, "nats per character", height=320, ceiling=ceiling)),
+            _scrollable(chart(rate, "learning rate", height=160, from_zero=True)),
         ]
     )
 

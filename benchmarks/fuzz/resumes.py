@@ -49,9 +49,9 @@ class ResumeCounts:
     wrong: list[str] = field(default_factory=list)
 
 
-async def fuzz_resumes(checkpoint: Path, resumes: int, seed: int = 0) -> ResumeCounts:
+async def fuzz_resumes(checkpoint: Path, resumes: int) -> ResumeCounts:
     """Resume the given number of streams and check the results. Return the counts."""
-    counts, chance = ResumeCounts(), random.Random(seed)
+    counts, chance = ResumeCounts(), random.Random(0)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_server(checkpoint))
         client = await stack.enter_async_context(

@@ -99,7 +99,7 @@ def test_samples_are_shown_with_their_losses_and_the_newest_is_first() -> None:
     st.booleans(),
 )
 def test_a_chart_has_every_point_inside(points: list[tuple[float, float]], zero: bool) -> None:
-    page = Page(chart([Line("a", points), Line("b", points)], "x", "y", 300, zero))
+    page = Page(chart([Line("a", points), Line("b", points)], "y", 300, zero))
     places = [value for name, value in page.attributes if name in ("cx", "cy")]
     assert len(places) == 4 * len(points)
     assert all(0 <= float(place or "nan") <= 720 for place in places)

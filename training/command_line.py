@@ -1,11 +1,10 @@
-"""The commands, except for train: their flags and their output."""
+"""The command line: reads the flags and runs a command. The short commands are here."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,23 +16,14 @@ from model.checkpoint import load_checkpoint, save_cells, save_checkpoint
 from model.errors import CharstreamError, TrainingError
 from model.network import CharLSTM
 from model.sampling import SamplingParams, check_seed
-from model.selection import choose_device, choose_precision
+from model.selection import choose_device
 from model.text_properties import PROPERTIES
 from model.tokenizer_file import save_tokenizer
 from model.tutorial import import_tutorial_checkpoint
-from model.vocabulary import CorpusIds, Vocabulary
-from training import score_command, train_arguments
+from training import evaluate_command, score_command, train_arguments
 from training.cell_catalogue import find_tracked_cells
-from training.corpus import (
-    PUBLISHED,
-    describe_missing,
-    explaining_large_text,
-    fetch,
-    is_published,
-    read_text,
-    split,
-)
-from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
+from training.corpus import PUBLISHED, fetch, is_published, read_text
+from training.evaluate_command import validation_ids
 from training.progress import evaluation_progress
 from training.sample import sample
 from training.standard_error import print_error
@@ -66,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(prints_result=False, json=False)  # a command may set them
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a model on a text"))
-    _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
+    evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
+    evaluate_command.add_arguments(evaluate)
     _add_cells(commands.add_parser("cells", help="find cells that track properties of a text"))
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
     score_command.add_arguments(commands.add_parser("score", help="score each line of a text"))
@@ -79,72 +70,6 @@ def _parser() -> argparse.ArgumentParser:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=train)
     train_arguments.add_arguments(parser)
-
-
-def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_evaluate, prints_result=True)
-    parser.add_argument("checkpoint", type=Path, help=".safetensors file to evaluate")
-    parser.add_argument(
-        "--text",
-        type=Path,
-        required=True,
-        help="text file, or folder of text files; the last tenth of the text is evaluated",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "int8"),
-        help="evaluate on the CPU with the service's code for this precision (default: fp32 on "
-        "--device)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    checkpoint = load_checkpoint(options.checkpoint)
-    ids, left_out = _validation_ids(checkpoint.vocabulary, options.text)
-    with evaluation_progress(len(ids) - 1) as report:
-        if options.precision is None:
-            device = torch.device(choose_device(options.device))
-            result = evaluate_full_text(checkpoint, ids, device, report)
-        else:
-            precision = choose_precision(options.precision, "cpu")
-            result = evaluate_as_served(checkpoint, ids, precision, report)
-    print(_as_json(result, left_out) if options.json else _as_line(result))
-    return 0
-
-
-def _as_json(result: Evaluation, left_out: int) -> str:
-    figures = {
-        "nats_per_character": result.nats_per_character,
-        "characters": result.characters,
-        "bits_per_character": result.bits_per_character,
-        "perplexity": result.perplexity,
-        "left_out": left_out,
-    }
-    # JSON has no infinity.
-    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    return json.dumps(finite)
-
-
-def _as_line(result: Evaluation) -> str:
-    return (
-        f"{result.nats_per_character:.4f} nats per character, "
-        f"{result.bits_per_character:.4f} bits, perplexity {result.perplexity:.3f}, "
-        f"over {result.characters:,} characters"
-    )
-
-
-def _validation_ids(vocabulary: Vocabulary, path: Path) -> tuple[CorpusIds, int]:
-    """Return the ids of a text's last tenth, and the number of characters that are left out."""
-    with explaining_large_text(path):
-        _, text = split(read_text(path))
-        ids, missing = vocabulary.encode_corpus(text)
-    if missing:
-        print_error(f"charstream: {describe_missing(vocabulary, missing)}")
-    if len(ids) < 2:
-        raise TrainingError("the last tenth of the text is too short to evaluate; use more text")
-    return ids, len(text) - len(ids)
 
 
 def _add_cells(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +89,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 def _cells(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
-    ids, _ = _validation_ids(checkpoint.vocabulary, options.text)
+    ids, _ = validation_ids(checkpoint.vocabulary, options.text)
     network = CharLSTM.of(checkpoint).to(torch.device(choose_device(options.device)))
     with evaluation_progress(len(ids), "Reading") as report:
         cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report)

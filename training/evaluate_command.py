@@ -1,0 +1,91 @@
+"""The evaluate command: measures how well a checkpoint predicts the last tenth of a text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import load_checkpoint
+from model.errors import TrainingError
+from model.selection import choose_device, choose_precision
+from model.vocabulary import CorpusIds, Vocabulary
+from training.corpus import describe_missing, explaining_large_text, read_text, split
+from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
+from training.progress import evaluation_progress
+from training.standard_error import print_error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.set_defaults(command=evaluate, prints_result=True)
+    parser.add_argument("checkpoint", type=Path, help=".safetensors file to evaluate")
+    parser.add_argument(
+        "--text",
+        type=Path,
+        required=True,
+        help="text file, or folder of text files; the last tenth of the text is evaluated",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        help="evaluate on the CPU with the service's code for this precision (default: fp32 on "
+        "--device)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Print the loss of a checkpoint on the last tenth of a text."""
+    checkpoint = load_checkpoint(options.checkpoint)
+    ids, left_out = validation_ids(checkpoint.vocabulary, options.text)
+    with evaluation_progress(len(ids) - 1) as report:
+        if options.precision is None:
+            device = torch.device(choose_device(options.device))
+            result = evaluate_full_text(checkpoint, ids, device, report)
+        else:
+            precision = choose_precision(options.precision, "cpu")
+            result = evaluate_as_served(checkpoint, ids, precision, report)
+    print(_as_json(result, left_out) if options.json else _as_line(result))
+    return 0
+
+
+def _as_json(result: Evaluation, left_out: int) -> str:
+    figures = {
+        "nats_per_character": result.nats_per_character,
+        "characters": result.characters,
+        "bits_per_character": result.bits_per_character,
+        "perplexity": result.perplexity,
+        "left_out": left_out,
+    }
+    # JSON has no infinity.
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return json.dumps(finite)
+
+
+def _as_line(result: Evaluation) -> str:
+    return (
+        f"{result.nats_per_character:.4f} nats per character, "
+        f"{result.bits_per_character:.4f} bits, perplexity {result.perplexity:.3f}, "
+        f"over {result.characters:,} characters"
+    )
+
+
+def validation_ids(vocabulary: Vocabulary, path: Path) -> tuple[CorpusIds, int]:
+    """Return the ids of a text's last tenth, and the number of characters that are left out.
+
+    Raises:
+        TrainingError: if the text is too short.
+    """
+    with explaining_large_text(path):
+        _, text = split(read_text(path))
+        ids, missing = vocabulary.encode_corpus(text)
+    if missing:
+        print_error(f"charstream: {describe_missing(vocabulary, missing)}")
+    if len(ids) < 2:
+        raise TrainingError("the last tenth of the text is too short to evaluate; use more text")
+    return ids, len(text) - len(ids)

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.atomic_file import replacing
-from model.cell_catalogue import Catalogue, TrackedCell, catalogue_json, parse_catalogue
-from model.errors import CheckpointError, VocabularyError
+from model.cell_catalogue import Catalogue, TrackedCell, catalogue_json
+from model.checkpoint_metadata import FORMAT_VERSION, escaped, read_metadata
+from model.errors import CheckpointError
 from model.network_config import NetworkConfig, Weights
 from model.tensor_file import encode_tensor_file, open_tensor_file
 from model.vocabulary import Vocabulary
 from model.weight_limit import MAX_SUM, greatest_sums
 
-FORMAT_VERSION = "1"
-_REQUIRED_KEYS = ("format_version", "config", "vocabulary")
-_KNOWN_KEYS = (*_REQUIRED_KEYS, "training", "cells", "digest")
-_MAX_NESTING = 16  # lists and objects inside each other in a metadata value
 _MAX_LISTED = 8  # differences named in one message
 
 
@@ -96,7 +92,7 @@ def save_cells(path: Path, cells: Sequence[TrackedCell]) -> None:
 def _write(metadata: dict[str, str], weights: Weights, path: Path) -> None:
     """Write a file, after checking its metadata by the same rules as `load_checkpoint`."""
     metadata["digest"] = _digest(metadata, weights)
-    _read_metadata(metadata, path)
+    read_metadata(metadata, path)
     content = encode_tensor_file(weights, metadata, path)
     try:
         with replacing(path) as file:
@@ -123,7 +119,7 @@ def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
     """Return a checkpoint, and the metadata of its file."""
     try:
         with open_tensor_file(path) as file:
-            config, vocabulary, training, cells = _read_metadata(file.metadata, path)
+            config, vocabulary, training, cells = read_metadata(file.metadata, path)
             found = {name: entry.shape for name, entry in file.entries.items()}
             check_shapes(config, found, path)
             weights = file.read()
@@ -146,107 +142,12 @@ def name_of(path: Path) -> str:
     return path.stem if path.stem != "best" else path.absolute().parent.name or path.stem
 
 
-def _read_metadata(
-    metadata: Mapping[str, str], path: Path
-) -> tuple[NetworkConfig, Vocabulary, dict[str, Any], Catalogue]:
-    missing = [key for key in _REQUIRED_KEYS if key not in metadata]
-    if missing:
-        raise CheckpointError(f"{path}: its metadata lacks {', '.join(missing)}")
-    unknown = [key for key in metadata if key not in _KNOWN_KEYS]
-    if unknown and "digest" not in metadata:
-        raise CheckpointError(
-            f"{path}: unknown metadata key {unknown[0]!r:.60}; without a digest, expected only "
-            f"{', '.join(_KNOWN_KEYS)}"
-        )
-    version = metadata["format_version"]
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format_version is {version!r:.40}, but this program reads {FORMAT_VERSION!r}"
-        )
-    vocabulary = _read_vocabulary(metadata["vocabulary"], path)
-    config = _read_config(metadata["config"], path)
-    if config.vocabulary_size != len(vocabulary):
-        raise CheckpointError(
-            f"{path}: the vocabulary has {len(vocabulary)} characters, "
-            f"the config says {config.vocabulary_size}"
-        )
-    training = _json(metadata.get("training", "{}"), "training", dict, path)
-    loss = training.get("validation_loss")
-    if loss is not None and (isinstance(loss, bool) or not isinstance(loss, int | float)):
-        raise CheckpointError(f"{path}: validation_loss must be a number, got {loss!r:.40}")
-    cells = _read_cells(metadata.get("cells", "[]"), config, path)
-    return config, vocabulary, training, cells
-
-
-def _read_cells(text: str, config: NetworkConfig, path: Path) -> Catalogue:
-    try:
-        items = _json(text, "cells", list, path)
-        return parse_catalogue(items, config.layers, config.hidden_size)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: metadata key 'cells': {error}") from error
-
-
-def _read_vocabulary(text: str, path: Path) -> Vocabulary:
-    try:
-        return Vocabulary(_json(text, "vocabulary", list, path))
-    except VocabularyError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
-def _read_config(text: str, path: Path) -> NetworkConfig:
-    values = _json(text, "config", dict, path)
-    known = {f.name for f in fields(NetworkConfig)}
-    if "vocabulary_size" not in values or not set(values) <= known:
-        raise CheckpointError(
-            f"{path}: the config must have vocabulary_size and may have "
-            f"{', '.join(sorted(known - {'vocabulary_size'}))}; "
-            f"it has {_escaped(', '.join(sorted(values)), 200) or 'nothing'}"
-        )
-    try:
-        return NetworkConfig(**values)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: config: {error}") from error
-
-
-def _json(text: str, key: str, kind: type, path: Path) -> Any:
-    try:
-        value = json.loads(text)
-        # This raises an error for values that Python accepts but a response cannot contain: NaN,
-        # infinity and lone surrogates.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: metadata key {key!r} is not JSON") from error
-    if not isinstance(value, kind):
-        raise CheckpointError(f"{path}: metadata key {key!r} is not a JSON {kind.__name__}")
-    _check_limits(value, key, path)
-    return value
-
-
-def _check_limits(value: Any, key: str, path: Path) -> None:
-    """Check the nesting and the numbers of a JSON value, which clients must be able to parse."""
-    level = [value]
-    for _ in range(_MAX_NESTING):
-        level = [x for item in level if isinstance(item, list | dict) for x in _children(item)]
-        if any(isinstance(x, int) and abs(x) > sys.float_info.max for x in level):
-            raise CheckpointError(
-                f"{path}: metadata key {key!r} has a number beyond the range of a float"
-            )
-    if level:
-        raise CheckpointError(
-            f"{path}: metadata key {key!r} has more than {_MAX_NESTING} nested lists and objects"
-        )
-
-
-def _children(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
-
-
 def check_shapes(config: NetworkConfig, found: Mapping[str, tuple[int, ...]], path: Path) -> None:
     """Raise CheckpointError if the tensors in a file do not have the shapes of a config."""
     expected = config.shapes()
     differences = [f"{name} is missing" for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
-    differences += [f"{_escaped(name)} is not part of the network" for name in extra]
+    differences += [f"{escaped(name)} is not part of the network" for name in extra]
     differences += [
         f"{name} is {list(found[name])!s:.80}, expected {list(shape)}"
         for name, shape in expected.items()
@@ -256,11 +157,6 @@ def check_shapes(config: NetworkConfig, found: Mapping[str, tuple[int, ...]], pa
         rest = len(differences) - _MAX_LISTED
         listing = "; ".join(differences[:_MAX_LISTED]) + (f"; {rest} more" if rest > 0 else "")
         raise CheckpointError(f"{path}: tensors differ from the config: {listing}")
-
-
-def _escaped(name: str, length: int = 60) -> str:
-    """Return the beginning of a name from a file, in ASCII, for a message."""
-    return name[:length].encode("unicode_escape").decode()
 
 
 def check_weights(config: NetworkConfig, weights: Weights, path: Path) -> None:

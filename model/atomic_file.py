@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = ".part"  # ends the name of a temporary file, which begins with a dot
+_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP)  # of fsync, on file systems without it for folders
 
 
 @contextmanager
@@ -18,21 +21,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     If an exception is raised (a full disk, or a signal handler that raises), `path` keeps its old
     content and the temporary file is removed. If the process is killed, the temporary file stays.
+    A file that is replaced keeps its permissions, and a symbolic link to it stays.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        with suppress(OSError):  # there is no such file yet, or its owner is somebody else
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _keep(path.parent)
+
+
+def _keep(folder: Path) -> None:
+    """Write the entries of a folder to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -39,7 +39,8 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder cannot be written any more
+                path.unlink(missing_ok=True)
             with suppress(OSError):  # the folder holds a run
                 folder.rmdir()
 

@@ -46,6 +46,20 @@ def test_a_folder_in_which_nothing_was_written_is_removed(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_cannot_be_written_any_more_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with locked(tmp_path / "run"):
+        monkeypatch.setattr(Path, "unlink", refuse)
+    assert (tmp_path / "run" / "run.lock").exists()
+    monkeypatch.undo()
+    with locked(tmp_path / "run"):
+        pass
+
+
 def test_a_process_that_is_killed_releases_the_lock(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True

@@ -75,16 +75,25 @@ def _training_json(training: Mapping[str, Any], path: Path) -> str:
         raise CheckpointError(f"{path}: the training record is not JSON: {error}") from error
 
 
-def save_cells(path: Path, cells: Sequence[TrackedCell]) -> None:
+def save_cells(path: Path, cells: Sequence[TrackedCell], of: str | None = None) -> None:
     """Replace the catalogue of cells in a checkpoint file. The model and its hash do not change.
 
     All other metadata is kept as it is, also what this version does not know.
 
+    Args:
+        path: the file.
+        cells: the catalogue.
+        of: hash of the model whose cells they are. By default, that of the file.
+
     Raises:
-        CheckpointError: if the file is not a valid checkpoint, if a cell is not part of its
-            network, or if the file cannot be written.
+        CheckpointError: if the file is not a valid checkpoint or holds another model, if a cell is
+            not part of its network, or if the file cannot be written.
     """
     checkpoint, metadata = _load(path)
+    if of not in (None, checkpoint.hash):
+        raise CheckpointError(
+            f"{path}: holds another model than at the start of the search for cells: search again"
+        )
     metadata["cells"] = catalogue_json(cells)
     _write(metadata, checkpoint.weights, path)
 

@@ -109,7 +109,8 @@ def add_catalogue(
     report(0)
     most = min(max(MINIMUM_CHARACTERS, int(trained * _SHARE_OF_RUN)), MAX_CHARACTERS)
     network = CharLSTM.of(checkpoint).to(device)
-    save_cells(path, find_tracked_cells(network, checkpoint.vocabulary, ids, report, most))
+    cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report, most)
+    save_cells(path, cells, checkpoint.hash)
 
 
 def divide(text: str, most: int = MAX_CHARACTERS) -> list[str]:

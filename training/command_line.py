@@ -93,7 +93,7 @@ def _cells(options: argparse.Namespace) -> int:
     network = CharLSTM.of(checkpoint).to(torch.device(choose_device(options.device)))
     with evaluation_progress(len(ids), "Reading") as report:
         cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report)
-    save_cells(options.checkpoint, cells)
+    save_cells(options.checkpoint, cells, checkpoint.hash)
     if options.json:
         print(json.dumps({"cells": [dataclasses.asdict(tracked) for tracked in cells]}))
     else:

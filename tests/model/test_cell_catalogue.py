@@ -97,6 +97,14 @@ def test_adding_a_catalogue_changes_neither_the_model_nor_its_hash(path: Path) -
     assert load_checkpoint(path).cells == CELLS[1:]
 
 
+def test_the_catalogue_of_another_model_is_refused(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="holds another model than at the start"):
+        save_cells(path, CELLS, of="0" * 16)
+    assert path.read_bytes() == before
+    save_cells(path, CELLS, of=load_checkpoint(path).hash)
+
+
 def test_a_checkpoint_is_saved_with_its_catalogue(path: Path, tmp_path: Path) -> None:
     save_checkpoint(dataclasses.replace(load_checkpoint(path), cells=CELLS), tmp_path / "new")
     assert load_checkpoint(tmp_path / "new").cells == CELLS

@@ -48,12 +48,15 @@ def _main() -> int:
     _reuse_freed_memory()
     _print_any_character()
     # Until torch is loaded, end the process at once: an import could catch an exception.
-    signal.signal(signal.SIGINT, _end)
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # stays so
+    if not ignored:
+        signal.signal(signal.SIGINT, _end)
     try:
         with suppress(ModuleNotFoundError):  # `main` reports it
             import training.command_line  # noqa: F401  # loads torch
 
-        signal.signal(signal.SIGINT, _interrupt)
+        if not ignored:
+            signal.signal(signal.SIGINT, _interrupt)
         return main(began=began)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,4 +1,4 @@
-"""Interrupt: turns Ctrl-C and SIGTERM into a request to stop soon."""
+"""Interrupt: turns Ctrl-C, SIGTERM and SIGHUP into a request to stop soon."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from types import FrameType
 
 
 class Interrupt:
-    """Context manager that sets `requested` at SIGINT and SIGTERM instead of raising.
+    """Context manager that sets `requested` at a signal instead of ending the process.
+
+    A signal that the process ignores, as `nohup` asks for, stays ignored.
 
     Args:
         once: whether a second signal has its usual effect, which ends the process at once. Pass
@@ -17,14 +19,13 @@ class Interrupt:
         announce: whether to print on stderr, at the first signal, that the run is stopping.
     """
 
-    _signals = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self, once: bool = True, announce: bool = True) -> None:
         self.requested = False
         self._once, self._announce = once, announce
 
     def __enter__(self) -> Interrupt:
-        self._before = [signal.signal(number, self._note) for number in self._signals]
+        numbers = [number for number in _signals() if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -41,5 +42,10 @@ class Interrupt:
             self._restore()
 
     def _restore(self) -> None:
-        for number, handler in zip(self._signals, self._before, strict=True):
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _signals() -> list[signal.Signals]:
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one says that the terminal is gone
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -6,12 +6,15 @@ Shape letters: T sequence length, B batch size, L layers, H hidden size.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from model.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,14 @@ class Flags:
 NO_FLAGS = Flags()
 
 
+@contextmanager
+def _communicating() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # such as: connection closed by peer
+        raise TrainingError("another process of this run has ended, so this one ends") from error
+
+
 class ProcessGroup:
     """One process, or the several processes that `torchrun` started.
 
@@ -33,6 +44,9 @@ class ProcessGroup:
         rank: number of this process, counted from 0. Process 0 writes the files and prints.
         size: number of processes.
         joined: whether this process has joined a group of `torch.distributed`.
+
+    Raises:
+        TrainingError: from each method that communicates, if another process has ended.
     """
 
     def __init__(self, rank: int = 0, size: int = 1, joined: bool = False) -> None:
@@ -71,7 +85,8 @@ class ProcessGroup:
         if not self._joined:
             return shard_LBH
         shards = [torch.empty_like(shard_LBH) for _ in range(self.size)]
-        dist.all_gather(shards, shard_LBH.contiguous())
+        with _communicating():
+            dist.all_gather(shards, shard_LBH.contiguous())
         return torch.cat(shards, dim=1)
 
     def reduce(
@@ -87,7 +102,8 @@ class ProcessGroup:
         gradients = [p.grad for p in parameters if p.grad is not None]
         extras = gradients[0].new_tensor([*losses, flags.stop, flags.save, flags.count])
         flat = torch.cat([*(g.flatten() for g in gradients), extras])  # one message for all
-        dist.all_reduce(flat)
+        with _communicating():
+            dist.all_reduce(flat)
         flat /= self.size
         *mean_gradients, extras = torch.split(flat, [*(g.numel() for g in gradients), len(extras)])
         for gradient, mean in zip(gradients, mean_gradients, strict=True):
@@ -101,7 +117,8 @@ class ProcessGroup:
         if not self._joined:
             return value
         total = torch.tensor([value], dtype=torch.float32, device=device)
-        dist.all_reduce(total)
+        with _communicating():
+            dist.all_reduce(total)
         return total.item() / self.size
 
     def from_main(self, values: Sequence[int], device: torch.device) -> list[int]:
@@ -109,7 +126,8 @@ class ProcessGroup:
         if not self._joined:
             return list(values)
         shared = torch.tensor(values, dtype=torch.int64, device=device)
-        dist.broadcast(shared, src=0)
+        with _communicating():
+            dist.broadcast(shared, src=0)
         return [int(value) for value in shared.tolist()]
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ def broken_stderr() -> Iterator[None]:
         os.close(writer)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_noted_and_announced_at_once(
     number: signal.Signals, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +37,18 @@ def test_a_signal_is_noted_and_announced_at_once(
         assert "Stopping, and saving the state" in capfd.readouterr().err
         assert signal.getsignal(number) == before  # so that a second one ends the process
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            signal.raise_signal(number)
+            assert not interrupt.requested
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_group_of_processes_announces_once(capfd: pytest.CaptureFixture[str]) -> None:

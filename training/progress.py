@@ -22,6 +22,7 @@ from rich.text import Text
 
 from training.events import Update, Validation
 from training.forecast import forecast
+from training.printable import printable
 from training.standard_error import is_terminal
 
 _SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
@@ -101,7 +102,7 @@ class ProgressDisplay:
             f"train {validation.training_loss:.4f}  validation {loss:.4f}{mark}",
             highlight=False,
         )
-        self._console.print(Panel(Text(sample), title="sample", title_align="left"))
+        self._console.print(Panel(Text(printable(sample)), title="sample", title_align="left"))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 from training.chart import Line, chart
 from training.counted import counted
+from training.printable import printable
 
 Record = Mapping[str, Any]
 
@@ -153,11 +154,4 @@ def _table(rows: Mapping[str, object]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escape a text. HTML allows no control characters but a few, and no halves of surrogates."""
-    allowed = "".join(c if c in "\n\t" or _is_allowed(ord(c)) else "\ufffd" for c in text)
-    return escape(allowed)
-
-
-def _is_allowed(code: int) -> bool:
-    is_control = code < 0x20 or 0x7F <= code < 0xA0
-    return not (is_control or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE)
+    return escape(printable(text))

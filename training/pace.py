@@ -34,12 +34,13 @@ class Pace:
 
     Attributes:
         total_steps: updates of the whole run.
-        validations: validations of the whole run. They divide the updates into equal parts.
+        validations: validations of the whole run. Number k is due after the share
+            (k / validations)^2 of the updates: early ones find the best weights for a small text.
         limit: seconds of the run, with its last validation. None means that the plan is fixed.
         per_update: seconds of an update, 0 if not measured yet.
         per_validation: seconds of a validation, with the files that are written after it.
         per_update_then: seconds of an update when `per_validation` was measured or planned.
-        validated: parts of the run that a validation has ended.
+        validated: number of the validation that was done last, counted from 1.
         counted_step, counted_seconds: updates and seconds at the last count. The seconds do not
             include validations.
         validating: seconds that the validations have taken so far.
@@ -58,11 +59,15 @@ class Pace:
 
     def validation_is_due(self, step: int) -> bool:
         """Return whether a validation is due after `step` updates."""
-        return step * self.validations // self.total_steps > self.validated
+        return self._due(step) > self.validated
 
     def validation_done(self, step: int) -> None:
         """Note that the validation after `step` updates is done."""
-        self.validated = max(self.validated, step * self.validations // self.total_steps)
+        self.validated = max(self.validated, self._due(step))
+
+    def _due(self, step: int) -> int:
+        """Return the number of the validation that is due after `step` updates, or was before."""
+        return math.isqrt(step * self.validations**2 // self.total_steps)
 
     def validation_took(self, seconds: float) -> None:
         """Note how long a validation took."""

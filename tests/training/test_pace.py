@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -70,13 +72,14 @@ def test_a_plan_made_on_a_busy_machine_is_corrected() -> None:
 
 
 @given(st.integers(1, 500), st.integers(1, 40))
-def test_the_validations_of_a_fixed_plan_divide_the_updates(total: int, parts: int) -> None:
-    pace, validated = Pace(total, parts), []
+def test_the_validations_of_a_fixed_plan_become_rarer(total: int, count: int) -> None:
+    pace, validated = Pace(total, count), []
     for step in range(1, total + 1):
         if pace.validation_is_due(step):
             pace.validation_done(step)
             validated.append(step)
-    assert validated == sorted({-(-part * total // parts) for part in range(1, parts + 1)})
+    due = [Fraction(number, count) ** 2 * total for number in range(1, count + 1)]
+    assert validated == sorted({math.ceil(step) for step in due})
 
 
 @pytest.mark.parametrize(

@@ -268,11 +268,11 @@ def test_a_validation_that_is_repeated_is_recorded_once(tmp_path: Path) -> None:
 
 def test_a_run_stops_when_asked_and_continues(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
-    for _ in trainer.run(stop=lambda: trainer.step >= 7):
+    for _ in trainer.run(stop=lambda: trainer.step >= 8):
         pass
-    assert trainer.step == 8
+    assert trainer.step == 9
     resumed = make_trainer(tmp_path, resume=True)
-    assert resumed.step == 8
+    assert resumed.step == 9
     list(resumed.run())
     assert resumed.done
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from model.checkpoint import load_checkpoint
 from model.sampling import SamplingParams
 from training.curve import can_draw, draw_curve
-from training.events import Validation
 from training.model_card import model_card
+from training.printable import printable
 from training.report import Report, render
 from training.sample import sample
 from training.serve_line import serve_line
@@ -20,21 +20,24 @@ _SAMPLE_CHARACTERS = 240
 _SAMPLING = SamplingParams(temperature=0.8, top_k=None)
 
 
-def write_results(trainer: Trainer, validation: Validation, source: str) -> str:
-    """Write the sample, curve, model card and report of a validation. Return the sample.
+def write_results(trainer: Trainer, source: str) -> str:
+    """Write the sample, curve, model card and report of the newest validation.
 
     Args:
-        trainer: the run.
-        validation: its newest validation.
+        trainer: the run, with the weights of that validation.
         source: name of the text.
+
+    Returns:
+        the sample.
     """
-    folder = trainer.folder
-    text = sample(trainer.averaged(), "", _SAMPLE_CHARACTERS, _SAMPLING, validation.step)
-    folder.write_sample(validation.step, text)
+    folder, records = trainer.folder, trainer.folder.records()
+    text = sample(trainer.averaged(), "", _SAMPLE_CHARACTERS, _SAMPLING, trainer.step)
+    folder.write_sample(trainer.step, text)
     if can_draw():
-        folder.write_curve(draw_curve(folder.records()))
-    if validation.best:
-        folder.write_card(model_card(load_checkpoint(folder.best_path), source, text))
+        folder.write_curve(draw_curve(records))
+    is_best = records[-1]["validation_loss"] == trainer.best_loss
+    if is_best and folder.best_path.exists():
+        folder.write_card(model_card(load_checkpoint(folder.best_path), source, printable(text)))
     folder.write_report(render(make_report(trainer, source)))
     return text
 

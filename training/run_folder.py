@@ -15,8 +15,8 @@ old or its new content.
 
 from __future__ import annotations
 
+import errno
 import json
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +30,8 @@ from training.state_file import UnusableStateError, decode_state, encode_state
 
 Record = dict[str, Any]
 _SAMPLE = "step-"  # begins the names of samples
+_TOO_LARGE = 1e12  # for a number of a record; a curve with it could not be drawn
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NUMBERS = ("step", "epoch", "training_loss", "validation_loss", "learning_rate")  # of a record
 
 
@@ -52,11 +54,15 @@ class RunFolder:
         self._samples_path = path / "samples"
 
     def check_free(self) -> None:
-        """Raise TrainingError if the folder holds a run."""
+        """Raise TrainingError if the folder holds a run or a model."""
         if self.state_path.exists():
             raise TrainingError(
                 f"{self.path} holds a training run: --resume continues it, "
                 "another --out starts a new one"
+            )
+        if self.best_path.exists():
+            raise TrainingError(
+                f"{self.best_path} exists, and a new run would replace it: choose another --out"
             )
 
     def start(self) -> None:
@@ -98,7 +104,10 @@ class RunFolder:
         """Return the records of the validations, in order. A damaged line is skipped."""
         if not self.metrics_path.exists():
             return []
-        lines = self.metrics_path.read_bytes().splitlines()
+        try:
+            lines = self.metrics_path.read_bytes().splitlines()
+        except OSError as error:
+            raise TrainingError(f"{self.metrics_path}: cannot be read: {error.strerror}") from error
         return [record for line in lines if (record := _record(line)) is not None]
 
     def add_record(self, record: Record) -> None:
@@ -147,12 +156,14 @@ class RunFolder:
         try:
             yield
         except (OSError, CheckpointError) as error:
-            if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError):
                 raise
             reason = getattr(error, "strerror", None) or str(error)
             advice = ""
             if self.state_path.exists():
-                advice = ". The files saved before are intact: make room, then use --resume"
+                remedy = "make room" if cause.errno in _FULL else "correct this"
+                advice = f". The files saved before are intact: {remedy}, then use --resume"
             raise TrainingError(f"{self.path}: cannot be written: {reason}{advice}") from error
 
     def _remove_unfinished(self) -> None:
@@ -170,9 +181,9 @@ class RunFolder:
 
 
 def _record(line: bytes) -> Record | None:
-    """Return the record in a line, or None if it is incomplete, is not UTF-8 or lacks a number."""
+    """Return the record in a line, or None if it is damaged."""
     try:
         record = json.loads(line)
-        return record if all(math.isfinite(record[name]) for name in _NUMBERS) else None
+        return record if all(abs(record[name]) < _TOO_LARGE for name in _NUMBERS) else None
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None

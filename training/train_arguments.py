@@ -177,6 +177,11 @@ def check_arguments(options: argparse.Namespace) -> None:
     """
     if options.min_count < 1:
         raise TrainingError(f"--min-count must be at least 1, got {options.min_count}")
+    if options.min_count > 1 and options.init_from is not None:
+        raise TrainingError(
+            f"--min-count {options.min_count} has no effect with --init-from, because the "
+            "vocabulary is that of the checkpoint: omit --min-count"
+        )
     for flag, field in _fields_by_flag().items():
         if (value := getattr(options, field)) is not None:
             _check_value(flag, field, value)

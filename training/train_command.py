@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.errors import DeviceError, TrainingError
+from model.errors import DeviceError, OutputError, TrainingError
 from model.selection import choose_device
 from model.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
@@ -57,7 +57,8 @@ def train(options: argparse.Namespace) -> int:
         trainer = _make_trainer(options, folder, device, process_group, console)
         _introduce(console, trainer)
         with Interrupt(process_group.size == 1, process_group.is_main) as interrupt:
-            _show_run(console, trainer, options, interrupt)
+            with _explaining_saved_state(folder):
+                _show_run(console, trainer, options, interrupt)
             complete = trainer.done
             if complete and process_group.is_main:
                 _check_result(folder)
@@ -192,7 +193,9 @@ def _show_run(
                 pass
             return
         board = stack.enter_context(closing(TensorBoard(trainer))) if options.tensorboard else None
-        records = trainer.folder.records()
+        source, records = _source_name(options.text), trainer.folder.records()
+        if records and records[-1]["step"] == trainer.step:  # the run may have ended before these
+            write_results(trainer, source)
         display = ProgressDisplay(console, trainer.step, trainer.total_steps, records)
         stack.enter_context(display)
         for event in run:
@@ -201,7 +204,19 @@ def _show_run(
             if isinstance(event, Update):
                 display.update(event)
             else:
-                display.validated(event, write_results(trainer, event, _source_name(options.text)))
+                display.validated(event, write_results(trainer, source))
+
+
+@contextmanager
+def _explaining_saved_state(folder: RunFolder) -> Iterator[None]:
+    """Say that the state is saved if the output can no longer be written."""
+    try:
+        yield
+    except OutputError as error:
+        if not folder.state_path.exists():
+            raise
+        advice = "the state is saved, and --resume continues the run"
+        raise OutputError(f"{error}; {advice}") from error
 
 
 def _source_name(text: Path) -> str:

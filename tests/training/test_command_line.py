@@ -83,7 +83,9 @@ def test_a_run_without_clipping_is_resumed_also_with_a_damaged_record(
     assert "--clip inf" in (run / "model-card.md").read_text()
     metrics = run / "metrics.jsonl"
     before = metrics.read_bytes()
-    metrics.write_bytes(before + b'{"step": "\xff"}\n{"step": 1}\n' + b"[" * 100_000)
+    huge = re.sub(rb'("training_loss": )[^,]+', rb"\g<1>1e308", before)
+    damaged = b'{"step": "\xff"}\n{"step": 1}\n' + b"[" * 100_000
+    metrics.write_bytes(huge + before + damaged)
     assert main([*train, "--resume"]) == 0
     assert metrics.read_bytes() == before
     (run / "best.safetensors").unlink()
@@ -92,6 +94,10 @@ def test_a_run_without_clipping_is_resumed_also_with_a_damaged_record(
     shown = capsys.readouterr()
     assert "best.safetensors does not exist: start a new run with another --out" in shown.err
     assert "To serve the model" not in shown.out
+    metrics.unlink()
+    metrics.mkdir()
+    assert main([*train, "--resume"]) == 1
+    assert "metrics.jsonl: cannot be read: Is a directory" in capsys.readouterr().err
 
 
 def test_a_loss_without_a_perplexity_is_shown(
@@ -173,6 +179,10 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
             ["train", "--text", "BOOK", "--out", "run", "--minutes", "9", "--batch-size", "500"],
             "500 sequences of 128 characters need 64001: lower --batch-size or --seq-len",
         ),
+        (
+            ["train", "--text", "BOOK", "--out", "run", "--init-from", "TINY", "--min-count", "2"],
+            "--min-count 2 has no effect with --init-from",
+        ),
         (["tokenizer", "TINY", "--out", "BOOK"], "book.txt: cannot be written: "),
         (["import", "BOOK", "--out", "x.safetensors"], "nothing in it was executed"),
         (["corpus", "anna", "--from", "absent.txt"], "absent.txt: cannot be read"),
@@ -210,6 +220,34 @@ def test_what_comes_of_a_run_can_be_looked_at(text: Path, tmp_path: Path) -> Non
     assert len(records) == 4
     assert records[0]["learning_rate"] > records[-1]["learning_rate"] > 0
     assert list((out / "tensorboard").iterdir())
+
+
+def test_results_that_a_stop_has_prevented_are_written_by_the_resumed_run(
+    text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
+    assert main([*train, "--validations", "2"]) == 0
+    *_, sample = sorted((out / "samples").iterdir())
+    results = [out / "report.html", out / "model-card.md", sample]
+    written = [path.read_bytes() for path in results]
+    for path in (*results, out / "curve.png"):
+        path.unlink()
+    assert main([*train, "--resume"]) == 0
+    assert [path.read_bytes() for path in results] == written
+    assert (out / "curve.png").exists()
+
+
+def test_a_model_without_its_state_is_not_replaced(
+    text: Path, tmp_path: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "run" / "best.safetensors"
+    save_checkpoint(load_checkpoint(tiny_path), model)
+    before = model.read_bytes()
+    train = ["train", "--text", str(text), "--out", str(model.parent), *SMALL, "--epochs", "1"]
+    assert main(train) == 1
+    assert "a new run would replace it: choose another --out" in capsys.readouterr().err
+    assert model.read_bytes() == before
 
 
 def test_the_run_goes_where_its_text_is_named_after(
@@ -396,7 +434,7 @@ def test_nothing_keeps_the_group_of_processes_after_the_command(text: Path, tmp_
     assert "groups: [None]" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
     text: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

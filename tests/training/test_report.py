@@ -118,7 +118,7 @@ def test_a_run_writes_its_report(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     for event in trainer.run():
         if isinstance(event, Validation):
-            write_results(trainer, event, "<book>.txt")
+            write_results(trainer, "<book>.txt")
             newest = event
     html = trainer.folder.report_path.read_text()
     page = Page(html)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,3 +104,26 @@ def test_a_result_that_is_a_file_needs_no_standard_output(
     monkeypatch.setattr(sys, "stdout", None)
     assert run_command(name, tiny_path, tmp_path) == 0
     assert (tmp_path / file).stat().st_ino != before
+
+
+def test_a_run_whose_output_is_lost_says_how_to_continue(tmp_path: Path) -> None:
+    text = tmp_path / "book.txt"
+    text.write_text(TEXT)
+    train = ["-m", "training", "train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, *train, "--epochs", "500", "--validations", "500"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("update"):
+            break
+    process.stdout.close()
+    assert process.stderr is not None
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 1
+    assert error.endswith("; the state is saved, and --resume continues the run\n")
+    assert error.count("\n") == 1

@@ -73,8 +73,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read_trials(path: Path) -> dict[str, str]:
-    lines = [line for line in path.read_text().splitlines() if line.strip()]
-    pairs = [line.partition(":") for line in lines if not line.startswith("#")]
+    try:
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        pairs = [line.partition(":") for line in lines if not line.startswith("#")]
+        for _, _, flags in pairs:
+            shlex.split(flags)  # before hours of trials
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--trials {path}: {error}") from error
     return {name.strip(): flags.strip() for name, _, flags in pairs}
 
 

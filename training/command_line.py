@@ -24,6 +24,7 @@ from training import evaluate_command, score_command, train_arguments
 from training.cell_catalogue import find_tracked_cells
 from training.corpus import PUBLISHED, fetch, is_published, read_text
 from training.evaluate_command import validation_ids
+from training.path_argument import path_argument
 from training.progress import evaluation_progress
 from training.sample import sample
 from training.standard_error import print_error
@@ -75,11 +76,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_cells(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_cells)
     parser.add_argument(
-        "checkpoint", type=Path, help=".safetensors file of the model; gets the catalogue of cells"
+        "checkpoint",
+        type=path_argument,
+        help=".safetensors file of the model; gets the catalogue of cells",
     )
     parser.add_argument(
         "--text",
-        type=Path,
+        type=path_argument,
         required=True,
         help="text file, or folder of text files; the last tenth of the text is read",
     )
@@ -114,7 +117,7 @@ def _as_table(cells: Catalogue) -> str:
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_sample, prints_result=True)
-    parser.add_argument("checkpoint", type=Path, help=".safetensors file of the model")
+    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file of the model")
     parser.add_argument("--prime", default="", help="text to continue")
     parser.add_argument(
         "--length", type=int, default=500, help="characters to generate (default 500)"
@@ -153,9 +156,12 @@ def _sample(options: argparse.Namespace) -> int:
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_corpus)
     parser.add_argument("name", choices=sorted(PUBLISHED), help="text to download")
-    parser.add_argument("--out", type=Path, help="file to write (default data/NAME.txt)")
+    parser.add_argument("--out", type=path_argument, help="file to write (default data/NAME.txt)")
     parser.add_argument(
-        "--from", dest="source", type=Path, help="local copy to import instead of downloading"
+        "--from",
+        dest="source",
+        type=path_argument,
+        help="local copy to import instead of downloading",
     )
 
 
@@ -174,8 +180,12 @@ def _corpus(options: argparse.Namespace) -> int:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_import)
-    parser.add_argument("file", type=Path, help="file that Udacity's char-RNN notebook saved")
-    parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
+    parser.add_argument(
+        "file", type=path_argument, help="file that Udacity's char-RNN notebook saved"
+    )
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help=".safetensors file to write"
+    )
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -191,9 +201,12 @@ def _import(options: argparse.Namespace) -> int:
 
 def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_tokenizer)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=path_argument)
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder to write, in the format of Hugging Face"
+        "--out",
+        type=path_argument,
+        required=True,
+        help="folder to write, in the format of Hugging Face",
     )
 
 

@@ -15,6 +15,7 @@ from model.selection import choose_device, choose_precision
 from model.vocabulary import CorpusIds, Vocabulary
 from training.corpus import describe_missing, explaining_large_text, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
+from training.path_argument import path_argument
 from training.progress import evaluation_progress
 from training.standard_error import print_error
 
@@ -22,10 +23,10 @@ from training.standard_error import print_error
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.set_defaults(command=evaluate, prints_result=True)
-    parser.add_argument("checkpoint", type=Path, help=".safetensors file to evaluate")
+    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file to evaluate")
     parser.add_argument(
         "--text",
-        type=Path,
+        type=path_argument,
         required=True,
         help="text file, or folder of text files; the last tenth of the text is evaluated",
     )

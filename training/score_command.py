@@ -8,7 +8,6 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from model.folding import fold
 from model.selection import choose_device
 from model.text_scoring import Texts
 from model.vocabulary import UNKNOWN, Vocabulary
+from training.path_argument import path_argument
 from training.progress import scoring_progress
 from training.score import Scorer
 from training.text_lines import name_of, read_lines
@@ -30,9 +30,9 @@ _FIELDS = ("nats", "bits", "bits_per_character", "characters")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.set_defaults(command=score, prints_result=True)
-    parser.add_argument("checkpoint", type=Path, help=".safetensors file of the model")
+    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file of the model")
     parser.add_argument(
-        "file", type=Path, help="text file whose lines are scored, or - for standard input"
+        "file", type=path_argument, help="text file whose lines are scored, or - for standard input"
     )
     parser.add_argument("--prime", default="", help="text that the model reads before each line")
     parser.add_argument(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from model.errors import TrainingError
 from model.network_config import NetworkConfig
 from training.config import TrainingConfig
+from training.path_argument import path_argument
 
 # Flag, type, help. A flag sets the field of the same name, or the one in `_FIELDS`.
 _NETWORK_FLAGS = (
@@ -57,24 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument(
         "--text",
-        type=Path,
+        type=path_argument,
         required=True,
         metavar="PATH",
         help="UTF-8 text file, or folder of text files",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_argument,
         metavar="FOLDER",
         help="folder for the results (default runs/ and the name of the text)",
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument(
-        "--init-from", type=Path, metavar="CKPT", help="checkpoint to fine-tune on the text"
+        "--init-from",
+        type=path_argument,
+        metavar="CKPT",
+        help="checkpoint to fine-tune on the text",
     )
     parser.add_argument(
         "--distill-from",
-        type=Path,
+        type=path_argument,
         nargs="+",
         default=[],
         metavar="CKPT",

@@ -207,6 +207,26 @@ def test_an_error_is_one_line_and_no_run_is_begun(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--text", ""],
+        ["train", "--text", "BOOK", "--out", ""],
+        ["evaluate", "", "--text", "BOOK"],
+        ["score", "TINY", ""],
+        ["tokenizer", "TINY", "--out", ""],
+    ],
+)
+def test_an_empty_path_is_refused(
+    arguments: list[str], text: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replaced = {"BOOK": str(text), "TINY": str(tiny_path)}
+    with pytest.raises(SystemExit) as ended:
+        main([replaced.get(argument, argument) for argument in arguments])
+    assert ended.value.code == 2
+    assert "expected a path, got an empty one" in capsys.readouterr().err
+
+
 def test_what_comes_of_a_run_can_be_looked_at(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "2"]

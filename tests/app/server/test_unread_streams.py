@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.server import RunningServer, running_server
 from tests.sockets import all_received, connected
+from tests.waiting import wait_until
 
 PRIME = 2_000_000  # characters: four streams are within the limit of 64 MiB, and five are not
 LENGTH = 1_000_000
@@ -25,13 +25,6 @@ def cut_off(server: RunningServer) -> float:
     return server.gauge("charstream_connections_ended_total", reason="stalled")
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_the_client_that_has_not_read_for_longest_is_cut_off(tiny_path: Path) -> None:
     server = running_server(tiny_path, max_prime=str(PRIME), max_length=str(LENGTH))
     with server as running, ExitStack() as closing:
@@ -40,11 +33,11 @@ def test_the_client_that_has_not_read_for_longest_is_cut_off(tiny_path: Path) ->
         clients = []
         for _ in range(4):
             clients.append(closing.enter_context(connected(running, sent, 4096)))
-            wait_until(lambda: running.gauge("charstream_streams_paused") == len(clients))
+            wait_until(lambda: running.gauge("charstream_streams_paused") == len(clients), 60)
         time.sleep(1)
         assert cut_off(running) == 0
         clients.append(closing.enter_context(connected(running, sent, 4096)))
-        wait_until(lambda: cut_off(running))
+        wait_until(lambda: cut_off(running), 60)
         time.sleep(1)
         assert cut_off(running) == 1
         assert b"[DONE]" not in all_received(clients[0])

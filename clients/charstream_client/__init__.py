@@ -22,7 +22,7 @@ that breaks continues after the last character received, with the same seed and 
 text is exact. A loop over a stream ends only when the text is complete. Otherwise it raises an
 exception.
 
-    CharstreamError               base of all errors; also an unreadable result or base URL
+    CharstreamError               base of all errors; also an unusable response or base URL
       + APIConnectionError        no connection, or a broken one; an incomplete stream
         - APITimeoutError         a timeout of this client
       + APIStatusError            a response whose status is not a success

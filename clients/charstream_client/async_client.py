@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
@@ -12,14 +13,13 @@ from .batches import batches, renumber
 from .client import BaseClient
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, checked, info_path
-from .responses import parsed
+from .responses import json_list, json_object, parsed
 from .results import (
     Cells,
     DetailedTextScore,
     Generation,
     Info,
     LoadedModel,
-    Models,
     Score,
     TextScore,
 )
@@ -111,12 +111,14 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         fields = {**checked("score_many", params, ScoreParams), "detail": detail}
         scores: list[Any] = []
         for batch in batches(texts, fields):
+            read = partial(json_list, name="scores", length=len(batch))
             try:
-                result = await self._request("POST", "/score", timeout, {"texts": batch, **fields})
+                scores += await self._request(
+                    "POST", "/score", timeout, {"texts": batch, **fields}, read
+                )
             except CharstreamError as error:
                 renumber(error, len(scores))
                 raise
-            scores += result["scores"]
         return scores
 
     async def cells(
@@ -138,15 +140,22 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
 
     async def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
         """Return the models that the server has loaded (GET /models)."""
-        result: Models = await self._request("GET", "/models", timeout)
-        return result["models"]
+        read = partial(json_list, name="models")
+        result: list[LoadedModel] = await self._request("GET", "/models", timeout, read=read)
+        return result
 
     async def _request(
-        self, method: str, path: str, timeout: Timeout | None, body: object = None
+        self,
+        method: str,
+        path: str,
+        timeout: Timeout | None,
+        body: object = None,
+        read: Callable[[Any], Any] = json_object,
     ) -> Any:
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:
-                return parsed(await self._http.request(method, path, json=body, timeout=seconds))
+                response = await self._http.request(method, path, json=body, timeout=seconds)
+                return parsed(response, read)
             except FAILURES as failure:
                 await asyncio.sleep(retries.wait_after(failure))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .client import Client
 from .connection_options import add_connection_options, exit_status
 from .params import Cell
+from .responses import understood
 from .results import Cells
 
 
@@ -31,7 +33,11 @@ def main(arguments: list[str]) -> int:
         params["find"] = params.pop("spans")
 
     def work(client: Client) -> None:
-        _print(text, client.cells(text, **params))
+        result = client.cells(text, **params)
+        with understood(f"{url}/cells"):
+            rows = list(_rows(text, result))
+        for row in rows:
+            print(*row, sep="\t")
 
     return exit_status(url, api_key, work)
 
@@ -103,13 +109,13 @@ def _pair(text: str, expected: str) -> tuple[int, int]:
     return first, second
 
 
-def _print(text: str, result: Cells) -> None:
+def _rows(text: str, result: Cells) -> Iterator[tuple[object, ...]]:
     cells = result["cells"]
     if "correlation" in cells[0]:
-        print("layer", "cell", "correlation", sep="\t")
+        yield "layer", "cell", "correlation"
         for cell in cells:
-            print(cell["layer"], cell["cell"], cell["correlation"], sep="\t")
+            yield cell["layer"], cell["cell"], cell["correlation"]
         return
-    print("character", *(f"{cell['layer']}:{cell['cell']}" for cell in cells), sep="\t")
+    yield "character", *(f"{cell['layer']}:{cell['cell']}" for cell in cells)
     for character, *values in zip(text, *(cell["values"] for cell in cells), strict=True):
-        print(ascii(character), *values, sep="\t")
+        yield ascii(character), *values

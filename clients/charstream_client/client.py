@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 import httpx
@@ -11,14 +12,13 @@ import httpx
 from .batches import batches, renumber
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, checked, info_path
-from .responses import parsed
+from .responses import json_list, json_object, parsed
 from .results import (
     Cells,
     DetailedTextScore,
     Generation,
     Info,
     LoadedModel,
-    Models,
     Score,
     TextScore,
 )
@@ -173,12 +173,12 @@ class Client(BaseClient[httpx.Client]):
         fields = {**checked("score_many", params, ScoreParams), "detail": detail}
         scores: list[Any] = []
         for batch in batches(texts, fields):
+            read = partial(json_list, name="scores", length=len(batch))
             try:
-                result = self._request("POST", "/score", timeout, {"texts": batch, **fields})
+                scores += self._request("POST", "/score", timeout, {"texts": batch, **fields}, read)
             except CharstreamError as error:
                 renumber(error, len(scores))
                 raise
-            scores += result["scores"]
         return scores
 
     def cells(
@@ -200,13 +200,22 @@ class Client(BaseClient[httpx.Client]):
 
     def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
         """Return the models that the server has loaded (GET /models)."""
-        result: Models = self._request("GET", "/models", timeout)
-        return result["models"]
+        read = partial(json_list, name="models")
+        result: list[LoadedModel] = self._request("GET", "/models", timeout, read=read)
+        return result
 
-    def _request(self, method: str, path: str, timeout: Timeout | None, body: object = None) -> Any:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        timeout: Timeout | None,
+        body: object = None,
+        read: Callable[[Any], Any] = json_object,
+    ) -> Any:
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:
-                return parsed(self._http.request(method, path, json=body, timeout=seconds))
+                response = self._http.request(method, path, json=body, timeout=seconds)
+                return parsed(response, read)
             except FAILURES as failure:
                 time.sleep(retries.wait_after(failure))

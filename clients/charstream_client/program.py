@@ -10,6 +10,7 @@ from . import cells_program
 from .client import Client
 from .connection_options import add_connection_options, exit_status
 from .params import HeldCell
+from .responses import understood
 from .stream import Stream
 
 
@@ -29,6 +30,10 @@ def main() -> int:
     def work(client: Client) -> None:
         with client.stream(**params) as stream:
             _print(stream, params.get("prime", ""))
+        if (done := stream.done) is not None:
+            with understood(f"{url}/generate"):
+                note = f"seed {done['seed']}, model {done['model']['hash']}"
+            print(note, file=sys.stderr)
 
     return exit_status(url, api_key, work)
 
@@ -108,5 +113,3 @@ def _print(stream: Stream, prime: str) -> None:
     for event in stream:
         print(event["token"], end="", flush=True)
     print()
-    if stream.done is not None:
-        print(f"seed {stream.done['seed']}, model {stream.done['model']['hash']}", file=sys.stderr)

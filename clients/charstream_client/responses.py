@@ -1,24 +1,62 @@
-"""Whole responses: return the result, or raise the error for the status."""
+"""Responses: return what they hold, or raise the error for the status or for what they lack."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
-from .errors import STATUS_ERRORS, APIStatusError, CharstreamError, ServerError
+from .errors import STATUS_ERRORS, APIStatusError, CharstreamError, FieldError, ServerError
+
+UNREADABLE = (ValueError, LookupError, TypeError, RecursionError)  # of JSON that is not expected
 
 
-def parsed(response: httpx.Response) -> Any:
-    """Return the JSON of a successful response, or raise CharstreamError."""
+@contextmanager
+def understood(url: object, request_id: str | None = None) -> Iterator[None]:
+    """Raise CharstreamError if what the block reads is not what a charstream server sends."""
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = f"{type(error).__name__}: {error}"
+        message = f"the response of {url} does not follow charstream's protocol ({reason})"
+        raise CharstreamError(message, request_id=request_id) from error
+
+
+def parsed(response: httpx.Response, read: Callable[[Any], Any]) -> Any:
+    """Return what `read` finds in the JSON of a successful response, or raise CharstreamError."""
     if not response.is_success:
         raise status_error(response)
-    try:
-        return response.json()
-    except ValueError as error:
-        raise CharstreamError(f"the response of {response.url} is not JSON") from error
+    with understood(response.url, response.headers.get("X-Request-ID")):
+        return read(response.json())
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """Return the value if it is a JSON object, or raise TypeError."""
+    if not isinstance(value, dict):
+        raise TypeError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def json_list(value: Any, name: str, length: int | None = None) -> list[Any]:
+    """Return the list of this name in a JSON object, or raise one of `UNREADABLE`."""
+    items = value[name]
+    if not isinstance(items, list):
+        raise TypeError(f"{name}: expected a list, got {type(items).__name__}")
+    if length is not None and len(items) != length:
+        raise ValueError(f"{name}: expected {length} items, got {len(items)}")
+    return items
+
+
+def strings(value: Any, *names: str) -> list[str]:
+    """Return the strings of these names in a JSON object, or raise one of `UNREADABLE`."""
+    for name in names:
+        if not isinstance(value[name], str):
+            raise TypeError(f"{name}: expected a string, got {type(value[name]).__name__}")
+    return [value[name] for name in names]
 
 
 def status_error(response: httpx.Response) -> APIStatusError:
@@ -26,9 +64,13 @@ def status_error(response: httpx.Response) -> APIStatusError:
     status = response.status_code
     try:
         body = response.json()
-        detail, code, errors = body["detail"], body["code"], body.get("errors") or ()
-    except (ValueError, KeyError, TypeError):  # from a proxy between client and server
-        detail, code, errors = response.text[:200] or response.reason_phrase, "http_error", ()
+        detail, code = strings(body, "detail", "code")
+        errors = body.get("errors") or ()
+        for error in errors:
+            strings(error, *FieldError.__annotations__)
+    except UNREADABLE:  # from a proxy between client and server
+        text = response.content.decode(errors="replace")  # its charset may be no text encoding
+        detail, code, errors = text[:200] or response.reason_phrase, "http_error", ()
     kind = STATUS_ERRORS.get(status, ServerError if status >= 500 else APIStatusError)
     return kind(
         detail,
@@ -46,5 +88,5 @@ def _retry_after(value: str) -> float | None:
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year or a zone beyond all dates
         return None

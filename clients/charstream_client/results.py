@@ -149,12 +149,6 @@ class LoadedModel(ModelName):
     default: bool  # whether requests that name no model use it
 
 
-class Models(TypedDict):
-    """The models that a server has loaded."""
-
-    models: list[LoadedModel]
-
-
 class Info(TypedDict):
     """A loaded model, how it is computed, and the server's limits."""
 

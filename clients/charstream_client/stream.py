@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Generic, TypeVar, cast
 
 import httpx
 
 from .errors import APIConnectionError, CharstreamError, StreamError
-from .responses import status_error
+from .events import Event, EventReader
+from .responses import json_object, status_error, strings, understood
 from .results import Done, Token
 from .retry import FAILURES, Retries
 
@@ -33,51 +34,50 @@ class BaseStream(Generic[Http]):
         self._response: httpx.Response | None = None
         self._model: str | None = None
         self._request_id: str | None = None
-        self._event: dict[str, str] = {}
+        self._url: object = None
         self._ended = self._closed = False
 
     def _next_request(self) -> dict[str, Any]:
         """Return arguments of `httpx.Client.stream` that continue after the last character."""
         if self._closed:
             raise httpx.StreamClosed
-        self._event, headers = {}, {"Accept": "text/event-stream"}
+        headers = {"Accept": b"text/event-stream"}
         if self.last_event_id is not None:
-            headers["Last-Event-ID"] = self.last_event_id
+            headers["Last-Event-ID"] = self.last_event_id.encode()
             self._body["model"] = self._model or self._body.get("model")
         request = {"method": "POST", "url": "/generate", "json": self._body, "headers": headers}
         return {**request, "timeout": self._timeout}
 
     def _begin(self, response: httpx.Response) -> None:
-        self._request_id = response.headers.get("X-Request-ID")
+        self._url, self._request_id = response.url, response.headers.get("X-Request-ID")
         if response.status_code == httpx.codes.NO_CONTENT:  # all characters were received
             self._ended = self.last_event_id is not None
         elif not response.is_success:
             raise status_error(response)
         self._model = response.headers.get("Charstream-Model", self._model)
 
-    def _feed(self, line: str) -> Token | None:
-        """Return a character's event if this line completes one."""
-        if self._closed:
-            raise httpx.StreamClosed
-        if line:
-            name, _, value = line.partition(":")
-            self._event[name] = value.removeprefix(" ")
-            return None
-        event, self._event = self._event, {}
-        return self._dispatch(event, json.loads(event["data"])) if "data" in event else None
+    def _tokens(self, reader: EventReader, data: bytes) -> Iterator[Token]:
+        """Yield the characters whose events these bytes complete."""
+        with understood(self._url, self._request_id):
+            for event in reader.feed(data):
+                if self._closed:
+                    raise httpx.StreamClosed
+                if (token := self._dispatch(event)) is not None:
+                    yield token
 
-    def _dispatch(self, event: Mapping[str, str], data: Any) -> Token | None:
-        kind = event.get("event", "message")
-        if kind == "error":
-            raise StreamError(data["detail"], data["code"], request_id=self._request_id)
-        if kind == "done":
-            self.done, self._ended = data, True
-        if kind != "message":
+    def _dispatch(self, event: Event) -> Token | None:
+        if event.kind not in ("message", "done", "error"):
             return None
-        self.last_event_id = event.get("id", self.last_event_id)
+        data = json_object(json.loads(event.data))
+        if event.kind == "error":
+            raise StreamError(*strings(data, "detail", "code"), request_id=self._request_id)
+        if event.kind == "done":
+            self.done, self._ended = cast("Done", data), True
+            return None
+        strings(data, "token")
+        self.last_event_id = event.id or self.last_event_id
         self._retries.reset()
-        token: Token = data
-        return token
+        return cast("Token", data)
 
     def _check_complete(self) -> None:
         if not self._ended:
@@ -125,9 +125,9 @@ class Stream(BaseStream[httpx.Client]):
                     if not self._response.is_success:
                         self._response.read()
                     self._begin(self._response)
-                    for line in self._response.iter_lines():
-                        if (token := self._feed(line)) is not None:
-                            yield token
+                    reader = EventReader()
+                    for data in self._response.iter_bytes():
+                        yield from self._tokens(reader, data)
                 self._check_complete()
             except FAILURES as failure:
                 time.sleep(self._wait_after(failure))
@@ -166,8 +166,9 @@ class AsyncStream(BaseStream[httpx.AsyncClient]):
                     if not self._response.is_success:
                         await self._response.aread()
                     self._begin(self._response)
-                    async for line in self._response.aiter_lines():
-                        if (token := self._feed(line)) is not None:
+                    reader = EventReader()
+                    async for data in self._response.aiter_bytes():
+                        for token in self._tokens(reader, data):
                             yield token
                 self._check_complete()
             except FAILURES as failure:

@@ -156,10 +156,11 @@ def test_each_status_has_its_error(status: int, kind: type[APIStatusError], call
 
 
 def test_a_proxys_error_page_is_an_error_too() -> None:
+    hex_page = httpx.Response(502, content=b"Bad", headers={"Content-Type": "text/x; charset=hex"})
     for response, kind, message in (
         (httpx.Response(504, html="<h1>Late</h1>"), ServerError, "http_error: <h1>Late</h1>"),
+        (hex_page, ServerError, "http_error: Bad"),
         (httpx.Response(404), NotFoundError, "http_error: Not Found"),
-        (httpx.Response(200, html="<h1>Welcome</h1>"), CharstreamError, "generate is not JSON"),
     ):
         with answering(response) as client, pytest.raises(kind, match=message):
             client.generate()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -143,6 +147,46 @@ def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     )
     assert refused.returncode == 1
     assert refused.stderr.decode() == f"{lines[name]}\n"
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """The address of a server that answers every request with this body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (["cells", "--text", "ab", "--find", "quotes"], b'{"cells": []}'),
+        (["cells", "--text", "ab", "--find", "quotes"], b'{"cells": [{"correlation": 1}]}'),
+        (
+            ["cells", "--text", "ab", "--cell", "1:3"],
+            b'{"cells": [{"layer": 1, "cell": 3, "values": [1]}]}',
+        ),
+        (["--length", "1"], b"event: done\ndata: {}\n\n"),
+    ],
+)
+def test_a_malformed_response_is_one_line(arguments: list[str], body: bytes) -> None:
+    with answering(body) as url:
+        failed = subprocess.run(
+            [*BY_PATH, *arguments, "--url", url], capture_output=True, check=False, text=True
+        )
+    assert failed.returncode == 1
+    (line,) = failed.stderr.strip().splitlines()
+    assert "does not follow charstream's protocol" in line
 
 
 def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:

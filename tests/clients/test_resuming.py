@@ -157,6 +157,19 @@ def test_an_older_server_that_ends_a_stream_to_restart_is_asked_again() -> None:
     assert json.loads(second.content)["model"] == "0123456789abcdef"  # exactly, not by name
 
 
+def test_an_id_is_sent_back_as_utf_8() -> None:
+    requests: list[httpx.Request] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        end = "event: done\ndata: {}\n\n" if len(requests) == 2 else ""
+        return httpx.Response(200, text=f'id: é-1\ndata: {{"token": "a"}}\n\n{end}')
+
+    with Client(transport=httpx.MockTransport(respond)) as client:
+        list(client.stream())
+    assert dict(requests[1].headers.raw)[b"Last-Event-ID"] == "é-1".encode()
+
+
 def test_a_loop_that_was_left_continues_where_it_was_left(server: RunningServer) -> None:
     with Client(server.url, trust_env=False) as client:
         text = ""

@@ -1,0 +1,144 @@
+"""A response that no charstream server sends raises a CharstreamError, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.charstream_client import AsyncClient, CharstreamError, Client, InvalidRequestError
+
+DEEP = "[" * 100_000
+ERRORS: list[Any] = [5, [1], "abc", {"field": "texts[0]"}, [{}], [[]]]
+
+
+async def characters(client: AsyncClient) -> list[Any]:
+    return [event async for event in client.stream()]
+
+
+CALLS: dict[str, tuple[Callable[[Client], Any], Callable[[AsyncClient], Any]]] = {
+    "generate": (Client.generate, AsyncClient.generate),
+    "stream": (lambda client: list(client.stream()), characters),
+    "score": (lambda client: client.score("a"), lambda client: client.score("a")),
+    "score_many": (lambda client: client.score_many("a"), lambda client: client.score_many("a")),
+    "cells": (
+        lambda client: client.cells("a", find="quotes"),
+        lambda client: client.cells("a", find="quotes"),
+    ),
+    "info": (Client.info, AsyncClient.info),
+    "models": (Client.models, AsyncClient.models),
+}
+
+
+def both(call: str, response: Callable[[], httpx.Response]) -> list[Any]:
+    """Return what the call returns, or the CharstreamError that it raises, in both clients."""
+    synchronous, asynchronous = CALLS[call]
+    transport = httpx.MockTransport(lambda request: response())
+    results: list[Any] = []
+    with Client(transport=transport, max_retries=0) as client:
+        try:
+            results.append(synchronous(client))
+        except CharstreamError as error:
+            results.append(error)
+
+    async def scenario() -> Any:
+        async with AsyncClient(transport=transport, max_retries=0) as client:
+            return await asynchronous(client)
+
+    try:
+        results.append(asyncio.run(scenario()))
+    except CharstreamError as error:
+        results.append(error)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "message"),
+    [
+        ("generate", "<h1>Welcome</h1>", "JSONDecodeError"),
+        ("generate", DEEP, "RecursionError"),
+        ("info", "[]", "expected a JSON object, got list"),
+        ("models", "[]", "TypeError"),
+        ("models", "{}", "KeyError: 'models'"),
+        ("models", '{"models": {}}', "models: expected a list, got dict"),
+        ("score_many", "[]", "TypeError"),
+        ("score_many", "{}", "KeyError: 'scores'"),
+        ("score_many", '{"scores": [{}, {}]}', "scores: expected 1 items, got 2"),
+        ("stream", "data: {\n\n", "JSONDecodeError"),
+        ("stream", "data\n\n", "JSONDecodeError"),
+        ("stream", f"data: {DEEP}\n\n", "RecursionError"),
+        ("stream", "data: []\n\n", "expected a JSON object, got list"),
+        ("stream", "data: {}\n\n", "KeyError: 'token'"),
+        ("stream", 'data: {"token": 1}\n\n', "token: expected a string, got int"),
+        ("stream", "event: done\ndata: 1\n\n", "expected a JSON object, got int"),
+        ("stream", "event: error\ndata: []\n\n", "expected a JSON object, got list"),
+        ("stream", 'event: error\ndata: {"detail": ""}\n\n', "KeyError: 'code'"),
+        (
+            "stream",
+            'event: error\ndata: {"detail": [], "code": ""}\n\n',
+            "detail: expected a string",
+        ),
+    ],
+)
+def test_its_address_and_its_fault_are_named(call: str, body: str, message: str) -> None:
+    paths = {"stream": "generate", "score_many": "score"}
+    for error in both(call, lambda: httpx.Response(200, text=body)):
+        assert isinstance(error, CharstreamError)
+        assert f"http://127.0.0.1:8000/{paths.get(call, call)} does not follow" in error.detail
+        assert message in error.detail
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["token", "detail", "code", "errors", "field", "scores", "models"]),
+            values,
+        )
+    ),
+)
+bodies = json_values.map(json.dumps) | st.text() | st.sampled_from([DEEP, "NaN", '{"a":' * 100_000])
+fields = st.sampled_from(["data", "event: error\ndata", "event: done\ndata", "id", "é", ""])
+dates = st.lists(
+    st.sampled_from(["Wed,", "21", "Oct", "2015", "07:28:00", "GMT", "-0000", "9" * 400, "0"]),
+    max_size=7,
+).map(" ".join)
+
+
+@given(
+    call=st.sampled_from(sorted(CALLS)),
+    status=st.sampled_from([200, 204, 302, 422, 429, 503]),
+    body=bodies | st.builds("{}: {}\n\n".format, fields, bodies),
+    retry_after=dates | st.text("0123456789:-, ", max_size=8),
+)
+def test_any_response_is_a_result_or_a_charstream_error(
+    call: str, status: int, body: str, retry_after: str
+) -> None:
+    content, headers = body.encode(errors="surrogatepass"), {"Retry-After": retry_after}
+    both(call, lambda: httpx.Response(status, content=content, headers=headers))
+
+
+@pytest.mark.parametrize(
+    "wrong", [*({"errors": errors} for errors in ERRORS), {"detail": ["texts[0]"]}, {"code": 1}]
+)
+def test_a_refusal_of_a_second_batch_is_raised_whatever_it_holds(wrong: dict[str, Any]) -> None:
+    body = {"detail": "texts[0]", "code": "invalid_field"} | wrong
+    responses = [
+        httpx.Response(200, json={"scores": [{}]}),
+        httpx.Response(422, json=body),
+    ]
+    transport = httpx.MockTransport(lambda request: responses.pop(0))
+    with (
+        Client(transport=transport) as client,
+        pytest.raises(InvalidRequestError, match="http_error") as caught,
+    ):
+        client.score_many(["a" * 60_000] * 2)
+    assert caught.value.detail.startswith('{"detail":')
+    assert list(caught.value.errors) == []

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+MAX_EVENT = 1 << 20  # characters; the server's events have at most a few thousand
 _LINE_END = re.compile(r"\r\n|\n|\r")  # no others, unlike those of str.splitlines
 
 
@@ -31,7 +32,7 @@ class EventReader:
         self._begin()
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield the events that these bytes complete."""
+        """Yield the events that these bytes complete. Raise ValueError if one is too long."""
         text = self._decode(data)
         if not text:  # only a part of a character
             return
@@ -40,7 +41,8 @@ class EventReader:
         self._after_cr = text.endswith("\r")
         *ends, rest = _LINE_END.split(text)
         for end in ends:
-            line, self._line = "".join([*self._line, end]), []
+            self._extend(end)
+            line, self._line = "".join(self._line), []
             if line:
                 self._read(line)
             else:
@@ -48,12 +50,18 @@ class EventReader:
                 self._begin()
                 if lines:
                     yield Event(kind or "message", "\n".join(lines), event_id)
-        self._line.append(rest)
+        self._extend(rest)
 
     def _begin(self) -> None:
         """Begin an event."""
-        self._kind, self._id = "", ""
+        self._kind, self._id, self._size = "", "", 0
         self._data: list[str] = []
+
+    def _extend(self, part: str) -> None:
+        self._size += len(part)
+        if self._size > MAX_EVENT:
+            raise ValueError(f"an event has more than {MAX_EVENT:,} characters")
+        self._line.append(part)
 
     def _read(self, line: str) -> None:
         name, _, value = line.partition(":")

@@ -35,6 +35,7 @@ class BaseStream(Generic[Http]):
         self._model: str | None = None
         self._request_id: str | None = None
         self._url: object = None
+        self._next_id = ""
         self._ended = self._closed = False
 
     def _next_request(self) -> dict[str, Any]:
@@ -75,9 +76,17 @@ class BaseStream(Generic[Http]):
             self.done, self._ended = cast("Done", data), True
             return None
         strings(data, "token")
-        self.last_event_id = event.id or self.last_event_id
-        self._retries.reset()
+        self._advance(event.id)
         return cast("Token", data)
+
+    def _advance(self, event_id: str) -> None:
+        """Raise ValueError unless the id is that of the next character, so that none repeats."""
+        seed, _, number = event_id.partition("-")
+        if event_id != (self._next_id or event_id) or not number.isdecimal():
+            expected = f"the id {self._next_id}" if self._next_id else "an id such as 7-1"
+            raise ValueError(f"expected an event with {expected}, got {event_id!r}")
+        self.last_event_id, self._next_id = event_id, f"{seed}-{int(number) + 1}"
+        self._retries.reset()
 
     def _check_complete(self) -> None:
         if not self._ended:

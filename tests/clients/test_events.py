@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.charstream_client.events import Event, EventReader
+from clients.charstream_client.events import MAX_EVENT, Event, EventReader
 
 # Characters that end a line elsewhere are part of a line here.
 lines = st.text(st.sampled_from("a: é😀\x0b\x0c\x1c\x85\u2028\u2029\ufeff"), max_size=5)
@@ -46,3 +47,14 @@ def test_fields_may_lack_the_space_the_value_and_the_colon() -> None:
     (event, empty) = EventReader().feed(b"id:1\ndata:a\ndata:  b\ndata\n\nid: a\0b\ndata\n\n")
     assert event == Event("message", "a\n b\n", "1")
     assert empty == Event("message", "", "")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_an_event_without_an_end_is_not_kept(end: bytes) -> None:
+    reader = EventReader()
+    line = b"data: " + b"a" * (MAX_EVENT // 4) + end
+    for _ in range(3):
+        assert list(reader.feed(line * 3 + b"\n\n"))
+    assert list(reader.feed(line * 3)) == []
+    with pytest.raises(ValueError, match="more than"):
+        list(reader.feed(line))

@@ -76,6 +76,10 @@ def both(call: str, response: Callable[[], httpx.Response]) -> list[Any]:
         ("stream", "data: []\n\n", "expected a JSON object, got list"),
         ("stream", "data: {}\n\n", "KeyError: 'token'"),
         ("stream", 'data: {"token": 1}\n\n', "token: expected a string, got int"),
+        ("stream", 'data: {"token": "a"}\n\n', "expected an event with an id such as 7-1, got ''"),
+        ("stream", 'id: 7-\ndata: {"token": "a"}\n\n', "got '7-'"),
+        ("stream", f": {'a' * 1_048_576}\n\n", "an event has more than 1,048,576 characters"),
+        ("stream", "data: a\n" * 150_000, "an event has more than 1,048,576 characters"),
         ("stream", "event: done\ndata: 1\n\n", "expected a JSON object, got int"),
         ("stream", "event: error\ndata: []\n\n", "expected a JSON object, got list"),
         ("stream", 'event: error\ndata: {"detail": ""}\n\n', "KeyError: 'code'"),
@@ -92,6 +96,23 @@ def test_its_address_and_its_fault_are_named(call: str, body: str, message: str)
         assert isinstance(error, CharstreamError)
         assert f"http://127.0.0.1:8000/{paths.get(call, call)} does not follow" in error.detail
         assert message in error.detail
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "ids", [["7-1", "7-1"], ["7-1", "7-3"], ["7-1", "8-2"], ["7-2", "7-1"], ["7-1", ""]]
+)
+def test_a_stream_that_repeats_or_leaves_out_a_character_raises(ids: list[str]) -> None:
+    """Also after a break, when the server has not received or not obeyed the last id."""
+    first, second = (f'id: {event_id}\ndata: {{"token": "a"}}\n\n' for event_id in ids)
+    for responses in ([first + second], [first, second]):
+        left = [httpx.Response(200, text=text) for text in responses]
+        transport = httpx.MockTransport(lambda request, left=left: left.pop(0))
+        with Client(transport=transport) as client:
+            events = iter(client.stream())
+            assert next(events) == {"token": "a"}
+            with pytest.raises(CharstreamError, match=f"expected .* id 7-[23], got '{ids[1]}'"):
+                next(events)
 
 
 json_values = st.recursive(

@@ -163,7 +163,7 @@ def test_an_id_is_sent_back_as_utf_8() -> None:
     def respond(request: httpx.Request) -> httpx.Response:
         requests.append(request)
         end = "event: done\ndata: {}\n\n" if len(requests) == 2 else ""
-        return httpx.Response(200, text=f'id: é-1\ndata: {{"token": "a"}}\n\n{end}')
+        return httpx.Response(200, text=f'id: é-{len(requests)}\ndata: {{"token": "a"}}\n\n{end}')
 
     with Client(transport=httpx.MockTransport(respond)) as client:
         list(client.stream())

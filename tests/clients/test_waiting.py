@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import count
 from typing import Any
 
 import httpx
@@ -148,8 +149,14 @@ def test_waits_grow_to_a_bound_and_are_spread(waited: list[float]) -> None:
 
 
 def test_a_character_renews_the_retries(waited: list[float]) -> None:
-    broken = [httpx.Response(200, text=TOKEN)] * 30
-    transport = answers(*broken, httpx.Response(200, text=TOKEN + DONE))
+    numbers = count(1)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        number = next(numbers)
+        text = TOKEN.replace("7-1", f"7-{number}") + (DONE if number == 31 else "")
+        return httpx.Response(200, text=text)
+
+    transport = httpx.MockTransport(respond)
     with Client(transport=transport, max_retries=1, max_wait=1) as client:
         assert len(list(client.stream())) == 31
     assert len(waited) == 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -12,7 +12,7 @@ import httpx
 from .batches import batches, renumber
 from .client import BaseClient
 from .errors import CharstreamError
-from .params import CellsParams, GenerateParams, ScoreParams, checked, info_path
+from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
 from .responses import json_list, json_object, parsed
 from .results import (
     Cells,
@@ -149,9 +149,10 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         method: str,
         path: str,
         timeout: Timeout | None,
-        body: object = None,
+        body: Mapping[str, object] | None = None,
         read: Callable[[Any], Any] = json_object,
     ) -> Any:
+        check_sendable(body or {})
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
@@ -11,7 +11,7 @@ import httpx
 
 from .batches import batches, renumber
 from .errors import CharstreamError
-from .params import CellsParams, GenerateParams, ScoreParams, checked, info_path
+from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
 from .responses import json_list, json_object, parsed
 from .results import (
     Cells,
@@ -30,6 +30,14 @@ if TYPE_CHECKING:  # new in Python 3.11
     from typing import Unpack
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def _check_host_and_port(url: httpx.URL) -> None:
+    """Raise UnicodeError or InvalidURL where a connection to the URL would raise another error."""
+    if url.host:
+        url.raw_host.decode().encode("idna")
+    if (url.port or 0) > 65_535:
+        raise httpx.InvalidURL(f"the port must be at most 65535, got {url.port}")
 
 
 class BaseClient(Generic[Http]):
@@ -66,13 +74,18 @@ class BaseClient(Generic[Http]):
             **options: Further arguments of `httpx.Client`, such as `transport` or `verify`.
 
         Raises:
-            CharstreamError: if `base_url` is not a URL.
+            CharstreamError: if `base_url` is not a URL, or if UTF-8 cannot encode `api_key`.
             ValueError: if `stream_timeout` is too short.
         """
-        headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+        try:
+            headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+        except UnicodeEncodeError:
+            message = "api_key has a character that UTF-8 cannot encode"
+            raise CharstreamError(message) from None  # that error holds the key
         try:
             self._http = self._http_class(base_url=base_url, headers=headers, **options)
-        except httpx.InvalidURL as error:
+            _check_host_and_port(self._http.base_url)
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise CharstreamError(f"base_url {base_url!r} is not a URL: {error}") from error
         self._timeout, self._stream_timeout = as_timeout(timeout), as_stream_timeout(stream_timeout)
         self._retry_settings = max_retries, max_wait, on_wait
@@ -87,6 +100,7 @@ class BaseClient(Generic[Http]):
         self, timeout: Timeout | None, params: GenerateParams
     ) -> tuple[dict[str, object], httpx.Timeout, Retries]:
         body = checked("stream", params, GenerateParams)
+        check_sendable(body)
         seconds = self._stream_timeout if timeout is None else as_stream_timeout(timeout)
         return body, seconds, self._retries(streaming=True)
 
@@ -209,9 +223,10 @@ class Client(BaseClient[httpx.Client]):
         method: str,
         path: str,
         timeout: Timeout | None,
-        body: object = None,
+        body: Mapping[str, object] | None = None,
         read: Callable[[Any], Any] = json_object,
     ) -> Any:
+        check_sendable(body or {})
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:

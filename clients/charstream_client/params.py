@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 from urllib.parse import quote
+
+from .errors import CharstreamError
 
 
 class HeldCell(TypedDict):
@@ -51,7 +54,9 @@ class ScoreParams(TypedDict, total=False):
 
 def info_path(model: str | None) -> str:
     """Return the path and the query of a request for a model card."""
-    return "/info" if model is None else f"/info?model={quote(model, safe='')}"
+    if model is None:
+        return "/info"
+    return f"/info?model={quote(model, safe='', errors='surrogatepass')}"
 
 
 class CellsParams(TypedDict, total=False):
@@ -62,6 +67,16 @@ class CellsParams(TypedDict, total=False):
     find: str | Sequence[tuple[int, int]]  # a property, such as "quotes", or spans of the text
     top: int  # number of cells to find, at most 64
     model: str | None  # name or hash of the model; None uses the server's default
+
+
+def check_sendable(fields: Mapping[str, object]) -> None:
+    """Raise CharstreamError if JSON cannot carry a field, because of nan or a lone surrogate."""
+    for name, value in fields.items():
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError as error:
+            message = f"{name}: cannot be sent as JSON, got {value!r:.80}: {error}"
+            raise CharstreamError(message) from error
 
 
 def checked(method: str, params: Mapping[str, object], known: type) -> dict[str, object]:

@@ -167,10 +167,11 @@ def test_fields_that_a_newer_server_adds_do_no_harm() -> None:
         assert stream.done["seed"] == 7
 
 
-def test_a_key_may_hold_any_character() -> None:
+def test_a_key_and_the_name_of_a_model_may_hold_any_character() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert dict(request.headers.raw)[b"Authorization"] == "Bearer é".encode()
+        assert request.url.query == b"model=%C3%A9%ED%B3%BF"
         return httpx.Response(200, json={})
 
     with Client(api_key="é", transport=httpx.MockTransport(answer)) as client:
-        client.info()
+        client.info("é\udcff")

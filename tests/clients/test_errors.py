@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import pickle
+import re
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,9 +186,41 @@ def test_a_request_that_cannot_be_made_is_not_repeated(server: RunningServer, ca
     assert not waits
 
 
-def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(CharstreamError, match=r"'http://127\.0\.0\.1:http' is not a URL"):
-        Client("http://127.0.0.1:http")
+@pytest.mark.parametrize(
+    "address", ["a:http", "a:65536", "a..b", "xn--", "xn--ls8h", "a/\udcff", "\udcff"]
+)
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    address = f"http://{address}"
+    with pytest.raises(CharstreamError, match=f"{re.escape(repr(address))} is not a URL: "):
+        Client(address)
+
+
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown() -> None:
+    with pytest.raises(CharstreamError, match="api_key has a character") as caught:
+        Client(api_key="abc" * 2 + "\udcff")
+    assert "abcabc" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("temperature", lambda client: client.generate(temperature=math.nan)),
+        ("hold", lambda client: client.stream(hold=[{"layer": 0, "cell": 0, "value": math.inf}])),
+        ("text", lambda client: client.score("a\udcff")),
+        ("texts", lambda client: client.score_many(["a", "\udcff"])),
+    ],
+)
+def test_a_value_that_json_cannot_carry_is_named(name: str, call: Callable[[Any], Any]) -> None:
+    message = f"^client_error: {name}: cannot be sent as JSON, got "
+    with Client() as client, pytest.raises(CharstreamError, match=message):
+        call(client)
+
+    async def scenario() -> None:
+        async with AsyncClient() as client:
+            with pytest.raises(CharstreamError, match=message):
+                await call(client)
+
+    asyncio.run(scenario())
 
 
 def test_a_whole_result_has_a_timeout_which_is_not_retried(silent: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from .connection_options import add_connection_options, exit_status
 from .params import Cell
 from .responses import understood
 from .results import Cells
+from .standard_streams import report
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +28,7 @@ def main(arguments: list[str]) -> int:
             text = _read(file)
         except (OSError, UnicodeDecodeError) as error:
             name = "standard input" if str(file) == "-" else file
-            print(f"{name}: {_reason(error)}", file=sys.stderr)
+            report(f"{name}: {_reason(error)}")
             return 1
     params: dict[str, Any] = {k: value for k, value in options.items() if value is not None}
     if "spans" in params:
@@ -82,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
 def _read(file: Path) -> str:
     """Return the text of a UTF-8 file, or of standard input."""
     if str(file) == "-":
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed")
         return io.TextIOWrapper(sys.stdin.buffer, "utf-8").read()
     return file.read_text("utf-8")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .client import DEFAULT_URL, Client
 from .errors import CharstreamError
+from .standard_streams import discard_output, escape_characters, report
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +28,32 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
 
 def exit_status(url: str, api_key: str | None, work: Callable[[Client], None]) -> int:
     """Do the work with a client. Return the exit status; print an error if there is one."""
+    if sys.stdout is None:
+        report("standard output is closed, expected a terminal, a file or a pipe")
+        return 1
+    escape_characters()
     try:
-        with Client(url, api_key) as client:
+        with _client(url, api_key) as client:
             work(client)
+        sys.stdout.flush()
     except CharstreamError as error:
-        print(f"\n{url}: {error}", file=sys.stderr)
+        report(f"\n{url}: {error}")
         return 1
     except KeyboardInterrupt:
-        print()
+        report("")
         return 130
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
+    except OSError as error:
+        discard_output()
+        report(f"\nstandard output: cannot be written: {error.strerror}")
+        return 1
     return 0
+
+
+def _client(url: str, api_key: str | None) -> Client:
+    try:
+        return Client(url, api_key)
+    except (ValueError, OSError, ImportError) as error:  # of httpx, for its variables
+        message = f"a variable of httpx, such as HTTP_PROXY or SSL_CERT_FILE, is unusable: {error}"
+        raise CharstreamError(message) from error

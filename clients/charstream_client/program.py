@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 
 from . import cells_program
@@ -11,6 +12,7 @@ from .client import Client
 from .connection_options import add_connection_options, exit_status
 from .params import HeldCell
 from .responses import understood
+from .standard_streams import report
 from .stream import Stream
 
 
@@ -33,7 +35,7 @@ def main() -> int:
         if (done := stream.done) is not None:
             with understood(f"{url}/generate"):
                 note = f"seed {done['seed']}, model {done['model']['hash']}"
-            print(note, file=sys.stderr)
+            report(note)
 
     return exit_status(url, api_key, work)
 
@@ -52,12 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--top-p",
-        type=float,
+        type=_number,
         help="draw from the fewest characters whose probabilities sum to this",
     )
     parser.add_argument(
         "--min-p",
-        type=float,
+        type=_number,
         help="leave out characters below this share of the highest probability",
     )
     parser.add_argument(
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CHARACTER:BIAS",
         help="add a number to the logit of a character, -100 to ban it; may be repeated",
     )
-    parser.add_argument("--temperature", type=float, help="0 takes the most likely character")
+    parser.add_argument("--temperature", type=_number, help="0 takes the most likely character")
     parser.add_argument("--seed", type=int, help="the same seed gives the same text")
     parser.add_argument(
         "--stop", action="append", help="end the text before this string; may be repeated"
@@ -87,11 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _number(text: str) -> float:
+    try:
+        return _finite(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"JSON has no {text!r}")
+    return number
+
+
 def _held_cell(text: str) -> HeldCell:
     """Read LAYER:CELL:VALUE."""
     try:
         layer, cell, value = text.split(":")
-        return {"layer": int(layer), "cell": int(cell), "value": float(value)}
+        return {"layer": int(layer), "cell": int(cell), "value": _finite(value)}
     except ValueError as error:
         message = f"{text!r} is not LAYER:CELL:VALUE, such as 1:293:-2"
         raise argparse.ArgumentTypeError(message) from error
@@ -102,7 +117,7 @@ def _bias(text: str) -> tuple[str, float]:
     character, _, bias = text.rpartition(":")
     try:
         if len(character) == 1:
-            return character, float(bias)
+            return character, _finite(bias)
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is not CHARACTER:BIAS, such as e:-100")

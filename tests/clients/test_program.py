@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -187,6 +188,66 @@ def test_a_malformed_response_is_one_line(arguments: list[str], body: bytes) -> 
     assert failed.returncode == 1
     (line,) = failed.stderr.strip().splitlines()
     assert "does not follow charstream's protocol" in line
+
+
+@pytest.mark.parametrize(
+    ("shell", "arguments", "status", "message"),
+    [
+        ('"$@"', ["--temperature", "nan"], 2, "--temperature: 'nan' is not a finite number"),
+        ('"$@"', ["--top-p", "1e999"], 2, "--top-p: '1e999' is not a finite number"),
+        ('"$@"', ["--min-p", "x"], 2, "--min-p: 'x' is not a finite number"),
+        ('"$@"', ["--logit-bias", "a:nan"], 2, "'a:nan' is not CHARACTER:BIAS, such as e:-100"),
+        ('"$@"', ["--hold", "0:1:inf"], 2, "'0:1:inf' is not LAYER:CELL:VALUE, such as 1:293:-2"),
+        ('"$@"', ["--prime", b"\xff"], 1, r"prime: cannot be sent as JSON, got '\udcff'"),
+        ('"$@"', ["cells", "--text", b"\xff", "--find", "quotes"], 1, "text: cannot be sent"),
+        ('"$@"', ["--api-key", b"\xff"], 1, "api_key has a character that UTF-8 cannot encode"),
+        ('"$@"', ["--url", "http://xn--/"], 1, "'http://xn--/' is not a URL"),
+        ('"$@"', ["--url", b"http://a/\xff"], 1, "is not a URL"),
+        ('SSL_CERT_FILE=missing "$@"', [], 1, "a variable of httpx, such as HTTP_PROXY or"),
+        ('HTTP_PROXY=ftp://there "$@"', [], 1, "a variable of httpx, such as HTTP_PROXY or"),
+        ('"$@" >/dev/full', ["--prime", "a"], 1, "standard output: cannot be written: No space"),
+        ('"$@" >&-', [], 1, "standard output is closed, expected a terminal, a file or a pipe"),
+        ('"$@" <&-', ["cells", "--file", "-", "--find", "a"], 1, "standard input: cannot be read"),
+    ],
+)
+def test_what_it_cannot_use_is_named(
+    shell: str, arguments: list[str | bytes], status: int, message: str
+) -> None:
+    command = ["sh", "-c", shell, "sh", *BY_PATH, *arguments]
+    failed = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert failed.returncode == status
+    assert message in failed.stderr.splitlines()[-1]
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "utf-8"},
+    ],
+)
+def test_characters_that_the_output_lacks_are_escaped(variables: dict[str, str]) -> None:
+    body = b'id: 7-1\ndata: {"token": "\\ud800"}\n\nid: 7-2\ndata: {"token": "\\u00e9"}\n\n'
+    done = b'event: done\ndata: {"seed": 7, "model": {"hash": "0"}}\n\n'
+    with answering(body + done) as url:
+        result = subprocess.run(
+            [*BY_PATH, "--url", url],
+            capture_output=True,
+            check=True,
+            env={**os.environ, **variables},
+        )
+    assert result.stdout in (b"\\ud800\\xe9\n", "\\ud800é\n".encode())
+    assert result.stderr == b"seed 7, model 0\n"
+
+
+def test_a_closed_standard_error_adds_nothing_to_the_text(server: RunningServer) -> None:
+    command = [*BY_PATH, "--url", server.url, "--prime", "abc", "--length", "5"]
+    result = subprocess.run(
+        ["sh", "-c", '"$@" 2>&-', "sh", *command], capture_output=True, check=True, text=True
+    )
+    assert len(result.stdout) == len("abc12345\n")
 
 
 def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:

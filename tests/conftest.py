@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The CPU, and an NVIDIA GPU if there is one."""
     return torch.device(request.param)
+
+
+@pytest.fixture
+def heeded_hangup() -> Iterator[None]:
+    """SIGHUP ends this process and those that it starts, also if `nohup` started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

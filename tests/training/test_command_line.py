@@ -454,6 +454,7 @@ def test_nothing_keeps_the_group_of_processes_after_the_command(text: Path, tmp_
     assert "groups: [None]" in done.stdout
 
 
+@pytest.mark.usefixtures("heeded_hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
     text: Path, tmp_path: Path, number: signal.Signals

@@ -25,6 +25,7 @@ def broken_stderr() -> Iterator[None]:
         os.close(writer)
 
 
+@pytest.mark.usefixtures("heeded_hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_noted_and_announced_at_once(
     number: signal.Signals, capfd: pytest.CaptureFixture[str]

@@ -28,16 +28,15 @@ def test_clients_that_disconnect_free_their_slots(tiny_path: Path) -> None:
             for begun in reading:
                 readers.submit(_read_until, small, endless, begun, leave)
             assert all(begun.wait(10) for begun in reading)
-            full = client.post("/generate", json=PARAMS)
-            assert full.status_code == 503
+            full = _wait_for_status(client, 503)  # a stream pauses while its reader is starved
             assert full.json()["code"] == "queue_full"
             assert int(full.headers["Retry-After"]) >= 1
             leave.set()
-            _wait_for_success(client)
+            _wait_for_status(client, 200)
         for _ in range(3):  # a reader of JSON that gives up
             with pytest.raises(httpx.ReadTimeout):
                 client.post("/generate", json=endless, timeout=0.3)
-        _wait_for_success(client)
+        _wait_for_status(client, 200)
 
 
 def _read_until(server: RunningServer, fields: dict[str, Any], begun: Event, leave: Event) -> None:
@@ -48,5 +47,12 @@ def _read_until(server: RunningServer, fields: dict[str, Any], begun: Event, lea
                 return
 
 
-def _wait_for_success(client: httpx.Client) -> None:
-    wait_until(lambda: client.post("/generate", json=PARAMS).status_code == 200, 10)
+def _wait_for_status(client: httpx.Client, status: int) -> httpx.Response:
+    responses = []
+
+    def has_come() -> bool:
+        responses.append(client.post("/generate", json=PARAMS))
+        return responses[-1].status_code == status
+
+    wait_until(has_come, 10)
+    return responses[-1]

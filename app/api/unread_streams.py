@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from starlette.types import Message, Send
 
 LIMIT_BYTES = 1 << 26
-PATIENCE_SECONDS = 0.5  # a client that has read something since is never cut off
-_INTERVAL_SECONDS = 0.1  # between two checks
+INTERVAL_SECONDS = 0.1  # between two checks
+PATIENCE = 20  # checks that a stream may wait until its client has made room in its buffers
 
 
 class _Stream(NamedTuple):
-    since: float  # time when it began to wait for its client, in seconds
+    since: int  # number of the last check before it began to wait for its client
     size: Callable[[], int]
     cut_off: Callable[[], None]
 
@@ -25,15 +24,18 @@ class UnreadStreams:
 
     The limits of the buffers of one text and of one connection are not enough: a client can have
     many of both. A stream counts while it waits for its client. The one that waits for longest is
-    cut off first.
+    cut off first: at once beyond twice the limit, and after two seconds beyond the limit. The time
+    is counted in checks, so that a client which could not be served because the event loop was busy
+    does not seem to be slow.
 
     Args:
-        limit: maximum number of bytes of all streams that wait for their clients.
+        limit: number of bytes of all streams that wait for their clients.
     """
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
         self._limit = limit
         self._waiting: dict[object, _Stream] = {}  # the one that waits for longest is first
+        self._checks = 0
         self._check: asyncio.TimerHandle | None = None
 
     def counting(self, send: Send, size: Callable[[], int], cut_off: Callable[[], None]) -> Send:
@@ -47,7 +49,7 @@ class UnreadStreams:
         key = object()
 
         async def counted_send(message: Message) -> None:
-            self._waiting[key] = _Stream(time.monotonic(), size, cut_off)
+            self._waiting[key] = _Stream(self._checks, size, cut_off)
             self._check_soon()
             try:
                 await send(message)
@@ -59,16 +61,17 @@ class UnreadStreams:
     def _check_soon(self) -> None:
         if self._check is None:
             loop = asyncio.get_running_loop()
-            self._check = loop.call_later(_INTERVAL_SECONDS, self._keep_limit)
+            self._check = loop.call_later(INTERVAL_SECONDS, self._keep_limit)
 
     def _keep_limit(self) -> None:
         """Cut off clients until the rest is within the limit, or only one is left."""
         self._check = None
+        self._checks += 1
         streams = {key: (stream, stream.size()) for key, stream in self._waiting.items()}
         total = sum(size for _, size in streams.values())
-        latest = time.monotonic() - PATIENCE_SECONDS
         for key, (stream, size) in list(streams.items())[:-1]:
-            if total <= self._limit or stream.since > latest:
+            is_patient = self._checks - stream.since < PATIENCE and total <= 2 * self._limit
+            if total <= self._limit or is_patient:
                 break
             total -= size
             del self._waiting[key]

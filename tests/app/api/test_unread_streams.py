@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from unittest.mock import patch
 
 from hypothesis import given
@@ -13,7 +14,8 @@ from app.api import unread_streams
 from app.api.unread_streams import UnreadStreams
 
 LIMIT = 10
-SOON = 4 * unread_streams._INTERVAL_SECONDS
+SOON = 4 * unread_streams.INTERVAL_SECONDS
+PATIENCE_SECONDS = unread_streams.PATIENCE * unread_streams.INTERVAL_SECONDS
 MESSAGE: Message = {"type": "http.response.body"}
 
 
@@ -75,7 +77,7 @@ def test_those_that_wait_for_longest_are_cut_off_until_the_rest_fits(
             await stream.read()
         assert not unread._waiting
 
-    with patch.object(unread_streams, "PATIENCE_SECONDS", 0):
+    with patch.object(unread_streams, "PATIENCE", 0):
         asyncio.run(scenario())
 
 
@@ -85,9 +87,9 @@ def test_clients_that_keep_up_are_never_cut_off() -> None:
         slow, *quick = [Stream(unread, LIMIT) for _ in range(3)]
         for stream in (slow, *quick):
             stream.begin_to_send()
-        until = asyncio.get_running_loop().time() + unread_streams.PATIENCE_SECONDS + SOON
+        until = asyncio.get_running_loop().time() + PATIENCE_SECONDS + SOON
         while asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(unread_streams.PATIENCE_SECONDS / 20)
+            await asyncio.sleep(PATIENCE_SECONDS / 20)
             for stream in quick:
                 await stream.read()
                 stream.begin_to_send()
@@ -98,12 +100,28 @@ def test_clients_that_keep_up_are_never_cut_off() -> None:
     asyncio.run(scenario())
 
 
+def test_clients_that_a_busy_event_loop_could_not_serve_are_not_cut_off() -> None:
+    async def scenario() -> None:
+        unread = UnreadStreams(LIMIT)
+        streams = [Stream(unread, LIMIT) for _ in range(2)]
+        for stream in streams:
+            stream.begin_to_send()
+        await asyncio.sleep(SOON / 4)
+        time.sleep(2 * PATIENCE_SECONDS)  # in which the clients cannot be served
+        await asyncio.sleep(SOON / 4)
+        assert not any(stream.is_cut_off for stream in streams)
+        for stream in streams:
+            await stream.read()
+
+    asyncio.run(scenario())
+
+
 def test_a_stream_that_does_not_wait_for_its_client_does_not_count() -> None:
     async def scenario() -> None:
         unread = UnreadStreams(LIMIT)
         slow, quick = Stream(unread, LIMIT), Stream(unread, LIMIT)
         slow.begin_to_send()
-        await asyncio.sleep(unread_streams.PATIENCE_SECONDS + SOON)
+        await asyncio.sleep(PATIENCE_SECONDS + SOON)
         quick.begin_to_send()
         await quick.read()
         await asyncio.sleep(SOON)

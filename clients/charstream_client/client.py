@@ -83,10 +83,10 @@ class BaseClient(Generic[Http]):
             message = "api_key has a character that UTF-8 cannot encode"
             raise CharstreamError(message) from None  # that error holds the key
         try:
-            self._http = self._http_class(base_url=base_url, headers=headers, **options)
-            _check_host_and_port(self._http.base_url)
+            _check_host_and_port(httpx.URL(base_url))
         except (httpx.InvalidURL, UnicodeError) as error:
             raise CharstreamError(f"base_url {base_url!r} is not a URL: {error}") from error
+        self._http = self._http_class(base_url=base_url, headers=headers, **options)
         self._timeout, self._stream_timeout = as_timeout(timeout), as_stream_timeout(stream_timeout)
         self._retry_settings = max_retries, max_wait, on_wait
 

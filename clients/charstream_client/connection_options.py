@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable
 
+import httpx
+
 from .client import DEFAULT_URL, Client
 from .errors import CharstreamError
 from .standard_streams import discard_output, escape_characters, report
@@ -54,6 +56,6 @@ def exit_status(url: str, api_key: str | None, work: Callable[[Client], None]) -
 def _client(url: str, api_key: str | None) -> Client:
     try:
         return Client(url, api_key)
-    except (ValueError, OSError, ImportError) as error:  # of httpx, for its variables
+    except (ValueError, OSError, ImportError, httpx.InvalidURL) as error:  # for its variables
         message = f"a variable of httpx, such as HTTP_PROXY or SSL_CERT_FILE, is unusable: {error}"
         raise CharstreamError(message) from error

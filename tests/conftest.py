@@ -77,6 +77,13 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interrupt() -> None:
+    """SIGINT ends this process and those that it starts, also if a shell runs it with `&`."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def heeded_hangup() -> Iterator[None]:
     """SIGHUP ends this process and those that it starts, also if `nohup` started the tests."""

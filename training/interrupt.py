@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
     """Context manager that sets `requested` at a signal instead of ending the process.
 
-    A signal that the process ignores, as `nohup` asks for, stays ignored.
+    A signal that the process ignores, as `nohup` asks for, stays ignored. SIGHUP never ends the
+    process here: the shell and the system both send it when a terminal is closed.
 
     Args:
-        once: whether a second signal has its usual effect, which ends the process at once. Pass
-            False under `torchrun`, which itself sends several signals.
+        once: whether a second SIGINT or SIGTERM has its usual effect, which ends the process at
+            once. Pass False under `torchrun`, which itself sends several signals.
         announce: whether to print on stderr, at the first signal, that the run is stopping.
     """
 
@@ -29,7 +33,7 @@ class Interrupt:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._restore(self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         first, self.requested = not self.requested, True
@@ -39,13 +43,13 @@ class Interrupt:
             with suppress(OSError):  # Ctrl-C also ends the reader of a pipe
                 os.write(2, line.encode())  # print() may fail inside a signal handler
         if self._once:
-            self._restore()
+            self._restore(_ENDING)
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def _restore(self, numbers: Iterable[signal.Signals]) -> None:
+        for number in self._before.keys() & numbers:
+            signal.signal(number, self._before[number])
 
 
 def _signals() -> list[signal.Signals]:
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one says that the terminal is gone
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+    hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # the terminal is gone
+    return [*_ENDING, *hangup]

@@ -34,7 +34,8 @@ def _communicating() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # such as: connection closed by peer
-        raise TrainingError("another process of this run has ended, so this one ends") from error
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(f"the processes of this run cannot communicate: {reason}") from error
 
 
 class ProcessGroup:
@@ -46,7 +47,7 @@ class ProcessGroup:
         joined: whether this process has joined a group of `torch.distributed`.
 
     Raises:
-        TrainingError: from each method that communicates, if another process has ended.
+        TrainingError: from each method that communicates, such as if another process has ended.
     """
 
     def __init__(self, rank: int = 0, size: int = 1, joined: bool = False) -> None:

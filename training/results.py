@@ -35,10 +35,10 @@ def write_results(trainer: Trainer, source: str) -> str:
     folder.write_sample(trainer.step, text)
     if can_draw():
         folder.write_curve(draw_curve(records))
+    folder.write_report(render(make_report(trainer, source)))
     is_best = records[-1]["validation_loss"] == trainer.best_loss
     if is_best and folder.best_path.exists():
         folder.write_card(model_card(load_checkpoint(folder.best_path), source, printable(text)))
-    folder.write_report(render(make_report(trainer, source)))
     return text
 
 

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.errors import DeviceError, OutputError, TrainingError
+from model.errors import CheckpointError, DeviceError, OutputError, TrainingError
 from model.selection import choose_device
 from model.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
@@ -186,6 +186,10 @@ def _show_run(
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)
+        source, records = _source_name(options.text), trainer.folder.records()
+        if trainer.process_group.is_main and records and records[-1]["step"] == trainer.step:
+            with suppress(CheckpointError):  # it is checked at the end
+                write_results(trainer, source)  # the run may have ended before these
         events = trainer.run(lambda: interrupt.requested, _spent(options))
         run = stack.enter_context(closing(events))
         if not trainer.process_group.is_main:
@@ -193,9 +197,6 @@ def _show_run(
                 pass
             return
         board = stack.enter_context(closing(TensorBoard(trainer))) if options.tensorboard else None
-        source, records = _source_name(options.text), trainer.folder.records()
-        if records and records[-1]["step"] == trainer.step:  # the run may have ended before these
-            write_results(trainer, source)
         display = ProgressDisplay(console, trainer.step, trainer.total_steps, records)
         stack.enter_context(display)
         for event in run:

@@ -213,6 +213,8 @@ class Trainer:
         validation = None
         validation_is_due = self.pace.validation_is_due(self.step)
         if validation_is_due:
+            if self._saved_at is None:  # the best weights of a run need a state beside them
+                self._save_state()
             validation = self._validate(stop)
         if validation_is_due or flags.stop or flags.save:
             self._save_state()

@@ -472,6 +472,8 @@ def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
         if line.startswith("update"):
             break
     process.send_signal(number)
+    if number == signal.SIGHUP:  # the shell sends it, and then the system
+        process.send_signal(number)
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert rest.index("Stopping, and saving the state") < rest.index("the state is saved")

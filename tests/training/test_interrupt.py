@@ -36,8 +36,18 @@ def test_a_signal_is_noted_and_announced_at_once(
         signal.raise_signal(number)
         assert interrupt.requested
         assert "Stopping, and saving the state" in capfd.readouterr().err
-        assert signal.getsignal(number) == before  # so that a second one ends the process
+        for ending in (signal.SIGINT, signal.SIGTERM):  # so that a second one ends the process
+            assert signal.getsignal(ending) != interrupt._note
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.usefixtures("heeded_hangup")
+def test_a_closed_terminal_may_say_so_twice() -> None:
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        assert interrupt.requested
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

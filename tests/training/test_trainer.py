@@ -113,12 +113,14 @@ class Killed(BaseException):
     """What no code but the test's own catches."""
 
 
-@pytest.mark.parametrize("last", range(1, 12))
+# 60 of 60 validations: the first one is due after the first update.
+@pytest.mark.parametrize(("validations", "last"), [*((6, n) for n in range(12)), (60, 0), (60, 1)])
 def test_a_run_killed_between_any_two_writes_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validations: int, last: int
 ) -> None:
     """Whole files replace old ones, so a kill can only fall between two replacements."""
-    whole = make_trainer(tmp_path / "whole")
+    config = dataclasses.replace(CONFIG, validations=validations)
+    whole = make_trainer(tmp_path / "whole", config)
     list(whole.run())
     replaced = 0
     replace = os.replace
@@ -132,10 +134,10 @@ def test_a_run_killed_between_any_two_writes_continues(
 
     monkeypatch.setattr("os.replace", replace_or_die)
     with pytest.raises(Killed):
-        list(make_trainer(tmp_path / "killed").run())
+        list(make_trainer(tmp_path / "killed", config).run())
     monkeypatch.undo()
     started = (tmp_path / "killed" / "state.pt").exists()
-    resumed = make_trainer(tmp_path / "killed", resume=started)
+    resumed = make_trainer(tmp_path / "killed", config, resume=started)
     list(resumed.run())
     for name, tensor in load_checkpoint(whole.folder.best_path).weights.items():
         assert np.array_equal(tensor, load_checkpoint(resumed.folder.best_path).weights[name]), name

@@ -187,7 +187,8 @@ def planned(
     batches = Batches(corpus.training, config.batch_size, config.sequence_length)
     # Within their range, for the record. The run makes all of the updates.
     epochs = min(pace.total_steps / batches.per_epoch, MAX_EPOCHS)
-    return replace(config, epochs=epochs, validations=pace.validations), pace
+    recorded = given.get("validations", pace.validations)  # so that the same flags resume the run
+    return replace(config, epochs=epochs, validations=recorded), pace
 
 
 def _affordable_characters(limit: float, speed: Speed) -> int:

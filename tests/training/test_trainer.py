@@ -109,19 +109,33 @@ def test_a_killed_run_continues_from_its_last_saved_state(
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
 
 
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, RunFolder]:
+    """Folders of runs that were never stopped, by the number of their validations."""
+    folders = {}
+    for validations in (6, 18):
+        config = dataclasses.replace(CONFIG, validations=validations)
+        trainer = make_trainer(tmp_path_factory.mktemp("whole"), config)
+        list(trainer.run())
+        folders[validations] = trainer.folder
+    return folders
+
+
 class Killed(BaseException):
     """What no code but the test's own catches."""
 
 
-# 60 of 60 validations: the first one is due after the first update.
-@pytest.mark.parametrize(("validations", "last"), [*((6, n) for n in range(12)), (60, 0), (60, 1)])
+# The first of 18 validations is due after the first update.
+@pytest.mark.parametrize(("validations", "last"), [*((6, n) for n in range(12)), (18, 0), (18, 1)])
 def test_a_run_killed_between_any_two_writes_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validations: int, last: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole_runs: dict[int, RunFolder],
+    validations: int,
+    last: int,
 ) -> None:
     """Whole files replace old ones, so a kill can only fall between two replacements."""
-    config = dataclasses.replace(CONFIG, validations=validations)
-    whole = make_trainer(tmp_path / "whole", config)
-    list(whole.run())
+    config, whole = dataclasses.replace(CONFIG, validations=validations), whole_runs[validations]
     replaced = 0
     replace = os.replace
 
@@ -139,10 +153,10 @@ def test_a_run_killed_between_any_two_writes_continues(
     started = (tmp_path / "killed" / "state.pt").exists()
     resumed = make_trainer(tmp_path / "killed", config, resume=started)
     list(resumed.run())
-    for name, tensor in load_checkpoint(whole.folder.best_path).weights.items():
+    for name, tensor in load_checkpoint(whole.best_path).weights.items():
         assert np.array_equal(tensor, load_checkpoint(resumed.folder.best_path).weights[name]), name
     losses = [record["validation_loss"] for record in metrics(tmp_path / "killed")]
-    assert losses == [record["validation_loss"] for record in metrics(tmp_path / "whole")]
+    assert losses == [record["validation_loss"] for record in metrics(whole.path)]
 
 
 def test_the_state_is_saved_by_the_clock_too(

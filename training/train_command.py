@@ -182,7 +182,7 @@ def _introduce(console: Console, trainer: Trainer) -> None:
 def _show_run(
     console: Console, trainer: Trainer, options: argparse.Namespace, interrupt: Interrupt
 ) -> None:
-    """Run the training and show it, until it ends or until Ctrl-C or SIGTERM."""
+    """Run the training and show it, until it ends or until a signal."""
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)

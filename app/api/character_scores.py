@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from app.api.json_pieces import SLICE
 from app.engine.chunk import Chunk
 from model.scores import scores_of
@@ -18,19 +20,19 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
     if chunk.scores is None:
         return []
     names = vocabulary.characters
+    rounded = np.round(chunk.scores, _DECIMALS)
     return [
         {
             "token": names[character],
-            "logprob": round(score.logprob, _DECIMALS),
+            "logprob": score.logprob,
             "rank": score.rank,
-            "entropy": round(score.entropy, _DECIMALS),
+            "entropy": score.entropy,
             "top": [
-                [names[other], round(logprob, _DECIMALS), round(probability, _DECIMALS)]
-                for other, logprob, probability in score.top
+                [names[other], logprob, probability] for other, logprob, probability in score.top
             ],
-            "probability": round(score.probability, _DECIMALS),
+            "probability": score.probability,
         }
-        for character, score in zip(chunk.ids, scores_of(chunk.scores), strict=True)
+        for character, score in zip(chunk.ids, scores_of(rounded), strict=True)
     ]
 
 

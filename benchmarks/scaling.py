@@ -35,7 +35,7 @@ def main() -> None:
     kernel = default_kernel("int8", "cpu") or ""
     by_streams = {streams: _step_seconds(kernel, 2, 512, streams) for streams in _STREAMS}
     by_size = {
-        _parameters(layers, hidden): _step_seconds(kernel, layers, hidden, 64)
+        _config(layers, hidden).parameters: _step_seconds(kernel, layers, hidden, 64)
         for layers, hidden in _SIZES
     }
     for title, points in (("streams", by_streams), ("parameters", by_size)):
@@ -43,19 +43,15 @@ def main() -> None:
     _draw(by_streams, by_size, kernel, out)
 
 
-def _network(layers: int, hidden: int) -> CharLSTM:
-    return CharLSTM(NetworkConfig(len(_VOCABULARY), hidden, layers))
+def _config(layers: int, hidden: int) -> NetworkConfig:
+    return NetworkConfig(len(_VOCABULARY), hidden, layers)
 
 
 _VOCABULARY = Vocabulary.from_text("".join(map(chr, range(32, 115))))
 
 
-def _parameters(layers: int, hidden: int) -> int:
-    return sum(parameter.numel() for parameter in _network(layers, hidden).parameters())
-
-
 def _step_seconds(kernel: str, layers: int, hidden: int, streams: int) -> float:
-    network = _network(layers, hidden)
+    network = CharLSTM(_config(layers, hidden))
     checkpoint = Checkpoint(network.config, _VOCABULARY, network.weights())
     threads = default_threads("int8", "cpu")
     return streams / decoder_rate(checkpoint, "int8", kernel, threads, streams, _SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,3 +67,8 @@ class NetworkConfig:
         shapes["output.weight"] = (self.vocabulary_size, self.hidden_size)
         shapes["output.bias"] = (self.vocabulary_size,)
         return shapes
+
+    @property
+    def parameters(self) -> int:
+        """Number of the network's weights."""
+        return sum(map(math.prod, self.shapes().values()))

@@ -6,7 +6,6 @@ size.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +36,7 @@ def check_memory(
     Raises:
         TrainingError: if they do not fit. Training may need more memory than this counts.
     """
-    needed = _parameter_bytes(config) + _batch_bytes(config, sequences, sequence_length)
+    needed = _COPIES * _BYTES * config.parameters + _batch_bytes(config, sequences, sequence_length)
     available = _available_bytes(device)
     if available is not None and needed > available:
         raise TrainingError(
@@ -59,10 +58,6 @@ def explaining_lack_of_memory() -> Iterator[None]:
         if "can't allocate memory" not in str(error):  # part of the message of torch's allocator
             raise
         raise TrainingError(f"the memory is full: {_ADVICE}") from error
-
-
-def _parameter_bytes(config: NetworkConfig) -> int:
-    return sum(math.prod(shape) for shape in config.shapes().values()) * _COPIES * _BYTES
 
 
 def _batch_bytes(config: NetworkConfig, sequences: int, sequence_length: int) -> int:

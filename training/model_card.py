@@ -65,7 +65,7 @@ def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
         layers=config.layers,
         hidden_size=config.hidden_size,
         settings=_settings(checkpoint),
-        parameters=sum(array.size for array in checkpoint.weights.values()),
+        parameters=config.parameters,
         hash=checkpoint.hash,
         vocabulary_size=len(checkpoint.vocabulary),
         vocabulary=_shortened(checkpoint.vocabulary),

@@ -58,12 +58,13 @@ def make_report(trainer: Trainer, source: str) -> Report:
 
 def _summary(trainer: Trainer) -> dict[str, object]:
     corpus, network = trainer.corpus, trainer.network.config
-    loss, parameters = trainer.best_loss, sum(p.numel() for p in trainer.network.parameters())
+    loss = trainer.best_loss
     return {
         "lowest validation loss": f"{loss:.4f} nats, {loss / math.log(2):.4f} bits per character",
         "updates": f"{trainer.step:,} of {trainer.total_steps:,}, {trainer.epoch:.2f} epochs",
         "time": f"{trainer.seconds / 60:.1f} minutes",
-        "network": f"{network.layers} x {network.hidden_size} LSTM, {parameters:,} parameters",
+        "network": f"{network.layers} x {network.hidden_size} LSTM, "
+        f"{network.parameters:,} parameters",
         "device and precision": f"{trainer.device}, {trainer.config.precision}",
         "training text": f"the first {len(corpus.training):,} characters",
         "validation text": f"the last {len(corpus.validation):,} characters, of which each "

@@ -153,13 +153,12 @@ def _introduce(console: Console, trainer: Trainer) -> None:
     """Print the sizes of text and network, and the schedule."""
     corpus, network, config = trainer.corpus, trainer.network, trainer.config
     epochs = trainer.total_steps / trainer.batches.per_epoch
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     size = trainer.process_group.size
     lines = [
         f"{counted(len(corpus.training), 'character')} for training and "
         f"{len(corpus.validation):,} for validation, with a vocabulary of "
         f"{counted(len(corpus.vocabulary), 'character')}",
-        f"{describe_sizes(network.config)} LSTM with {parameters:,} parameters, on "
+        f"{describe_sizes(network.config)} LSTM with {network.config.parameters:,} parameters, on "
         f"{trainer.device} in {config.precision}" + (f", in {size} processes" if size > 1 else ""),
         f"{counted(epochs, 'epoch', '.3g')}: {counted(trainer.total_steps, 'update')} of "
         f"{config.batch_size} x {config.sequence_length} characters, with dropout of "

@@ -94,7 +94,7 @@ def info_of(service: Service) -> Info:
         vocabulary=list(service.vocabulary.characters),
         layers=checkpoint.config.layers,
         hidden_size=checkpoint.config.hidden_size,
-        parameters=sum(array.size for array in checkpoint.weights.values()),
+        parameters=checkpoint.config.parameters,
         validation_loss=checkpoint.training.get("validation_loss"),
         training=dict(checkpoint.training),
         cells=[TrackedCell(**asdict(tracked)) for tracked in checkpoint.cells],

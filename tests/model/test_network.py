@@ -14,6 +14,7 @@ def test_the_config_gives_every_tensor_and_shape(embedding: int | None) -> None:
     config = NetworkConfig(11, hidden_size=8, layers=3, embedding_size=embedding)
     state = CharLSTM(config).weights()
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == config.shapes()
+    assert config.parameters == sum(tensor.size for tensor in state.values())
 
 
 def test_carrying_the_state_equals_reading_the_whole_text() -> None:

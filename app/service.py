@@ -110,8 +110,7 @@ class Service:
         """Return a job that generates text.
 
         Args:
-            prime: ids to read first. The network must read something, so an empty prime is replaced
-                with a newline, or with the first character of the vocabulary if it has no newline.
+            prime: ids to read first; may be empty, see `Vocabulary.prompt`.
             length: number of characters to generate.
             params: sampling parameters.
             seed: seed of the random numbers, 0..2^63-1. None chooses one at random.
@@ -119,7 +118,7 @@ class Service:
             alternatives: number of top alternatives per character. None disables scores.
         """
         return Job(
-            prime=prime if len(prime) else self._start(),
+            prime=self.vocabulary.prompt(prime),
             length=length,
             params=params,
             seed=secrets.randbits(32) if seed is None else seed,
@@ -130,7 +129,7 @@ class Service:
 
     def score_job(self, prime: Ids, text: Ids, alternatives: int) -> Job:
         """Return a job that scores each character of `text` after `prime`, which may be empty."""
-        prompt = prime if len(prime) else self._start()
+        prompt = self.vocabulary.prompt(prime)
         return Job(
             prime=np.concatenate([prompt, text]),
             length=0,
@@ -144,7 +143,7 @@ class Service:
     def bulk_job(self, prime: Ids, texts: Texts, alternatives: int, detail: bool) -> Job:
         """Return a job that scores each of `texts` after `prime`, which may be empty."""
         return Job(
-            prime=prime if len(prime) else self._start(),
+            prime=self.vocabulary.prompt(prime),
             length=0,
             params=SamplingParams(),
             seed=0,
@@ -162,7 +161,7 @@ class Service:
             text: ids of the text, at least one.
             cells: the cells, as `cell_numbers` returns them.
         """
-        prompt = prime if len(prime) else self._start()
+        prompt = self.vocabulary.prompt(prime)
         # A step reports the values after the character that it reads. So the first one that counts
         # reads the first character of the text, and one more id stands after the last one.
         return Job(
@@ -265,9 +264,6 @@ class Service:
                 "stream the text, or request less"
             )
             raise InvalidFieldError("logprobs", alternatives, message)
-
-    def _start(self) -> Ids:
-        return self.vocabulary.encode(self.vocabulary.characters[self.vocabulary.start_id])
 
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return the ids of the stop strings that can occur, those without unknown characters."""

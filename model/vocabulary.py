@@ -96,6 +96,13 @@ class Vocabulary:
         """The id of UNKNOWN, or None if the vocabulary does not have it."""
         return self.characters.index(UNKNOWN) if UNKNOWN in self else None
 
+    def prompt(self, prime: Ids) -> Ids:
+        """Return the ids to read before a text: the prime, or `start_id` if the prime is empty.
+
+        A network must read something before it can predict.
+        """
+        return prime if len(prime) else np.array([self.start_id], np.int32)
+
     def encode(self, text: str) -> Ids:
         """Return the ids of a text's characters, int32 of shape (len(text),).
 

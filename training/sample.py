@@ -20,15 +20,14 @@ def sample(
 ) -> str:
     """Return `length` characters that continue a prime: the same text as the service generates.
 
-    An empty prime is replaced with a newline, or with the first character of the vocabulary if it
-    has no newline.
+    The prime may be empty, see `Vocabulary.prompt`.
 
     Raises:
         UnknownCharacterError: if the prime has characters that are not in the vocabulary, and the
             vocabulary has no character for unknown ones.
     """
     vocabulary = checkpoint.vocabulary
-    ids = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
+    ids = vocabulary.prompt(vocabulary.encode_read(prime))
     precision = choose_precision("auto", device)  # the service's default, for equal texts
     decoder = Decoder(checkpoint, 1, device, precision, torch.get_num_threads())
     return vocabulary.decode(decoder.generate(ids, length, params, seed))

@@ -19,8 +19,7 @@ class Scorer:
 
     Args:
         checkpoint: the model.
-        prime: text before each text. The network must read something, so an empty one is replaced
-            with a newline, or with the first character of the vocabulary if it has no newline.
+        prime: text before each text; may be empty, see `Vocabulary.prompt`.
         device: device to compute on.
 
     Raises:
@@ -30,7 +29,7 @@ class Scorer:
 
     def __init__(self, checkpoint: Checkpoint, prime: str = "", device: str = "cpu") -> None:
         vocabulary = checkpoint.vocabulary
-        self._prompt = vocabulary.encode_read(prime or vocabulary.characters[vocabulary.start_id])
+        self._prompt = vocabulary.prompt(vocabulary.encode_read(prime))
         precision = choose_precision("auto", device)  # the service's default, for equal numbers
         self._decoder = Decoder(checkpoint, _ROWS, device, precision, threads=None)
         self._decoder.use_thread()

@@ -107,8 +107,11 @@ def test_ids_out_of_range_are_refused() -> None:
 
 
 def test_an_empty_prime_starts_from_a_new_line_where_there_is_one() -> None:
-    assert Vocabulary("a\nb").start_id == 1
-    assert Vocabulary("ab").start_id == 0
+    for characters, start in (("a\nb", 1), ("ab", 0)):
+        vocabulary = Vocabulary(characters)
+        assert vocabulary.start_id == start
+        assert vocabulary.prompt(vocabulary.encode("")).tolist() == [start]
+        assert vocabulary.prompt(vocabulary.encode("ba")).tolist() == [len(characters) - 1, 0]
 
 
 @given(st.text("abcd\u00e9" + UNKNOWN) | st.text(), st.sampled_from(["abc", "abc" + UNKNOWN]))

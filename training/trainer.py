@@ -147,13 +147,12 @@ class Trainer:
         self._began = self.clock() - self.seconds
         try:
             while not self.done:
-                flags = NO_FLAGS
-                if not self.pace.validation_is_due(self.step):  # else a stop ended the validation
+                update, flags = None, NO_FLAGS
+                if not self.pace.validation_is_due(self.step):  # else a stop ended it: repeat it
                     update, flags = self._update(stop())
-                    validation = self._finish_update(flags, stop)
+                validation = self._finish_update(flags, stop)
+                if update:
                     yield update
-                else:
-                    validation = self._finish_update(flags, stop)
                 if validation:
                     yield validation
                     self.pace.validation_took(self._elapsed() - validation.seconds)

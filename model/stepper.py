@@ -97,7 +97,7 @@ class Stepper(nn.Module):
         cell_SX: Tensor,
         forced_ids_kS: Tensor,
         uniforms_kS: Tensor,
-        prompt_steps: int,
+        steps_without_logits: int,
         rows: SamplingRows,
         alternatives: int = -1,
         held: HeldCellRows | None = None,
@@ -112,7 +112,8 @@ class Stepper(nn.Module):
             cell_SX: cell values, changed in place.
             forced_ids_kS: ids to use as results instead of drawn ones, int64. -1 draws one.
             uniforms_kS: the random numbers to draw with, float32 in [0, 1).
-            prompt_steps: number of first steps whose logits no stream needs. All are forced.
+            steps_without_logits: number of first steps whose logits no stream needs. In these, the
+                ids of all streams are forced.
             rows: sampling parameters.
             alternatives: number of top alternatives to score, see
                 `model.torch_scores.score_rows`. Below 0, no scores are computed.
@@ -122,7 +123,7 @@ class Stepper(nn.Module):
             constraints: the constraints of streams, changed in place. None if no stream has one.
 
         Returns:
-            ids (k, S), int64; scores (k, S, D), float64: zeros for the prompt's steps; and cell
+            ids (k, S), int64; scores (k, S, D), float64, zeros in steps without logits; and cell
             states (k, C), float32. Scores or states that are not computed have no elements.
         """
         ids: list[Tensor] = []
@@ -135,17 +136,16 @@ class Stepper(nn.Module):
             top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_SX)
             if read_cells is not None:
                 states.append(cell_SX.take(read_cells))
-            ids_S = forced_S
-            if step >= prompt_steps:
-                uniforms_S = uniforms_kS[step]
-                ids_S = self.choose(
-                    top_SW, forced_S, uniforms_S, rows, alternatives, scores, constraints
-                )
-            else:
+            if step < steps_without_logits:
+                ids_S = forced_S
                 if alternatives >= 0:
                     scores.append(_no_scores(ids_S, alternatives))
                 if constraints is not None:
                     constraints.lengths_P.add_(1)
+            else:
+                ids_S = self.choose(
+                    top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores, constraints
+                )
             ids.append(ids_S)
         scores_kSD = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
         states_kC = torch.stack(states) if len(states) > 0 else uniforms_kS[:0]

@@ -121,9 +121,8 @@ class TorchBackend:
             constraints = self._constraints.rows(inputs.first, inputs.pattern_states())
         fits = inputs.first == 0 and steps <= MAX_STEPS
         plain = not scored and self._held_SX is None and columns is None and constraints is None
-        graph = self.graph if fits and plain else None
-        if graph is not None:
-            ids_kS = graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
+        if self.graph is not None and fits and plain:
+            ids_kS = self.graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
             return StepOutput(ids_kS.cpu().numpy(), None)
         slots = slice(inputs.first, inputs.first + streams)
         ids_kS, scores_kSD, states_kC = self.stepper(

@@ -55,6 +55,14 @@ _CHOSEN_BY_TEXT = ("embedding_size", "dropout", "weight_dropout", "epochs", "bat
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
+    _add_files(parser)
+    _add_ways_to_compute(parser)
+    _add_durations(parser.add_mutually_exclusive_group())
+    _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
+    _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text",
         type=path_argument,
@@ -90,6 +98,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="replace characters that occur fewer than N times with U+FFFD (default 1: none)",
     )
+
+
+def _add_ways_to_compute(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default auto)"
     )
@@ -99,18 +110,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto, fp32 or bf16 (default auto: bf16 if it is at least 20%% faster)",
     )
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files")
-    duration = parser.add_mutually_exclusive_group()
-    duration.add_argument(
+
+
+def _add_durations(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument(
         "--epochs", type=float, metavar="X", help="passes over the text (default: by its length)"
     )
-    duration.add_argument(
+    group.add_argument(
         "--minutes",
         type=float,
         metavar="M",
         help="end after M minutes; the number of updates follows the speed of the machine",
     )
-    _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
-    _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
 
 
 def _add_flags(

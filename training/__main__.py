@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from training.interrupt import INTERRUPTED
 from training.standard_error import print_error
 
-INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
 _NEEDS_TORCH = (
     "charstream: training needs torch, which is not installed: run make setup, or in a clone of "
     "the repository: pip install '.[train]'"

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
 
+INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
+
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -24,7 +24,7 @@ from training.curve import can_draw
 from training.distillation import check_vocabulary
 from training.evaluation import Stopped
 from training.events import Update
-from training.interrupt import Interrupt
+from training.interrupt import INTERRUPTED, Interrupt
 from training.memory import explaining_lack_of_memory
 from training.process_group import ProcessGroup
 from training.progress import ProgressDisplay
@@ -36,8 +36,6 @@ from training.serve_line import serve_line
 from training.tensorboard import TensorBoard, require_tensorboard
 from training.train_arguments import check_arguments
 from training.trainer import Trainer
-
-INTERRUPTED = 130  # exit status
 
 
 def train(options: argparse.Namespace) -> int:

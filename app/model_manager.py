@@ -59,11 +59,6 @@ class ModelManager:
         self._publish_models()
 
     @property
-    def service(self) -> Service:
-        """The service of the default model."""
-        return self.models.default
-
-    @property
     def engines(self) -> list[Engine]:
         """The engines of the models in use, and those of the replaced ones."""
         return [service.engine for service in self._services]

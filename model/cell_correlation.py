@@ -106,11 +106,11 @@ def check_varies(property_n: npt.NDArray[np.floating], name: str) -> None:
         )
 
 
-def span_values(spans: Sequence[tuple[int, int]], characters: int) -> Floats:
+def span_values(spans: Sequence[Sequence[int]], characters: int) -> Floats:
     """Return 1 at the characters inside any span and 0 at the others.
 
     Args:
-        spans: half-open ranges of characters, counted from 0. They may overlap.
+        spans: half-open ranges of characters, two indexes each, counted from 0. They may overlap.
         characters: length of the text.
 
     Raises:

@@ -56,12 +56,8 @@ def property_values(find: str | Spans, text: str) -> Floats:
     """
     name = f"property {find!r}" if isinstance(find, str) else "the marked part"
     try:
-        values = PROPERTIES[find](text) if isinstance(find, str) else _marked(find, len(text))
+        values = PROPERTIES[find](text) if isinstance(find, str) else span_values(find, len(text))
         check_varies(values, name)
     except CorrelationError as error:
         raise InvalidFieldError("find", find, str(error)) from error
     return values
-
-
-def _marked(spans: Spans, characters: int) -> Floats:
-    return span_values([(begin, end) for begin, end in spans], characters)

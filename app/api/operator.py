@@ -94,4 +94,4 @@ async def reload(manager: CurrentManager) -> Reloaded:
     unchanged. The response is sent when new requests use the new models. It names the default one.
     """
     changed = await manager.reload()
-    return Reloaded(changed=changed, model=ModelName(**manager.service.model._asdict()))
+    return Reloaded(changed=changed, model=ModelName(**manager.models.default.model._asdict()))

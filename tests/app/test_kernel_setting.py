@@ -71,7 +71,7 @@ def test_threads_are_measured_unless_they_are_set(
         checkpoint=tiny_path, kernel=native_library.PLAIN, threads=setting, device="cpu"
     )
     with TestClient(create_app(settings)) as client:
-        service = client.app.state.model_manager.service  # type: ignore[attr-defined]
+        service = client.app.state.model_manager.models.default  # type: ignore[attr-defined]
         assert service.decoder.threads == used
         assert f"with {used} threads" in str(service)
         assert client.post("/generate", json={"length": 3}).status_code == 200

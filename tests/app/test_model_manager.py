@@ -372,7 +372,7 @@ def test_a_replaced_model_is_freed_without_a_garbage_collection(
                 assert response.status_code in (200, 400, 422)
 
     async def replace() -> list[weakref.ref[object]]:
-        service = manager.service
+        service = manager.models.default
         await send_requests()
         shutil.copy(other_path, path)
         assert await manager.reload()

@@ -118,7 +118,7 @@ async def _content(service: Service, generation: Generation) -> dict[str, Any]:
     return {
         "characters": len(text),
         "cells": _cells(service, generation, text.cells),
-        "model": ModelName(**service.model._asdict()).model_dump(),
+        "model": service.model._asdict(),
     }
 
 

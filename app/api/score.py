@@ -11,7 +11,6 @@ from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
 from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import parse_body
 from app.api.response_budget import SCORE_ARRAYS_BYTES, Reservation, largest_bytes
-from app.api.schemas import ModelName
 from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
 from app.api.text_scores import encode_scores, encode_texts, text_score
 from app.engine.generation import Generation
@@ -60,7 +59,7 @@ async def _content(
             reservation.resize(largest_bytes(0, sums=1))
     else:
         content["scores"] = encode_scores(service.vocabulary, texts, generation.take_scores())
-    content["model"] = ModelName(**service.model._asdict()).model_dump()
+    content["model"] = service.model._asdict()
     return content
 
 

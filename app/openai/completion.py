@@ -129,7 +129,7 @@ class Completion:
         return len(choice.prompt.text) if self.request.echo else 0
 
     def _choice(self, choice: Choice, scoring: Chunk, text: Chunk) -> dict[str, Any]:
-        """Return the fields of a `CompletionChoice`.
+        """Return the fields of a `schemas.Choice`.
 
         Args:
             choice: a choice whose text has ended.

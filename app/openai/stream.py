@@ -131,16 +131,16 @@ class _ScoredEcho:
         return self._prompt.scoring is None or self._prompt.scoring.readable
 
     def take(self) -> bytes:
-        scoring, text = self._prompt.scoring, self._prompt.text
+        scoring = self._prompt.scoring
         most = max(1, MAX_SCORED // len(self._texts))  # each of them gets all of the frames
         chunk = scoring.take(most) if scoring else Chunk()
         scores = score_fields(self._completion.service.vocabulary, chunk)
-        unscored = "" if self._sent else text[:1]
+        unscored = "" if self._sent else self._prompt.text[:1]
         logprobs = logprobs_of(scores, self._sent, unscored)
-        text = text[self._sent : self._sent + len(unscored) + len(chunk)]
-        self._sent += len(text)
+        part = self._prompt.text[self._sent : self._sent + len(unscored) + len(chunk)]
+        self._sent += len(part)
         self.ended = scoring is None or scoring.ended
-        return b"".join([choice.echo(text, logprobs) for choice in self._texts]) if text else b""
+        return b"".join([text.echo(part, logprobs) for text in self._texts]) if part else b""
 
 
 class _Text:

@@ -132,9 +132,6 @@ class Service:
         prompt = self.vocabulary.prompt(prime)
         return Job(
             prime=np.concatenate([prompt, text]),
-            length=0,
-            params=SamplingParams(),
-            seed=0,
             prime_characters=len(prime),
             alternatives=alternatives,
             prompt_length=len(prompt),
@@ -144,9 +141,6 @@ class Service:
         """Return a job that scores each of `texts` after `prime`, which may be empty."""
         return Job(
             prime=self.vocabulary.prompt(prime),
-            length=0,
-            params=SamplingParams(),
-            seed=0,
             prime_characters=len(prime),
             alternatives=alternatives,
             texts=texts,
@@ -166,9 +160,6 @@ class Service:
         # reads the first character of the text, and one more id stands after the last one.
         return Job(
             prime=np.concatenate([prompt, text, text[:1]]),
-            length=0,
-            params=SamplingParams(),
-            seed=0,
             prime_characters=len(prime),
             prompt_length=len(prompt) + 1,
             cells=cells,

@@ -19,7 +19,8 @@ class Job:
     Attributes:
         prime: ids that the network reads, at least one. These are the prompt and, in a job that
             scores a text, the ids of that text.
-        length: number of characters to generate.
+        length: number of characters to generate. A job that only reads generates none, and needs
+            no parameters and no seed.
         params: sampling parameters.
         seed: seed of the random numbers, 0..2^63-1.
         stops: ids of the stop strings, none of them empty. The text ends before the first match.
@@ -35,9 +36,9 @@ class Job:
     """
 
     prime: Ids
-    length: int
-    params: SamplingParams
-    seed: int
+    length: int = 0
+    params: SamplingParams = field(default_factory=SamplingParams)
+    seed: int = 0
     stops: tuple[tuple[int, ...], ...] = ()
     prime_characters: int = 0
     alternatives: int | None = None

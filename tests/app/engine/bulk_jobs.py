@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.engine.job import Job
-from model.sampling import SamplingParams
 from model.text_scoring import Texts
 
 
@@ -21,9 +20,7 @@ def bulk_job(
     ids = np.array([i for text in texts for i in text], dtype=np.int32)
     packed = Texts(ids, np.array([len(text) for text in texts]))
     prompt = np.array(prime, dtype=np.int32)
-    return Job(
-        prompt, 0, SamplingParams(), 0, alternatives=alternatives, texts=packed, detail=detail
-    )
+    return Job(prompt, alternatives=alternatives, texts=packed, detail=detail)
 
 
 def many(count: int, length: int = 30) -> list[list[int]]:

@@ -19,7 +19,6 @@ from model.cell_correlation import strongest
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from model.read_cells import CellNumbers, CellValues
-from model.sampling import SamplingParams
 from tests.app.engine.tiny_engine import alone, job, read, running, until
 from tests.conftest import make_checkpoint
 from tests.model.test_cell_correlation import correlate
@@ -33,7 +32,7 @@ def cells_job(
     seed: int, cells: CellNumbers, search: CellSearch | None = None, length: int = LENGTH
 ) -> Job:
     ids = np.random.default_rng(seed).integers(0, 40, length + 4).astype(np.int32)
-    return Job(ids, 0, SamplingParams(), 0, prompt_length=4, cells=cells, search=search)
+    return Job(ids, prompt_length=4, cells=cells, search=search)
 
 
 def search_job(seed: int, top: int = 3, length: int = LENGTH) -> Job:

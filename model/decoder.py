@@ -187,25 +187,10 @@ class Decoder:
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
-        if stream.prime.min() < 0 or stream.prime.max() >= self.vocabulary_size:
-            raise ValueError(f"a prime's ids must be in 0..{self.vocabulary_size - 1}")
         self._check(stream)
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True
-
-    def _check(self, stream: DecoderStream) -> None:
-        params, size = stream.params, self.vocabulary_size
-        for held in params.hold:
-            if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
-                raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
-        cells = self._config.layers * self._config.hidden_size
-        if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
-            raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
-        if any(character >= size for character, _ in params.logit_bias):
-            raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
-        if params.pattern is not None and len(params.pattern.class_of_V) != size:
-            raise ValueError(f"the pattern must be for a vocabulary of {size} characters")
 
     def leave(self, stream: DecoderStream) -> None:
         """Remove a stream and store its state in it, so that it can join again.
@@ -269,6 +254,22 @@ class Decoder:
             generated.append(result.ids[prompt_steps : result.length(0), 0])
         self.leave(stream)
         return np.concatenate(generated).astype(np.int32)
+
+    def _check(self, stream: DecoderStream) -> None:
+        """Raise ValueError if a stream has ids or cells that the network does not have."""
+        params, size = stream.params, self.vocabulary_size
+        if stream.prime.min() < 0 or stream.prime.max() >= size:
+            raise ValueError(f"a prime's ids must be in 0..{size - 1}")
+        for held in params.hold:
+            if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
+                raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
+        cells = self._config.layers * self._config.hidden_size
+        if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
+            raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
+        if any(character >= size for character, _ in params.logit_bias):
+            raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
+        if params.pattern is not None and len(params.pattern.class_of_V) != size:
+            raise ValueError(f"the pattern must be for a vocabulary of {size} characters")
 
 
 def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> StepInput:

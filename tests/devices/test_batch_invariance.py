@@ -14,7 +14,7 @@ from model.sampling import SamplingParams
 from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from tests.conftest import make_checkpoint
 from tests.devices.graphed import graphed_decoder
-from tests.model.test_decoder import Text, checkpoint, run_alone, run_at_random, texts
+from tests.model.decoding import Text, checkpoint, run_alone, run_at_random, texts
 
 
 @settings(max_examples=20, deadline=None)

@@ -13,7 +13,7 @@ from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
 from tests.conftest import make_checkpoint
 from tests.devices.graphed import graphed_backend, graphed_decoder
-from tests.model.test_decoder import Text, checkpoint, reference, run_alone, texts
+from tests.model.decoding import Text, checkpoint, reference, run_alone, texts
 
 _STEPS, _STREAMS, _SLOTS = 50, 6, 16
 

@@ -11,7 +11,7 @@ from model.decoder import Decoder, DecoderStream
 from model.network import CharLSTM
 from model.sampling import SamplingParams
 from tests.conftest import SHIPPED, make_checkpoint
-from tests.model.test_decoder import Text, reference, run_alone
+from tests.model.decoding import Text, reference, run_alone
 from training.evaluation import estimate, evaluate, evaluate_full_text
 
 

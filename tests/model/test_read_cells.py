@@ -20,12 +20,9 @@ from model.network_config import NetworkConfig
 from model.read_cells import NO_CELLS, CellNumbers, CellValues, ReadCellColumns
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
-from tests.conftest import make_checkpoint
-from tests.model.test_decoder import WAYS, Way, make_decoder
+from tests.model.decoding import VOCABULARY, WAYS, Way, checkpoint, make_decoder
 from tests.model.test_held_cells import KERNELS, reference
 
-checkpoint = make_checkpoint()
-VOCABULARY = len(checkpoint.vocabulary)
 CELLS = checkpoint.config.layers * checkpoint.config.hidden_size
 
 

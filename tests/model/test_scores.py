@@ -13,11 +13,9 @@ from model.sampling import SamplingParams
 from model.scores import ScoreRows, scores_of, with_alternatives
 from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
 from model.torch_scores import score_rows
-from tests.conftest import make_checkpoint
+from tests.model.decoding import VOCABULARY, checkpoint
 
-checkpoint = make_checkpoint()
 network = CharLSTM.of(checkpoint)
-VOCABULARY = len(checkpoint.vocabulary)
 CPU = torch.device("cpu")
 
 

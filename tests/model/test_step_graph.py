@@ -18,7 +18,7 @@ from model.decoder import Decoder
 from model.sampling import SamplingParams
 from model.step_graph import StepGraph, step_graph
 from model.stepper import Stepper
-from tests.model.test_decoder import Text, checkpoint, run_alone, texts
+from tests.model.decoding import Text, checkpoint, run_alone, texts
 
 
 def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:

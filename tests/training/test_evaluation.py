@@ -10,7 +10,7 @@ from model.backend import Precision
 from model.checkpoint import Checkpoint
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
-from tests.model.test_decoder import PRECISIONS
+from tests.model.decoding import PRECISIONS
 from training import evaluation
 from training.evaluation import Evaluation, estimate, evaluate, evaluate_as_served
 

@@ -12,11 +12,9 @@ from app.settings import Settings
 from model import native_library, thread_count
 from model.errors import DeviceError
 from model.selection import kernels_for
+from tests.kernels import needs_kernel
 
 KERNELS = kernels_for("int8", "cpu")
-needs_kernel = pytest.mark.skipif(
-    not native_library.kernels(), reason="the native kernel is not compiled here"
-)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import native_library
 from model.backend import Backend, StepInput
 from model.decoder import Decoder, DecoderStream
 from model.errors import SamplingError
@@ -20,10 +19,9 @@ from model.network_config import NetworkConfig, Weights
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
 from tests.conftest import make_checkpoint
+from tests.kernels import KERNELS, needs_kernel
 
 Floats = npt.NDArray[np.float64]
-KERNELS = native_library.kernels()
-needs_kernel = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
 
 
 def random_holds(random: np.random.Generator, config: NetworkConfig) -> tuple[HeldCell, ...]:

@@ -14,7 +14,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import native_library
 from model.backend import Backend, DecoderState, StepInput, StepOutput
 from model.checkpoint import load_checkpoint
 from model.decoder import Decoder
@@ -24,6 +23,7 @@ from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
+from tests.kernels import KERNELS, needs_kernel
 from tests.model.test_held_cells import random_holds
 from tests.threads import await_threads, count_threads
 
@@ -31,8 +31,6 @@ ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 Floats = npt.NDArray[np.float64]
-KERNELS = native_library.kernels()
-needs_kernel = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
 
 
 @st.composite

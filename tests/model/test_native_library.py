@@ -16,12 +16,10 @@ from model import native_library
 from model.linear import int8_is_available
 from model.quantization import quantize_rows
 from model.selection import choose_precision, kernels_for
+from tests.kernels import needs_kernel
 
 ROOT = Path(__file__).parents[2]
 CPU = "cpu"
-needs_kernel = pytest.mark.skipif(
-    not native_library.kernels(), reason="the native kernel is not compiled here"
-)
 
 
 def clear_caches() -> None:

@@ -11,14 +11,13 @@ import threading
 import pytest
 import torch
 
-from model import native_library
 from model.native_backend import NativeBackend
 from model.native_library import CBatch
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
+from tests.kernels import KERNELS, needs_kernel
 
-KERNELS = native_library.kernels()
-pytestmark = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
+pytestmark = needs_kernel
 
 _FORK_SECONDS = 20
 

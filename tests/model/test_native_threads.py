@@ -15,10 +15,10 @@ from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from model.sampling import SamplingParams
 from model.team_size import TeamSize
+from tests.kernels import KERNELS, needs_kernel
 from tests.model.test_native_backend import make, params, random_input, results
 
-KERNELS = native_library.kernels()
-pytestmark = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")
+pytestmark = needs_kernel
 
 _MAX_THREADS = 16
 

@@ -20,8 +20,9 @@ from model.network_config import NetworkConfig
 from model.read_cells import NO_CELLS, CellNumbers, CellValues, ReadCellColumns
 from model.sampling import SamplingParams
 from model.torch_backend import TorchBackend
+from tests.kernels import KERNELS
 from tests.model.decoding import VOCABULARY, WAYS, Way, checkpoint, make_decoder
-from tests.model.test_held_cells import KERNELS, reference
+from tests.model.test_held_cells import reference
 
 CELLS = checkpoint.config.layers * checkpoint.config.hidden_size
 

@@ -83,7 +83,7 @@ def test_an_error_has_its_status_code_and_headers(
 
 def test_every_error_of_the_service_is_checked_above() -> None:
     ours = {kind for kind in subclasses(CharstreamError) if kind.__module__ == "app.errors"}
-    assert ours == {type(error) for error, *_ in EXPECTED if type(error) in ours}
+    assert ours <= {type(error) for error, *_ in EXPECTED}
 
 
 def test_an_error_about_a_field_names_it() -> None:

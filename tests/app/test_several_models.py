@@ -51,15 +51,15 @@ def test_every_text_equals_the_one_that_its_model_generates_alone(
         {"prime": "abc"[: seed % 4], "length": 150 + 40 * seed, "seed": seed, "stop": "ab"}
         for seed in range(12)
     ]
+    alone = {name: texts_alone(folder / f"{name}.safetensors", requests) for name in NAMES}
+    assert alone["ada"] != alone["bob"]
     with ThreadPoolExecutor(32) as pool, two.client() as shared:
         texts = {
             name: [pool.submit(generated, shared, **each, model=name) for each in requests]
             for name in NAMES
         }
         for name, futures in texts.items():
-            alone = texts_alone(folder / f"{name}.safetensors", requests)
-            assert [future.result() for future in futures] == alone
-    assert alone != texts_alone(folder / "ada.safetensors", requests)
+            assert [future.result() for future in futures] == alone[name]
 
 
 def test_every_endpoint_uses_the_model_that_the_request_names(

@@ -11,16 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import LIMIT, OutputBuffer
+from app.engine.output_buffer import LIMIT
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
 from app.engine.slots import Slots
 from app.errors import DrainingError, EngineError, QueueFullError
-from tests.app.engine.tiny_engine import job
-
-
-def new_sequence(length: int = 10) -> Sequence:
-    return Sequence(job(length), OutputBuffer(), lambda _: None)
+from tests.app.engine.scheduling import finish, joined, new_sequence
 
 
 def submitted(scheduler: Scheduler, count: int) -> list[Sequence]:
@@ -35,17 +31,6 @@ def pause(scheduler: Scheduler, sequence: Sequence) -> None:
     sequence.buffer.produce(LIMIT)
     assert scheduler.settle([(sequence, Delivery(Chunk()))]) == Changes([sequence], [])
     assert sequence.paused
-
-
-def finish(scheduler: Scheduler, sequence: Sequence) -> None:
-    changes = scheduler.settle([(sequence, Delivery(Chunk(), "length"))])
-    assert changes == Changes([sequence], [])
-
-
-def joined(scheduler: Scheduler) -> list[Sequence]:
-    changes = scheduler.next_changes()
-    assert changes is not None
-    return changes.joined
 
 
 def test_sequences_get_slots_in_order_of_arrival() -> None:

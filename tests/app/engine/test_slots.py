@@ -21,28 +21,14 @@ from app.errors import QueueFullError
 from model.checkpoint import Checkpoint
 from model.decoder import Decoder
 from tests.app.engine.bulk_jobs import bulk_job, many
+from tests.app.engine.scheduling import finish, joined, new_sequence
 from tests.app.engine.tiny_engine import LONG, alone, job, read, take, until
-
-
-def new_sequence(length: int = 10) -> Sequence:
-    return Sequence(job(length), OutputBuffer(), lambda _: None)
 
 
 def submitted(scheduler: Scheduler, length: int = 10) -> Sequence:
     sequence = new_sequence(length)
     scheduler.submit(sequence)
     return sequence
-
-
-def joined(scheduler: Scheduler) -> list[Sequence]:
-    """The sequences that get a slot now. The scheduler must have something to do."""
-    changes = scheduler.next_changes()
-    assert changes is not None
-    return changes.joined
-
-
-def finish(scheduler: Scheduler, sequence: Sequence) -> None:
-    scheduler.settle([(sequence, Delivery(Chunk(), "length"))])
 
 
 def test_slots_go_to_the_engines_in_order_of_arrival() -> None:

@@ -12,15 +12,13 @@ from model.checkpoint import load_checkpoint
 from model.errors import DeviceError
 from model.lstm_layer import lstm_layer
 from model.network_config import NetworkConfig
+from tests.training.small_runs import CORPUS
 from training.config import TrainingConfig
-from training.corpus import Corpus
 from training.evaluation import evaluate_full_text
 from training.events import Update, Validation
 from training.precision import TrainingPrecision, autocast, choose_training_precision
 from training.run_folder import RunFolder
 from training.trainer import Trainer
-
-TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,12 +34,11 @@ def _bf16(device: torch.device) -> None:
 def make_trainer(
     folder: Path, device: torch.device, precision: TrainingPrecision, resume: bool = False
 ) -> Trainer:
-    corpus = Corpus.from_text(TEXT)
-    network = NetworkConfig(len(corpus.vocabulary), hidden_size=64, dropout=0.1, weight_dropout=0.1)
+    network = NetworkConfig(len(CORPUS.vocabulary), hidden_size=64, dropout=0.1, weight_dropout=0.1)
     config = TrainingConfig(
         epochs=4, batch_size=4, sequence_length=20, warmup=5, validations=4, precision=precision
     )
-    return Trainer(corpus, network, config, RunFolder(folder), device, resume)
+    return Trainer(CORPUS, network, config, RunFolder(folder), device, resume)
 
 
 def test_a_layer_computes_in_bfloat16_and_its_weights_get_float32_gradients(
@@ -72,8 +69,7 @@ def test_bf16_learns_as_fp32_does(device: torch.device, tmp_path: Path) -> None:
     assert losses[1] == pytest.approx(losses[0], abs=0.1)
     best = load_checkpoint(tmp_path / "bf16" / "best.safetensors")
     assert best.training["settings"]["precision"] == "bf16"
-    validation = Corpus.from_text(TEXT).validation
-    on_device = evaluate_full_text(best, validation, device).nats_per_character
+    on_device = evaluate_full_text(best, CORPUS.validation, device).nats_per_character
     assert on_device == pytest.approx(losses[1], abs=0.01)
 
 

@@ -16,10 +16,10 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.errors import TrainingError
 from model.network_config import NetworkConfig
 from tests.conftest import make_checkpoint
+from tests.training.small_runs import CORPUS, CPU, TEXT
 from training import run_setup
 from training.command_line import run
 from training.config import TrainingConfig, settings_from_record
-from training.corpus import Corpus
 from training.plan import Speed
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
@@ -32,7 +32,6 @@ NUMERIC = [
     if field.name not in ("precision", "optimizer")
 ]
 TINY = make_checkpoint(hidden_size=1, layers=1)
-TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
 
 
 @pytest.mark.parametrize(
@@ -161,9 +160,8 @@ def options(*flags: str) -> argparse.Namespace:
 
 
 def make_setup(tmp_path: Path, *flags: str) -> RunSetup:
-    device = torch.device("cpu")
-    folder, corpus = RunFolder(tmp_path), Corpus.from_text(TEXT)
-    return RunSetup(options(*flags), folder, corpus, None, [], device, ProcessGroup())
+    folder = RunFolder(tmp_path)
+    return RunSetup(options(*flags), folder, CORPUS, None, [], CPU, ProcessGroup())
 
 
 def test_the_old_names_of_flags_still_work(tmp_path: Path) -> None:

@@ -16,13 +16,11 @@ from model.errors import TrainingError
 from model.network import CharLSTM, arrays
 from model.network_config import NetworkConfig
 from model.vocabulary import Vocabulary
-from tests.training.test_trainer import CONFIG, CPU, TEXT, make_trainer
-from training.corpus import Corpus
+from tests.training.small_runs import CONFIG, CORPUS, CPU, make_trainer
 from training.distillation import Teachers, check_vocabulary
 from training.run_folder import RunFolder
 from training.trainer import Trainer
 
-CORPUS = Corpus.from_text(TEXT)
 SIZE = len(CORPUS.vocabulary)
 
 

@@ -16,7 +16,7 @@ from model.errors import TrainingError
 from model.native_lstm import native_lstm_runs
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
-from tests.training.test_trainer import CONFIG, make_trainer
+from tests.training.small_runs import CONFIG, make_trainer
 from training.muon import Muon, orthogonalize, weight_matrices
 
 MUON = dataclasses.replace(CONFIG, optimizer="muon", muon_weight_decay=0.1)

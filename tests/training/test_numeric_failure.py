@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import TrainingError
-from tests.training.test_distillation import CORPUS, make_student, make_teacher
-from tests.training.test_trainer import CONFIG, CPU, make_trainer, metrics
+from tests.training.small_runs import CONFIG, CORPUS, CPU, make_trainer, metrics
+from tests.training.test_distillation import make_student, make_teacher
 from training import trainer as trainer_module
 from training.config import TrainingConfig
 from training.evaluation import Evaluation

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.errors import TrainingError
-from tests.training.test_trainer import CONFIG, CPU, TEXT, make_trainer, metrics
+from tests.training.small_runs import CONFIG, CORPUS, CPU, TEXT, make_trainer, metrics
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.pace import Pace, pace_from_state, reserve
@@ -24,7 +24,6 @@ from training.run_folder import RunFolder
 from training.trainer import Trainer
 
 LIMITED = dataclasses.replace(CONFIG, minutes=2.0)
-CORPUS = Corpus.from_text(TEXT)
 SPEEDS = st.lists(st.floats(0.1, 4.0), min_size=1, max_size=6)
 
 

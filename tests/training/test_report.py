@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.browser import needs_browser, running_browser
-from tests.training.test_trainer import make_trainer
+from tests.training.small_runs import make_trainer
 from training.chart import Line, chart
 from training.events import Validation
 from training.report import Report, render

@@ -1,11 +1,11 @@
+"""The trainer: runs that learn, stop, resume exactly, and are refused."""
+
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from model.errors import CharstreamError, CorpusError, TrainingError
 from model.network import CharLSTM
 from model.network_config import NetworkConfig
 from model.vocabulary import UNKNOWN, Vocabulary
+from tests.training.small_runs import CONFIG, CORPUS, CPU, TEXT, make_trainer, metrics
 from training import trainer as trainer_module
 from training.config import TrainingConfig
 from training.corpus import Corpus
@@ -23,28 +24,6 @@ from training.evaluation import estimate
 from training.events import Validation
 from training.run_folder import RunFolder
 from training.trainer import Trainer
-
-TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
-CPU = torch.device("cpu")
-CONFIG = TrainingConfig(
-    epochs=3,
-    batch_size=4,
-    sequence_length=20,
-    warmup=5,
-    averaging=0.9,
-    validations=6,
-    optimizer="adamw",  # tests/training/test_muon.py has the other one
-)
-
-
-def make_trainer(folder: Path, config: TrainingConfig = CONFIG, resume: bool = False) -> Trainer:
-    corpus = Corpus.from_text(TEXT)
-    network = NetworkConfig(len(corpus.vocabulary), hidden_size=32, dropout=0.2, weight_dropout=0.1)
-    return Trainer(corpus, network, config, RunFolder(folder), CPU, resume)
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_run_learns_and_keeps_its_best(tmp_path: Path) -> None:
@@ -201,9 +180,8 @@ def test_only_the_same_vocabulary_is_resumed(tmp_path: Path) -> None:
     run = make_trainer(tmp_path).run()
     next(run)
     run.close()
-    corpus = Corpus.from_text(TEXT)
-    other = Vocabulary([*corpus.vocabulary.characters[:-1], UNKNOWN])
-    renamed = dataclasses.replace(corpus, vocabulary=other)
+    other = Vocabulary([*CORPUS.vocabulary.characters[:-1], UNKNOWN])
+    renamed = dataclasses.replace(CORPUS, vocabulary=other)
     network = NetworkConfig(len(other), hidden_size=32, dropout=0.2, weight_dropout=0.1)
     with pytest.raises(TrainingError, match="--min-count must be the same"):
         Trainer(renamed, network, CONFIG, RunFolder(tmp_path), CPU, resume=True)

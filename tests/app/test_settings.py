@@ -1,3 +1,5 @@
+"""Settings: defaults, lists, and what an invalid variable reports. The docs name all of them."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""The correlation of cells with properties and spans, for any division of the text."""
+
 from __future__ import annotations
 
 import numpy as np

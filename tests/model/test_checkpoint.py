@@ -1,3 +1,5 @@
+"""Checkpoint files: what is saved is loaded, and damaged or hostile files are refused."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""Dropout: the share of zeros, the mean, and the repetition by a seed."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Folding: characters become equivalents that the vocabulary knows."""
+
 from __future__ import annotations
 
 import time

@@ -1,3 +1,5 @@
+"""Linear layers: each row is computed by itself, whichever rows are beside it."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+"""The arrays that C++ reads and writes: aligned copies, and what is refused."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The native kernels: the same bits by all of them, and the results that torch predicts."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""The compiled library: which kernels are found, and when none is used."""
+
 from __future__ import annotations
 
 import ctypes.util

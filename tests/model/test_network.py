@@ -1,3 +1,5 @@
+"""The network in training and evaluation, and the sizes that its config accepts."""
+
 from __future__ import annotations
 
 from typing import Any

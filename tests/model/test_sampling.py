@@ -1,3 +1,5 @@
+"""Sampling: what may be drawn, how often, and by which random numbers."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

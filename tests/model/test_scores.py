@@ -1,3 +1,5 @@
+"""Scores: the network's own distribution, and the probabilities after the filters."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The choice of the device, the precision and the number of threads."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""The step graph: the texts of the stepper, and what happens where none can be captured."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+""".safetensors files: exact copies of their content, and headers that are refused."""
+
 from __future__ import annotations
 
 import json

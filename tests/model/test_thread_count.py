@@ -1,3 +1,5 @@
+"""The choice of the number of threads by a short measurement."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""The vocabulary as a tokenizer of Hugging Face: one token per character."""
+
 from __future__ import annotations
 
 import json

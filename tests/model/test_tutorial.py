@@ -1,3 +1,5 @@
+"""Checkpoints of Udacity's notebook: the same network, and files that are refused."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Vocabularies: characters and their ids, and characters that a vocabulary lacks."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Batches: what they read of a text, and in which order."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The search for cells that track properties of a text, and the command that stores them."""
+
 from __future__ import annotations
 
 import json

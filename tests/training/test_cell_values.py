@@ -1,3 +1,5 @@
+"""The values of cells while a network reads: those of PyTorch's LSTM."""
+
 from __future__ import annotations
 
 import pytest

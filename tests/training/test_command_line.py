@@ -1,3 +1,5 @@
+"""The commands of the command line, from a text to a checkpoint that evaluates and writes."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""The settings of a run: their ranges, their flags, and what a plan changes."""
+
 from __future__ import annotations
 
 import argparse

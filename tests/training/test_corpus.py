@@ -1,3 +1,5 @@
+"""Texts: how files, folders and downloads are read, split and refused."""
+
 from __future__ import annotations
 
 import gzip

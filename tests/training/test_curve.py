@@ -1,3 +1,5 @@
+"""The picture of a run's losses."""
+
 from __future__ import annotations
 
 import pytest

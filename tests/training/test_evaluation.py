@@ -1,3 +1,5 @@
+"""Evaluation: the loss of a whole text, its estimate, and the loss that a decoder measures."""
+
 from __future__ import annotations
 
 import math

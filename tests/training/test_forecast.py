@@ -1,3 +1,5 @@
+"""The forecast of a run's last validation loss."""
+
 from __future__ import annotations
 
 import pytest

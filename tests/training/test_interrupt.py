@@ -1,3 +1,5 @@
+"""Signals that ask a run to stop, and what it announces."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""The learning rate: its rise and its fall."""
+
 from __future__ import annotations
 
 from itertools import pairwise

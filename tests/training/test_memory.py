@@ -1,3 +1,5 @@
+"""The check that a run fits into memory, and errors when memory runs out."""
+
 from __future__ import annotations
 
 import pytest

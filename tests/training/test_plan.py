@@ -1,3 +1,5 @@
+"""The settings that are recommended for a text."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""The choice of the precision to train in."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Samples on a terminal: which characters are replaced."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""The lock of a run's folder: one process at a time."""
+
 from __future__ import annotations
 
 import subprocess

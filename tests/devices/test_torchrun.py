@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-TEXT = "All happy families are alike; every unhappy family is unhappy in its own way.\n" * 120
+from tests.training.commands import TEXT
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1")
 
 

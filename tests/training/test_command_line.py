@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-import torch
 from tokenizers import Tokenizer
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.model.test_tutorial import tutorial_file
+from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
 from training.serve_line import serve_line
-
-TEXT = "All happy families are alike; every unhappy family is unhappy in its own way.\n" * 120
-# With a precision, because finding the faster one takes seconds, and few validations, because each
-# one writes files.
-SMALL = ["--hidden-size", "16", "--steps", "20", "--streams", "4", "--precision", "fp32"]
-SMALL += ["--validations", "3"]
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "book.txt"
-    path.write_text(TEXT)
-    return path
 
 
 def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
@@ -65,43 +47,6 @@ def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
     assert samples[0] == samples[1]
     assert samples[0].startswith("All")
     assert len(samples[0]) == 54
-
-
-def test_a_resumed_run_takes_over_its_settings(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "run")]
-    assert main([*train, *SMALL, "--epochs", "1"]) == 0
-    assert main([*train, "--resume"]) == 0
-    assert "resumed at" in capsys.readouterr().out
-
-
-def test_a_run_without_clipping_is_resumed_also_with_a_damaged_record(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(run), *SMALL, "--epochs", "0.01"]
-    assert main([*train, "--clip", "inf"]) == 0
-    assert "1 update of 4 x 20 characters" in capsys.readouterr().out
-    assert load_checkpoint(run / "best.safetensors").training["settings"]["clip"] is None
-    assert "--clip inf" in (run / "model-card.md").read_text()
-    metrics = run / "metrics.jsonl"
-    before = metrics.read_bytes()
-    huge = re.sub(rb'("training_loss": )[^,]+', rb"\g<1>1e308", before)
-    damaged = b'{"step": "\xff"}\n{"step": 1}\n' + b"[" * 100_000
-    metrics.write_bytes(huge + before + damaged)
-    assert main([*train, "--resume"]) == 0
-    assert metrics.read_bytes() == before
-    (run / "best.safetensors").unlink()
-    capsys.readouterr()
-    assert main([*train, "--resume"]) == 1
-    shown = capsys.readouterr()
-    assert "best.safetensors does not exist: start a new run with another --out" in shown.err
-    assert "To serve the model" not in shown.out
-    metrics.unlink()
-    metrics.mkdir()
-    assert main([*train, "--resume"]) == 1
-    assert "metrics.jsonl: cannot be read: Is a directory" in capsys.readouterr().err
 
 
 def test_a_loss_without_a_perplexity_is_shown(
@@ -231,119 +176,6 @@ def test_an_empty_path_is_refused(
     assert "expected a path, got an empty one" in capsys.readouterr().err
 
 
-def test_what_comes_of_a_run_can_be_looked_at(text: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "2"]
-    assert main([*train, "--validations", "4", "--tensorboard"]) == 0
-    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
-    card = (out / "model-card.md").read_text()
-    best = load_checkpoint(out / "best.safetensors")
-    assert f"{best.training['validation_loss']:.4f} nats" in card
-    assert best.hash in card
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert len(records) == 4
-    assert records[0]["learning_rate"] > records[-1]["learning_rate"] > 0
-    assert list((out / "tensorboard").iterdir())
-
-
-def test_results_that_a_stop_has_prevented_are_written_by_the_resumed_run(
-    text: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    assert main(train) == 0
-    *_, sample = sorted((out / "samples").iterdir())
-    results = [out / "report.html", out / "model-card.md", sample]
-    written = [path.read_bytes() for path in results]
-    for path in (*results, out / "curve.png"):
-        path.unlink()
-    assert main([*train, "--resume"]) == 0
-    assert [path.read_bytes() for path in results] == written
-    assert (out / "curve.png").exists()
-
-
-def test_a_model_without_its_state_is_not_replaced(
-    text: Path, tmp_path: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model = tmp_path / "run" / "best.safetensors"
-    save_checkpoint(load_checkpoint(tiny_path), model)
-    before = model.read_bytes()
-    train = ["train", "--text", str(text), "--out", str(model.parent), *SMALL, "--epochs", "1"]
-    assert main(train) == 1
-    assert "a new run would replace it: choose another --out" in capsys.readouterr().err
-    assert model.read_bytes() == before
-
-
-def test_the_run_goes_where_its_text_is_named_after(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", "--text", str(text), *SMALL, "--epochs", "1"]) == 0
-    assert (tmp_path / "runs" / "book" / "best.safetensors").exists()
-
-
-def test_a_best_checkpoint_that_cannot_be_read_is_not_called_a_full_disk(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
-    assert main(train) == 0
-    best = tmp_path / "run" / "best.safetensors"
-    best.unlink()
-    best.mkdir()
-    assert main([*train, "--resume"]) == 1
-    error = capsys.readouterr().err
-    assert f"{best}: cannot be read" in error
-    assert "make room" not in error
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such a name of a file")
-def test_a_text_whose_name_is_not_utf8_is_trained_on(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    latin1 = text.rename(tmp_path / os.fsdecode("café.txt".encode("latin-1")))
-    assert main(["train", "--text", latin1.name, *SMALL, "--epochs", "1"]) == 0
-    card = tmp_path / "runs" / latin1.stem / "model-card.md"
-    assert card.read_text(encoding="utf-8").startswith("# caf\N{REPLACEMENT CHARACTER}.txt\n")
-
-
-def test_a_run_on_the_working_directory_is_named_after_it(
-    text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(text.parent)
-    assert main(["train", "--text", ".", *SMALL, "--epochs", "1"]) == 0
-    assert (text.parent / "runs" / text.parent.name / "best.safetensors").exists()
-
-
-def test_a_run_is_planned_to_end_in_time(text: Path, tmp_path: Path) -> None:
-    out, began = tmp_path / "run", time.monotonic()
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--minutes", "0.4"]
-    assert main(train) == 0
-    assert 20 < time.monotonic() - began < 42  # validations are slow on a busy machine
-    record = load_checkpoint(out / "best.safetensors").training
-    assert record["epoch"] > 1
-    state = (out / "state.pt").read_bytes()
-    assert main([*train, "--resume"]) == 0  # the run has ended
-    assert (out / "state.pt").read_bytes() == state
-
-
-def test_a_checkpoint_is_tuned_to_another_text(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "first"), *SMALL]
-    assert main([*train, "--epochs", "1"]) == 0
-    first = tmp_path / "first" / "best.safetensors"
-    other = tmp_path / "other.txt"
-    other.write_text(TEXT.replace("happy", "häppy", 3))
-    tune = ["train", "--text", str(other), "--out", str(tmp_path / "tuned"), "--epochs", "1"]
-    assert main([*tune, "--init-from", str(first), *SMALL[2:]]) == 0
-    shown = capsys.readouterr().out
-    assert "is left out, 3 times in total: 'ä' (3)" in shown
-    tuned = load_checkpoint(tmp_path / "tuned" / "best.safetensors")
-    assert tuned.vocabulary == load_checkpoint(first).vocabulary
-    assert tuned.training["validation_loss"] < load_checkpoint(first).training["validation_loss"]
-
-
 def test_a_text_is_evaluated_without_the_characters_that_the_model_lacks(
     text: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -353,134 +185,3 @@ def test_a_text_is_evaluated_without_the_characters_that_the_model_lacks(
     assert figures["left_out"] > 0
     assert figures["characters"] == len(TEXT) // 10 - 1 - figures["left_out"]
     assert "left out" in shown.err
-
-
-def run_training(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    """The command in a process of its own, on one CPU thread."""
-    return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "training", "train", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
-    text: Path, tmp_path: Path
-) -> None:
-    settings = ["--text", str(text), *SMALL, "--epochs", "3", "--validations", "15"]
-    whole = run_training(*settings, "--out", str(tmp_path / "whole"))
-    out = tmp_path / "killed"
-    killed = run_training(*settings, "--out", str(out))
-    for kill_at in (2, 6):
-        assert killed.stdout is not None
-        seen = 0
-        for line in killed.stdout:
-            seen += line.startswith("update")
-            if seen == kill_at:
-                break
-        killed.kill()
-        killed.communicate()
-        assert killed.returncode == -signal.SIGKILL
-        killed = run_training(*settings, "--out", str(out), "--resume")
-    for process in (whole, killed):
-        assert process.communicate(timeout=120)[0]
-        assert process.returncode == 0
-    expected = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
-    state = torch.load(out / "state.pt", weights_only=True)
-    assert state["step"] == expected["step"]
-    for part in ("network", "average"):
-        for name, tensor in expected[part].items():
-            assert torch.equal(state[part][name], tensor), name
-
-
-@pytest.mark.parametrize(
-    ("epochs", "flags"),
-    [
-        ("2", []),
-        ("1", ["--optimizer", "muon"]),  # magnifies differences of rounding, so losses soon differ
-        ("1", ["--distill-from", "TEACHER"]),
-    ],
-)
-def test_two_processes_train_as_one(
-    text: Path, tmp_path: Path, epochs: str, flags: list[str]
-) -> None:
-    teacher = tmp_path / "teacher"
-    if "TEACHER" in flags:
-        train = ["train", "--text", str(text), "--out", str(teacher), *SMALL, "--epochs", "1"]
-        assert main(train) == 0
-    settings = ["--text", str(text), *SMALL, "--epochs", epochs, "--validations", epochs]
-    settings += ["--dropout", "0", "--weight-dropout", "0", "--precision", "fp32"]
-    settings += [flag.replace("TEACHER", f"{teacher}/best.safetensors") for flag in flags]
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    one = run_training(*settings, "--out", str(tmp_path / "one"))
-    two = run_training(*settings, "--out", str(tmp_path / "two"), launcher=torchrun)
-    for process in (one, two):
-        shown = process.communicate(timeout=180)[0]
-        assert process.returncode == 0, shown
-    assert "2 processes" in shown
-    losses = [
-        [json.loads(line)["validation_loss"] for line in path.read_text().splitlines()]
-        for path in (tmp_path / "one" / "metrics.jsonl", tmp_path / "two" / "metrics.jsonl")
-    ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
-    state = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
-    assert state["hidden"].shape == (2, 4, 16)  # of both processes
-
-
-def test_nothing_keeps_the_group_of_processes_after_the_command(text: Path, tmp_path: Path) -> None:
-    # A group that is kept keeps its threads, and one that wakes up during the exit aborts it.
-    program = tmp_path / "observed.py"
-    program.write_text(
-        "import sys, weakref\n"
-        "import torch.distributed as dist\n"
-        "from training.__main__ import main\n"
-        "join, groups = dist.init_process_group, []\n"
-        "def observed(*args):\n"
-        "    join(*args)\n"
-        "    groups.append(weakref.ref(dist.group.WORLD))\n"
-        "dist.init_process_group = observed\n"
-        "status = main(sys.argv[1:])\n"
-        "print('groups:', [group() for group in groups])\n"
-        "sys.exit(status)\n"
-    )
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, str(program), *train],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "groups: [None]" in done.stdout
-
-
-@pytest.mark.usefixtures("heeded_hangup")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
-    text: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    out = tmp_path / "run"
-    command = ["-m", "training", "train", "--text", str(text), "--out", str(out), *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, *command, "--epochs", "5000", "--validations", "5000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("update"):
-            break
-    process.send_signal(number)
-    if number == signal.SIGHUP:  # the shell sends it, and then the system
-        process.send_signal(number)
-    rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
-    assert rest.index("Stopping, and saving the state") < rest.index("the state is saved")
-    assert "--resume" in rest
-    assert "Traceback" not in rest
-    assert torch.load(out / "state.pt", weights_only=True)["step"] > 0

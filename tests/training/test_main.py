@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import load_checkpoint
-from tests.training.test_command_line import SMALL, TEXT
+from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
 from training.serve_line import serve_line
 

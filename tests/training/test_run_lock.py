@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import TrainingError
-from tests.training.test_command_line import SMALL, TEXT, run_training
+from tests.training.commands import SMALL, run_training
 from training import run_lock
 from training.__main__ import main
 from training.run_lock import locked
@@ -22,13 +22,6 @@ with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)
 """
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    path = tmp_path / "book.txt"
-    path.write_text(TEXT)
-    return path
 
 
 def test_a_folder_is_locked_once(tmp_path: Path) -> None:

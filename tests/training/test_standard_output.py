@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_command_line import SMALL, TEXT
+from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import httpx
 
 from .batches import batches, renumber
+from .bodies import aread_body
 from .client import BaseClient
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
@@ -156,7 +157,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:
-                response = await self._http.request(method, path, json=body, timeout=seconds)
-                return parsed(response, read)
+                async with self._http.stream(method, path, json=body, timeout=seconds) as response:
+                    return parsed(response, await aread_body(response), read)
             except FAILURES as failure:
                 await asyncio.sleep(retries.wait_after(failure))

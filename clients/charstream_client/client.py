@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 import httpx
 
 from .batches import batches, renumber
+from .bodies import ENCODINGS, read_body
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
 from .responses import json_list, json_object, parsed
@@ -79,6 +80,7 @@ class BaseClient(Generic[Http]):
         """
         try:
             headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
+            headers[b"Accept-Encoding"] = ", ".join(ENCODINGS).encode()
         except UnicodeEncodeError:
             message = "api_key has a character that UTF-8 cannot encode"
             raise CharstreamError(message) from None  # that error holds the key
@@ -230,7 +232,7 @@ class Client(BaseClient[httpx.Client]):
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:
             try:
-                response = self._http.request(method, path, json=body, timeout=seconds)
-                return parsed(response, read)
+                with self._http.stream(method, path, json=body, timeout=seconds) as response:
+                    return parsed(response, read_body(response), read)
             except FAILURES as failure:
                 time.sleep(retries.wait_after(failure))

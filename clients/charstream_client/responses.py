@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,12 +27,12 @@ def understood(url: object, request_id: str | None = None) -> Iterator[None]:
         raise CharstreamError(message, request_id=request_id) from error
 
 
-def parsed(response: httpx.Response, read: Callable[[Any], Any]) -> Any:
+def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], Any]) -> Any:
     """Return what `read` finds in the JSON of a successful response, or raise CharstreamError."""
     if not response.is_success:
-        raise status_error(response)
+        raise status_error(response, body)
     with understood(response.url, response.headers.get("X-Request-ID")):
-        return read(response.json())
+        return read(json.loads(body))
 
 
 def json_object(value: Any) -> dict[str, Any]:
@@ -59,17 +60,17 @@ def strings(value: Any, *names: str) -> list[str]:
     return [value[name] for name in names]
 
 
-def status_error(response: httpx.Response) -> APIStatusError:
+def status_error(response: httpx.Response, body: bytearray) -> APIStatusError:
     """Return the error for a response whose status is not a success."""
     status = response.status_code
     try:
-        body = response.json()
-        detail, code = strings(body, "detail", "code")
-        errors = body.get("errors") or ()
+        value = json.loads(body)
+        detail, code = strings(value, "detail", "code")
+        errors = value.get("errors") or ()
         for error in errors:
             strings(error, *FieldError.__annotations__)
     except UNREADABLE:  # from a proxy between client and server
-        text = response.content.decode(errors="replace")  # its charset may be no text encoding
+        text = body.decode(errors="replace")  # its charset may be no text encoding
         detail, code, errors = text[:200] or response.reason_phrase, "http_error", ()
     kind = STATUS_ERRORS.get(status, ServerError if status >= 500 else APIStatusError)
     return kind(

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import httpx
 
+from .bodies import aread_body, check_encoding, read_body
 from .errors import APIConnectionError, CharstreamError, StreamError
 from .events import Event, EventReader
 from .responses import json_object, status_error, strings, understood
@@ -50,11 +51,10 @@ class BaseStream(Generic[Http]):
         return {**request, "timeout": self._timeout}
 
     def _begin(self, response: httpx.Response) -> None:
+        check_encoding(response)
         self._url, self._request_id = response.url, response.headers.get("X-Request-ID")
         if response.status_code == httpx.codes.NO_CONTENT:  # all characters were received
             self._ended = self.last_event_id is not None
-        elif not response.is_success:
-            raise status_error(response)
         self._model = response.headers.get("Charstream-Model", self._model)
 
     def _tokens(self, reader: EventReader, data: bytes) -> Iterator[Token]:
@@ -132,7 +132,7 @@ class Stream(BaseStream[httpx.Client]):
             try:
                 with self._http.stream(**self._next_request()) as self._response:
                     if not self._response.is_success:
-                        self._response.read()
+                        raise status_error(self._response, read_body(self._response))
                     self._begin(self._response)
                     reader = EventReader()
                     for data in self._response.iter_bytes():
@@ -173,7 +173,7 @@ class AsyncStream(BaseStream[httpx.AsyncClient]):
             try:
                 async with self._http.stream(**self._next_request()) as self._response:
                     if not self._response.is_success:
-                        await self._response.aread()
+                        raise status_error(self._response, await aread_body(self._response))
                     self._begin(self._response)
                     reader = EventReader()
                     async for data in self._response.aiter_bytes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -96,6 +96,63 @@ def test_its_address_and_its_fault_are_named(call: str, body: str, message: str)
         assert isinstance(error, CharstreamError)
         assert f"http://127.0.0.1:8000/{paths.get(call, call)} does not follow" in error.detail
         assert message in error.detail
+
+
+class LongBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body of 200 MiB that counts how many of them are read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for self.read in range(1, 201):
+            yield bytes(1 << 20)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self:
+            yield part
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [("generate", 200), ("generate", 502), ("score_many", 200), ("models", 200), ("stream", 503)],
+)
+def test_a_body_without_an_end_is_not_kept(call: str, status: int) -> None:
+    streams: list[LongBody] = []
+
+    def respond() -> httpx.Response:
+        streams.append(LongBody())
+        return httpx.Response(status, stream=streams[-1])
+
+    for error in both(call, respond):
+        assert isinstance(error, CharstreamError)
+        assert "the body has more than 67,108,864 bytes" in error.detail
+    assert [stream.read for stream in streams] == [65, 65]
+
+
+@pytest.mark.parametrize(
+    ("call", "status"), [("generate", 200), ("generate", 502), ("stream", 200), ("stream", 503)]
+)
+def test_a_body_that_is_compressed_twice_is_not_read(call: str, status: int) -> None:
+    """64 KiB of it could expand to 64 GiB."""
+    streams: list[LongBody] = []
+
+    def respond() -> httpx.Response:
+        streams.append(LongBody())
+        headers = {"Content-Encoding": "gzip, gzip"}
+        return httpx.Response(status, headers=headers, stream=streams[-1])
+
+    for error in both(call, respond):
+        assert isinstance(error, CharstreamError)
+        assert "the body has the Content-Encoding 'gzip, gzip'" in error.detail
+    assert [stream.read for stream in streams] == [0, 0]
+
+
+def test_the_longest_text_of_any_server_is_read() -> None:
+    text = "\x01" * 10_000_000  # the highest CHARSTREAM_MAX_LENGTH, and the longest JSON
+    body = b'{"text":"%b"}' % (b"\\u0001" * len(text))
+    for result in both("generate", lambda: httpx.Response(200, content=body)):
+        assert result["text"] == text
 
 
 @pytest.mark.usefixtures("impatient")

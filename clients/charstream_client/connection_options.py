@@ -41,9 +41,6 @@ def exit_status(url: str, api_key: str | None, work: Callable[[Client], None]) -
     except CharstreamError as error:
         report(f"\n{url}: {error}")
         return 1
-    except KeyboardInterrupt:
-        report("")
-        return 130
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         discard_output()
     except OSError as error:

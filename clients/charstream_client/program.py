@@ -17,9 +17,16 @@ from .stream import Stream
 
 
 def main() -> int:
+    """Run the command that the arguments name. Return the exit status."""
+    try:
+        return cells_program.main(sys.argv[2:]) if sys.argv[1:2] == ["cells"] else _generate()
+    except KeyboardInterrupt:
+        report("")
+        return 130
+
+
+def _generate() -> int:
     """Print text while the server generates it. Return the exit status."""
-    if sys.argv[1:2] == ["cells"]:
-        return cells_program.main(sys.argv[2:])
     options = vars(_parser().parse_args())
     url, api_key = options.pop("url"), options.pop("api_key")
     params = {name: value for name, value in options.items() if value is not None}

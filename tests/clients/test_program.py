@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from clients import charstream_client
-from clients.charstream_client import Client, HeldCell
+from clients.charstream_client import Client, HeldCell, Stream, program
 from tests.server import RunningServer
 
 FOLDER = Path(charstream_client.__file__).parent
@@ -218,6 +219,45 @@ def test_what_it_cannot_use_is_named(
     assert failed.returncode == status
     assert message in failed.stderr.splitlines()[-1]
     assert "Traceback" not in failed.stderr
+
+
+class Interrupted(io.RawIOBase):
+    """Standard input while the user presses Ctrl-C."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: object) -> int:
+        raise KeyboardInterrupt
+
+
+def status_after_ctrl_c() -> int:
+    """Run the program in this process, which must not raise KeyboardInterrupt: it ends pytest."""
+    try:
+        return program.main()
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C shows a traceback")
+
+
+def test_ctrl_c_while_it_waits_for_standard_input_is_one_empty_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["charstream_client", "cells", "--file", "-", "--find", "a"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Interrupted())))
+    assert status_after_ctrl_c() == 130
+    assert capsys.readouterr().err == "\n"
+
+
+def test_ctrl_c_while_text_arrives_is_one_empty_line(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["charstream_client", "--url", server.url, "--prime", "abc"])
+    monkeypatch.setattr(Stream, "__iter__", interrupt)
+    assert status_after_ctrl_c() == 130
+    assert capsys.readouterr() == ("abc", "\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import io
 import os
@@ -133,9 +134,22 @@ def _reuse_freed_memory() -> None:
 
 
 def _print_any_character() -> None:
-    """Escape characters that the terminal's encoding lacks, instead of raising an error."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Escape characters that the terminal's encoding lacks, instead of raising an error.
+
+    In the locale C, Python's handler `surrogateescape` prints the bytes of a file's name as they
+    are, so that the name can be pasted into a shell. They still are.
+    """
+    codecs.register_error("name_or_escape", _name_or_escape)
+    handlers = {"strict": "backslashreplace", "surrogateescape": "name_or_escape"}
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in handlers:
+        sys.stdout.reconfigure(errors=handlers[sys.stdout.errors])
+
+
+def _name_or_escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeEncodeError:  # not a part of a name
+        return codecs.backslashreplace_errors(error)
 
 
 if __name__ == "__main__":

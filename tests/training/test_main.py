@@ -190,6 +190,27 @@ def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> 
     assert shown.startswith("h\\xe4ppy")
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_any_text_can_be_printed_in_a_locale_without_utf8(
+    text: Path, tmp_path: Path, locale: str
+) -> None:
+    """The bytes of a name are printed as they are, so that the name can be pasted."""
+    out = tmp_path / "l\u00e4uf"
+    variables = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": locale}
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
+    process = start(*train, **variables)
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    assert f"{out}/best.safetensors" in shown.splitlines()[-1]
+    assert shown.replace(out.name, "").isascii()
+    sample = ["sample", str(out / "best.safetensors"), "--temperature", "3", "--top-k", "0"]
+    process = start(*sample, **variables)
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    assert "\\xe4" in shown
+    assert shown.isascii()
+
+
 def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Path) -> None:
     """On stderr, and only there, so that the output of --json stays as it is."""
     master, terminal = pty.openpty()

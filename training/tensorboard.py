@@ -15,7 +15,8 @@ class TensorBoard:
     """Writer of event files in the folder `tensorboard/` of a run.
 
     Raises:
-        TrainingError: from each method, if the folder cannot be written.
+        TrainingError: from each method, if the folder cannot be written, also because TensorBoard
+            cannot encode its path.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -24,7 +25,13 @@ class TensorBoard:
         self._folder = trainer.folder
         with self._folder.explaining_failure():
             path = self._folder.path / "tensorboard"
-            self._writer = SummaryWriter(path, purge_step=trainer.step)
+            try:
+                self._writer = SummaryWriter(path, purge_step=trainer.step)
+            except UnicodeEncodeError as error:
+                raise TrainingError(
+                    f"{path}: TensorBoard cannot write there, because the path is not UTF-8, or "
+                    "because the locale is C: use another --out, or a locale with UTF-8"
+                ) from error
 
     def add(self, event: Update | Validation) -> None:
         """Write the losses of an event."""

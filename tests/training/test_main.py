@@ -211,6 +211,14 @@ def test_any_text_can_be_printed_in_a_locale_without_utf8(
     assert shown.isascii()
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such a name of a file")
+def test_a_folder_that_tensorboard_cannot_use_is_named(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"l\xe4uf")
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--tensorboard"]
+    shown = start(*train).communicate(timeout=120)[0].splitlines()[-1]
+    assert shown.startswith(f"charstream: {tmp_path}/l\\udce4uf/tensorboard: TensorBoard cannot")
+
+
 def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Path) -> None:
     """On stderr, and only there, so that the output of --json stays as it is."""
     master, terminal = pty.openpty()

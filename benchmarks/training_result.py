@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from model.atomic_file import replacing
+from model.errors import TrainingError
 from training.corpus import read_text, text_hash
+from training.run_lock import locked
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ def result_of(
 ) -> TrainingResult:
     """Train on a text for some minutes and evaluate the best checkpoint, in two processes.
 
-    If the folder holds an unfinished run, the run continues. If it holds the result of this text
-    and these flags, nothing is run. If it holds another run, `train` fails and says what differs.
+    If the folder holds the result of this text and these flags, nothing is run. If it holds an
+    unfinished run of them, the run begins again. If it holds another run, `train` fails.
 
     Args:
         text: the text.
@@ -44,19 +47,37 @@ def result_of(
 
     Raises:
         subprocess.CalledProcessError: if a command fails.
+        SystemExit: if another process trains in the folder.
     """
     path = folder / "result.json"
     run = {"text": text_hash(read_text(text)), "flags": [*flags], "evaluate": [*evaluate_flags]}
     if (result := _saved(path, run)) is not None:
         return result
+    _prepare(folder, run)
     print(f"{folder}: training for {minutes} minutes", flush=True)
-    resume = ["--resume"] if (folder / "state.pt").exists() else []
-    train = ["train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags]
-    run_training(*train, *resume)
+    run_training("train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags)
     result = _evaluated(text, folder, evaluate_flags)
     with replacing(path) as file:
         file.write(json.dumps({"run": run, "result": asdict(result)}).encode())
     return result
+
+
+def _prepare(folder: Path, run: Mapping[str, Any]) -> None:
+    """Create the folder for a run, or leave it as it is if it holds another run.
+
+    An unfinished attempt at the run is removed. If it were resumed, it would train less than one
+    that was never stopped, because each start of the command takes some of the time.
+    """
+    path, content = folder / "attempt.json", json.dumps(run)
+    try:
+        if path.exists() and path.read_text() == content:
+            with locked(folder):
+                shutil.rmtree(folder)
+    except TrainingError as error:
+        raise SystemExit(str(error)) from error
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        path.write_text(content)
 
 
 def _saved(path: Path, run: Mapping[str, Any]) -> TrainingResult | None:

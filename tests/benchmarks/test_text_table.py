@@ -13,6 +13,7 @@ import pytest
 from benchmarks import text_table, training_result
 from benchmarks.text_table import markdown_table, text_figures
 from tests.benchmarks.training_in_process import TEXT, TrainingInProcess
+from training.run_lock import locked
 
 SMALL = ["--", "--hidden-size", "4", "--layers", "1"]
 
@@ -50,8 +51,45 @@ def test_the_result_of_another_run_is_not_used(
     if change == "text":
         path.write_text(TEXT.replace("green", "brown"))
     flags = ["--seed", "1"] if change == "flags" else []
-    with pytest.raises(subprocess.CalledProcessError):
-        training_result.result_of(path, folder, "5", [*SMALL[1:], *flags])
+    state = (folder / "state.pt").read_bytes()
+    for _ in range(2):
+        with pytest.raises(subprocess.CalledProcessError):
+            training_result.result_of(path, folder, "5", [*SMALL[1:], *flags])
+    assert (folder / "state.pt").read_bytes() == state
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run of text.txt that ended with Ctrl-C, and an old file in the folder."""
+    folder, path, training = tmp_path / "run", tmp_path / "text.txt", TrainingInProcess()
+    path.write_text(TEXT)
+
+    def interrupt(*arguments: str) -> str:
+        training(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_result, "run_training", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        training_result.result_of(path, folder, "5", SMALL[1:])
+    assert (folder / "state.pt").exists()
+    (folder / "old").touch()
+    monkeypatch.setattr(training_result, "run_training", training)
+    return folder
+
+
+def test_an_interrupted_run_begins_again(interrupted: Path) -> None:
+    """Resumed, it would train less: each start of the command takes some of the time."""
+    text = interrupted.parent / "text.txt"
+    result = training_result.result_of(text, interrupted, "5", SMALL[1:])
+    assert not (interrupted / "old").exists()
+    assert result.epochs == 1
+    assert training_result.result_of(text, interrupted, "5", SMALL[1:]) == result
+
+
+def test_a_run_of_another_process_is_not_removed(interrupted: Path) -> None:
+    with locked(interrupted), pytest.raises(SystemExit, match="in use by another training run"):
+        training_result.result_of(interrupted.parent / "text.txt", interrupted, "5", SMALL[1:])
+    assert (interrupted / "old").exists()
 
 
 def test_a_run_that_fails_leaves_a_dash(

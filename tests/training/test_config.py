@@ -204,6 +204,28 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert measured == ["auto"]
 
 
+def test_a_resumed_run_keeps_the_precision_that_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if another precision would be faster now. The user repeats the flags of the run."""
+    measured = []
+
+    def choose(name: str, device: torch.device) -> str:
+        measured.append(name)
+        return {"auto": "fp32" if len(measured) == 1 else "bf16"}.get(name, name)
+
+    monkeypatch.setattr(run_setup, "choose_training_precision", choose)
+    text, out = tmp_path / "book.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    flags = ["--text", str(text), "--out", str(out), "--hidden-size", "8", "--validations", "1"]
+    flags += ["--epochs", "1", "--seq-len", "20", "--precision", "auto"]
+    assert run(["train", *flags]) == 0
+    assert run(["train", *flags, "--resume"]) == 0
+    assert measured == ["auto", "fp32"]
+    settings = load_checkpoint(out / "best.safetensors").training["settings"]
+    assert settings["precision"] == "fp32"
+
+
 @pytest.mark.parametrize(
     "values", [{"epochs": 1 / 3}, {"minutes": 2.5}, {"averaging": 0.9999999, "clip": 1e9}]
 )

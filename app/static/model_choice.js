@@ -1,6 +1,6 @@
 // The choice among several models: one for the page, and one for each compared text.
 
-import { requestJSONOnce } from "./api.js";
+import { requestJSON } from "./api.js";
 import { make } from "./dom.js";
 
 const mainChoice = document.querySelector("#model-choice");
@@ -8,12 +8,14 @@ let models = []; // of the server: { name, hash, default }
 
 /**
  * Reads the list of models from the server and fills the choices. They stay hidden if there is
- * only one model. Returns whether the page's choice stands for another model than before.
+ * only one model. Retries silently, because a hidden choice gives the user no reason to try again.
+ * Returns whether the page's choice stands for another model than before.
  */
 export async function readModels() {
   const chosen = mainChoice.value;
   try {
-    const list = (await requestJSONOnce("models")).models;
+    const { signal } = new AbortController(); // never aborted
+    const list = (await requestJSON("models", null, { signal, onWait: () => {} })).models;
     if (JSON.stringify(list) === JSON.stringify(models)) return false;
     models = list;
   } catch {

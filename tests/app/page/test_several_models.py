@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from tests.app.page.playground import (
@@ -145,6 +145,20 @@ def test_trying_again_also_reads_the_list_of_models(browser: Browser, two: Runni
         page.get_by_text("The model card could not be read.").wait_for()
         page.unroute("**/info")
         press(page, "Try again")
+        page.get_by_label("Model", exact=True).wait_for()
+
+
+@pytest.mark.parametrize(
+    "failure", [Route.abort, lambda route: route.fulfill(status=503)], ids=["broken", "busy"]
+)
+def test_the_list_of_models_is_read_again_if_that_has_failed_once(
+    browser: Browser, two: RunningServer, failure: Callable[[Route], None]
+) -> None:
+    with opened(browser, two.url, expect_failures=True) as page:
+        page.get_by_label("Model", exact=True).wait_for()
+        page.route("**/models", lambda route: failure(route), times=1)
+        with page.expect_request("**/models"):
+            page.reload()
         page.get_by_label("Model", exact=True).wait_for()
 
 

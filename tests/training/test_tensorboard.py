@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.test_command_line import SMALL, TEXT
+from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
 
 

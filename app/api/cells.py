@@ -103,7 +103,7 @@ async def cells(
     """Returns the values of cells while the model reads a text. With `find`, it searches for the
     cells that follow a property of the text.
     """
-    params = parse_body(CellsRequest, body)
+    params = parse_body(CellsRequest, body.take())
     service = models.find(params.model)
     job = _job(service, params)
     cells = params.top if params.cells is None else len(params.cells)

@@ -101,7 +101,7 @@ async def post_generate(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""
-    params = parse_body(GenerateRequest, body)
+    params = parse_body(GenerateRequest, body.take())
     service = models.find(params.model)
     if params.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await _stream(request, service, record, params, last_event_id)

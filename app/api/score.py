@@ -38,7 +38,7 @@ async def score(
     request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns log-probabilities of one text or of many, computed as when text is generated."""
-    params = parse_body(ScoreRequest, body)
+    params = parse_body(ScoreRequest, body.take())
     service = models.find(params.model)
     _check(params)
     job = _job(service, params) if params.texts is None else _bulk_job(service, params)

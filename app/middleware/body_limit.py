@@ -47,7 +47,23 @@ def _counted(size: int) -> int:
     return max(0, size - _SMALL)
 
 
-async def read_body(request: Request) -> bytes:
+class ReceivedBody:
+    """The body of a request, until it is taken.
+
+    The framework keeps what it passes to an endpoint until the endpoint has returned. A request
+    may wait for minutes, and its body is not needed any more when it has been parsed.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def take(self) -> bytes:
+        """Return the body, and keep it no longer."""
+        content, self._content = self._content, b""
+        return content
+
+
+async def read_body(request: Request) -> ReceivedBody:
     """Return the body of a request.
 
     Raises:
@@ -67,12 +83,12 @@ async def read_body(request: Request) -> bytes:
                 raise BodyTooLargeError(limit)
             arriving.add(len(body), len(chunk))
             body += chunk
-        return bytes(body)
+        return ReceivedBody(bytes(body))
     finally:
         arriving.release(len(body))
 
 
-Body = Annotated[bytes, Depends(read_body)]
+Body = Annotated[ReceivedBody, Depends(read_body)]
 
 
 def _announced_length(request: Request) -> int:

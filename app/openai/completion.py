@@ -68,7 +68,8 @@ class Completion:
         prompts: list[Prompt],
         record: RequestRecord,
     ) -> None:
-        self.service, self.request, self._record = service, request, record
+        self.service, self._record = service, record
+        self.request = request.model_copy(update={"prompt": []})  # `prompts` has them
         self.created = int(time.time())
         self.id = f"cmpl-{uuid.uuid4().hex}"
         self.ready = asyncio.Event()

@@ -81,7 +81,13 @@ _Zero = Annotated[float, _only(0), Field(json_schema_extra={"enum": [0]})]
 _One = Annotated[float, _only(1), Field(json_schema_extra={"enum": [1]})]
 _No = Annotated[bool, _only(False), Field(json_schema_extra={"enum": [False]})]
 _NoList = Annotated[list[Any], _only([]), Field(json_schema_extra={"maxItems": 0})]
-_Ignored = Annotated[Any, Field(description="Accepted and ignored.")]
+
+
+def _forget(_: Any) -> None:
+    """Replace the value of an ignored field, which may be large. A request may wait for minutes."""
+
+
+_Ignored = Annotated[Any, AfterValidator(_forget), Field(description="Accepted and ignored.")]
 
 
 def _allow_nulls(schema: dict[str, Any]) -> None:

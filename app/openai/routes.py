@@ -11,8 +11,11 @@ from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody
 from app.api.disconnect import ended_by_disconnect
 from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import Counts, parse_body
+from app.api.response_budget import Reservation
 from app.api.sse import EventStreamResponse
-from app.middleware.body_limit import Body
+from app.loaded_models import LoadedModels
+from app.middleware.body_limit import Body, ReceivedBody
+from app.middleware.request_log import RequestRecord
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
 from app.openai.prompts import largest_result, most_generations, prompts_of
@@ -100,18 +103,29 @@ async def post_completions(
     request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
 ) -> Response:
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
-    params = parse_body(CompletionRequest, body, _most(models.default), ignore_nulls=True)
+    completion, reservation = await _begin(request, body, models, record)
+    if reservation is None:
+        frames = CompletionFrames(completion)
+        hash_ = completion.service.model.hash
+        return EventStreamResponse(frames, completion.generations, hash_)
+    return await json_response(request, reservation, completion.read(), completion.generations)
+
+
+async def _begin(
+    request: Request, body: ReceivedBody, models: LoadedModels, record: RequestRecord
+) -> tuple[Completion, Reservation | None]:
+    """Begin the texts of a request, and reserve the memory of its result if it is JSON.
+
+    What only this function needs, such as prompts as lists of ids, is not kept until they end.
+    """
+    params = parse_body(CompletionRequest, body.take(), _most(models.default), ignore_nulls=True)
     service = models.find(params.model)
     async with ended_by_disconnect(request):
         prompts = await prompts_of(service, params)
     reservation = (
         None if params.stream else reserve_memory(request, largest_result(params, prompts))
     )
-    completion = Completion(service, params, prompts, record)
-    if reservation is None:
-        frames = CompletionFrames(completion)
-        return EventStreamResponse(frames, completion.generations, service.model.hash)
-    return await json_response(request, reservation, completion.read(), completion.generations)
+    return Completion(service, params, prompts, record), reservation
 
 
 @router.get("/models", summary="List the loaded models")

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from app.errors import BodiesTooLargeError, BodyTooLargeError
-from app.middleware.body_limit import ArrivingBodies, read_body
+from app.middleware.body_limit import ArrivingBodies, ReceivedBody, read_body
 from tests.server import RunningServer, running_server
 from tests.sockets import all_received, connected
 
@@ -43,7 +43,7 @@ def read(body: Body, *lengths: str) -> bytes:
     app = SimpleNamespace(state=state)
     headers = [(b"content-length", length.encode()) for length in lengths]
     scope = {"type": "http", "headers": headers, "app": app}
-    return asyncio.run(read_body(Request(scope, body.receive)))
+    return asyncio.run(read_body(Request(scope, body.receive))).take()
 
 
 def endless(size: int) -> Iterator[bytes]:
@@ -60,6 +60,12 @@ def test_a_body_is_read_whole_up_to_the_limit(parts: list[bytes]) -> None:
     else:
         with pytest.raises(BodyTooLargeError, match="limit of 1000 bytes"):
             read(body)
+
+
+def test_a_body_is_kept_until_it_is_taken() -> None:
+    body = ReceivedBody(b"{}")
+    assert body.take() == b"{}"
+    assert body.take() == b""
 
 
 @pytest.mark.parametrize("length", ["1001", "9" * 30, "9" * 5000, "0" * 4300 + "1001"])

@@ -24,6 +24,7 @@ Uniforms = npt.NDArray[np.float32]
 MAX_TEMPERATURE = 100.0
 MAX_SEED = 2**63 - 1
 _GREATEST = float(np.finfo(np.float32).max)
+_BIAS_BYTES = 200  # of a pair of `logit_bias`, and of the same pair in a request
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ class SamplingParams:
             raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
         check_held_cells(self.hold)
         check_logit_bias(self.logit_bias)
+
+    @property
+    def memory(self) -> int:
+        """Approximate size of the pattern and of the biases, which texts may share, in bytes."""
+        pattern = 0 if self.pattern is None else self.pattern.bytes
+        return pattern + _BIAS_BYTES * len(self.logit_bias)
 
     @property
     def constrained(self) -> bool:

@@ -192,7 +192,8 @@ class GenerateFrames:
 
     @property
     def memory(self) -> int:
-        return self._generation.job.prime.nbytes + self._generation.memory
+        job = self._generation.job
+        return job.memory + job.params.memory + self._generation.memory
 
     async def wait(self) -> None:
         await self._characters.wait()

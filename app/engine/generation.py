@@ -95,9 +95,9 @@ class Generation:
 
     @property
     def memory(self) -> int:
-        """Approximate size of what it keeps, without the prime, in bytes."""
-        text = self.generated if self._sequence is not None else 0
-        return _OBJECT_BYTES + 4 * text + self._buffer.bytes
+        """Approximate size of what it keeps, without the job, in bytes."""
+        text = self._sequence.memory if self._sequence is not None else 0
+        return _OBJECT_BYTES + text + self._buffer.bytes
 
     @property
     def readable(self) -> bool:

@@ -11,6 +11,8 @@ from model.sampling import SamplingParams
 from model.text_scoring import Texts
 from model.vocabulary import Ids
 
+_ID_BYTES = 8  # of an id in a tuple
+
 
 @dataclass(frozen=True)
 class Job:
@@ -47,6 +49,11 @@ class Job:
     search: CellSearch | None = None
     texts: Texts | None = None
     detail: bool = False
+
+    @property
+    def memory(self) -> int:
+        """Approximate size of what it keeps, without the sampling parameters, in bytes."""
+        return self.prime.nbytes + _ID_BYTES * sum(map(len, self.stops))
 
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""

@@ -79,6 +79,11 @@ class Sequence:
         self._held = Chunk()  # may turn out to be part of a stop string
 
     @property
+    def memory(self) -> int:
+        """Approximate size of the characters that it keeps, in bytes. Any thread may ask."""
+        return 4 * len(self.text) + self._held.bytes
+
+    @property
     def steps_left(self) -> int:
         """Number of steps until the job is complete."""
         again = self.stream.length + len(self.stream.prime) - 1 if self._finder is not None else 0

@@ -86,9 +86,10 @@ class Completion:
     @property
     def memory(self) -> int:
         """Approximate size of what it keeps, in bytes."""
-        primes = sum(prompt.job.prime.nbytes for prompt in self.prompts)  # of all their texts
+        jobs = sum(prompt.job.memory for prompt in self.prompts)  # of all their texts
         texts = sum(generation.memory for generation in self.generations)
-        return 2 * primes + texts  # the request has each prompt once more
+        # The text of a prompt, and the stop strings of the request, take at most as much again.
+        return 2 * jobs + self.prompts[0].job.params.memory + texts
 
     def cancel(self) -> None:
         """Cancel every generation that still runs."""

@@ -1,0 +1,70 @@
+"""All that a stream keeps counts: this decides which clients that do not read are cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from app.api.sse import GenerateFrames
+from app.engine.engine import Engine
+from app.engine.job import Job
+from app.service import Service
+from app.settings import Settings
+from model.checkpoint import Checkpoint
+from model.pattern import compile_pattern
+from model.sampling import SamplingParams
+from tests.app.engine.tiny_engine import LONG, job, running, until
+
+
+def memory(tiny: Checkpoint, engine: Engine, job: Job) -> int:
+    """The memory of a stream that has not begun."""
+    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
+    generation = engine.submit(job)
+    try:
+        return GenerateFrames(service, generation).memory
+    finally:
+        generation.cancel()
+
+
+@pytest.mark.parametrize("field", ["pattern", "logit_bias", "stops"])
+def test_what_a_request_restricts_its_text_with_counts(tiny: Checkpoint, field: str) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGH"
+    expression = "".join(letters[n * n % 97 % 34] for n in range(4000))
+    pattern = compile_pattern(expression, tiny.vocabulary)
+    assert pattern.bytes > 250_000
+    plain = job(length=LONG)
+    sizes = {
+        "pattern": (SamplingParams(pattern=pattern), (), pattern.bytes),
+        "logit_bias": (SamplingParams(logit_bias=tuple((n, 1.5) for n in range(50))), (), 5000),
+        "stops": (plain.params, ((1,) * 1000,) * 4, 32_000),
+    }
+    params, stops, size = sizes[field]
+    other = dataclasses.replace(plain, params=params, stops=stops)
+
+    async def scenario() -> None:
+        async with running(tiny, slots=1) as engine:
+            blocking = engine.submit(plain)
+            assert memory(tiny, engine, other) >= memory(tiny, engine, plain) + size
+            blocking.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_characters_count_that_may_begin_a_stop_string(tiny: Checkpoint) -> None:
+    a, b = tiny.vocabulary.encode("ab").tolist()
+    params = SamplingParams(pattern=compile_pattern("a{3000}", tiny.vocabulary))
+    stops = ((a,) * 900 + (b,),)  # 900 characters are always held back
+    held = dataclasses.replace(job(length=LONG, stops=stops, alternatives=10), params=params)
+
+    async def scenario() -> None:
+        async with running(tiny) as engine:
+            generation = engine.submit(held)
+            await until(lambda: generation.paused)
+            assert 0 < generation.unread < 900
+            assert generation.memory >= (900 + generation.unread) * 34 * 8
+            generation.cancel()
+
+    asyncio.run(scenario())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from array import array
 from collections.abc import Sequence
 
 
@@ -52,9 +54,10 @@ class StopMatcher:
         return max(n if m == n else 0 for m, n in zip(self._matched, lengths, strict=True))
 
 
-def _borders(stop: tuple[int, ...]) -> list[int]:
+@functools.lru_cache(maxsize=64)  # the texts of a request share them
+def _borders(stop: tuple[int, ...]) -> array[int]:
     """Return the length of the longest proper border of each prefix of a string."""
-    borders = [0]
+    borders = array("i", [0])
     for character in stop[1:]:
         size = borders[-1]
         while size and stop[size] != character:

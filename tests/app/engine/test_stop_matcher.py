@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +48,14 @@ def test_only_the_beginning_of_a_stop_string_is_held_back(
     if not stopped:
         held = tuple(text[len(released) :])
         assert not held or any(stop[: len(held)] == held for stop in stops)
+
+
+def test_the_texts_of_a_request_share_the_tables_of_its_stop_strings() -> None:
+    stops = [(number,) * 1000 for number in range(4)]
+    matchers = [StopMatcher(stops)]
+    tracemalloc.start()
+    try:
+        matchers += [StopMatcher(stops) for _ in range(300)]
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

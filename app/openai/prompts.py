@@ -70,11 +70,7 @@ def _check(service: Service, request: CompletionRequest) -> None:
     service.check_cells("hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
-    field, expression = request.pattern
-    if request.min_tokens and (request.stop or expression is not None):
-        other = "stop" if request.stop else field
-        message = f"is not supported together with {other}: omit one of them"
-        raise InvalidFieldError("min_tokens", request.min_tokens, message)
+    _check_min_tokens(request)
     if request.guided_regex is not None and request.structured_outputs.regex is not None:
         message = "contradicts structured_outputs.regex: omit one of them"
         raise InvalidFieldError("guided_regex", request.guided_regex, message)
@@ -82,6 +78,17 @@ def _check(service: Service, request: CompletionRequest) -> None:
         message = f"seed + n - 1 must be at most {MAX_SEED}"
         raise InvalidFieldError("seed", request.seed, message)
     _check_generations(service, request)
+
+
+def _check_min_tokens(request: CompletionRequest) -> None:
+    if request.min_tokens > request.max_tokens:
+        message = f"must be at most max_tokens, which is {request.max_tokens}"
+        raise InvalidFieldError("min_tokens", request.min_tokens, message)
+    field, expression = request.pattern
+    if request.min_tokens and (request.stop or expression is not None):
+        other = "stop" if request.stop else field
+        message = f"is not supported together with {other}: omit one of them"
+        raise InvalidFieldError("min_tokens", request.min_tokens, message)
 
 
 def _check_generations(service: Service, request: CompletionRequest) -> None:

@@ -216,7 +216,7 @@ class CompletionRequest(_Parameters):
         0,
         ge=0,
         description="Without `stop` and `guided_regex`, every text has `max_tokens` characters. "
-        "Not supported together with `stop` or `guided_regex`.",
+        "Must be at most `max_tokens`. Not supported together with `stop` or `guided_regex`.",
     )
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()

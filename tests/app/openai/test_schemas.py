@@ -57,6 +57,7 @@ def test_missing_and_null_fields_have_the_defaults_of_openai(server: RunningServ
         ({"use_beam_search": True}, "use_beam_search", "send false"),
         ({"best_of": 4}, "best_of", "must be 1 or n"),
         ({"min_tokens": 5, "stop": "a"}, "min_tokens", "together with stop"),
+        ({"min_tokens": 41}, "min_tokens", "at most max_tokens, which is 40, got 41"),
         ({"guided_json": "{}"}, "guided_json", "unknown field; expected one of model, prompt"),
         ({"max_tokens": 5001}, "max_tokens", "at most 5000"),
         ({"max_tokens": -1}, "max_tokens", "greater than or equal to 0"),

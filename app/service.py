@@ -247,14 +247,23 @@ class Service:
             message = f"must have at most {most} characters on this server"
             raise InvalidFieldError(field, f"{len(text)} characters{stage}", message)
 
-    def check_scores(self, characters: int, alternatives: int | None) -> None:
-        """Raise InvalidFieldError if a response that is not streamed would be too large."""
+    def check_scores(
+        self, characters: int, alternatives: int | None, streamed: bool = False
+    ) -> None:
+        """Raise InvalidFieldError if a response would have too many scores at once.
+
+        Args:
+            characters: number of characters that are scored.
+            alternatives: number of alternatives per character. None is a response without scores.
+            streamed: whether the response is a stream.
+        """
         if alternatives is not None and characters * (1 + alternatives) > MAX_SCORES:
             message = (
                 f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: "
-                "stream the text, or request less"
+                f"{'' if streamed else 'stream the text, or '}request less"
             )
-            raise InvalidFieldError("logprobs", alternatives, message)
+            value = f"{characters} characters x (1 + {alternatives})"
+            raise InvalidFieldError("logprobs", value, message)
 
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return the ids of the stop strings that can occur, those without unknown characters."""

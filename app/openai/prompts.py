@@ -123,7 +123,7 @@ def _check_size(service: Service, request: CompletionRequest, prompts: list[Prom
         )
         value = f"{request.n * len(prompts)} texts, {characters} characters"
         raise InvalidFieldError("max_tokens", value, message)
-    service.check_scores(characters, request.logprobs)
+    service.check_scores(characters, request.logprobs, request.stream)
 
 
 def _most_characters(service: Service) -> int:

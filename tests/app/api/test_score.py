@@ -148,3 +148,9 @@ def test_a_request_for_too_many_scores_is_refused(tiny_path: Path) -> None:
             assert advice in response.json()["detail"]
             (error,) = response.json()["errors"]
             assert error["field"] == field
+        echo = {"prompt": "a" * 50_000, "echo": True, "logprobs": 10, "max_tokens": 0, "n": 2}
+        for stream, advice in ((False, "stream the text, or request less"), (True, "request less")):
+            response = client.post("/v1/completions", json={**echo, "stream": stream})
+            assert response.status_code == 400
+            message = f"in one response: {advice}, got '100000 characters x (1 + 10)'"
+            assert message in response.json()["error"]["message"]

@@ -3,7 +3,7 @@
 CharstreamError (model.errors)
 ├── SettingsError           an environment variable has an unusable value
 ├── EngineError             a generation cannot be served
-│   ├── QueueFullError      every slot and every position in the queue is taken
+│   ├── QueueFullError      the slots and the queue have no room
 │   ├── TooManyTextsError   the texts to score are over their limit together
 │   ├── DeadlineError       a generation took longer than the operator allows
 │   └── DrainingError       the service is shutting down
@@ -61,18 +61,22 @@ class EngineError(CharstreamError):
 
 
 class QueueFullError(EngineError):
-    """No slot is free and the waiting queue is full.
+    """The slots and the waiting queue have no room for a request.
 
     Args:
         waiting: number of generations in the queue.
         retry_after: estimated seconds until there is room.
+        texts: number of generations that the request needs.
     """
 
     retry_after: float
 
-    def __init__(self, waiting: int, retry_after: float) -> None:
+    def __init__(self, waiting: int, retry_after: float, texts: int = 1) -> None:
         self.retry_after = retry_after
-        super().__init__(f"the queue is full ({waiting} waiting); try again in {retry_after:.0f} s")
+        reason = "is full" if texts == 1 else f"has no room for {texts} texts"
+        super().__init__(
+            f"the queue {reason} ({waiting} waiting); try again in {retry_after:.0f} s"
+        )
 
 
 class TooManyTextsError(EngineError):

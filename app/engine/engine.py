@@ -98,6 +98,10 @@ class Engine:
             generation.expire_after(self._deadline)
         return generation
 
+    def check_room(self, jobs: int) -> None:
+        """Raise what `submit` raises unless so many jobs can be queued now."""
+        self._scheduler.check_room(jobs)
+
     @property
     def running(self) -> int:
         """Number of generations that have a slot."""

@@ -87,6 +87,12 @@ class Scheduler:
             self._check_texts(sequence)
             self.slots.enqueue(self.sequences, sequence)
 
+    def check_room(self, count: int) -> None:
+        """Raise what `submit` raises unless so many sequences can be queued now."""
+        with self._wake:
+            self.check_ready()
+            self.slots.check_room(count)
+
     def cancel(self, sequence: Sequence) -> None:
         """Free a sequence's position in the queue now, or its slot before the next step."""
         with self._wake:

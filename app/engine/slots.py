@@ -132,14 +132,16 @@ class Slots:
         if self.free > 0 and (engine := self._next_engine()) is not None:
             engine.wake.notify()
 
-    def check_room(self) -> None:
-        """Raise QueueFullError if every slot and every position in the queue is taken."""
-        waiting = self.waiting
-        if waiting < self._max_queue + self.count - sum(engine.running for engine in self._engines):
+    def check_room(self, count: int = 1) -> None:
+        """Raise QueueFullError unless so many sequences more can have a slot or wait for one."""
+        waiting, running = self.waiting, sum(engine.running for engine in self._engines)
+        room = self._max_queue + self.count - running - waiting
+        if count <= room:
             self._refused = 0
             return
         self._refused += 1
-        raise QueueFullError(waiting, retry_after(self._refused, *self._seconds_left()))
+        ended = self._refused - 1 + min(count, count - room)
+        raise QueueFullError(waiting, retry_after(ended, *self._seconds_left()), count)
 
     def _next_engine(self) -> EngineSequences | None:
         engines = [engine for engine in self._engines if engine.waiting_count]

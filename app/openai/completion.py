@@ -76,6 +76,8 @@ class Completion:
         self.generations: list[Generation] = []
         self.choices: list[Choice] = []
         self.prompts = prompts
+        if texts := self._count():
+            service.engine.check_room(texts)
         try:
             for prompt in self.prompts:
                 self._start(prompt)
@@ -152,9 +154,18 @@ class Completion:
             "seed": choice.seed,
         }
 
+    def _count(self) -> int:
+        """Return the number of generations that the request needs."""
+        texts = self.request.n * len(self.prompts) if self.request.max_tokens else 0
+        return texts + sum(self._scores(prompt) for prompt in self.prompts)
+
+    def _scores(self, prompt: Prompt) -> bool:
+        """Return whether a prompt itself is scored. Its first character has no score."""
+        return scores_echo(self.request) and len(prompt.text) > 1
+
     def _start(self, prompt: Prompt) -> None:
         job, request = prompt.job, self.request
-        if scores_echo(request) and len(prompt.text) > 1:
+        if self._scores(prompt):
             # These apply to the generated text, not to the prompt.
             params = dataclasses.replace(job.params, hold=(), logit_bias=(), pattern=None)
             scoring = dataclasses.replace(job, length=0, prompt_length=1, stops=(), params=params)

@@ -81,6 +81,21 @@ def test_the_queue_is_full_for_all_engines_and_the_estimate_counts_all() -> None
     submitted(second)
 
 
+def test_several_sequences_need_room_together_and_wait_until_enough_have_ended() -> None:
+    slots = Slots(3, max_queue=0)
+    scheduler = Scheduler(slots)
+    scheduler.sequences.seconds_per_step = 1.0
+    running = [submitted(scheduler, length) for length in (10, 20)]
+    joined(scheduler)
+    scheduler.check_room(1)
+    ends = [float(sequence.stream.steps_left) for sequence in running]
+    for count, end in ((2, ends[0]), (3, ends[1])):
+        with pytest.raises(QueueFullError, match=f"no room for {count} texts") as caught:
+            scheduler.check_room(count)
+        assert caught.value.retry_after == end
+        scheduler.check_room(1)  # otherwise the next one would wait for one more
+
+
 def test_a_closed_engine_gives_its_slots_and_its_places_back() -> None:
     slots = Slots(1, max_queue=1)
     first, second = Scheduler(slots), Scheduler(slots)

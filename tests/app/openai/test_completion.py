@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import openai
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.errors import QueueFullError
+from app.middleware.request_log import RequestRecord
+from app.openai.completion import Completion
+from app.openai.prompts import prompts_of
+from app.openai.request import CompletionRequest
+from app.service import Service
+from app.settings import Settings
 from model.checkpoint import Checkpoint
 from tests.app.api.generate_requests import post
+from tests.app.engine.tiny_engine import running
 from tests.app.openai.completion_requests import (
     PARAMS,
     chunks,
@@ -137,3 +147,24 @@ def test_a_token_id_is_the_index_of_a_character_in_the_vocabulary(
     expected = complete(server, prompt=["abc", "dd"])["choices"]
     assert complete(server, prompt=ids)["choices"] == expected
     assert complete(server, prompt=ids[0])["choices"] == expected[:1]
+
+
+def test_texts_without_room_for_all_of_them_do_not_begin(tiny: Checkpoint) -> None:
+    fields = {"prompt": ["abc", "a"], "n": 2, "echo": True, "logprobs": 0}
+    request = CompletionRequest.model_validate(fields)  # four texts, and one that is scored
+    record = RequestRecord("id", "POST", "/v1/completions", "127.0.0.1")
+
+    async def scenario() -> None:
+        for queue in (3, 4):
+            async with running(tiny, slots=1, queue=queue) as engine:
+                service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny"))
+                prompts = await prompts_of(service, request)
+                if queue == 3:
+                    with pytest.raises(QueueFullError, match=r"no room for 5 texts \(0 waiting\)"):
+                        Completion(service, request, prompts, record)
+                    assert not record.generations
+                else:
+                    Completion(service, request, prompts, record).cancel()
+                    assert len(record.generations) == 5
+
+    asyncio.run(scenario())

@@ -4,6 +4,7 @@
     python -m benchmarks.fuzz checkpoints --minutes 120   damaged and forged checkpoints
     python -m benchmarks.fuzz states --minutes 120        damaged states of training runs
     python -m benchmarks.fuzz resumes --count 100000      resumed streams and event ids
+    python -m benchmarks.fuzz requests --count 10000      combinations of the fields of requests
 
 Each one ends with an error when it finds a fault, and prints counts of what it tried.
 """
@@ -20,8 +21,11 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
+
 from benchmarks.fuzz import connection_model
 from benchmarks.fuzz.checkpoints import fuzz_checkpoints
+from benchmarks.fuzz.requests import fuzz_requests
 from benchmarks.fuzz.resumes import described, fuzz_resumes
 from benchmarks.http_rate import running_service
 from benchmarks.traffic import resident_megabytes
@@ -49,11 +53,15 @@ def main() -> None:
             "--minutes", type=float, default=120, help="duration (default %(default)s)"
         )
         kind.set_defaults(run=run)
-    resumes = kinds.add_parser("resumes")
-    resumes.add_argument(
-        "--count", type=int, default=100_000, help="number of resumes (default %(default)s)"
-    )
-    resumes.set_defaults(run=_fuzz_resumes)
+    for name, run, count in (
+        ("resumes", _fuzz_resumes, 100_000),
+        ("requests", _fuzz_requests, 10_000),
+    ):
+        kind = kinds.add_parser(name)
+        kind.add_argument(
+            "--count", type=int, default=count, help=f"number of {name} (default %(default)s)"
+        )
+        kind.set_defaults(run=run)
     options = parser.parse_args()
     options.run(options)
 
@@ -107,6 +115,19 @@ def _fuzz_resumes(options: argparse.Namespace) -> None:
     print(described(counts))
     if counts.wrong:
         sys.exit(1)
+
+
+def _fuzz_requests(options: argparse.Namespace) -> None:
+    with (
+        running_service(_SHIPPED) as service,
+        httpx.Client(base_url=f"http://127.0.0.1:{service.port}", trust_env=False) as client,
+    ):
+        counts = fuzz_requests(client, options.count)
+    statuses = ", ".join(f"{status}: {n:,}" for status, n in sorted(counts.statuses.items()))
+    print(f"{counts.valid:,} valid requests in all forms, {counts.invalid:,} invalid ones")
+    print(f"responses by status: {statuses}\nwrong: {len(counts.wrong):,}")
+    if counts.wrong:
+        sys.exit("\n".join(counts.wrong[:10]))
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ class TooManyResultsError(CharstreamError):
 
 
 class TooManyPatternsError(CharstreamError):
-    """A new pattern cannot be compiled, because too many others wait for it.
+    """A new pattern cannot be compiled, because too many patterns or requests wait.
 
     Args:
         reason: what happened.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ _REST = 20  # seconds to sleep for each second of work, times the number of work
 _MIN_WORK = 0.001  # seconds after which a thread sleeps
 _MAX_SLEEP = 0.1  # seconds, before a thread checks whether somebody still waits
 _MAX_COMPILATIONS = 64  # that run or wait for a thread
+_MAX_WAITING = 256  # requests that wait for patterns: each keeps its prime
+_MAX_SHARE = 192  # of these, from one client
 _MAX_SECONDS = 10.0  # that a request waits; a single compilation takes less than a second
 _SMOOTHING = 0.2  # weight of the newest measurement of a compilation's duration
 
@@ -81,8 +83,13 @@ class PatternCache:
         self._threads = ThreadPoolExecutor(_MAX_THREADS, "pattern")
         self._seconds = 0.0  # that a compilation takes, if no other one runs
         self._closed = False
-        self.waiting = 0  # number of calls of `get` that have not returned
+        self._waiting: Counter[Hashable] = Counter()  # by client
         self.bytes = 0
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls of `get` that wait for a pattern."""
+        return self._waiting.total()
 
     async def get(
         self, expression: str, banned: frozenset[int] = frozenset(), client: Hashable = None
@@ -95,7 +102,8 @@ class PatternCache:
             client: who asks, see `middleware.auth.current_client`.
 
         Raises:
-            TooManyPatternsError: if too many other patterns are being compiled.
+            TooManyPatternsError: if too many other patterns are being compiled, or too many
+                requests wait for patterns.
             DrainingError: if the service is shutting down.
         """
         key = expression, banned
@@ -114,9 +122,10 @@ class PatternCache:
         self._threads.shutdown(wait=False)
 
     async def _compiled(self, key: _Key, client: Hashable) -> _Result:
+        self._check_waiting(client)
         compilation = self._join(key, client)
         compilation.waiters += 1
-        self.waiting += 1
+        self._waiting[client] += 1
         self._start()
         try:
             async with asyncio.timeout(_MAX_SECONDS):
@@ -125,11 +134,22 @@ class PatternCache:
             reason = f"the pattern was not compiled within {_MAX_SECONDS:.0f} s, because others"
             raise self._too_many(f"{reason} came first") from error
         finally:
-            self.waiting -= 1
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
             self._leave(compilation)
         if result is None:
             raise DrainingError if self._closed else self._full(client)
         return result
+
+    def _check_waiting(self, client: Hashable) -> None:
+        """Raise TooManyPatternsError if too many requests wait, also for the same pattern."""
+        waiting, own = self.waiting, self._waiting[client]
+        if waiting >= _MAX_WAITING or own >= _MAX_SHARE:
+            raise self._too_many(
+                f"{waiting} requests are waiting for patterns, {own} of them from this client; "
+                f"the limits are {_MAX_WAITING} and {_MAX_SHARE}"
+            )
 
     def _join(self, key: _Key, client: Hashable) -> _Compilation:
         """Return the compilation of a key. Add it to what the client waits for."""

@@ -108,6 +108,34 @@ def test_too_many_patterns_are_refused_and_those_that_nobody_waits_for_are_aband
     asyncio.run(run())
 
 
+def test_requests_for_the_same_pattern_are_limited_in_total_and_per_client() -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+
+        def waiting(client: str, count: int) -> list[asyncio.Future[Pattern]]:
+            pattern = slow_pattern(1)
+            return [asyncio.ensure_future(cache.get(pattern, client=client)) for _ in range(count)]
+
+        tasks = waiting("first", 192) + waiting("second", 64)
+        await asyncio.sleep(0)
+        for client, own in (("first", 192), ("second", 64), ("third", 0)):
+            reason = f"256 requests are waiting for patterns, {own} of them from this client"
+            with pytest.raises(TooManyPatternsError, match=reason):
+                await cache.get("a", client=client)
+        for task in tasks[192:]:
+            task.cancel()
+        await asyncio.wait(tasks[192:])
+        with pytest.raises(TooManyPatternsError, match="192 of them from this client"):
+            await cache.get("a", client="first")
+        assert await cache.get("a", client="third") is not None
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert cache.waiting == 0
+
+    asyncio.run(run())
+
+
 class Compilations:
     """Replaces `compile_pattern` by a function that waits until a test lets it go on."""
 

@@ -65,11 +65,13 @@ class Retries:
         cause = error.__cause__
         if error.retry_after is not None and error.retry_after > MAX_RETRY_AFTER:
             return False
+        if error.status_code is not None:
+            return error.status_code in RETRIED_STATUSES
         if isinstance(cause, httpx.ReadTimeout):
             return self.streaming  # a whole result would exceed the timeout again
         if isinstance(cause, httpx.RequestError):
             return isinstance(cause, RETRIED_FAILURES)
-        return error.status_code in RETRIED_STATUSES or error.code in ("draining", "incomplete")
+        return error.code in ("draining", "incomplete")
 
 
 def as_charstream_error(failure: Exception) -> CharstreamError:

@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.charstream_client import AsyncClient, CharstreamError, Client, InvalidRequestError
+from clients.charstream_client import (
+    APIStatusError,
+    AsyncClient,
+    CharstreamError,
+    Client,
+    InvalidRequestError,
+)
 
 DEEP = "[" * 100_000
 ERRORS: list[Any] = [5, [1], "abc", {"field": "texts[0]"}, [{}], [[]]]
@@ -113,6 +119,15 @@ class LongBody(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield part
 
 
+def fault(error: Any) -> str:
+    """The fault of a body. With a status that is no success, it is the cause of its error."""
+    if isinstance(error, APIStatusError):
+        assert error.code == "http_error"
+        error = error.__cause__
+    assert isinstance(error, CharstreamError)
+    return error.detail
+
+
 @pytest.mark.parametrize(
     ("call", "status"),
     [("generate", 200), ("generate", 502), ("score_many", 200), ("models", 200), ("stream", 503)],
@@ -125,27 +140,37 @@ def test_a_body_without_an_end_is_not_kept(call: str, status: int) -> None:
         return httpx.Response(status, stream=streams[-1])
 
     for error in both(call, respond):
-        assert isinstance(error, CharstreamError)
-        assert "the body has more than 67,108,864 bytes" in error.detail
+        assert error.status_code == (None if status == 200 else status)
+        assert "the body has more than 67,108,864 bytes" in fault(error)
     assert [stream.read for stream in streams] == [65, 65]
 
 
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "deflate,GZIP", "utf-8, br", "zstd"])
 @pytest.mark.parametrize(
     ("call", "status"), [("generate", 200), ("generate", 502), ("stream", 200), ("stream", 503)]
 )
-def test_a_body_that_is_compressed_twice_is_not_read(call: str, status: int) -> None:
-    """64 KiB of it could expand to 64 GiB."""
+def test_a_body_that_may_expand_without_a_limit_is_not_read(
+    call: str, status: int, encoding: str
+) -> None:
+    """64 KiB that are compressed twice could expand to 64 GiB."""
     streams: list[LongBody] = []
 
     def respond() -> httpx.Response:
         streams.append(LongBody())
-        headers = {"Content-Encoding": "gzip, gzip"}
+        headers = {"Content-Encoding": encoding}
         return httpx.Response(status, headers=headers, stream=streams[-1])
 
     for error in both(call, respond):
-        assert isinstance(error, CharstreamError)
-        assert "the body has the Content-Encoding 'gzip, gzip'" in error.detail
+        assert error.status_code == (None if status == 200 else status)
+        assert "the body has the Content-Encoding " in fault(error)
     assert [stream.read for stream in streams] == [0, 0]
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "utf-8", "none", "x-gzip", "none, identity"])
+def test_a_body_with_an_encoding_that_is_not_decoded_is_read(encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+    for result in both("info", lambda: httpx.Response(200, headers=headers, json={"a": 1})):
+        assert result == {"a": 1}
 
 
 def test_the_longest_text_of_any_server_is_read() -> None:

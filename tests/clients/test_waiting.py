@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
@@ -87,6 +87,30 @@ def test_the_asynchronous_client_waits_too(waited: list[float]) -> None:
     assert len(waits) == 2
     assert 7 <= waits[0] <= 7.7
     assert 0.25 <= waits[1] <= 0.5
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+def test_a_refusal_whose_body_cannot_be_read_is_repeated(
+    waited: list[float], encoding: str
+) -> None:
+    """A proxy may compress its error page as the client did not ask for, or not at all."""
+
+    class Page(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"<h1>Bad Gateway</h1>"
+
+    headers = {"Content-Encoding": encoding}
+    transport = answers(
+        httpx.Response(502, headers=headers, stream=Page()),
+        httpx.Response(200, json={"text": "a"}),
+        httpx.Response(503, headers=headers | {"Retry-After": "7"}, stream=Page()),
+        httpx.Response(200, text=TOKEN + DONE),
+    )
+    with Client(transport=transport) as client:
+        assert client.generate()["text"] == "a"
+        assert list(client.stream()) == [{"token": "a"}]
+    assert len(waited) == 2
+    assert 7 <= waited[1] <= 7.7
 
 
 def test_a_date_to_wait_for_is_understood(waited: list[float]) -> None:

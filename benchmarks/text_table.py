@@ -4,8 +4,8 @@
 
 For each text and each time, it runs `python -m training train` with the default settings, and
 `evaluate`. Flags after `--` are passed to `train`. A run that has a result is not repeated, and an
-unfinished one begins again. The table is printed at the end. The file table.md in the output folder
-has it after every run.
+interrupted training begins again. The table is printed at the end. The file table.md in the output
+folder has it after every run.
 
 All figures are bits per character. A model predicts the last tenth of the text after training on
 the rest. `evaluate` computes the loss in int8, as the service does, because that is many times

@@ -35,8 +35,9 @@ def result_of(
 ) -> TrainingResult:
     """Train on a text for some minutes and evaluate the best checkpoint, in two processes.
 
-    If the folder holds the result of this text and these flags, nothing is run. If it holds an
-    unfinished run of them, the run begins again. If it holds another run, `train` fails.
+    If the folder holds the result of this text and these flags, nothing is run. If the training was
+    interrupted, it begins again. If only the evaluation was, it is repeated. If the folder holds
+    another run, `train` fails.
 
     Args:
         text: the text.
@@ -49,42 +50,61 @@ def result_of(
         subprocess.CalledProcessError: if a command fails.
         SystemExit: if another process trains in the folder.
     """
-    path = folder / "result.json"
+    path, trained = folder / "result.json", folder / "trained.json"
     run = {"text": text_hash(read_text(text)), "flags": [*flags], "evaluate": [*evaluate_flags]}
     if (result := _saved(path, run)) is not None:
         return result
-    _prepare(folder, run)
-    print(f"{folder}: training for {minutes} minutes", flush=True)
-    run_training("train", "--text", str(text), "--out", str(folder), "--minutes", minutes, *flags)
+    if _read(trained) != run:
+        _prepare(folder, run)
+        print(f"{folder}: training for {minutes} minutes", flush=True)
+        command = ("train", "--text", str(text), "--out", str(folder), "--minutes", minutes)
+        run_training(*command, *flags)
+        _write(trained, run)
+        _record_of(folder).unlink(missing_ok=True)
     result = _evaluated(text, folder, evaluate_flags)
-    with replacing(path) as file:
-        file.write(json.dumps({"run": run, "result": asdict(result)}).encode())
+    _write(path, {"run": run, "result": asdict(result)})
     return result
 
 
 def _prepare(folder: Path, run: Mapping[str, Any]) -> None:
-    """Create the folder for a run, or leave it as it is if it holds another run.
+    """Remove an unfinished attempt at a run. Leave the folder as it is if it holds another run.
 
-    An unfinished attempt at the run is removed. If it were resumed, it would train less than one
-    that was never stopped, because each start of the command takes some of the time.
+    If the attempt were resumed, it would train less than one that was never stopped, because each
+    start of the command takes some of the time.
     """
-    path, content = folder / "attempt.json", json.dumps(run)
+    record = _record_of(folder)
     try:
-        if path.exists() and path.read_text() == content:
+        if folder.exists() and _read(record) == run:
             with locked(folder):
                 shutil.rmtree(folder)
     except TrainingError as error:
         raise SystemExit(str(error)) from error
     if not folder.exists():
-        folder.mkdir(parents=True)
-        path.write_text(content)
+        _write(record, run)
+
+
+def _record_of(folder: Path) -> Path:
+    """Return the path of the record of an attempt.
+
+    It lies beside the folder. So it is written before the folder exists, and stays if the removal
+    of the folder is interrupted.
+    """
+    return folder.with_name(f"{folder.name}.attempt.json")
+
+
+def _read(path: Path) -> Any:
+    """Return the content of a JSON file, or None if there is no such file."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write(json.dumps(content).encode())
 
 
 def _saved(path: Path, run: Mapping[str, Any]) -> TrainingResult | None:
     """Return the result in a file, or None if there is none for a run like this."""
-    if not path.exists():
-        return None
-    saved = json.loads(path.read_text())
+    saved = _read(path) or {}
     return TrainingResult(**saved["result"]) if saved.get("run") == run else None
 
 

@@ -4,8 +4,8 @@
 
 Each trial is a run of `python -m training train` with a time limit, and `evaluate` of its result.
 The seeds are in the outer loop, so that slow changes of the machine affect all settings alike. A
-trial that has a result is not repeated, so an interrupted comparison continues. The interrupted
-trial begins again. A settings file has a line `name: flags` for each trial. Without one, the
+trial that has a result is not repeated, so an interrupted comparison continues. An interrupted
+training begins again. A settings file has a line `name: flags` for each trial. Without one, the
 settings of `TRIALS` are compared.
 """
 

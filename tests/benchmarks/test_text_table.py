@@ -86,6 +86,44 @@ def test_an_interrupted_run_begins_again(interrupted: Path) -> None:
     assert training_result.result_of(text, interrupted, "5", SMALL[1:]) == result
 
 
+def test_an_interrupted_removal_is_repeated(
+    interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = interrupted.parent / "text.txt"
+
+    def remove_a_part(folder: Path) -> None:
+        for path in sorted(folder.iterdir())[:-1]:
+            if path.is_file():
+                path.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", remove_a_part)
+        with pytest.raises(KeyboardInterrupt):
+            training_result.result_of(text, interrupted, "5", SMALL[1:])
+    assert training_result.result_of(text, interrupted, "5", SMALL[1:]).epochs == 1
+    assert {path.name for path in interrupted.parent.iterdir()} == {"run", "text.txt"}
+
+
+def test_an_interrupted_evaluation_does_not_repeat_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, training, commands = tmp_path / "text.txt", TrainingInProcess(), []
+    path.write_text(TEXT)
+
+    def interrupt_first_evaluation(command: str, *arguments: str) -> str:
+        commands.append(command)
+        if command == "evaluate" and commands.count(command) == 1:
+            raise KeyboardInterrupt
+        return training(command, *arguments)
+
+    monkeypatch.setattr(training_result, "run_training", interrupt_first_evaluation)
+    with pytest.raises(KeyboardInterrupt):
+        training_result.result_of(path, tmp_path / "run", "5", SMALL[1:])
+    assert training_result.result_of(path, tmp_path / "run", "5", SMALL[1:]).epochs == 1
+    assert commands == ["train", "evaluate", "evaluate"]
+
+
 def test_a_run_of_another_process_is_not_removed(interrupted: Path) -> None:
     with locked(interrupted), pytest.raises(SystemExit, match="in use by another training run"):
         training_result.result_of(interrupted.parent / "text.txt", interrupted, "5", SMALL[1:])

@@ -8,7 +8,17 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Import the program and run it. Return the exit status."""
+    """Run the program. Return the exit status. Ctrl-C ends it with an empty line."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        if sys.stderr is not None:  # `print` would use standard output
+            print(file=sys.stderr)
+        return 130
+
+
+def _run() -> int:
+    """Import the program, which takes a moment, and run it."""
     package = __package__ or _package_of_folder()
     try:
         program = import_module(f"{package}.program")

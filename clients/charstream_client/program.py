@@ -18,11 +18,7 @@ from .stream import Stream
 
 def main() -> int:
     """Run the command that the arguments name. Return the exit status."""
-    try:
-        return cells_program.main(sys.argv[2:]) if sys.argv[1:2] == ["cells"] else _generate()
-    except KeyboardInterrupt:
-        report("")
-        return 130
+    return cells_program.main(sys.argv[2:]) if sys.argv[1:2] == ["cells"] else _generate()
 
 
 def _generate() -> int:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from clients import charstream_client
-from clients.charstream_client import Client, HeldCell, Stream, program
+from clients.charstream_client import Client, HeldCell, Stream
+from clients.charstream_client.__main__ import main
 from tests.server import RunningServer
 
 FOLDER = Path(charstream_client.__file__).parent
@@ -234,7 +235,7 @@ class Interrupted(io.RawIOBase):
 def status_after_ctrl_c() -> int:
     """Run the program in this process, which must not raise KeyboardInterrupt: it ends pytest."""
     try:
-        return program.main()
+        return main()
     except KeyboardInterrupt:
         pytest.fail("Ctrl-C shows a traceback")
 
@@ -258,6 +259,13 @@ def test_ctrl_c_while_text_arrives_is_one_empty_line(
     monkeypatch.setattr(Stream, "__iter__", interrupt)
     assert status_after_ctrl_c() == 130
     assert capsys.readouterr() == ("abc", "\n")
+
+
+def test_ctrl_c_while_it_loads_is_one_empty_line(tmp_path: Path) -> None:
+    (tmp_path / "httpx.py").write_text("raise KeyboardInterrupt")
+    environment = {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(BY_PATH, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "\n")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ def main() -> None:
         commands[sys.argv[1]]()
     except subprocess.CalledProcessError as error:
         sys.exit(f"install: this command failed, with the reason above: {_shell(error.cmd)}")
+    except KeyboardInterrupt:
+        print("\ninstall: interrupted; run the same command again", file=sys.stderr)
+        sys.exit(130)
 
 
 def install_for_serving() -> None:

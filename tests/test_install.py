@@ -69,3 +69,17 @@ def test_a_command_that_fails_is_named(
     monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(SystemExit, match=r"this command failed.*: false -m venv ./.venv"):
         install.main()
+
+
+def test_ctrl_c_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(command: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["install.py", "serve"])
+    monkeypatch.setattr(install, "_run", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        install.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "\ninstall: interrupted; run the same command again\n"

@@ -54,8 +54,8 @@ lock: setup
 	$(PY) .ci/lock.py
 
 train: setup
-	@test -f $(TEXT) || $(PY) -m training corpus anna --out $(TEXT)
-	$(PY) -m training train --text $(TEXT) --out $(OUT)
+	@test -e "$(TEXT)" || test "$(TEXT)" != data/anna.txt || $(PY) -m training corpus anna --out "$(TEXT)"
+	$(PY) -m training train --text "$(TEXT)" --out "$(OUT)"
 
 bench: setup
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[bench]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import load_checkpoint
+from tests.conftest import ROOT
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
 from training.serve_line import serve_line
@@ -209,6 +211,24 @@ def test_any_text_can_be_printed_in_a_locale_without_utf8(
     assert process.returncode == 0, shown
     assert "\\xe4" in shown
     assert shown.isascii()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("text", "downloaded"), [("absent.txt", False), ("folder", False), ("data/anna.txt", True)]
+)
+def test_make_train_downloads_only_the_default_text(
+    tmp_path: Path, text: str, downloaded: bool
+) -> None:
+    """`train` names a missing file. A folder is a text, too."""
+    (tmp_path / "folder").mkdir()
+    command = ["make", "--file", str(ROOT / "Makefile"), "--old-file", ".venv/ready", "train"]
+    variables = [f"TEXT={text}", "PY=echo", "SOURCES=", "PYTHON=none"]
+    result = subprocess.run(
+        [*command, *variables], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (f"-m training corpus anna --out {text}\n" in result.stdout) == downloaded
+    assert result.stdout.endswith(f"-m training train --text {text} --out runs/anna\n")
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses such a name of a file")

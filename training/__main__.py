@@ -146,6 +146,8 @@ def _print_any_character() -> None:
 
 
 def _name_or_escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeEncodeError):
+        error.end = error.start + 1  # `surrogateescape` refuses a whole run for one character
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeEncodeError:  # not a part of a name

@@ -213,6 +213,20 @@ def test_any_text_can_be_printed_in_a_locale_without_utf8(
     assert shown.isascii()
 
 
+def test_a_name_beside_a_character_that_is_escaped_keeps_its_bytes() -> None:
+    """Python passes both to the handler as one run."""
+    program = """
+import sys
+from training.__main__ import _print_any_character
+_print_any_character()
+print("\\u00e9\\udcc3\\udca9\\u00e9")
+"""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:surrogateescape"}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert result.stdout == b"\\xe9\xc3\xa9\\xe9\n"
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize(
     ("text", "downloaded"), [("absent.txt", False), ("folder", False), ("data/anna.txt", True)]

@@ -34,7 +34,9 @@ def read_metadata(
     """
     missing = [key for key in _REQUIRED_KEYS if key not in metadata]
     if missing:
-        raise CheckpointError(f"{path}: its metadata lacks {', '.join(missing)}")
+        raise CheckpointError(
+            f"{path}: not a charstream checkpoint: its metadata lacks {', '.join(missing)}"
+        )
     unknown = [key for key in metadata if key not in _KNOWN_KEYS]
     if unknown and "digest" not in metadata:
         raise CheckpointError(

@@ -82,7 +82,7 @@ class TensorFile:
         size = self._before.st_size
         length = int.from_bytes(self._file.read(8), "little")
         if size < 8 or length > size - 8:
-            raise self._damaged("it ends before its header does")
+            raise self._damaged("it is a file of another kind, or truncated")
         if length > _MAX_HEADER_BYTES:
             raise self._damaged(f"its header has {length} bytes, more than {_MAX_HEADER_BYTES}")
         try:

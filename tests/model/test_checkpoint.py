@@ -78,6 +78,13 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"# charstream\n", b"PK\x03\x04\0\0\x08\x08\0\0"])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"other: .*: it is a file of another kind, or trunc"):
+        load_checkpoint(tmp_path / "other")
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -215,7 +222,7 @@ def _huge(tensors: dict[str, torch.Tensor], metadata: Metadata) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("format_version", None), "lacks format_version"),
+        (_set("format_version", None), "not a charstream checkpoint: .* lacks format_version"),
         (_set("format_version", "99"), "format_version is '99'"),
         (_set("vocabulary", None), "lacks vocabulary"),
         (_set("vocabulary", "[" * 5000), "'vocabulary' is not JSON"),

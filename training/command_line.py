@@ -13,7 +13,7 @@ import torch
 
 from model.cell_catalogue import Catalogue
 from model.checkpoint import load_checkpoint, save_cells, save_checkpoint
-from model.errors import CharstreamError, TrainingError
+from model.errors import CharstreamError, SamplingError, TrainingError, UnknownCharacterError
 from model.network import CharLSTM
 from model.sampling import SamplingParams, check_seed
 from model.selection import choose_device
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
     score_command.add_arguments(commands.add_parser("score", help="score each line of a text"))
     _add_corpus(commands.add_parser("corpus", help="download a published text"))
-    _add_import(commands.add_parser("import", help="convert a checkpoint of Udacity's notebook"))
+    _add_import(commands.add_parser("import", help="convert a checkpoint of the tutorial"))
     _add_tokenizer(commands.add_parser("tokenizer", help="write a tokenizer for other tools"))
     return parser
 
@@ -144,13 +144,25 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
 def _sample(options: argparse.Namespace) -> int:
     if options.length < 1:
         raise TrainingError(f"--length must be at least 1, got {options.length}")
-    params = SamplingParams(options.temperature, options.top_k or None)
-    seed = check_seed(options.seed)
+    params, seed = _sampling(options)
     checkpoint = load_checkpoint(options.checkpoint)
     device = choose_device(options.device)
-    text = sample(checkpoint, options.prime, options.length, params, seed, device)
+    try:
+        text = sample(checkpoint, options.prime, options.length, params, seed, device)
+    except UnknownCharacterError as error:
+        raise TrainingError(f"--prime: {error}; leave them out") from error
     print(options.prime + text)
     return 0
+
+
+def _sampling(options: argparse.Namespace) -> tuple[SamplingParams, int]:
+    """Return the parameters and the seed. Raise TrainingError for a flag that is out of range."""
+    if options.top_k < 0:
+        raise TrainingError(f"--top-k must be at least 1, or 0 for all, got {options.top_k}")
+    try:
+        return SamplingParams(options.temperature, options.top_k or None), check_seed(options.seed)
+    except SamplingError as error:  # its message begins with the name of the parameter
+        raise TrainingError(f"--{error}") from error
 
 
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +193,10 @@ def _corpus(options: argparse.Namespace) -> int:
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_import)
     parser.add_argument(
-        "file", type=path_argument, help="file that Udacity's char-RNN notebook saved"
+        "file",
+        type=path_argument,
+        help="file that the tutorial saved, which is the char-RNN notebook of Udacity's PyTorch "
+        "course",
     )
     parser.add_argument(
         "--out", type=path_argument, required=True, help=".safetensors file to write"

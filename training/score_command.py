@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -51,10 +52,12 @@ def score(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     scorer = Scorer(checkpoint, options.prime, choose_device(options.device))
     count = 0
+    blocks = read_lines(options.file)
+    first = next(blocks, [])  # before the head, because the file may be missing
     try:
         write = _write_json if options.json else _csv_writer()
         with scoring_progress() as report:
-            for block in read_lines(options.file):
+            for block in chain([first], blocks):
                 lines = _known(checkpoint.vocabulary, block, options.unknown)
                 good = _known_count(checkpoint.vocabulary, lines)
                 write(_rows(scorer, checkpoint.vocabulary, lines[:good]))

@@ -120,7 +120,19 @@ def test_a_damaged_line_is_named(
 
 def test_a_missing_file_is_named(tiny_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(tiny_path), "absent.txt"]) == 1
-    assert "absent.txt: cannot be read: No such file" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "absent.txt: cannot be read: No such file" in shown.err
+    assert shown.out == ""
+
+
+def test_an_empty_file_has_no_lines(
+    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "lines.txt"
+    file.touch()
+    assert results(capsys, tiny_path, file) == []
+    assert main(["score", str(tiny_path), str(file)]) == 0
+    assert capsys.readouterr().out == "nats,bits,bits_per_character,characters\n"
 
 
 def test_a_slow_pipe_gets_its_results_at_once(tiny_path: Path) -> None:

@@ -29,8 +29,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.training_result import folder_name, result_of
-from training.corpus import read_text, split
+from benchmarks.training_result import folder_name, result_of, text_of
+from training.corpus import split
 
 _COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "bz2": lambda content: bz2.compress(content, 9),
@@ -97,8 +97,8 @@ def _options(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
 
 
 def text_figures(path: Path) -> TextFigures:
-    """Measure a text."""
-    text = read_text(path)
+    """Measure a text. Raises SystemExit if it cannot be read."""
+    text = text_of(path)
     first, last = (part.encode() for part in split(text))
     of_last, of_whole = {}, {}
     for name, compress in _COMPRESSORS.items():

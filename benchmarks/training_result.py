@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.atomic_file import replacing
-from model.errors import TrainingError
+from model.errors import CorpusError, TrainingError
 from training.corpus import read_text, text_hash
 from training.run_lock import locked
 
@@ -48,10 +48,10 @@ def result_of(
 
     Raises:
         subprocess.CalledProcessError: if a command fails.
-        SystemExit: if another process trains in the folder.
+        SystemExit: if the text cannot be read, or another process trains in the folder.
     """
     path, trained = folder / "result.json", folder / "trained.json"
-    run = {"text": text_hash(read_text(text)), "flags": [*flags], "evaluate": [*evaluate_flags]}
+    run = {"text": text_hash(text_of(text)), "flags": [*flags], "evaluate": [*evaluate_flags]}
     if (result := _saved(path, run)) is not None:
         return result
     if _read(trained) != run:
@@ -64,6 +64,14 @@ def result_of(
     result = _evaluated(text, folder, evaluate_flags)
     _write(path, {"run": run, "result": asdict(result)})
     return result
+
+
+def text_of(path: Path) -> str:
+    """Return a text. Raises SystemExit if it cannot be read."""
+    try:
+        return read_text(path)
+    except CorpusError as error:
+        raise SystemExit(str(error)) from error
 
 
 def _prepare(folder: Path, run: Mapping[str, Any]) -> None:

@@ -7,10 +7,11 @@ import lzma
 import math
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from benchmarks import text_table, training_result
+from benchmarks import text_table, training_result, training_trials
 from benchmarks.text_table import markdown_table, text_figures
 from tests.benchmarks.training_in_process import TEXT, TrainingInProcess
 from training.run_lock import locked
@@ -141,6 +142,18 @@ def test_a_run_that_fails_leaves_a_dash(
     shown = capsys.readouterr().out
     assert "short, 5 minutes: failed with exit status 1" in shown
     assert shown.splitlines()[-2].endswith("| - |")
+
+
+@pytest.mark.parametrize(
+    ("program", "flags"), [(text_table, []), (training_trials, ["--seeds", "1", "--text"])]
+)
+def test_a_missing_text_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: ModuleType, flags: list[str]
+) -> None:
+    absent, out = str(tmp_path / "absent.txt"), str(tmp_path / "runs")
+    monkeypatch.setattr("sys.argv", ["program", *flags, absent, "--out", out])
+    with pytest.raises(SystemExit, match=r"^\S*absent.txt: cannot be read: No such file"):
+        program.main()
 
 
 def test_compressors_are_measured_in_bits_per_character(tmp_path: Path) -> None:

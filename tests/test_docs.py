@@ -305,6 +305,13 @@ def test_the_training_commands_name_flags_that_exist(capsys: pytest.CaptureFixtu
         assert {word for word in arguments if word.startswith("--")} <= set(known), line
 
 
+def test_the_texts_of_the_examples_lie_where_git_ignores_them() -> None:
+    lines = [line for line in commands(".venv/bin/", "tail ", "printf ") if ".txt" in line]
+    files = [name for line in lines for name in re.findall(r"(?:>|--text) (\S+)", line)]
+    assert len(files) >= 20
+    assert {name.partition("/")[0] for name in files} == {"data"}
+
+
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for line in command_lines():

@@ -157,14 +157,22 @@ export class Column {
     const { pane } = this;
     const model = headers.get("Charstream-Model") ?? request.model ?? "";
     this.textSettings = { ...request, model };
-    this.subtitle.textContent = [modelName(model), describeSampling(request)]
-      .filter(Boolean)
-      .join(": ");
+    this.modelName = "";
+    this.showSettings();
     this.root.classList.add("running");
     pane.show(request.prime, kept, kept.length - 1);
     if (kept.at(-1)?.chosen) pane.view.keepVisible(kept.length - 1);
     else if (kept.length) pane.view.scrollToEnd();
     if (!isFollowing) pane.view.isFollowing = false;
+  }
+
+  /** Shows the settings of the text, and its model once the list of models names it. */
+  showSettings() {
+    const { textSettings } = this;
+    if (!textSettings) return;
+    this.modelName = modelName(textSettings.model) || this.modelName; // it may leave the list
+    const parts = [this.modelName, describeSampling(textSettings)];
+    this.subtitle.textContent = parts.filter(Boolean).join(": ");
   }
 
   /** Waits until the pace has let all characters through. Returns the result of `generate`. */

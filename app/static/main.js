@@ -13,7 +13,7 @@ import { HoldSlider } from "./hold_slider.js";
 import { askForKey } from "./key_dialog.js";
 import { LensPanel } from "./lens_panel.js";
 import { onCard, readCard, readServer, refreshModels } from "./model_card.js";
-import { chooseModel, onModelChoice, onModelChosen } from "./model_choice.js";
+import { chooseModel, onModelChoice, onModelChosen, onModels } from "./model_choice.js";
 import * as pace from "./pace.js";
 import { linkToPassage, parseLink } from "./permalink.js";
 import { ScorePanel } from "./score_panel.js";
@@ -286,6 +286,7 @@ onCard((info) => {
   lensPanel.setCatalogue(info.cells);
   scorePanel.adapt(info);
 });
+onModels(() => columns.all.forEach((column) => column.showSettings()));
 onModelChosen(() => readCard());
 onModelChoice(refreshModels);
 refresh();

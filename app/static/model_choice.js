@@ -5,6 +5,12 @@ import { make } from "./dom.js";
 
 const mainChoice = document.querySelector("#model-choice");
 let models = []; // of the server: { name, hash, default }
+let onList = () => {};
+
+/** Calls a function when the list of models has been read and is not the same as before. */
+export function onModels(callback) {
+  onList = callback;
+}
 
 /**
  * Reads the list of models from the server and fills the choices. They stay hidden if there is
@@ -22,6 +28,7 @@ export async function readModels() {
     return false; // the model card reports what is wrong with the server
   }
   document.querySelectorAll(".model-choice").forEach(fill);
+  onList();
   return mainChoice.value !== (chosen || defaultChoice());
 }
 

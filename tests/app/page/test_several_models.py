@@ -91,6 +91,21 @@ def test_compared_texts_can_come_from_different_models_and_a_link_repeats_them(
         assert [content(text) for text in other.locator("#columns .text").all()] == texts
 
 
+def test_compared_texts_name_their_models_when_the_list_arrives_after_them(
+    browser: Browser, page: Page, two: RunningServer
+) -> None:
+    fill(page, **FIELDS)
+    press(page, "Compare")
+    press(page, "Generate")
+    page.get_by_text("2 texts").wait_for()
+    with opened(browser, page.url) as other:
+        late = held_request(other, "**/models", other.reload)
+        other.get_by_text("2 texts").wait_for()
+        late.continue_()
+        for name in ("ada", "bob"):
+            other.get_by_text(f"{name}: top-k 5, temperature 0.8").wait_for()
+
+
 def reload(server: RunningServer) -> None:
     """Load the checkpoints again."""
     with server.client() as client:
@@ -112,11 +127,14 @@ def test_the_choice_follows_a_reload(browser: Browser, tmp_path: Path) -> None:
         press(page, "Generate with this model")
         page.locator("#status").get_by_text("60 characters").wait_for()
         assert text_of(page) == api_text(server, **FIELDS, model="bob")
-        save_model(folder, "cid", 4)
+        save_model(folder, "bob", 4)
+        save_model(folder, "cid", 5)
         reload(server)
         page.locator("#model-choice").focus()
         page.locator("#model-choice option", has_text="cid").wait_for(state="attached")
         assert page.locator("#model-choice option:checked").inner_text() == "bob"
+        text_head = page.locator(".column-head").first
+        assert "bob: top-k 5" in content(text_head), "though its model is no longer in the list"
 
 
 def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(

@@ -24,7 +24,8 @@ export function showError(error, forms, statusLine, { retry, onReplaced, letter 
     [],
   );
   if (["other_model", "unknown_model"].includes(error.code)) {
-    readModels().then(() => readCard({ quietly: true }));
+    readCard({ quietly: true });
+    readModels().then((isOther) => isOther && readCard({ quietly: true }));
     statusLine.show(OTHER_MODEL, { isError: true, remedy: retry });
   } else if (labels.length) {
     const isOwn = letter && error.errors.every(({ field }) => SAMPLING_FIELDS.includes(field));

@@ -14,13 +14,14 @@ export function onModels(callback) {
 
 /**
  * Reads the list of models from the server and fills the choices. They stay hidden if there is
- * only one model. Retries silently, because a hidden choice gives the user no reason to try again.
+ * only one model. Retries silently, because a hidden choice gives the user no reason to try again,
+ * but not for long: a click on a visible choice waits for these retries.
  * Returns whether the page's choice stands for another model than before.
  */
 export async function readModels() {
   const chosen = mainChoice.value;
   try {
-    const { signal } = new AbortController(); // never aborted
+    const signal = AbortSignal.timeout(60_000);
     const list = (await requestJSON("models", null, { signal, onWait: () => {} })).models;
     if (JSON.stringify(list) === JSON.stringify(models)) return false;
     models = list;

@@ -180,6 +180,47 @@ def test_the_list_of_models_is_read_again_if_that_has_failed_once(
         page.get_by_label("Model", exact=True).wait_for()
 
 
+def busy(route: Route) -> None:
+    route.fulfill(status=503, headers={"Retry-After": "600"})
+
+
+def test_the_list_of_models_is_not_retried_for_long(browser: Browser, two: RunningServer) -> None:
+    """A second stands for the minute after which the page gives up."""
+    with opened(browser, two.url, expect_failures=True) as page:
+        choice = page.get_by_label("Model", exact=True)
+        choice.wait_for()
+        page.evaluate(
+            "const timeout = AbortSignal.timeout.bind(AbortSignal);"
+            "AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 60);"
+        )
+        page.route("**/models", busy, times=1)
+        with page.expect_request("**/models"):
+            choice.focus()
+        statuses: list[int] = []
+        page.on("response", lambda response: statuses.append(response.status))
+        for _ in range(300):
+            choice.blur()
+            choice.focus()
+            page.wait_for_timeout(100)
+            if 200 in statuses:
+                return
+        raise AssertionError("no click reads the list again")
+
+
+def test_the_card_of_another_model_does_not_wait_for_the_list(
+    browser: Browser, two: RunningServer
+) -> None:
+    with opened(browser, two.url, expect_failures=True) as page:
+        page.get_by_label("Model", exact=True).wait_for()
+        page.route("**/models", busy)
+        page.route(
+            "**/generate",
+            lambda route: route.fulfill(status=409, json={"code": "other_model"}),
+        )
+        with page.expect_response("**/info?model=*"):
+            press(page, "Generate")
+
+
 def test_the_card_is_that_of_the_model_that_was_chosen_last(page: Page, folder: Path) -> None:
     hashes = {name: load_checkpoint(folder / f"{name}.safetensors").hash for name in ("ada", "bob")}
     choice = page.locator("#model-choice")

@@ -35,7 +35,8 @@ export async function nameUnknownCharacters(error, text, model) {
   if (!names.length) return error; // the vocabulary could not be read: keep the server's message
   const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : "";
   const listed = names.slice(0, MAX_NAMED).join(", ") + more;
-  const message = `${modelName(model) || "The model"} does not know: ${listed}`;
+  const subject = ["The model", modelName(model)].filter(Boolean).join(" ");
+  const message = `${subject} does not know: ${listed}`;
   error.errors = error.errors.map(({ field }) => ({ field, message }));
   return error;
 }
@@ -51,7 +52,7 @@ const readVocabulary = (model) =>
 function nameOf(character) {
   const hex = character.codePointAt().toString(16).toUpperCase().padStart(4, "0");
   const name = spokenName(character);
-  return /^[\p{C}\p{M}\p{Z}]$/u.test(name) ? `U+${hex}` : `${name} (U+${hex})`;
+  return /^[\p{C}\p{M}\p{Z}]$/u.test(name) ? `U+${hex}` : `${name}\u00a0(U+${hex})`;
 }
 
 /** Replaces characters in a field that a model does not know, or removes them. */

@@ -150,7 +150,8 @@ def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(
         fill(page, prime="abc", length=60)
         press(page, "Compare")
         press(page, "Generate")
-        page.get_by_text("eve does not know: c (U+0063).").wait_for()
+        page.get_by_text("The model eve does not know:").wait_for()
+        assert "c\u00a0(U+0063)." in content(page.locator("#prime-error")), "without a line break"
         press(page, "Replace or remove them")
         page.locator("#status").get_by_text("2 texts").wait_for()
         assert page.get_by_label("Prime").input_value() == "ab"

@@ -47,6 +47,9 @@ const propertyName = (property) =>
 const propertyPlace = (property) =>
   PROPERTIES[property]?.[1] ?? `with the property ${propertyName(property)}`;
 
+/** A correlation in parentheses, which no line break separates. */
+const formatCorrelation = (correlation) => `(r\u00a0=\u00a0${signed(correlation)})`;
+
 /** The name of a cell in a list: what it tracks, which cell it is, and how closely it does so. */
 export function cellLabel(tracked) {
   const { property, correlation } = tracked;
@@ -54,7 +57,7 @@ export function cellLabel(tracked) {
   const first = property
     ? `${propertyName(property)}: ${name}`
     : name[0].toUpperCase() + name.slice(1);
-  return correlation === undefined ? first : `${first} (r = ${signed(correlation)})`;
+  return correlation === undefined ? first : `${first} ${formatCorrelation(correlation)}`;
 }
 
 /** A sentence that says what a cell does: "Cell 293 of layer 1 falls inside quotation marks." */
@@ -65,6 +68,5 @@ export function cellSentence(tracked) {
   const degree = isWeak(tracked) ? "hardly " : "";
   const change = correlation < 0 ? "falls" : "rises";
   const place = passage ? "in the marked passage" : propertyPlace(property);
-  const unbroken = `(r\u00a0=\u00a0${signed(correlation)})`;
-  return `${name} ${degree}${change} ${place} ${unbroken}.`;
+  return `${name} ${degree}${change} ${place} ${formatCorrelation(correlation)}.`;
 }

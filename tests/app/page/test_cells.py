@@ -26,6 +26,7 @@ from tests.server import RunningServer, running_server
 pytestmark = needs_browser
 
 MINUS = "\u2212"
+EQUALS = "\u00a0=\u00a0"  # with no-break spaces
 
 
 @pytest.fixture
@@ -106,9 +107,9 @@ def test_the_page_lists_what_the_cells_track(cells: Page) -> None:
     assert cells.get_by_role("combobox", name="Cell", exact=True).locator(
         "option"
     ).all_inner_texts() == [
-        f"Quotation marks: cell 30 of layer 1 (r = {MINUS}0.99)",
-        "New property: cell 7 of layer 0 (r = +0.50)",
-        "Digits: cell 3 of layer 0 (r = +0.10)",
+        f"Quotation marks: cell 30 of layer 1 (r{EQUALS}{MINUS}0.99)",
+        f"New property: cell 7 of layer 0 (r{EQUALS}+0.50)",
+        f"Digits: cell 3 of layer 0 (r{EQUALS}+0.10)",
     ]
     cells.get_by_text(
         f"Cell 30 of layer 1 falls inside quotation marks (r = {MINUS}0.99)."

@@ -53,6 +53,9 @@ def test_a_broken_stream_continues_when_the_server_is_back(browser: Browser) -> 
         first.process.wait()
         page.get_by_text("Connection lost").wait_for()
         page.get_by_text("Retrying in").wait_for()
+        countdown = page.locator("#countdown").bounding_box()
+        assert countdown is not None
+        assert countdown["height"] < 25, "it is on one line"
         assert 10 < len(text_of(page)) < 10_000
         with running_server(SHIPPED, port=port) as second:
             page.get_by_text("10,000 characters").wait_for(timeout=120_000)

@@ -89,6 +89,9 @@ def test_compared_texts_are_shown_from_their_beginnings(page: Page) -> None:
     assert page.locator("#prime").bounding_box() == left, "the form stays where it is"
     tops = {sheet.bounding_box()["y"] for sheet in sheets.all()}  # type: ignore[index]
     assert len(tops) == 1, "the texts are side by side"
+    labels = page.locator(".column").first.locator("dt").all()
+    edges = {label.bounding_box()["x"] for label in labels}  # type: ignore[index]
+    assert (len(labels), len(edges)) == (6, 1), "the statistics are a table"
     press(page, "Continue")
     wait_for_text(page, length=3000)
     assert sheets.first.evaluate("sheet => sheet.scrollTop") > 0, "what was added is in view"

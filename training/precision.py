@@ -15,7 +15,8 @@ from model.lstm_layer import lstm_layer
 TrainingPrecision = Literal["fp32", "bf16"]
 
 _MIN_SPEEDUP = 1.2  # for "auto" to choose bfloat16
-_PROBES = 4
+_MIN_PROBES = 4
+_PROBING_SECONDS = 0.5  # other programs may disturb most probes of a shorter time
 _SIZE = 256  # of the layer that is timed
 
 
@@ -30,7 +31,7 @@ def choose_training_precision(name: str, device: torch.device) -> TrainingPrecis
     if name == "fp32":
         return "fp32"
     try:
-        speedup = _seconds(device, "fp32") / _seconds(device, "bf16")
+        speedup = _speedup(device)
     except RuntimeError as error:  # some processors have no bfloat16 LSTM
         if name == "bf16":
             reason = str(error).splitlines()[0]
@@ -44,16 +45,22 @@ def autocast(precision: TrainingPrecision, device: torch.device) -> torch.autoca
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def _seconds(device: torch.device, precision: TrainingPrecision) -> float:
-    """Return the shortest time of a few small updates."""
+def _speedup(device: torch.device) -> float:
+    """Return how much faster bf16 is, by the shortest times of small updates in turn."""
     layer = nn.LSTM(_SIZE, _SIZE).to(device)
     values = torch.zeros(16, 32, _SIZE, device=device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some GPUs warn that they emulate bfloat16
-        return min(_seconds_once(layer, values, precision) for _ in range(_PROBES))
+        end = time.perf_counter() + _PROBING_SECONDS
+        fp32: list[float] = []
+        bf16: list[float] = []
+        while len(bf16) < _MIN_PROBES or time.perf_counter() < end:
+            fp32.append(_seconds(layer, values, "fp32"))
+            bf16.append(_seconds(layer, values, "bf16"))
+    return min(fp32) / min(bf16)
 
 
-def _seconds_once(layer: nn.LSTM, values: torch.Tensor, precision: TrainingPrecision) -> float:
+def _seconds(layer: nn.LSTM, values: torch.Tensor, precision: TrainingPrecision) -> float:
     state = values.new_zeros(1, values.size(1), _SIZE)
     started = time.perf_counter()
     with autocast(precision, values.device):

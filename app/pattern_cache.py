@@ -30,8 +30,9 @@ _REST = 20  # seconds to sleep for each second of work, times the number of work
 _MIN_WORK = 0.001  # seconds after which a thread sleeps
 _MAX_SLEEP = 0.1  # seconds, before a thread checks whether somebody still waits
 _MAX_COMPILATIONS = 64  # that run or wait for a thread
-_MAX_WAITING = 256  # requests that wait for patterns: each keeps its prime
-_MAX_SHARE = 192  # of these, from one client
+_MAX_KEPT = 64 << 20  # bytes that the requests which wait for patterns keep together
+_MAX_SHARE = 3 / 4  # of these, for one client
+_SMALL = 16 << 10  # bytes that do not count of each request
 _MAX_SECONDS = 10.0  # that a request waits; a single compilation takes less than a second
 _SMOOTHING = 0.2  # weight of the newest measurement of a compilation's duration
 
@@ -83,16 +84,16 @@ class PatternCache:
         self._threads = ThreadPoolExecutor(_MAX_THREADS, "pattern")
         self._seconds = 0.0  # that a compilation takes, if no other one runs
         self._closed = False
-        self._waiting: Counter[Hashable] = Counter()  # by client
+        self._kept: Counter[Hashable] = Counter()  # bytes of the requests that wait, by client
+        self.waiting = 0  # number of calls of `get` that wait for a pattern
         self.bytes = 0
 
-    @property
-    def waiting(self) -> int:
-        """Number of calls of `get` that wait for a pattern."""
-        return self._waiting.total()
-
     async def get(
-        self, expression: str, banned: frozenset[int] = frozenset(), client: Hashable = None
+        self,
+        expression: str,
+        banned: frozenset[int] = frozenset(),
+        client: Hashable = None,
+        kept: int = 0,
     ) -> Pattern:
         """Return the pattern of an expression. Raises what `compile_pattern` raises.
 
@@ -100,10 +101,11 @@ class PatternCache:
             expression: a regular expression.
             banned: ids of characters that the text must not have.
             client: who asks, see `middleware.auth.current_client`.
+            kept: bytes that the request keeps while it waits.
 
         Raises:
-            TooManyPatternsError: if too many other patterns are being compiled, or too many
-                requests wait for patterns.
+            TooManyPatternsError: if too many other patterns are being compiled, or the requests
+                that wait for patterns keep too much.
             DrainingError: if the service is shutting down.
         """
         key = expression, banned
@@ -111,7 +113,7 @@ class PatternCache:
             self._entries.move_to_end(key)
             result = self._entries[key]
         else:
-            result = await self._compiled(key, client)
+            result = await self._compiled(key, client, max(0, kept - _SMALL))
         if isinstance(result, str):
             raise PatternError(result)
         return result
@@ -121,11 +123,11 @@ class PatternCache:
         self._closed = True  # a thread that notices it ends, and `_finish` ends those that wait
         self._threads.shutdown(wait=False)
 
-    async def _compiled(self, key: _Key, client: Hashable) -> _Result:
-        self._check_waiting(client)
+    async def _compiled(self, key: _Key, client: Hashable, kept: int) -> _Result:
+        self._check_kept(client, kept)
         compilation = self._join(key, client)
+        self._count(client, kept, 1)
         compilation.waiters += 1
-        self._waiting[client] += 1
         self._start()
         try:
             async with asyncio.timeout(_MAX_SECONDS):
@@ -134,22 +136,28 @@ class PatternCache:
             reason = f"the pattern was not compiled within {_MAX_SECONDS:.0f} s, because others"
             raise self._too_many(f"{reason} came first") from error
         finally:
-            self._waiting[client] -= 1
-            if not self._waiting[client]:
-                del self._waiting[client]
+            self._count(client, -kept, -1)
             self._leave(compilation)
         if result is None:
             raise DrainingError if self._closed else self._full(client)
         return result
 
-    def _check_waiting(self, client: Hashable) -> None:
-        """Raise TooManyPatternsError if too many requests wait, also for the same pattern."""
-        waiting, own = self.waiting, self._waiting[client]
-        if waiting >= _MAX_WAITING or own >= _MAX_SHARE:
-            raise self._too_many(
-                f"{waiting} requests are waiting for patterns, {own} of them from this client; "
-                f"the limits are {_MAX_WAITING} and {_MAX_SHARE}"
-            )
+    def _check_kept(self, client: Hashable, kept: int) -> None:
+        """Raise TooManyPatternsError if the requests that wait would keep too much.
+
+        A request is never refused if no other one keeps anything that counts.
+        """
+        own, total = self._kept[client], self._kept.total()
+        if kept and own and own + kept > _MAX_KEPT * _MAX_SHARE:
+            raise self._too_many("too many large requests of this client are waiting for patterns")
+        if kept and total and total + kept > _MAX_KEPT:
+            raise self._too_many("too many large requests are waiting for patterns")
+
+    def _count(self, client: Hashable, kept: int, requests: int) -> None:
+        self.waiting += requests
+        self._kept[client] += kept
+        if not self._kept[client]:
+            del self._kept[client]
 
     def _join(self, key: _Key, client: Hashable) -> _Compilation:
         """Return the compilation of a key. Add it to what the client waits for."""

@@ -108,18 +108,26 @@ def check_biases(service: Service, field: str, biases: Mapping[int, float]) -> L
 
 
 async def compiled(
-    service: Service, field: str, expression: str | None, biases: LogitBias
+    service: Service, field: str, expression: str | None, biases: LogitBias, kept: int
 ) -> Pattern | None:
     """Return the pattern that a text must match, or None if there is no expression.
 
     Between the return and the submission of a job, the caller must not wait, see `Service.idle`.
+
+    Args:
+        service: compiles the pattern.
+        field: name of the request's field, for error messages.
+        expression: a regular expression.
+        biases: the biases of the request. The text cannot have characters that they ban.
+        kept: bytes that the request keeps meanwhile.
 
     Raises:
         InvalidFieldError: if the expression cannot be used.
     """
     if expression is None:
         return None
+    banned, client = banned_ids(biases), current_client()
     try:
-        return await service.patterns.get(expression, banned_ids(biases), current_client())
+        return await service.patterns.get(expression, banned, client, kept)
     except PatternError as error:
         raise InvalidFieldError(field, expression, str(error)) from error

@@ -239,7 +239,7 @@ async def _job(service: Service, params: GenerateRequest, position: Position | N
         unknown = "skip"  # the default prime must not make a request fail
     prime = service.encode_read("prime", params.prime, unknown)
     biases = encode_biases(service, "logit_bias", params.biases)
-    pattern = await compiled(service, "pattern", params.pattern, biases)
+    pattern = await compiled(service, "pattern", params.pattern, biases, prime.nbytes)
     return service.generation_job(
         prime,
         params.length,

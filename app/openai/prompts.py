@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from app.api.constraints import check_biases, compiled
 from app.api.hold import held_cells
@@ -58,9 +59,9 @@ async def prompts_of(service: Service, request: CompletionRequest) -> list[Promp
         UnknownInFieldError: if a prompt has characters that the vocabulary lacks.
     """
     _check(service, request)
-    texts = [_text(service, request, index) for index in range(len(request.prompt))]
-    params = await _sampling(service, request)
-    prompts = [_prompt(service, request, index, text, params) for index, text in enumerate(texts)]
+    encoded = [_encoded(service, request, index) for index in range(len(request.prompt))]
+    params = await _sampling(service, request, sum(each.ids.nbytes for each in encoded))
+    prompts = [Prompt(_job(service, request, each.ids, params), each.text) for each in encoded]
     _check_size(service, request, prompts)
     return prompts
 
@@ -153,12 +154,26 @@ def _name(request: CompletionRequest, index: int) -> str:
     return "prompt" if len(request.prompt) == 1 else f"prompt.{index}"
 
 
-def _prompt(
-    service: Service, request: CompletionRequest, index: int, text: str, params: SamplingParams
-) -> Prompt:
-    name = _name(request, index)
+class _Encoded(NamedTuple):
+    """The ids of a prompt, and the characters that the model reads."""
+
+    ids: Ids
+    text: str
+
+
+def _encoded(service: Service, request: CompletionRequest, index: int) -> _Encoded:
+    name, text = _name(request, index), _text(service, request, index)
     ids = _encode(service, request, name, text)
-    job = service.generation_job(
+    read = service.vocabulary.decode(ids) if len(ids) else ""
+    replaces = (request.unknown or service.settings.unknown) != "reject"
+    shown = read if replaces or not read else text
+    if scores_echo(request) and (position := service.vocabulary.find_unscorable(read)) >= 0:
+        raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
+    return _Encoded(ids, shown)
+
+
+def _job(service: Service, request: CompletionRequest, ids: Ids, params: SamplingParams) -> Job:
+    return service.generation_job(
         ids,
         max(1, request.max_tokens),
         params,
@@ -166,12 +181,6 @@ def _prompt(
         request.stop,
         request.logprobs,
     )
-    read = service.vocabulary.decode(ids) if len(ids) else ""
-    replaces = (request.unknown or service.settings.unknown) != "reject"
-    shown = read if replaces or not read else text
-    if scores_echo(request) and (position := service.vocabulary.find_unscorable(read)) >= 0:
-        raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
-    return Prompt(job, shown)
 
 
 def _encode(service: Service, request: CompletionRequest, name: str, text: str) -> Ids:
@@ -181,9 +190,9 @@ def _encode(service: Service, request: CompletionRequest, name: str, text: str) 
     return service.encode_read(name, text, request.unknown)
 
 
-async def _sampling(service: Service, request: CompletionRequest) -> SamplingParams:
+async def _sampling(service: Service, request: CompletionRequest, kept: int) -> SamplingParams:
     biases = check_biases(service, "logit_bias", request.logit_bias)
-    pattern = await compiled(service, *request.pattern, biases)
+    pattern = await compiled(service, *request.pattern, biases, kept)
     return SamplingParams(
         request.temperature,
         request.top_k if request.top_k > 0 else None,

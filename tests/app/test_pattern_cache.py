@@ -108,29 +108,50 @@ def test_too_many_patterns_are_refused_and_those_that_nobody_waits_for_are_aband
     asyncio.run(run())
 
 
-def test_requests_for_the_same_pattern_are_limited_in_total_and_per_client() -> None:
+MIB = 1 << 20
+
+
+def begin(cache: PatternCache, client: str, count: int, kept: int) -> list[asyncio.Future[Pattern]]:
+    """Requests that wait for the same pattern."""
+    pattern = slow_pattern(1)
+    return [
+        asyncio.ensure_future(cache.get(pattern, client=client, kept=kept)) for _ in range(count)
+    ]
+
+
+async def cancel(tasks: list[asyncio.Future[Pattern]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def test_what_requests_for_the_same_pattern_keep_is_limited_in_total_and_per_client() -> None:
     async def run() -> None:
         cache = PatternCache(VOCABULARY)
-
-        def waiting(client: str, count: int) -> list[asyncio.Future[Pattern]]:
-            pattern = slow_pattern(1)
-            return [asyncio.ensure_future(cache.get(pattern, client=client)) for _ in range(count)]
-
-        tasks = waiting("first", 192) + waiting("second", 64)
+        first, second = begin(cache, "first", 47, MIB), begin(cache, "second", 16, MIB)
         await asyncio.sleep(0)
-        for client, own in (("first", 192), ("second", 64), ("third", 0)):
-            reason = f"256 requests are waiting for patterns, {own} of them from this client"
+        for client, reason in (("first", "of this client"), ("second", "large requests are")):
             with pytest.raises(TooManyPatternsError, match=reason):
-                await cache.get("a", client=client)
-        for task in tasks[192:]:
-            task.cancel()
-        await asyncio.wait(tasks[192:])
-        with pytest.raises(TooManyPatternsError, match="192 of them from this client"):
-            await cache.get("a", client="first")
-        assert await cache.get("a", client="third") is not None
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+                await cache.get("a", client=client, kept=3 * MIB)
+        assert await cache.get("a", client="third", kept=16 << 10) is not None
+        await cancel(second)
+        with pytest.raises(TooManyPatternsError, match="of this client"):
+            await cache.get("b", client="first", kept=3 * MIB)
+        assert await cache.get("b", client="third", kept=3 * MIB) is not None
+        await cancel(first)
+        assert await cache.get("c", client="first", kept=100 * MIB) is not None
+        assert cache.waiting == cache._kept.total() == 0
+
+    asyncio.run(run())
+
+
+def test_any_number_of_small_requests_may_wait_for_the_same_pattern() -> None:
+    async def run() -> None:
+        cache = PatternCache(VOCABULARY)
+        tasks = begin(cache, "first", 1000, 16 << 10)
+        await asyncio.sleep(0)
+        assert cache.waiting == 1000
+        await cancel(tasks)
         assert cache.waiting == 0
 
     asyncio.run(run())

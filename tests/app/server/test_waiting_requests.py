@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint import save_checkpoint
+from tests.conftest import make_checkpoint
 from tests.server import RunningServer, running_server
 from tests.sockets import connected
 from tests.waiting import wait_until
@@ -15,6 +17,14 @@ from tests.waiting import wait_until
 REQUESTS = 40
 LARGE = 1_100_000  # bytes
 LENGTH = 290_000  # characters
+
+
+@pytest.fixture(scope="module")
+def slow_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that takes seconds for a text, so that the others wait until all have arrived."""
+    path = tmp_path_factory.mktemp("checkpoint") / "slow.safetensors"
+    save_checkpoint(make_checkpoint(hidden_size=512), path)
+    return path
 
 
 def request(path: str, padding: int = 0, **fields: object) -> bytes:
@@ -37,9 +47,9 @@ def wait_for(server: RunningServer, texts: int) -> None:
     ],
     ids=["body", "body of a stream", "ignored field", "ignored field of a stream"],
 )
-def test_they_keep_only_what_they_need(tiny_path: Path, sent: bytes) -> None:
+def test_they_keep_only_what_they_need(slow_path: Path, sent: bytes) -> None:
     limits = {"max_streams": "1", "max_queue": str(REQUESTS), "max_length": str(LENGTH)}
-    with running_server(tiny_path, max_prime="100000", **limits) as server, ExitStack() as closing:
+    with running_server(slow_path, max_prime="100000", **limits) as server, ExitStack() as closing:
         before = server.gauge("process_resident_memory_bytes")
         for number in range(1, REQUESTS + 1):
             closing.enter_context(connected(server, sent, receive_buffer=4096))

@@ -109,6 +109,7 @@ async def cells(
     cells = params.top if params.cells is None else len(params.cells)
     reservation = reserve_memory(request, largest_bytes(len(params.text), cells=cells))
     generation = submit(service, record, job)
+    del params  # its texts are not needed while the model reads them
     return await json_response(request, reservation, _content(service, generation), [generation])
 
 

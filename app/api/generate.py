@@ -24,7 +24,7 @@ from app.api.generate_query import GenerateQuery
 from app.api.json_pieces import list_of_slices
 from app.api.json_response import json_response, reserve_memory
 from app.api.parsing import check_names, parse_body
-from app.api.response_budget import largest_bytes
+from app.api.response_budget import Reservation, largest_bytes
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
     DEFAULT_PRIME,
@@ -105,7 +105,10 @@ async def post_generate(
     service = models.find(params.model)
     if params.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await _stream(request, service, record, params, last_event_id)
-    return await _whole(request, service, record, params)
+    generation, reservation = await _begin(request, service, record, params)
+    del params  # its prime is not needed while the text is generated
+    content = _content(service, generation)
+    return await json_response(request, reservation, content, [generation])
 
 
 async def _check_query(request: Request) -> None:
@@ -156,15 +159,15 @@ async def get_generate(
         raise
 
 
-async def _whole(
+async def _begin(
     request: Request, service: Service, record: RequestRecord, params: GenerateRequest
-) -> Response:
+) -> tuple[Generation, Reservation]:
+    """Begin a text, and reserve the memory of its JSON response."""
     async with ended_by_disconnect(request):
         job = await _job(service, params, None)
     service.check_scores(params.length, params.logprobs)
     reservation = reserve_memory(request, largest_bytes(params.length, params.logprobs))
-    generation = submit(service, record, job)
-    return await json_response(request, reservation, _content(service, generation), [generation])
+    return submit(service, record, job), reservation
 
 
 async def _content(service: Service, generation: Generation) -> dict[str, Any]:

@@ -45,6 +45,7 @@ async def score(
     reservation = reserve_memory(request, _size(params))
     generation = submit(service, record, job)
     content = _content(service, generation, params.with_detail, reservation)
+    del params  # its texts are not needed while the model reads them
     return await json_response(request, reservation, content, [generation])
 
 

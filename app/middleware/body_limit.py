@@ -55,11 +55,13 @@ class ReceivedBody:
     """
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self._content: bytes | None = content
 
     def take(self) -> bytes:
-        """Return the body, and keep it no longer."""
-        content, self._content = self._content, b""
+        """Return the body, and keep it no longer. It can be taken once."""
+        content, self._content = self._content, None
+        if content is None:
+            raise RuntimeError("the body was taken before")
         return content
 
 

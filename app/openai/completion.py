@@ -130,7 +130,7 @@ class Completion:
 
     def text_offset(self, choice: Choice) -> int:
         """Return the position of the first generated character in the text of a choice."""
-        return len(choice.prompt.text) if self.request.echo else 0
+        return len(choice.prompt.text)
 
     def _choice(self, choice: Choice, scoring: Chunk, text: Chunk) -> dict[str, Any]:
         """Return the fields of a `schemas.Choice`.
@@ -140,7 +140,7 @@ class Completion:
             scoring: the result of its prompt's `scoring`, or an empty chunk.
             text: the text.
         """
-        echo = choice.prompt.text if self.request.echo else ""
+        echo = choice.prompt.text
         logprobs = None
         if self.request.logprobs is not None:
             vocabulary = self.service.vocabulary

@@ -26,7 +26,7 @@ class Prompt:
 
     Attributes:
         job: the job of its first generation.
-        text: the characters that the model reads.
+        text: the characters that the model reads, for `echo`. Empty without it.
         generations: one per choice, none if `max_tokens` is 0.
         scoring: generation that scores the prompt after its first character, if `echo` needs
             scores.
@@ -135,7 +135,7 @@ def _most_characters(service: Service) -> int:
 def _characters(request: CompletionRequest, prompts: list[Prompt]) -> int:
     """Return the largest number of characters that are sent at once."""
     generated = 0 if request.stream else request.max_tokens
-    echoed = sum(len(prompt.text) for prompt in prompts) if request.echo else 0
+    echoed = sum(len(prompt.text) for prompt in prompts)
     return request.n * (echoed + generated * len(prompts))
 
 
@@ -155,7 +155,7 @@ def _name(request: CompletionRequest, index: int) -> str:
 
 
 class _Encoded(NamedTuple):
-    """The ids of a prompt, and the characters that the model reads."""
+    """The ids of a prompt, and the text for `echo`, see `Prompt`."""
 
     ids: Ids
     text: str
@@ -169,7 +169,7 @@ def _encoded(service: Service, request: CompletionRequest, index: int) -> _Encod
     shown = read if replaces or not read else text
     if scores_echo(request) and (position := service.vocabulary.find_unscorable(read)) >= 0:
         raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
-    return _Encoded(ids, shown)
+    return _Encoded(ids, shown if request.echo else "")
 
 
 def _job(service: Service, request: CompletionRequest, ids: Ids, params: SamplingParams) -> Job:

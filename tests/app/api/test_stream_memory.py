@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.api.sse import GenerateFrames
 from app.engine.engine import Engine
 from app.engine.job import Job
+from app.middleware.request_log import RequestRecord
+from app.openai.completion import Completion
+from app.openai.prompts import prompts_of
+from app.openai.request import CompletionRequest
+from app.openai.stream import CompletionFrames
 from app.service import Service
 from app.settings import Settings
 from model.checkpoint import Checkpoint
@@ -48,6 +54,42 @@ def test_what_a_request_restricts_its_text_with_counts(tiny: Checkpoint, field: 
         async with running(tiny, slots=1) as engine:
             blocking = engine.submit(plain)
             assert memory(tiny, engine, other) >= memory(tiny, engine, plain) + size
+            blocking.cancel()
+
+    asyncio.run(scenario())
+
+
+async def completion(tiny: Checkpoint, engine: Engine, **fields: Any) -> Completion:
+    """A completion that has not begun."""
+    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
+    request = CompletionRequest.model_validate({"prompt": "abc" * 1000, **fields})
+    record = RequestRecord("id", "POST", "/v1/completions", "127.0.0.1")
+    return Completion(service, request, await prompts_of(service, request), record)
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({"logit_bias": {str(n): 1.5 for n in range(50)}}, 5000),
+        ({"guided_regex": "[a-z]{100}"}, 1000),
+        ({"prompt": ["abc" * 1000] * 4}, 3 * 3000 * 4),
+        ({"echo": True}, 0),
+    ],
+    ids=["logit_bias", "pattern", "prompts", "echo"],
+)
+def test_what_a_completion_keeps_counts(
+    tiny: Checkpoint, fields: dict[str, Any], size: int
+) -> None:
+    async def scenario() -> None:
+        async with running(tiny, slots=1) as engine:
+            blocking = engine.submit(job(length=LONG))
+            plain, other = await completion(tiny, engine), await completion(tiny, engine, **fields)
+            assert CompletionFrames(other).memory >= CompletionFrames(plain).memory + size
+            for each in (plain, other):
+                each.cancel()
+                kept = {prompt.text for prompt in each.prompts}
+                assert kept == {"abc" * 1000 if each.request.echo else ""}
+                assert not each.request.prompt
             blocking.cancel()
 
     asyncio.run(scenario())

@@ -42,14 +42,15 @@ def wait_for(server: RunningServer, texts: int) -> None:
     [
         request("/generate", LARGE, length=LENGTH),
         request("/generate", LARGE, length=LENGTH, stream=True),
+        request("/generate", length=LENGTH, prime="\u0436" * (LARGE // 2), unknown="skip"),
         request("/v1/completions", max_tokens=LENGTH, user="x" * LARGE),
         request("/v1/completions", max_tokens=LENGTH, user="x" * LARGE, stream=True),
     ],
-    ids=["body", "body of a stream", "ignored field", "ignored field of a stream"],
+    ids=["body", "body of a stream", "prime", "ignored field", "ignored field of a stream"],
 )
 def test_they_keep_only_what_they_need(slow_path: Path, sent: bytes) -> None:
     limits = {"max_streams": "1", "max_queue": str(REQUESTS), "max_length": str(LENGTH)}
-    with running_server(slow_path, max_prime="100000", **limits) as server, ExitStack() as closing:
+    with running_server(slow_path, max_prime="600000", **limits) as server, ExitStack() as closing:
         before = server.gauge("process_resident_memory_bytes")
         for number in range(1, REQUESTS + 1):
             closing.enter_context(connected(server, sent, receive_buffer=4096))

@@ -73,9 +73,8 @@ class SamplingParams:
 
     @property
     def memory(self) -> int:
-        """Approximate size of the pattern and of the biases, which texts may share, in bytes."""
-        pattern = 0 if self.pattern is None else self.pattern.bytes
-        return pattern + _BIAS_BYTES * len(self.logit_bias)
+        """Approximate size in bytes, without the pattern, which requests may share."""
+        return _BIAS_BYTES * len(self.logit_bias)
 
     @property
     def constrained(self) -> bool:

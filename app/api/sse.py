@@ -24,6 +24,7 @@ from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.errors import DrainingError, EngineError, problem_of
 from app.service import Service
+from model.pattern import Pattern
 from model.vocabulary import Vocabulary
 
 logger = logging.getLogger("charstream")
@@ -49,7 +50,11 @@ class FrameSource(Protocol):
 
     @property
     def memory(self) -> int:
-        """Approximate size of what the source keeps, in bytes."""
+        """Approximate size of what the source keeps, in bytes, without the pattern."""
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """The pattern of the source. Others may share it."""
 
     async def wait(self) -> None:
         """Wait until `take` has frames. Can be cancelled and called again without a loss.
@@ -115,7 +120,7 @@ class EventStreamResponse(StreamingResponse):
         self._pauses = scope["app"].state.stream_pauses
         if cut_off := cut_off_of(scope):
             unread: UnreadStreams = scope["app"].state.unread_streams
-            send = unread.counting(send, self._size, cut_off)
+            send = unread.counting(send, self._size, cut_off, self._source.pattern)
         try:
             await super().__call__(scope, receive, disconnecting(send))
         except (OSError, ClientDisconnect):
@@ -194,6 +199,10 @@ class GenerateFrames:
     def memory(self) -> int:
         job = self._generation.job
         return job.memory + job.params.memory + self._generation.memory
+
+    @property
+    def pattern(self) -> Pattern | None:
+        return self._generation.job.params.pattern
 
     async def wait(self) -> None:
         await self._characters.wait()

@@ -23,6 +23,7 @@ from app.openai.prompts import Prompt, scores_echo
 from app.openai.request import CompletionRequest
 from app.openai.schemas import OpenAIReason
 from app.service import Service
+from model.pattern import Pattern
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,16 @@ class Completion:
 
     @property
     def memory(self) -> int:
-        """Approximate size of what it keeps, in bytes."""
+        """Approximate size of what it keeps, in bytes, without the pattern."""
         jobs = sum(prompt.job.memory for prompt in self.prompts)  # of all their texts
         texts = sum(generation.memory for generation in self.generations)
         # The text of a prompt, and the stop strings of the request, take at most as much again.
         return 2 * jobs + self.prompts[0].job.params.memory + texts
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """The pattern of its texts. Other requests may share it."""
+        return self.prompts[0].job.params.pattern
 
     def cancel(self) -> None:
         """Cancel every generation that still runs."""

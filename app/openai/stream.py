@@ -15,6 +15,7 @@ from app.openai.errors import error_content
 from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
 from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
+from model.pattern import Pattern
 
 _MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
 _MAX_FRAMES = 1 << 15  # bytes of chunks after which the other texts must wait
@@ -63,6 +64,10 @@ class CompletionFrames:
     @property
     def memory(self) -> int:
         return self._completion.memory
+
+    @property
+    def pattern(self) -> Pattern | None:
+        return self._completion.pattern
 
     async def wait(self) -> None:
         ready = self._completion.ready

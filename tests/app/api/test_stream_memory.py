@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.api.sse import GenerateFrames
+from app.api.sse import FrameSource, GenerateFrames
 from app.engine.engine import Engine
 from app.engine.job import Job
 from app.middleware.request_log import RequestRecord
@@ -25,12 +25,17 @@ from model.sampling import SamplingParams
 from tests.app.engine.tiny_engine import LONG, job, running, until
 
 
+def bytes_of(frames: FrameSource) -> int:
+    """The size of all that a stream keeps."""
+    return frames.memory + (0 if frames.pattern is None else frames.pattern.bytes)
+
+
 def memory(tiny: Checkpoint, engine: Engine, job: Job) -> int:
     """The memory of a stream that has not begun."""
     service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
     generation = engine.submit(job)
     try:
-        return GenerateFrames(service, generation).memory
+        return bytes_of(GenerateFrames(service, generation))
     finally:
         generation.cancel()
 
@@ -84,7 +89,8 @@ def test_what_a_completion_keeps_counts(
         async with running(tiny, slots=1) as engine:
             blocking = engine.submit(job(length=LONG))
             plain, other = await completion(tiny, engine), await completion(tiny, engine, **fields)
-            assert CompletionFrames(other).memory >= CompletionFrames(plain).memory + size
+            before, after = bytes_of(CompletionFrames(plain)), bytes_of(CompletionFrames(other))
+            assert after >= before + size
             for each in (plain, other):
                 each.cancel()
                 kept = {prompt.text for prompt in each.prompts}

@@ -12,6 +12,8 @@ from starlette.types import Message
 
 from app.api import unread_streams
 from app.api.unread_streams import UnreadStreams
+from model.pattern import Pattern, compile_pattern
+from tests.patterns import VOCABULARY
 
 LIMIT = 10
 SOON = 4 * unread_streams.INTERVAL_SECONDS
@@ -22,10 +24,11 @@ MESSAGE: Message = {"type": "http.response.body"}
 class Stream:
     """A stream of a client that reads when it is told to."""
 
-    def __init__(self, unread: UnreadStreams, size: int) -> None:
+    def __init__(self, unread: UnreadStreams, size: int, pattern: Pattern | None = None) -> None:
         self.size, self.is_cut_off = size, False
         self._room = asyncio.Event()
-        self._send = unread.counting(self._wait_for_client, lambda: self.size, self._cut_off)
+        wait, cut_off = self._wait_for_client, self._cut_off
+        self._send = unread.counting(wait, lambda: self.size, cut_off, pattern)
         self._task: asyncio.Future[None] | None = None
 
     def begin_to_send(self) -> None:
@@ -79,6 +82,28 @@ def test_those_that_wait_for_longest_are_cut_off_until_the_rest_fits(
 
     with patch.object(unread_streams, "PATIENCE", 0):
         asyncio.run(scenario())
+
+
+def test_a_pattern_that_streams_share_counts_once() -> None:
+    shared, other = (compile_pattern("[a-c]{30}", VOCABULARY) for _ in range(2))
+
+    async def cut_off(patterns: list[Pattern]) -> list[bool]:
+        unread = UnreadStreams(shared.bytes + LIMIT)
+        streams = [Stream(unread, 1, pattern) for pattern in patterns]
+        for stream in streams:
+            stream.begin_to_send()
+        await asyncio.sleep(0)
+        unread._keep_limit()
+        ended = [stream.is_cut_off for stream in streams]
+        for stream in streams:
+            await stream.read()
+        return ended
+
+    with patch.object(unread_streams, "PATIENCE", 0):
+        assert asyncio.run(cut_off([shared] * LIMIT)) == [False] * LIMIT
+        assert asyncio.run(cut_off([shared] * (LIMIT + 2))) == [True] * 2 + [False] * LIMIT
+        assert asyncio.run(cut_off([shared, other, other])) == [True, False, False]
+        assert asyncio.run(cut_off([shared, other, shared])) == [True, True, False]
 
 
 def test_clients_that_keep_up_are_never_cut_off() -> None:

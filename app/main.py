@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Streams text from a character-level LSTM.",
         lifespan=_lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would have no body; 404 says what is wrong
         openapi_tags=[{"name": name} for name in ("Text", "OpenAI-compatible", "Operation")],
         swagger_ui_parameters={"validatorUrl": None},
     )

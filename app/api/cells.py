@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import openapi
@@ -14,7 +14,7 @@ from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
 from app.api.find import Find, property_values
 from app.api.json_pieces import list_of_slices
 from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import parse_body
+from app.api.parsing import check_no_query, parse_body
 from app.api.response_budget import largest_bytes
 from app.api.schemas import MODEL, ModelName
 from app.engine.cell_search import CellSearch
@@ -86,6 +86,7 @@ class CellsResponse(BaseModel):
 
 @router.post(
     "/cells",
+    dependencies=[Depends(check_no_query)],
     summary="Read the model's cells",
     response_model=CellsResponse,
     response_model_exclude_none=True,

@@ -10,7 +10,9 @@ import asyncio
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from pydantic import BaseModel, Field
 
+from app.api.parsing import check_names
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.loaded_models import LoadedModels
@@ -34,14 +36,17 @@ async def _models_after_body(request: Request, _: Body) -> LoadedModels:
     return await _models(request)
 
 
-async def _named_service(
-    request: Request,
-    model: Annotated[
-        str | None,
-        Query(max_length=200, description="Name or hash of a model. By default, the default one."),
-    ] = None,
-) -> Service:
-    return (await _models(request)).find(model or None)
+class _ModelQuery(BaseModel):
+    """The parameters of an endpoint that describes a model."""
+
+    model: str | None = Field(
+        None, max_length=200, description="Name or hash of a model. By default, the default one."
+    )
+
+
+async def _named_service(request: Request, params: Annotated[_ModelQuery, Query()]) -> Service:
+    check_names(_ModelQuery, request.query_params)
+    return (await _models(request)).find(params.model or None)
 
 
 async def _record(request: Request) -> RequestRecord:

@@ -23,7 +23,7 @@ from app.api.disconnect import (
 from app.api.generate_query import GenerateQuery
 from app.api.json_pieces import list_of_slices
 from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import check_names, parse_body
+from app.api.parsing import check_names, check_no_query, parse_body
 from app.api.response_budget import Reservation, largest_bytes
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
@@ -75,6 +75,7 @@ _EVENTS = openapi.events(
 
 @router.post(
     "/generate",
+    dependencies=[Depends(check_no_query)],
     summary="Generate text",
     response_model=GenerateResponse,
     responses={

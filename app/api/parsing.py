@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
 
@@ -107,6 +108,15 @@ def check_names(schema: type[BaseModel], fields: Mapping[str, Any]) -> None:
         named = {name: fields[name] for name in unknown[:MAX_FIELDS]}
         error = _invalid(schema, "extra_forbidden", named)
         raise InvalidFieldsError(error, list(schema.model_fields), len(unknown) - len(named))
+
+
+async def check_no_query(request: Request) -> None:
+    """Raise InvalidFieldsError if a request with a JSON body has parameters in its URL."""
+    names = list(request.query_params)
+    if names:
+        named = {name: request.query_params[name] for name in names[:MAX_FIELDS]}
+        kind = PydanticCustomError("in_query", "must be in the JSON body, not in the URL")
+        raise InvalidFieldsError(_invalid(BaseModel, kind, named), (), len(names) - len(named))
 
 
 def _count_keys(value: dict[str, Any]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app.api import openapi
 from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
 from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import parse_body
+from app.api.parsing import check_no_query, parse_body
 from app.api.response_budget import SCORE_ARRAYS_BYTES, Reservation, largest_bytes
 from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
 from app.api.text_scores import encode_scores, encode_texts, text_score
@@ -24,6 +24,7 @@ router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 @router.post(
     "/score",
+    dependencies=[Depends(check_no_query)],
     summary="Score one text or many",
     response_model=ScoreResponse | TextsResponse,
     responses=openapi.errors(400, 404, 409, 413, 422, 503, 504),

@@ -158,6 +158,20 @@ def test_an_unknown_field_is_named_with_the_known_fields(client: httpx.Client) -
     assert detail.startswith("lenght: unknown field; expected one of prime, length, top_k")
 
 
+@pytest.mark.parametrize("path", ["/generate", "/score", "/cells"])
+def test_fields_of_a_body_in_the_url_are_refused(client: httpx.Client, path: str) -> None:
+    response = client.post(f"{path}?length=5&x=%EF%BC%91", json={"text": "abc"})
+    detail = check_error(response, 422, "invalid_field")
+    expected = "must be in the JSON body, not in the URL, got"
+    assert detail == f"length: {expected} '5'; x: {expected} '\uff11'"
+
+
+@pytest.mark.parametrize("path", ["/info", "/tokenizer.json"])
+def test_unknown_parameters_are_named_with_the_known_ones(client: httpx.Client, path: str) -> None:
+    detail = check_error(client.get(f"{path}?modle=bob"), 422, "invalid_field")
+    assert detail == "modle: unknown field; expected one of model, got 'bob'"
+
+
 @pytest.mark.parametrize("name", ["query", "body"])
 def test_an_unknown_field_may_have_a_name_of_the_framework(client: httpx.Client, name: str) -> None:
     for response in (
@@ -237,6 +251,9 @@ def test_the_errors_of_the_framework_have_the_same_shape(client: httpx.Client) -
     assert "DELETE" in check_error(client.delete("/generate"), 405, "method_not_allowed")
     assert "/info" in check_error(client.post("/info"), 405, "method_not_allowed")
     assert "/absent" in check_error(client.post("/absent"), 404, "not_found")
+    assert "/generate/" in check_error(client.post("/generate/"), 404, "not_found")
+    assert client.get("/v1/models/").status_code == client.get("/docs/").status_code == 404
+    assert client.get("/docs").status_code == 200
     assert client.head("/health/ready").status_code == client.head("/").status_code == 200
 
 

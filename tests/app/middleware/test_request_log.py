@@ -34,7 +34,7 @@ def test_a_request_has_one_log_line_with_its_result(logged: RunningServer) -> No
     with logged.client() as client:
         params = {"prime": PRIME, "length": 30, "seed": 1}
         headers = {"X-Request-ID": "mine-1"}
-        response = client.post("/generate?token=s3cret", json=params, headers=headers)
+        response = client.post("/generate", json=params, headers=headers)
         line = line_of(logged, "mine-1")
     assert response.headers["X-Request-ID"] == "mine-1"
     expected = {

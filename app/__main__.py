@@ -6,15 +6,19 @@ import argparse
 import os
 import signal
 
+_HINT = (
+    "There are no options. Set environment variables such as CHARSTREAM_PORT and "
+    "CHARSTREAM_CHECKPOINT instead. docs/configuration.md lists them."
+)
+
 
 def main() -> None:
     """Serve until a signal arrives. During startup, SIGINT and SIGTERM end the process at once."""
-    argparse.ArgumentParser(
-        prog="python -m app",
-        description="Serve a checkpoint over HTTP.",
-        epilog="There are no options. Set environment variables such as CHARSTREAM_PORT and "
-        "CHARSTREAM_CHECKPOINT instead. docs/configuration.md lists them.",
-    ).parse_args()
+    parser = argparse.ArgumentParser(
+        prog="python -m app", description="Serve a checkpoint over HTTP.", epilog=_HINT
+    )
+    if unknown := parser.parse_known_args()[1]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}. {_HINT}")
     # Set before the slow imports: process 1 of a container has no default action for SIGTERM, and
     # Ctrl-C would print where in the imports it arrived.
     # Do not raise an exception here: an import in progress might catch it.

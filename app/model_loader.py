@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from app.service import Service
 from app.settings import PREFIX, Settings
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.decoder import Decoder
+from model.errors import CheckpointError, DeviceError
 from model.selection import check_kernel, choose_device, choose_precision
 
 
@@ -57,7 +59,8 @@ class ModelLoader:
         reading = Reading(files, {}, {})
         old = {service.model.name: service for service in loaded.services} if loaded else {}
         for name, path in files.items():
-            checkpoint = load_checkpoint(path)
+            with _naming(self._settings, "checkpoint"):
+                checkpoint = load_checkpoint(path)
             if name in old and _serves(old[name], checkpoint):
                 reading.kept[name] = old[name]
             else:
@@ -91,13 +94,33 @@ class ModelLoader:
 
     def _make(self, path: Path, checkpoint: Checkpoint, threads: int | None) -> Service:
         settings = self._settings
-        device = choose_device(settings.device)
-        kernel = settings.kernel and check_kernel(settings.kernel, device)
-        precision = choose_precision(settings.precision, device, kernel)
-        decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads, kernel)
+        with _naming(settings, "device"):
+            device = choose_device(settings.device)
+        with _naming(settings, "kernel"):
+            kernel = settings.kernel and check_kernel(settings.kernel, device)
+        with _naming(settings, "precision"):
+            precision = choose_precision(settings.precision, device, kernel)
+        with _naming(settings, "kernel", "precision"):
+            decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads, kernel)
         metrics = self._metrics.of(checkpoint.name)
         engine = Engine(decoder, self.resources, metrics, settings.deadline_seconds)
         return Service(settings, checkpoint, decoder, engine, path)
+
+
+@contextmanager
+def _naming(settings: Settings, *fields: str) -> Iterator[None]:
+    """Name the environment variables of settings in an error about their values.
+
+    Those that leave the choice to the service are not named.
+    """
+    try:
+        yield
+    except (CheckpointError, DeviceError) as error:
+        chosen = [field for field in fields if getattr(settings, field) not in (None, "auto")]
+        if not chosen:
+            raise
+        names = ", ".join(PREFIX + field.upper() for field in chosen)
+        raise SettingsError(f"{names}: {error}") from error
 
 
 def _serves(service: Service, checkpoint: Checkpoint) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ TORCH = "torch"  # name of the kernel made of torch operators
 
 _MAX_DEFAULT_THREADS = 8
 _PRECISIONS: tuple[Precision, ...] = ("int8", "fp32")
+_GPU = re.compile("cuda(:[0-9]+)?")
 _GPU_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 logger = logging.getLogger("charstream")
@@ -34,13 +36,15 @@ def choose_device(name: str) -> str:
     """Return the device for a name. "auto" is a GPU if there is one, otherwise the CPU.
 
     Raises:
-        DeviceError: if torch does not know the device, or this machine does not have it.
+        DeviceError: if the name is unknown, or this machine does not have the device.
     """
     if name == "cpu":
         return name
     if name == "auto":
         return "cuda" if _has_gpu() else "cpu"
     expected = "expected auto, cpu, cuda or a numbered GPU such as cuda:1"
+    if not (_GPU.fullmatch(name) or torch_is_installed()):  # torch may know further devices
+        raise DeviceError(f"device {name!r}: {expected}")
     require_torch(f"device {name!r}", "gpu")
     import torch
 

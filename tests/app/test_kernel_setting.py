@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from app.errors import SettingsError
 from app.main import create_app
 from app.settings import Settings
 from model import native_library, thread_count
-from model.errors import DeviceError
 from model.selection import kernels_for
 from tests.kernels import needs_kernel
 
@@ -37,9 +37,11 @@ def test_torch_can_be_forced_in_fp32(tiny_path: Path) -> None:
 
 
 def test_an_unknown_kernel_stops_the_start_and_names_the_available_ones(tiny_path: Path) -> None:
-    with pytest.raises(DeviceError) as caught:
+    with pytest.raises(SettingsError) as caught:
         create_app(Settings(checkpoint=tiny_path, kernel="abacus", device="cpu"))
-    assert str(caught.value).startswith("kernel 'abacus' is not available on cpu; expected ")
+    assert str(caught.value).startswith(
+        "CHARSTREAM_KERNEL: kernel 'abacus' is not available on cpu; expected "
+    )
     assert all(kernel in str(caught.value) for kernel in (*KERNELS, "torch"))
 
 
@@ -48,7 +50,8 @@ def test_a_native_kernel_does_not_compute_in_fp32(tiny_path: Path) -> None:
     settings = Settings(
         checkpoint=tiny_path, kernel=native_library.PLAIN, precision="fp32", device="cpu"
     )
-    with pytest.raises(DeviceError, match="kernel 'plain' is not available in fp32 on cpu"):
+    message = "^CHARSTREAM_KERNEL, CHARSTREAM_PRECISION: kernel 'plain' is not available in fp32 on"
+    with pytest.raises(SettingsError, match=message):
         create_app(settings)
 
 

@@ -130,10 +130,19 @@ def test_a_setting_that_needs_torch_names_the_extra(
 ) -> None:
     result = run(hidden, "app", **{f"CHARSTREAM_{name}": value})
     assert result.returncode == 1
-    message = f"{name.lower()} '{value}' needs torch, which is not installed"
+    message = f"CHARSTREAM_{name}: {name.lower()} '{value}' needs torch, which is not installed"
     (line,) = [line for line in result.stderr.splitlines() if "torch" in line]
     assert message in line
     assert f"run make setup, or in a clone of the repository: pip install '.[{extra}]'" in line
+
+
+@pytest.mark.parametrize("value", ["CPU", "gpu", "cuda:first"])
+def test_a_device_with_another_name_gets_the_names_without_advice_to_install_torch(
+    hidden: Path, value: str
+) -> None:
+    line = run(hidden, "app", CHARSTREAM_DEVICE=value).stderr.splitlines()[-1]
+    expected = "expected auto, cpu, cuda or a numbered GPU such as cuda:1"
+    assert line == f"charstream: CHARSTREAM_DEVICE: device {value!r}: {expected}"
 
 
 def test_training_names_the_extra(hidden: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_damaged_checkpoint_prevents_the_start_with_one_line(
     process = start_process(path, port="0")
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 1
-    assert output.startswith(f"charstream: {path}: ")
+    assert output.startswith(f"charstream: CHARSTREAM_CHECKPOINT: {path}: ")
     assert output.count("\n") == 1
 
 
@@ -79,7 +79,7 @@ def test_arguments_are_refused_and_help_names_the_settings() -> None:
     assert "CHARSTREAM_PORT" in run("--help").stdout
     refused = run("--port=1")
     assert refused.returncode == 2
-    assert "unrecognized arguments: --port=1" in refused.stderr
+    assert "unrecognized arguments: --port=1. There are no options. Set env" in refused.stderr
 
 
 def handles(pid: int, number: signal.Signals) -> bool:

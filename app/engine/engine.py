@@ -99,7 +99,7 @@ class Engine:
         return generation
 
     def check_room(self, jobs: int) -> None:
-        """Raise what `submit` raises unless so many jobs can be queued now."""
+        """Raise what `submit` raises unless `jobs` more can get a slot or a place in the queue."""
         self._scheduler.check_room(jobs)
 
     @property

@@ -108,7 +108,7 @@ class Metrics:
     def _register_steps(self) -> None:
         self.characters = self._counter(
             "generated_characters",
-            "Characters generated or scored, or whose cells /cells has returned.",
+            "Characters generated, scored, or read by /cells.",
         )
         self.step = self._histogram(
             "step_seconds", "Duration of one step, averaged over a wake-up.", _STEP_BUCKETS

@@ -88,7 +88,7 @@ class Scheduler:
             self.slots.enqueue(self.sequences, sequence)
 
     def check_room(self, count: int) -> None:
-        """Raise what `submit` raises unless so many sequences can be queued now."""
+        """Raise what `submit` raises unless `count` more can get a slot or a place in the queue."""
         with self._wake:
             self.check_ready()
             self.slots.check_room(count)

@@ -133,14 +133,14 @@ class Slots:
             engine.wake.notify()
 
     def check_room(self, count: int = 1) -> None:
-        """Raise QueueFullError unless so many sequences more can have a slot or wait for one."""
+        """Raise QueueFullError unless `count` more can get a slot or a place in the queue."""
         waiting, running = self.waiting, sum(engine.running for engine in self._engines)
         room = self._max_queue + self.count - running - waiting
         if count <= room:
             self._refused = 0
             return
         self._refused += 1
-        ended = self._refused - 1 + min(count, count - room)
+        ended = self._refused - 1 + count - max(0, room)
         raise QueueFullError(waiting, retry_after(ended, *self._seconds_left()), count)
 
     def _next_engine(self) -> EngineSequences | None:

@@ -85,7 +85,11 @@ class Server(uvicorn.Server):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        logger.info("shutting down; running streams have %g s to finish", self._drain_seconds)
+        logger.info(
+            "shutting down; running streams have %g s to finish; a second Ctrl-C or SIGTERM ends "
+            "them now",
+            self._drain_seconds,
+        )
         while not self._manager.idle:  # uvicorn would first close connections that are idle
             await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)

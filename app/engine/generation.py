@@ -157,6 +157,8 @@ class Generation:
     def expire_after(self, seconds: float) -> None:
         """End the generation with DeadlineError if it has not ended after `seconds` seconds."""
         self._deadline = asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
+        if self._sequence is not None:
+            self._sequence.expires = time.monotonic() + seconds
 
     @property
     def characters_per_second(self) -> float:

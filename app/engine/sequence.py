@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
 from collections.abc import Callable
@@ -73,6 +74,7 @@ class Sequence:
         self.cancelled = False
         self.paused = False
         self.found: FoundCells | None = None
+        self.expires = math.inf  # time of the monotonic clock at which the server ends it
         self.rereads = False  # whether a search has read the text and must read it again
         self._finder = CellFinder(job.search, job.cells) if job.search else None
         self._matcher = StopMatcher(job.stops) if job.stops else None

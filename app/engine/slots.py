@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -52,8 +53,12 @@ class EngineSequences:
         return not self.resuming, first.arrived
 
     def seconds_left(self, sequences: Iterable[Sequence]) -> list[float]:
-        """Return the estimated seconds of computing that each of some sequences needs."""
-        return [sequence.steps_left * self.seconds_per_step for sequence in sequences]
+        """Return the estimated seconds that each sequence needs, at most until its deadline."""
+        now = time.monotonic()
+        return [
+            min(sequence.steps_left * self.seconds_per_step, max(0.0, sequence.expires - now))
+            for sequence in sequences
+        ]
 
 
 class Slots:

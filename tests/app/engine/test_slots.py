@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 from hypothesis import settings
@@ -94,6 +95,30 @@ def test_several_sequences_need_room_together_and_wait_until_enough_have_ended()
             scheduler.check_room(count)
         assert caught.value.retry_after == end
         scheduler.check_room(1)  # otherwise the next one would wait for one more
+
+
+def test_retry_after_ends_with_the_deadline_of_a_text() -> None:
+    scheduler = Scheduler(Slots(1, max_queue=1))
+    scheduler.sequences.seconds_per_step = 1.0
+    running, waiting = submitted(scheduler, 1000), submitted(scheduler, 1000)
+    assert joined(scheduler) == [running]
+    running.expires = waiting.expires = time.monotonic() + 99.5
+    with pytest.raises(QueueFullError) as caught:
+        submitted(scheduler)
+    assert 90 < caught.value.retry_after <= 100
+
+
+def test_the_deadline_of_a_generation_is_known_to_its_sequence(tiny: Checkpoint) -> None:
+    async def scenario() -> None:
+        engine = Engine(Decoder(tiny, 1), Resources(1, 1, 0), deadline=100)
+        engine.start()
+        generation = engine.submit(job(length=LONG))
+        assert generation._sequence is not None
+        assert 90 < generation._sequence.expires - time.monotonic() <= 100
+        generation.cancel()
+        engine.stop()
+
+    asyncio.run(scenario())
 
 
 def test_a_closed_engine_gives_its_slots_and_its_places_back() -> None:

@@ -129,12 +129,14 @@ class UnknownInFieldError(UnknownCharacterError):
     Args:
         field: name of the field.
         error: the error that lists the characters.
+        advice: what to do.
     """
 
-    def __init__(self, field: str, error: UnknownCharacterError) -> None:
+    def __init__(self, field: str, error: UnknownCharacterError, advice: str = "") -> None:
         super().__init__(error.characters, error.positions)
         value = show("".join(error.characters[:_MAX_CHARACTERS]))
         self.error = FieldError(field=field, value=value, message=str(self))
+        self.args = (f"{self}{advice}",)
 
 
 class OtherModelError(CharstreamError):
@@ -146,10 +148,14 @@ class UnknownModelError(CharstreamError):
 
 
 class UnauthorizedError(CharstreamError):
-    """A request lacks a valid key."""
+    """A request lacks a valid key.
 
-    def __init__(self) -> None:
-        super().__init__("a valid key is required: send the header Authorization: Bearer KEY")
+    Args:
+        needed: the kind of key that the request needs.
+    """
+
+    def __init__(self, needed: str = "a valid key") -> None:
+        super().__init__(f"{needed} is required: send the header Authorization: Bearer KEY")
 
 
 class ForbiddenError(CharstreamError):

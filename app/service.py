@@ -176,7 +176,9 @@ class Service:
         size = self.checkpoint.config.hidden_size
         return np.array([cell.layer * size + cell.cell for cell in cells], np.int32)
 
-    def encode_read(self, field: str, text: str, unknown: Unknown | None = None) -> Ids:
+    def encode_read(
+        self, field: str, text: str, unknown: Unknown | None = None, has_choice: bool = False
+    ) -> Ids:
         """Return the ids of a text to read.
 
         Args:
@@ -184,6 +186,7 @@ class Service:
             text: the text that the user sent.
             unknown: what to do with characters that the vocabulary lacks. None uses the server's
                 default. If the vocabulary has UNKNOWN, it replaces the characters that are left.
+            has_choice: whether the request has a field `unknown`, for error messages.
 
         Raises:
             InvalidFieldError: if the text is longer than this server accepts, also after folding.
@@ -199,7 +202,9 @@ class Service:
         try:
             return self.vocabulary.encode_read(text)
         except UnknownCharacterError as error:
-            raise UnknownInFieldError(field, error) from error
+            others = '"skip"' if unknown == "fold" else '"skip" or "fold"'
+            advice = f'; set "unknown" to {others}' if has_choice else ""
+            raise UnknownInFieldError(field, error, advice) from error
 
     def encode_scored(self, field: str, text: str) -> Ids:
         """Return the ids of a text to score.

@@ -33,12 +33,23 @@ PATTERN_DESCRIPTION = (
 
 PatternText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 Bias = Annotated[Number, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
-_Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
-def _id_of(key: Any) -> Any:
+def _one_character(key: str) -> str:
+    if len(key) != 1:
+        raise PydanticCustomError("character", "the key must be a single character")
+    return key
+
+
+_CHARACTER_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 1}
+_Character = Annotated[str, AfterValidator(_one_character), WithJsonSchema(_CHARACTER_SCHEMA)]
+
+
+def _id_of(key: str | int) -> int:
     """Return the number that a key of a JSON object is the text of."""
-    return int(key) if isinstance(key, str) and _ID.fullmatch(key) else key
+    if isinstance(key, str) and not _ID.fullmatch(key):
+        raise PydanticCustomError("token_id", "the key must be a token id, such as 5")
+    return int(key)
 
 
 _ID = re.compile("0|[1-9][0-9]{0,8}")

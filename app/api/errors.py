@@ -68,13 +68,20 @@ def _validation_problem(error: RequestValidationError | ValidationError) -> Prob
     errors: Sequence[Any] = error.errors()
     if any(found["type"] == "json_invalid" for found in errors):
         reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
-        return Problem(400, "malformed", f"the body is not JSON: {reason}")
+        return Problem(400, "malformed", f"the body is not JSON: {reason}{_example(error)}")
     fields = [_field_error(error, found) for found in errors[:MAX_FIELDS]]
     rest = len(errors) - len(fields)
     if isinstance(error, InvalidFieldsError):
         rest += error.left_out
     detail = "; ".join(map(str, fields)) + (f"; and {rest} more" if rest > 0 else "")
     return Problem(422, "invalid_field", detail, fields)
+
+
+def _example(error: Exception) -> str:
+    """Return the advice to send an object with a field of the request."""
+    known = error.known_fields if isinstance(error, InvalidFieldsError) else ()
+    name = next((name for name in ("prompt", "text", "prime") if name in known), None)
+    return f'; send an object such as {{"{name}": "And Levin said,"}}' if name else ""
 
 
 class InvalidFieldsError(RequestValidationError):
@@ -98,7 +105,9 @@ def _field_error(error: RequestValidationError | ValidationError, found: Any) ->
     location = [str(part) for part in found["loc"]]
     if type(error) is RequestValidationError:  # FastAPI says first where the field was
         location = location[1:]
-    message = found["msg"]
+    if location[-1:] == ["[key]"]:  # Pydantic's mark of an invalid key, after the key itself
+        location.pop()
+    message = found["msg"].replace(" after validation", "")
     known = error.known_fields if isinstance(error, InvalidFieldsError) else ()
     if found["type"] == "extra_forbidden":
         listed = known if len(location) == 1 else ()  # not the fields of an object inside

@@ -241,7 +241,7 @@ async def _job(service: Service, params: GenerateRequest, position: Position | N
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail
-    prime = service.encode_read("prime", params.prime, unknown)
+    prime = service.encode_read("prime", params.prime, unknown, has_choice=True)
     biases = encode_biases(service, "logit_bias", params.biases)
     pattern = await compiled(service, "pattern", params.pattern, biases, prime.nbytes)
     return service.generation_job(

@@ -25,6 +25,8 @@ class GenerateQuery(GenerateRequest):
         examples=[["e:-100"]],
     )
 
+    stream: bool = Field(False, description="Has no effect: the response is always a stream.")
+
     @property
     def biases(self) -> dict[str, float]:
         return {item.character: item.bias for item in self.logit_bias}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.api.constraints import (
     PATTERN_DESCRIPTION,
@@ -25,6 +26,8 @@ DEFAULT_PRIME = "\n"
 
 
 def _in_a_list(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("stop", "must be a string or a list of strings")
     return [value] if isinstance(value, str) else value
 
 

@@ -64,10 +64,12 @@ class Auth:
         """Raise UnauthorizedError without a valid operator's key, or ForbiddenError if no keys are
         configured.
         """
-        keys = self._operator_keys or self._keys
-        if not keys:
+        if self._operator_keys:
+            _check_key(self._operator_keys, request, "an admin key (CHARSTREAM_ADMIN_KEYS)")
+        elif self._keys:
+            _check_key(self._keys, request)
+        else:
             raise ForbiddenError
-        _check_key(keys, request)
 
 
 def _digests(keys: Iterable[str]) -> tuple[bytes, ...]:
@@ -78,12 +80,15 @@ def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
-def _check_key(keys: tuple[bytes, ...], request: Request) -> bytes:
-    """Return the digest of a valid key. Every key is compared, so that the time reveals nothing."""
+def _check_key(keys: tuple[bytes, ...], request: Request, needed: str = "a valid key") -> bytes:
+    """Return the digest of a valid key. Every key is compared, so that the time reveals nothing.
+
+    `needed` says what the request needs, if it lacks one.
+    """
     given = _digest(_key(request))
     matches = [secrets.compare_digest(given, key) for key in keys]
     if not any(matches):
-        raise UnauthorizedError
+        raise UnauthorizedError(needed)
     return given
 
 

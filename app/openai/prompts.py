@@ -187,7 +187,7 @@ def _encode(service: Service, request: CompletionRequest, name: str, text: str) 
     default = "prompt" not in request.model_fields_set
     if default and any(character not in service.vocabulary for character in text):
         return service.encode_read(name, text, "skip")
-    return service.encode_read(name, text, request.unknown)
+    return service.encode_read(name, text, request.unknown, has_choice=True)
 
 
 async def _sampling(service: Service, request: CompletionRequest, kept: int) -> SamplingParams:

@@ -63,8 +63,8 @@ def check_error(response: httpx.Response, status: int, code: str) -> str:
         ("min_p", 2, "less than or equal to 1"),
         ("seed", -1, "greater than or equal to 0"),
         ("seed", 2**63, "less than or equal to 9223372036854775807"),
-        ("stop", 7, "array"),
-        ("stop", ["a"] * 5, "at most 4"),
+        ("stop", 7, "must be a string or a list of strings"),
+        ("stop", ["a"] * 5, "at most 4 items, not 5"),
         ("stop", [""], "at least 1 character"),
         ("stop", [7], "string"),
         ("stream", "yes", "boolean"),
@@ -204,6 +204,16 @@ def test_unknown_characters_are_named_with_their_positions(client: httpx.Client)
     assert "U+0416) at position 2" in detail
     assert "U+2603) at position 6" in detail
     assert "1F600" not in detail
+    assert response.json()["errors"][0]["message"] + '; set "unknown" to "skip" or "fold"' in detail
+    fields = {"prime": "abЖ", "unknown": "fold"}
+    detail = check_error(client.post("/generate", json=fields), 422, "unknown_character")
+    assert detail.endswith('; set "unknown" to "skip"')
+    response = client.post("/v1/completions", json={"prompt": "abЖ"})
+    assert '; set "unknown" to "skip" or "fold"' in response.json()["error"]["message"]
+    for path, fields in (("/score", {"text": "a"}), ("/cells", {"text": "a", "find": "quotes"})):
+        response = client.post(path, json={"prime": "abЖ", **fields})
+        detail = check_error(response, 422, "unknown_character")
+        assert "unknown" not in detail, "these have no such field"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +229,21 @@ def test_unknown_characters_are_named_with_their_positions(client: httpx.Client)
     ],
 )
 def test_a_body_that_is_not_json_is_malformed(client: httpx.Client, body: bytes) -> None:
-    check_error(client.post("/generate", content=body), 400, "malformed")
+    detail = check_error(client.post("/generate", content=body), 400, "malformed")
+    assert detail.endswith('; send an object such as {"prime": "And Levin said,"}')
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/score", "text"), ("/cells", "text"), ("/v1/completions", "prompt")]
+)
+def test_the_example_for_a_malformed_body_has_a_field_of_the_endpoint(
+    client: httpx.Client, path: str, field: str
+) -> None:
+    response = client.post(path, content=b"text=hello")
+    assert response.status_code == 400
+    body = response.json()
+    message = body["error"]["message"] if path.startswith("/v1") else body["detail"]
+    assert message.endswith(f'; send an object such as {{"{field}": "And Levin said,"}}')
 
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b'"text"', b"null", b"NaN", b"true"])

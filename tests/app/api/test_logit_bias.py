@@ -84,8 +84,8 @@ def test_scores_describe_the_network_and_the_probability_the_draw(server: Runnin
 @pytest.mark.parametrize(
     ("biases", "field", "message"),
     [
-        ({"ab": 1}, "logit_bias.ab.[key]", "at most 1 character"),
-        ({"": 1}, "logit_bias..[key]", "at least 1 character"),
+        ({"ab": 1}, "logit_bias.ab", "the key must be a single character"),
+        ({"": 1}, "logit_bias.", "the key must be a single character"),
         ({"a": -100.5}, "logit_bias.a", "greater than or equal to -100"),
         ({"a": "1"}, "logit_bias.a", "valid number"),
         ({"Ж": 1}, "logit_bias", "U+0416"),

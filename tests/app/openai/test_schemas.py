@@ -42,7 +42,7 @@ def test_missing_and_null_fields_have_the_defaults_of_openai(server: RunningServ
         ({"repetition_penalty": 1.1}, "repetition_penalty", "send 1"),
         ({"logit_bias": {"500": 100}}, "logit_bias", "token ids must be from 0 to "),
         ({"logit_bias": {"5": -101}}, "logit_bias", "greater than or equal to -100"),
-        ({"logit_bias": {"e": 1}}, "logit_bias", "valid integer"),
+        ({"logit_bias": {"e": 1}}, "logit_bias", "logit_bias.e: the key must be a token id"),
         ({"guided_regex": "(a"}, "guided_regex", "is not a regular expression: missing )"),
         ({"structured_outputs": {"regex": r"(a)\1"}}, "structured_outputs", "a backreference"),
         ({"structured_outputs": {"json": {}}}, "structured_outputs", "unknown field"),

@@ -42,7 +42,14 @@ _EPOCHS = (1.0, 60.0)  # fewest and most
 # (epochs, dropout of values, dropout of recurrent weights). The first row with more epochs than the
 # run applies. The epochs are those of a text of the reference length; a shorter text needs more
 # dropout for the same number of epochs.
-_DROPOUT = ((3, 0.1, 0.0), (8, 0.15, 0.0), (12, 0.25, 0.0), (24, 0.25, 0.1), (math.inf, 0.35, 0.3))
+_DROPOUT = (
+    (3, 0.1, 0.0),
+    (8, 0.15, 0.0),
+    (12, 0.25, 0.0),
+    (24, 0.25, 0.1),
+    (60, 0.35, 0.1),
+    (math.inf, 0.35, 0.3),
+)
 _DISTILLED_DROPOUT = 0.1
 _REFERENCE_CHARACTERS = 2_000_000
 _LARGE_VOCABULARY = 512  # above it, one-hot inputs cost more than an embedding

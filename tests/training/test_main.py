@@ -236,7 +236,8 @@ def test_make_train_downloads_only_the_default_text(
 ) -> None:
     """`train` names a missing file. A folder is a text, too."""
     (tmp_path / "folder").mkdir()
-    command = ["make", "--file", str(ROOT / "Makefile"), "--old-file", ".venv/ready", "train"]
+    command = ["make", "--no-print-directory", "--file", str(ROOT / "Makefile")]
+    command += ["--old-file", ".venv/ready", "train"]
     variables = [f"TEXT={text}", "PY=echo", "SOURCES=", "PYTHON=none"]
     result = subprocess.run(
         [*command, *variables], cwd=tmp_path, capture_output=True, text=True, check=True

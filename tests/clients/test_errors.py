@@ -158,6 +158,7 @@ def test_each_status_has_its_error(status: int, kind: type[APIStatusError], call
     assert (type(copy), vars(copy)) == (kind, vars(error))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_proxys_error_page_is_an_error_too() -> None:
     hex_page = httpx.Response(502, content=b"Bad", headers={"Content-Type": "text/x; charset=hex"})
     for response, kind, message in (

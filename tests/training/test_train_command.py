@@ -172,11 +172,11 @@ def test_a_checkpoint_is_tuned_to_another_text(
 def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
     text: Path, tmp_path: Path
 ) -> None:
-    settings = ["--text", str(text), *SMALL, "--epochs", "3", "--validations", "15"]
+    settings = ["--text", str(text), *SMALL, "--epochs", "3", "--validations", "8"]
     whole = run_training(*settings, "--out", str(tmp_path / "whole"))
     out = tmp_path / "killed"
     killed = run_training(*settings, "--out", str(out))
-    for kill_at in (2, 6):
+    for kill_at in (2, 4):
         assert killed.stdout is not None
         seen = 0
         for line in killed.stdout:

@@ -99,6 +99,6 @@ FROM runtime AS serve
 COPY --from=serve-packages /opt/charstream /opt/charstream
 COPY --from=build /srv/charstream .
 RUN PYTHONDONTWRITEBYTECODE= python -c "import app.server.server, urllib.request, uvicorn.lifespan.on, uvicorn.loops.uvloop; \
-    from model import native_library; \
-    native_library.library() or exit('ERROR: no native kernel loads, so use the target train, which has PyTorch')"
+    from model.native import library; \
+    library.library() or exit('ERROR: no native kernel loads, so use the target train, which has PyTorch')"
 USER 10001:10001

@@ -73,16 +73,16 @@ gpu-check:
 # undefined behavior and data races. With -j2, both parts run at the same time.
 SANITIZED := build/sanitized
 ROUNDS ?= 30
-SANITIZED_TESTS ?= test_native_*.py test_held_cells.py test_pattern.py test_thread_count.py test_decoder.py test_scores.py
+SANITIZED_TESTS ?= native choice patterns/test_pattern.py decoding/test_decoder.py decoding/test_thread_count.py pytorch/test_native_lstm.py
 sanitize: sanitize-threads sanitize-memory
 
 sanitize-threads: setup
 	mkdir -p build
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
-	-o build/compare_kernels tests/model/compare_kernels.cpp model/native/*.cpp
+	-o build/compare_kernels tests/model/native/compare_kernels.cpp model/native/*.cpp
 	build/compare_kernels $(ROUNDS)
 	g++ -std=c++20 -O1 -g -fsanitize=thread -ffp-contract=off -Wno-psabi -pthread \
-	-o build/compare_training tests/model/compare_training.cpp model/native/training.cpp \
+	-o build/compare_training tests/model/native/compare_training.cpp model/native/training.cpp \
 	model/native/amx_bf16.cpp
 	build/compare_training $(ROUNDS)
 

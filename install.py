@@ -24,7 +24,7 @@ _EDITABLE = ["--no-build-isolation", "--editable"]  # compiles the native kernel
 _COMPILE = [*_PIP, "--verbose", "--no-deps", *_EDITABLE, "."]
 _COMPILERS = (os.environ.get("CXX", "c++"), "g++", "clang++")
 _SLOW_KERNEL = "plain"  # PyTorch is faster with several streams
-_KERNELS = "from model import native_library; print(*native_library.kernels())"
+_KERNELS = "from model.native import library; print(*library.kernels())"
 
 
 def main() -> None:

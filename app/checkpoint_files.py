@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.errors import SettingsError
 from app.settings import PREFIX
-from model.checkpoint import name_of
+from model.checkpoints.checkpoint import name_of
 
 _SETTING = f"{PREFIX}CHECKPOINT"
 

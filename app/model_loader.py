@@ -15,10 +15,10 @@ from app.errors import SettingsError
 from app.loaded_models import LoadedModels
 from app.service import Service
 from app.settings import PREFIX, Settings
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import Decoder
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.decoding.decoder import Decoder
+from model.decoding.selection import check_kernel, choose_device, choose_precision
 from model.errors import CheckpointError, DeviceError
-from model.selection import check_kernel, choose_device, choose_precision
 
 
 class Reading(NamedTuple):

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from app.errors import DrainingError, TooManyPatternsError
 from app.fair_queue import FairQueue
 from model.errors import PatternError
-from model.pattern import Pattern, compile_pattern
-from model.vocabulary import Vocabulary
-from model.work_limit import WorkLimit
+from model.patterns.pattern import Pattern, compile_pattern
+from model.patterns.work_limit import WorkLimit
+from model.text.vocabulary import Vocabulary
 
 _MAX_BYTES = 16 * 2**20
 _ENTRY_BYTES = 1000  # overhead of an entry, in addition to its expression and its arrays

@@ -17,14 +17,14 @@ from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.pattern_cache import PatternCache
 from app.settings import Settings, Unknown
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.read_cells import CellNumbers
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
+from model.decoding.text_scoring import Texts
 from model.errors import UnknownCharacterError
-from model.folding import fold
-from model.read_cells import CellNumbers
-from model.sampling import SamplingParams
-from model.text_scoring import Texts
-from model.vocabulary import Ids, Vocabulary
+from model.text.folding import fold
+from model.text.vocabulary import Ids, Vocabulary
 
 MAX_SCORES = 220_000  # characters and alternatives in one response
 _MAX_CELL_VALUES = 1_600_000  # in one response

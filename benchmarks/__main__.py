@@ -29,11 +29,11 @@ from benchmarks.onnx_rate import onnx_rate
 from benchmarks.traffic import resident_megabytes
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
-from model import native_library
-from model.backend import Precision
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.linear import int8_is_available
-from model.selection import TORCH, choose_precision, default_threads
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.decoding.backend import Precision
+from model.decoding.selection import TORCH, choose_precision, default_threads
+from model.native import library as native_library
+from model.pytorch.linear import int8_is_available
 from training.precision import choose_training_precision
 
 _STREAMS = (1, 4, 16, 64, 128)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.backend import Precision
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder, DecoderStream
-from model.native_backend import NativeBackend
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.backend import Precision
+from model.decoding.decoder import Decoder, DecoderStream
+from model.native.backend import NativeBackend
 
 _STEPS = 16  # per call
 

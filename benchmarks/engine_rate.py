@@ -11,10 +11,10 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.resources import Resources
-from model.backend import Precision
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.backend import Precision
+from model.decoding.decoder import Decoder
 
 
 def engine_rate(

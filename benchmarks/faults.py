@@ -34,7 +34,7 @@ from benchmarks.traffic import (
     resident_megabytes,
     wait_until_idle,
 )
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 _LONG = 100_000  # characters, the maximum of a request
 

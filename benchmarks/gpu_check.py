@@ -29,8 +29,8 @@ from rich.table import Table
 from benchmarks.decoder_rate import decoder_rate
 from benchmarks.engine_rate import engine_rate
 from benchmarks.training_rate import training_rate
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.selection import TORCH, default_threads
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.decoding.selection import TORCH, default_threads
 from training.precision import TrainingPrecision
 
 _ROOT = Path(__file__).parent.parent

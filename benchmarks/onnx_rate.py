@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 
 Floats = npt.NDArray[np.float32]
 Shape = list[str | int | None]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
-from model.atomic_file import replacing
+from model.checkpoints.atomic_file import replacing
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[\d;]*m")  # color of a terminal
 _VERSE = re.compile(r".{,400}-- [^\n《]*《[^\n》]*》\s*", re.DOTALL)  # with author and title

@@ -11,11 +11,11 @@ import argparse
 from pathlib import Path
 
 from benchmarks.decoder_rate import decoder_rate
-from model.checkpoint import Checkpoint
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.selection import default_kernel, default_threads
-from model.vocabulary import Vocabulary
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
+from model.decoding.selection import default_kernel, default_threads
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import Vocabulary
 
 _STREAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SIZES = ((1, 128), (1, 256), (2, 256), (1, 512), (2, 512), (3, 512), (2, 1024), (3, 1024))

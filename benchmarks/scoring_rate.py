@@ -18,9 +18,9 @@ import numpy as np
 
 from benchmarks.engine_rate import engine_rate
 from benchmarks.http_rate import running_service
-from model.checkpoint import load_checkpoint
-from model.selection import choose_precision, default_threads
-from model.vocabulary import Vocabulary
+from model.checkpoints.checkpoint import load_checkpoint
+from model.decoding.selection import choose_precision, default_threads
+from model.text.vocabulary import Vocabulary
 
 _CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "anna.safetensors"
 _STREAMS = 64

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
 
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import Decoder
-from model.held_cell import HeldCell
-from model.sampling import SamplingParams
-from model.selection import choose_precision
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.choice.held_cell import HeldCell
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
+from model.decoding.selection import choose_precision
 
 _CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "anna.safetensors"
 _VALUES = (-2.0, None, 2.0)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from model.network_config import NetworkConfig
+from model.checkpoints.network_config import NetworkConfig
 from training.batches import Batches
 from training.config import TrainingConfig
 from training.learner import new_learner

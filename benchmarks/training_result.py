@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model.atomic_file import replacing
+from model.checkpoints.atomic_file import replacing
 from model.errors import CorpusError, TrainingError
 from training.corpus import read_text, text_hash
 from training.run_lock import locked

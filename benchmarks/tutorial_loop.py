@@ -1,4 +1,4 @@
-"""The generation loop of the tutorial (see `model.tutorial`): the baseline of other results."""
+"""The generation loop of the tutorial (`model.pytorch.tutorial`): the baseline of other results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.checkpoint import Checkpoint
-from model.network import CharLSTM
+from model.checkpoints.checkpoint import Checkpoint
+from model.pytorch.network import CharLSTM
 
 _TOP_K = 5  # as in the tutorial
 

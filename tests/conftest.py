@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from model import native_library
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.vocabulary import Vocabulary
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.network_config import NetworkConfig
+from model.native import library as native_library
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import Vocabulary
 from tests.server import RunningServer, running_server
 
 # On a busy machine, any example may take longer than hypothesis' deadline of 0.2 s.

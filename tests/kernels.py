@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model import native_library
+from model.native import library as native_library
 
 KERNELS = native_library.kernels()
 needs_kernel = pytest.mark.skipif(not KERNELS, reason="the native kernel is not compiled here")

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.vocabulary import Vocabulary
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import Vocabulary
 
 CHARACTERS = "\nabcAB1 -"
 VOCABULARY = Vocabulary(CHARACTERS)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import install
-from model import native_library
+from model.native import library as native_library
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -88,7 +88,7 @@ def test_the_engine_runs_without_a_web_framework() -> None:
     assert result.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("module", ["app.main", "training.trainer", "model.decoder"])
+@pytest.mark.parametrize("module", ["app.main", "training.trainer", "model.decoding.decoder"])
 def test_importing_a_module_prints_nothing(module: str) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import {module}"],

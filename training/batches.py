@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.errors import CorpusError
-from model.vocabulary import CorpusIds
+from model.text.vocabulary import CorpusIds
 
 _MAX_DEFAULT = 32  # batch size
 _MIN_UPDATES = 100  # per epoch, for the default batch size

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model.cell_catalogue import Catalogue, TrackedCell
-from model.cell_correlation import CellCorrelation, Floats, strongest
-from model.checkpoint import load_checkpoint, save_cells
+from model.cells.catalogue import Catalogue, TrackedCell
+from model.cells.correlation import CellCorrelation, Floats, strongest
+from model.checkpoints.checkpoint import load_checkpoint, save_cells
 from model.errors import TrainingError
-from model.lstm_layer import State
-from model.network import CharLSTM
-from model.text_properties import PROPERTIES
-from model.vocabulary import CorpusIds, Vocabulary
+from model.pytorch.lstm_layer import State
+from model.pytorch.network import CharLSTM
+from model.text.properties import PROPERTIES
+from model.text.vocabulary import CorpusIds, Vocabulary
 from training.cell_values import read_cells
 
 MINIMUM_CHARACTERS = 200

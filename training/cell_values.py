@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.lstm_layer import State
-from model.network import CharLSTM
+from model.pytorch.lstm_layer import State
+from model.pytorch.network import CharLSTM
 
 
 @torch.no_grad()

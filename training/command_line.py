@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-from model.cell_catalogue import Catalogue
-from model.checkpoint import load_checkpoint, save_cells, save_checkpoint
+from model.cells.catalogue import Catalogue
+from model.checkpoints.checkpoint import load_checkpoint, save_cells, save_checkpoint
+from model.checkpoints.tokenizer_file import save_tokenizer
+from model.choice.sampling_params import SamplingParams, check_seed
+from model.decoding.selection import choose_device
 from model.errors import CharstreamError, SamplingError, TrainingError, UnknownCharacterError
-from model.network import CharLSTM
-from model.sampling import SamplingParams, check_seed
-from model.selection import choose_device
-from model.text_properties import PROPERTIES
-from model.tokenizer_file import save_tokenizer
-from model.tutorial import import_tutorial_checkpoint
+from model.pytorch.network import CharLSTM
+from model.pytorch.tutorial import import_tutorial_checkpoint
+from model.text.properties import PROPERTIES
 from training import evaluate_command, score_command, train_arguments
 from training.cell_catalogue import find_tracked_cells
 from training.corpus import PUBLISHED, fetch, is_published, read_text

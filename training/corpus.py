@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from model.atomic_file import replacing
+from model.checkpoints.atomic_file import replacing
 from model.errors import CorpusError, VocabularyError
-from model.vocabulary import UNKNOWN, CorpusIds, Vocabulary
+from model.text.vocabulary import UNKNOWN, CorpusIds, Vocabulary
 from training.counted import counted
 
 MINIMUM_CHARACTERS = 200
@@ -88,7 +88,7 @@ class Corpus:
 
         Args:
             text: the whole text, at least 200 characters.
-            min_count: characters that occur less often become `model.vocabulary.UNKNOWN`.
+            min_count: characters that occur less often become `model.text.vocabulary.UNKNOWN`.
             vocabulary: vocabulary to use instead of the text's own. Characters that it lacks become
                 UNKNOWN if it has UNKNOWN, and are left out otherwise.
 

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from model.errors import TrainingError
-from model.lstm_layer import State
-from model.network import CharLSTM
-from model.vocabulary import Vocabulary
+from model.pytorch.lstm_layer import State
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import Vocabulary
 from training.precision import TrainingPrecision, autocast
 
 _MAX_LISTED = 5  # characters in a message
@@ -86,7 +86,7 @@ class Teachers:
         return mean_NV
 
     def _autocast(self) -> torch.autocast | nullcontext[None]:
-        # On a GPU, autocast would compute cuDNN's LSTM in float16, see `model.lstm_layer`.
+        # On a GPU, autocast would compute cuDNN's LSTM in float16, see `model.pytorch.lstm_layer`.
         on_cpu = self._device.type == "cpu"
         return autocast(self._precision, self._device) if on_cpu else nullcontext()
 

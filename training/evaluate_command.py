@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
+from model.decoding.selection import choose_device, choose_precision
 from model.errors import TrainingError
-from model.selection import choose_device, choose_precision
-from model.vocabulary import CorpusIds, Vocabulary
+from model.text.vocabulary import CorpusIds, Vocabulary
 from training.corpus import describe_missing, explaining_large_text, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
 from training.path_argument import path_argument

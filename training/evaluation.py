@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.backend import Precision, StepInput
-from model.checkpoint import Checkpoint
-from model.lstm_layer import State
-from model.network import CharLSTM
-from model.sampling import SamplingParams
-from model.selection import make_backend
-from model.vocabulary import CorpusIds
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.backend import Precision, StepInput
+from model.decoding.selection import make_backend
+from model.pytorch.lstm_layer import State
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import CorpusIds
 from training.config import MAX_VALIDATED
 
 # The state is carried from call to call, so these limits bound memory and change no result.

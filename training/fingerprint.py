@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network_config import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.run_folder import RunFolder

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.lstm_layer import State
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
+from model.pytorch.lstm_layer import State
+from model.pytorch.network import CharLSTM
 from training.config import TrainingConfig
 from training.distillation import Teachers
 from training.muon import Muon, weight_matrices

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network_config import NetworkConfig
 
 _COPIES = 5  # of each parameter: weight, gradient, two moments of AdamW, averaged weight
 _BYTES = 4  # of a float32

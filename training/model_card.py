@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from model.checkpoint import Checkpoint
-from model.vocabulary import Vocabulary
+from model.checkpoints.checkpoint import Checkpoint
+from model.text.vocabulary import Vocabulary
 from training.config import settings_from_record
 from training.train_arguments import named_as_flags
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from model.network import CharLSTM
+from model.pytorch.network import CharLSTM
 
 _GATES = 4  # stacked in the rows of an LSTM's weights
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # coefficients of the Newton-Schulz iteration

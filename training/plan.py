@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network_config import NetworkConfig
 from training.batches import Batches, default_batch_size
 from training.config import MAX_EPOCHS, MAX_VALIDATED, TrainingConfig
 from training.corpus import Corpus

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from model.errors import DeviceError
-from model.lstm_layer import lstm_layer
+from model.pytorch.lstm_layer import lstm_layer
 
 TrainingPrecision = Literal["fp32", "bf16"]
 

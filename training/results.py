@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from model.checkpoint import load_checkpoint
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import load_checkpoint
+from model.choice.sampling_params import SamplingParams
 from training.curve import can_draw, draw_curve
 from training.model_card import model_card
 from training.printable import printable

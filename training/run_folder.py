@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from model.atomic_file import UNFINISHED, replacing
+from model.checkpoints.atomic_file import UNFINISHED, replacing
 from model.errors import CheckpointError, TrainingError
 from training.state_file import UnusableStateError, decode_state, encode_state
 

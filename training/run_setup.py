@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import DeviceError, TrainingError
-from model.network_config import NetworkConfig
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.memory import check_memory

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.sampling import SamplingParams
-from model.selection import choose_precision
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
+from model.decoding.selection import choose_precision
 
 
 def sample(

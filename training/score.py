@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from model.backend import DecoderState
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder, DecoderStream
-from model.sampling import SamplingParams
-from model.selection import choose_precision
-from model.text_scoring import Texts, TextScores, TextScoring, TextStream, best_steps
-from model.vocabulary import Ids
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.backend import DecoderState
+from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.selection import choose_precision
+from model.decoding.text_scoring import Texts, TextScores, TextScoring, TextStream, best_steps
+from model.text.vocabulary import Ids
 
 _ROWS = 64  # texts that are read at the same time, as many as the service has slots by default
 _MAX_STEPS = 128  # per call of the decoder

@@ -12,12 +12,12 @@ from itertools import chain
 
 import numpy as np
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
+from model.decoding.selection import choose_device
+from model.decoding.text_scoring import Texts
 from model.errors import CorpusError, OutputError, UnknownCharacterError
-from model.folding import fold
-from model.selection import choose_device
-from model.text_scoring import Texts
-from model.vocabulary import UNKNOWN, Vocabulary
+from model.text.folding import fold
+from model.text.vocabulary import UNKNOWN, Vocabulary
 from training.path_argument import path_argument
 from training.progress import scoring_progress
 from training.score import Scorer

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.path_argument import path_argument
 

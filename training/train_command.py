@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.decoding.selection import choose_device
 from model.errors import CheckpointError, DeviceError, OutputError, TrainingError
-from model.selection import choose_device
-from model.vocabulary import Vocabulary
+from model.text.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
 from training.corpus import Corpus, describe_missing, explaining_large_text, read_text
 from training.counted import counted

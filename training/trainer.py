@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import CheckpointError, TrainingError
-from model.network import CharLSTM, arrays
-from model.network_config import NetworkConfig
+from model.pytorch.network import CharLSTM, arrays
 from training.batches import Batches
 from training.config import TrainingConfig
 from training.corpus import Corpus

@@ -23,7 +23,7 @@ from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.middleware.body_limit import Body
 from app.service import Service
-from model.read_cells import CellValues
+from model.choice.read_cells import CellValues
 
 MAX_CELLS = 64
 _DECIMALS = 4

@@ -9,8 +9,8 @@ import numpy as np
 
 from app.api.json_pieces import SLICE
 from app.engine.chunk import Chunk
-from model.scores import scores_of
-from model.vocabulary import Vocabulary
+from model.choice.scores import scores_of
+from model.text.vocabulary import Vocabulary
 
 _DECIMALS = 6  # of logarithms and probabilities
 

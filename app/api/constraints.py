@@ -20,10 +20,10 @@ from app.api.query_values import Number
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.middleware.auth import current_client
 from app.service import Service
-from model.constraint import MAX_BIAS, MAX_BIASES, LogitBias, banned_ids
+from model.choice.constraint import MAX_BIAS, MAX_BIASES, LogitBias, banned_ids
 from model.errors import PatternError, UnknownCharacterError
-from model.pattern import Pattern
-from model.pattern_syntax import MAX_CHARACTERS
+from model.patterns.pattern import Pattern
+from model.patterns.syntax import MAX_CHARACTERS
 
 PATTERN_DESCRIPTION = (
     "A regular expression of Python that the whole text must match, without lookaround, "

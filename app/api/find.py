@@ -8,9 +8,9 @@ from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.errors import InvalidFieldError
-from model.cell_correlation import Floats, check_varies, span_values
+from model.cells.correlation import Floats, check_varies, span_values
 from model.errors import CorrelationError
-from model.text_properties import PROPERTIES
+from model.text.properties import PROPERTIES
 
 MAX_SPANS = 100
 

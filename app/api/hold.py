@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.api.query_values import Integer, Number
-from model.held_cell import MAX_CELL_STATE, MAX_HELD_CELLS, HeldCell, repeated_cell
+from model.choice.held_cell import MAX_CELL_STATE, MAX_HELD_CELLS, HeldCell, repeated_cell
 
 _TEXT = re.compile(r"([^:]*):([^:]*):([^:]*)")
 

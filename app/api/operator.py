@@ -12,7 +12,7 @@ from app.api.dependencies import CurrentManager, CurrentModels, NamedService
 from app.api.model_card import Info, Models, info_of, models_of
 from app.api.schemas import Health, ModelName, Reloaded
 from app.engine.metrics import Metrics
-from model.tokenizer_file import tokenizer_json
+from model.checkpoints.tokenizer_file import tokenizer_json
 
 public = APIRouter(tags=["Operation"])
 info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.errors import InvalidFieldError
-from model.sampling import MAX_SEED
+from model.choice.sampling_params import MAX_SEED
 
 _EVENT_ID = re.compile(r"(0|[1-9a-f][0-9a-f]{0,15})-([1-9][0-9]{0,17})")
 

@@ -19,8 +19,8 @@ from app.engine.sequence import FinishReason
 from app.field_error import FieldError
 from app.service import ModelId
 from app.settings import Unknown
-from model.sampling import MAX_SEED, MAX_TEMPERATURE, SamplingParams
-from model.scores import MAX_ALTERNATIVES
+from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.api.schemas import MODEL, CharacterScore, ModelName
-from model.scores import MAX_ALTERNATIVES
+from model.choice.scores import MAX_ALTERNATIVES
 
 _MAX_TEXTS = 10_000  # of one request
 

@@ -24,8 +24,8 @@ from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.errors import DrainingError, EngineError, problem_of
 from app.service import Service
-from model.pattern import Pattern
-from model.vocabulary import Vocabulary
+from model.patterns.pattern import Pattern
+from model.text.vocabulary import Vocabulary
 
 logger = logging.getLogger("charstream")
 

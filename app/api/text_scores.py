@@ -15,9 +15,9 @@ from app.api.schemas import CharacterScore
 from app.engine.chunk import Chunk
 from app.errors import InvalidFieldError
 from app.service import Service
-from model.scores import nats_of
-from model.text_scoring import Counts, Texts, TextScores
-from model.vocabulary import Vocabulary
+from model.choice.scores import nats_of
+from model.decoding.text_scoring import Counts, Texts, TextScores
+from model.text.vocabulary import Vocabulary
 
 _MAX_PRIMES = 10  # length of all texts together, in lengths of the longest prime
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from starlette.types import Message, Send
 
-from model.pattern import Pattern
+from model.patterns.pattern import Pattern
 
 LIMIT_BYTES = 1 << 26
 INTERVAL_SECONDS = 0.1  # between two checks

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.cell_correlation import CellCorrelation, Floats, strongest
-from model.read_cells import CellNumbers, CellValues
+from model.cells.correlation import CellCorrelation, Floats, strongest
+from model.choice.read_cells import CellNumbers, CellValues
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.read_cells import CellValues
-from model.scores import ScoreRows
+from model.choice.read_cells import CellValues
+from model.choice.scores import ScoreRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +22,7 @@ class Chunk:
     """
 
     ids: array[int] = field(default_factory=lambda: array("i"))
-    scores: ScoreRows | None = None  # (number of ids, D), see `model.scores`
+    scores: ScoreRows | None = None  # (number of ids, D), see `model.choice.scores`
     cells: CellValues | None = None  # (number of ids, number of cells)
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ from app.engine.prefix_cache import PrefixCache
 from app.engine.resources import Resources
 from app.engine.scheduler import Scheduler
 from app.engine.worker import Deliveries, Worker
-from model.decoder import Decoder
+from model.decoding.decoder import Decoder
 
 
 class Engine:

@@ -15,7 +15,7 @@ from app.engine.output_buffer import OutputBuffer, cost_of
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
 from app.errors import DeadlineError, EngineError
-from model.text_scoring import TextScores
+from model.decoding.text_scoring import TextScores
 
 _OBJECT_BYTES = 1 << 14  # of a generation, apart from its arrays
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from app.engine.cell_search import CellSearch
-from model.decoder import DecoderStream
-from model.read_cells import NO_CELLS, CellNumbers
-from model.sampling import SamplingParams
-from model.text_scoring import Texts
-from model.vocabulary import Ids
+from model.choice.read_cells import NO_CELLS, CellNumbers
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import DecoderStream
+from model.decoding.text_scoring import Texts
+from model.text.vocabulary import Ids
 
 _ID_BYTES = 8  # of an id in a tuple
 

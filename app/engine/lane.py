@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import Delivery, Sequence
-from model.backend import DecoderState
-from model.text_scoring import Texts, TextScoring, TextStream
+from model.decoding.backend import DecoderState
+from model.decoding.text_scoring import Texts, TextScoring, TextStream
 
 
 class BulkJob:

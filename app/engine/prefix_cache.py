@@ -7,8 +7,8 @@ import threading
 from bisect import bisect_right, insort
 from collections import Counter, OrderedDict
 
-from model.backend import DecoderState
-from model.vocabulary import Ids
+from model.decoding.backend import DecoderState
+from model.text.vocabulary import Ids
 
 _ENTRY_BYTES = 400  # overhead of an entry in addition to its tensors
 

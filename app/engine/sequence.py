@@ -15,7 +15,7 @@ from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
-from model.text_scoring import TextScores
+from model.decoding.text_scoring import TextScores
 
 FinishReason = Literal["length", "pattern", "stop"]
 

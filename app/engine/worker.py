@@ -16,11 +16,11 @@ from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, Sequence
 from app.errors import DrainingError, EngineError
-from model.backend import StepOutput
-from model.decoder import Decoder, DecoderStream
-from model.sampling import SamplingParams
-from model.scores import with_alternatives
-from model.text_scoring import TextStream, best_steps
+from model.choice.sampling_params import SamplingParams
+from model.choice.scores import with_alternatives
+from model.decoding.backend import StepOutput
+from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.text_scoring import TextStream, best_steps
 
 # Target time between two deliveries, in seconds. It is too short to notice, and several times as
 # long as the event loop takes to send a delivery, so the event loop does not delay the engine.

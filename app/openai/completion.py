@@ -23,7 +23,7 @@ from app.openai.prompts import Prompt, scores_echo
 from app.openai.request import CompletionRequest
 from app.openai.schemas import OpenAIReason
 from app.service import Service
-from model.pattern import Pattern
+from model.patterns.pattern import Pattern
 
 
 @dataclass(frozen=True)

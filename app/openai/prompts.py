@@ -13,9 +13,9 @@ from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.openai.request import CompletionRequest
 from app.service import Service
+from model.choice.sampling_params import MAX_SEED, SamplingParams
 from model.errors import UnknownCharacterError, VocabularyError
-from model.sampling import MAX_SEED, SamplingParams
-from model.vocabulary import Ids
+from model.text.vocabulary import Ids
 
 _MAX_TEXT = 10_000_000  # characters of all texts of a JSON response
 

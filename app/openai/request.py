@@ -23,8 +23,8 @@ from app.api.constraints import PATTERN_DESCRIPTION, PatternText, TokenBiases
 from app.api.hold import Holds
 from app.api.schemas import DEFAULT_PRIME, Stops
 from app.settings import Unknown
-from model.sampling import MAX_SEED, MAX_TEMPERATURE
-from model.scores import MAX_ALTERNATIVES
+from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE
+from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_MAX_TOKENS = 16  # as in OpenAI's API
 MAX_CHOICES = 128  # per prompt, as in OpenAI's API

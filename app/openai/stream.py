@@ -15,7 +15,7 @@ from app.openai.errors import error_content
 from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
 from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
-from model.pattern import Pattern
+from model.patterns.pattern import Pattern
 
 _MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
 _MAX_FRAMES = 1 << 15  # bytes of chunks after which the other texts must wait

@@ -1,25 +1,25 @@
 // Entry point: connects the form, the texts, the address and the server.
 
-import * as alternatives from "./alternatives.js";
-import { onKeyRequired } from "./api.js";
-import { copyAndReport } from "./clipboard.js";
-import { Columns, MAX_COLUMNS } from "./columns.js";
-import { byId } from "./dom.js";
-import { ExportMenu } from "./export_menu.js";
-import { enteredSettings, fillForm, form, settings } from "./form.js";
-import { GenerationRunner } from "./generation_runner.js";
-import { formatHold, heldValue, parseHold } from "./hold.js";
-import { HoldSlider } from "./hold_slider.js";
-import { askForKey } from "./key_dialog.js";
-import { LensPanel } from "./lens_panel.js";
-import { onCard, readCard, readServer, refreshModels } from "./model_card.js";
-import { chooseModel, onModelChoice, onModelChosen, onModels } from "./model_choice.js";
-import * as pace from "./pace.js";
-import { linkToPassage, parseLink } from "./permalink.js";
-import { ScorePanel } from "./score_panel.js";
-import { textOf } from "./scoring.js";
-import { explain } from "./shown_error.js";
-import { Tabs } from "./tabs.js";
+import * as alternatives from "./text/alternatives.js";
+import { onKeyRequired } from "./server/api.js";
+import { copyAndReport } from "./ui/clipboard.js";
+import { Columns, MAX_COLUMNS } from "./text/columns.js";
+import { byId } from "./ui/dom.js";
+import { ExportMenu } from "./share/export_menu.js";
+import { enteredSettings, fillForm, form, settings } from "./form/form.js";
+import { GenerationRunner } from "./text/generation_runner.js";
+import { formatHold, heldValue, parseHold } from "./form/hold.js";
+import { HoldSlider } from "./form/hold_slider.js";
+import { askForKey } from "./form/key_dialog.js";
+import { LensPanel } from "./lens/lens_panel.js";
+import { onCard, readCard, readServer, refreshModels } from "./form/model_card.js";
+import { chooseModel, onModelChoice, onModelChosen, onModels } from "./form/model_choice.js";
+import * as pace from "./form/pace.js";
+import { linkToPassage, parseLink } from "./share/permalink.js";
+import { ScorePanel } from "./lens/score_panel.js";
+import { textOf } from "./server/scoring.js";
+import { explain } from "./ui/shown_error.js";
+import { Tabs } from "./ui/tabs.js";
 
 const NO_ROOM = "There is no room for another text. Remove one, then steer.";
 const DAMAGED_LINK = "This link is damaged, so it was not opened.";

@@ -21,12 +21,12 @@ import torch
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from model.cell_catalogue import TrackedCell
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.cells.catalogue import TrackedCell
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import CheckpointError
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.vocabulary import Vocabulary
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import Vocabulary
 
 _EXAMPLES = 500  # per round; hypothesis remembers the examples of a round
 _MAX_SECONDS = 5.0  # of processor time for one file of a few kilobytes

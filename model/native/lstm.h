@@ -1,6 +1,6 @@
 // The memory that Python allocates and fills, and that the kernels read and write.
 //
-// README.md in this folder draws the layouts. `model/native_library.py` mirrors the structures for
+// README.md in this folder draws the layouts. `model/native/library.py` mirrors the structures for
 // ctypes: the order and the types of the fields are a contract, their names are not.
 #pragma once
 
@@ -66,7 +66,7 @@ struct Network {
 };
 
 // What restricts the characters that a stream draws: a pattern, which is a deterministic automaton,
-// and numbers that are added to the logits. `model/constraint.py` and `model/pattern.py` make them.
+// and numbers that are added to the logits. `model/choice/constraint.py` and `model/patterns/pattern.py` make them.
 struct Constraint {
   const int32_t* next;      // [state][classes], a state, kNowhere or kFinal; null: no constraint
   const int32_t* class_of;  // [character]

@@ -1,4 +1,4 @@
-// The functions that Python calls through ctypes: `model/native_library.py`.
+// The functions that Python calls through ctypes: `model/native/library.py`.
 #include <algorithm>
 #include <exception>
 #include <iterator>
@@ -19,7 +19,7 @@ constexpr int kKernelCount = sizeof kKernels / sizeof *kKernels;
 }  // namespace
 
 // Writes the layout's constants, at most `count` of them. Python compares them with its own:
-// `Layout` in `model/native_library.py` has the same order.
+// `Layout` in `model/native/library.py` has the same order.
 EXPORT void charstream_constants(int32_t* constants, int count) {
   constexpr int32_t kConstants[] = {
       kLayoutVersion, sizeof(Product), sizeof(Network), sizeof(Batch), kLanes,    kGroupInputs,

@@ -156,7 +156,7 @@ double Sampler::probability(int id) {
 }
 
 // Writes logprob, rank, entropy, probability after filters, the ids of the top alternatives, their
-// logprobs and their probabilities after filters, as `model/scores.py` describes them.
+// logprobs and their probabilities after filters, as `model/choice/scores.py` describes them.
 void Sampler::score(const float* logits, int vocabulary_size, int id, int alternatives,
                     int max_alternatives, double* values) {
   const double highest = *std::max_element(logits, logits + vocabulary_size);

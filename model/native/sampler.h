@@ -1,5 +1,5 @@
-// From logits to the next id and its score, by the rules of `model/sampling.py` and
-// `model/scores.py`.
+// From logits to the next id and its score, by the rules of `model/choice/sampling_params.py` and
+// `model/choice/scores.py`.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The threads and the memory of a pass over an LSTM layer in training, and the functions that Python
-// calls: `model/native_lstm.py`.
+// calls: `model/pytorch/native_lstm.py`.
 #include "training.h"
 
 #include <unistd.h>

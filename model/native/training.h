@@ -20,7 +20,7 @@ constexpr int kMultiple = 32;  // the hidden size must be a multiple of it
 
 // One pass over a layer, forward or backward. T steps, B rows (sequences), H units. The gates of a
 // row are in the order [unit block][gate][unit of the block], so that a block's gates are in two
-// cache lines. Arrays are contiguous. Python: `CPass` in `model/native_lstm.py`.
+// cache lines. Arrays are contiguous. Python: `CPass` in `model/pytorch/native_lstm.py`.
 struct LstmPass {
   const Bfloat16* weights;  // (4 H, H): the recurrent weights in PyTorch's order
   // (T, B, 4 H). Forward: in, the sums of inputs and biases; out, the values of the gates.

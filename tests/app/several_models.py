@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from model.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.server import running_server
 

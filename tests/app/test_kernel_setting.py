@@ -10,8 +10,9 @@ from fastapi.testclient import TestClient
 from app.errors import SettingsError
 from app.main import create_app
 from app.settings import Settings
-from model import native_library, thread_count
-from model.selection import kernels_for
+from model.decoding import thread_count
+from model.decoding.selection import kernels_for
+from model.native import library as native_library
 from tests.kernels import needs_kernel
 
 KERNELS = kernels_for("int8", "cpu")
@@ -66,7 +67,7 @@ def test_threads_are_measured_unless_they_are_set(
         measured.append(counts)
         return {3: 1.0}
 
-    monkeypatch.setattr("model.selection.available_cores", lambda: 4)
+    monkeypatch.setattr("model.decoding.selection.available_cores", lambda: 4)
     monkeypatch.setattr(thread_count, "measure", measure)
     settings = Settings(
         checkpoint=tiny_path, kernel=native_library.PLAIN, threads=setting, device="cpu"

@@ -21,8 +21,8 @@ from app.errors import ReloadError
 from app.main import create_app
 from app.model_manager import ModelManager
 from app.settings import Settings
-from model.cell_catalogue import TrackedCell
-from model.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
+from model.cells.catalogue import TrackedCell
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
 from tests.app.engine.tiny_engine import until
 from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of

@@ -18,7 +18,7 @@ from app import pattern_cache
 from app.errors import DrainingError, TooManyPatternsError
 from app.pattern_cache import PatternCache
 from model.errors import PatternError
-from model.pattern import Pattern, compile_pattern
+from model.patterns.pattern import Pattern, compile_pattern
 from tests.patterns import VOCABULARY
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.server import running_server
 
 
 def test_a_vocabulary_without_a_newline_can_start_a_text(tmp_path: Path) -> None:
-    from model.checkpoint import save_checkpoint
-    from model.network import CharLSTM
-    from model.network_config import NetworkConfig
-    from model.vocabulary import Vocabulary
+    from model.checkpoints.checkpoint import save_checkpoint
+    from model.checkpoints.network_config import NetworkConfig
+    from model.pytorch.network import CharLSTM
+    from model.text.vocabulary import Vocabulary
 
     config = NetworkConfig(3, hidden_size=8, layers=1)
     model = Checkpoint(config, Vocabulary("abc"), CharLSTM(config).weights())

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from tests.app.several_models import generated, make_folder, texts_alone
 from tests.events import parse_events, text_of
 from tests.server import RunningServer, running_server

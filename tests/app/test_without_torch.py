@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from model import native_library
-from model.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from model.native import library as native_library
 from tests.app.several_models import OPERATOR, generated, make_folder, names, save_model
 from tests.conftest import ROOT, make_checkpoint
 from tests.events import parse_events

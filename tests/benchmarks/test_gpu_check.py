@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks import gpu_check
 from benchmarks.gpu_check import Result, measured, measurements, run_file, run_tests, table
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.conftest import ROOT
 
 RESULTS = [Result("reload", True, "3 of 3 tests passed in 9 s"), Result("graph", False, "no")]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from clients.charstream_client import AsyncClient, Client, ConflictError, GenerateParams
-from model.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from tests.clients.cutting_proxy import cutting_proxy
 from tests.conftest import make_checkpoint
 from tests.server import RunningServer, free_port, running_server

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model import torch_backend
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.step_graph import StepGraph
-from model.torch_backend import TorchBackend
+from model.checkpoints.checkpoint import Checkpoint
+from model.decoding.decoder import Decoder
+from model.pytorch import backend as torch_backend
+from model.pytorch.backend import TorchBackend
+from model.pytorch.step_graph import StepGraph
 
 
 def graphed_decoder(model: Checkpoint, slots: int, device: torch.device) -> Decoder:

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.sampling import SamplingParams
-from model.torch_sampling import SamplingRows, next_ids, sampling_probabilities
+from model.choice.sampling_params import SamplingParams
+from model.pytorch.sampling import SamplingRows, next_ids, sampling_probabilities
 from tests.conftest import make_checkpoint
 from tests.devices.graphed import graphed_decoder
-from tests.model.decoding import Text, checkpoint, run_alone, run_at_random, texts
+from tests.model.streams import Text, checkpoint, run_alone, run_at_random, texts
 
 
 @settings(max_examples=20, deadline=None)

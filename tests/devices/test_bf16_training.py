@@ -8,10 +8,10 @@ from statistics import fmean
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import DeviceError
-from model.lstm_layer import lstm_layer
-from model.network_config import NetworkConfig
+from model.pytorch.lstm_layer import lstm_layer
 from tests.training.small_runs import CORPUS
 from training.config import TrainingConfig
 from training.evaluation import evaluate_full_text

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.backend import StepInput, StepOutput
-from model.decoder import Decoder
-from model.sampling import SamplingParams
-from model.torch_backend import TorchBackend
+from model.choice.sampling_params import SamplingParams
+from model.decoding.backend import StepInput, StepOutput
+from model.decoding.decoder import Decoder
+from model.pytorch.backend import TorchBackend
 from tests.conftest import make_checkpoint
 from tests.devices.graphed import graphed_backend, graphed_decoder
-from tests.model.decoding import Text, checkpoint, reference, run_alone, texts
+from tests.model.streams import Text, checkpoint, reference, run_alone, texts
 
 _STEPS, _STREAMS, _SLOTS = 50, 6, 16
 

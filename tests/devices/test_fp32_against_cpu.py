@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.decoder import Decoder, DecoderStream
-from model.network import CharLSTM
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder, DecoderStream
+from model.pytorch.network import CharLSTM
 from tests.conftest import SHIPPED, make_checkpoint
-from tests.model.decoding import Text, reference, run_alone
+from tests.model.streams import Text, reference, run_alone
 from training.evaluation import estimate, evaluate, evaluate_full_text
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import torch
 
-from model.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
 from tests.server import RunningServer, running_server

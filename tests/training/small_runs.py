@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from model.network_config import NetworkConfig
+from model.checkpoints.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.run_folder import RunFolder

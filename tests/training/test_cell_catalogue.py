@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_cells, save_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.text_properties import PROPERTIES
-from model.vocabulary import CorpusIds, Vocabulary
+from model.pytorch.network import CharLSTM
+from model.text.properties import PROPERTIES
+from model.text.vocabulary import CorpusIds, Vocabulary
 from training import cell_catalogue
 from training.__main__ import main
 from training.cell_catalogue import add_catalogue, divide, find_tracked_cells

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
+from model.checkpoints.network_config import NetworkConfig
+from model.pytorch.network import CharLSTM
 from training.cell_values import read_cells
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from tests.model.test_tutorial import tutorial_file
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tests.model.pytorch.test_tutorial import tutorial_file
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
 from training.serve_line import serve_line

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given as given_by_hypothesis
 from hypothesis import strategies as st
 
-from model.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network_config import NetworkConfig
 from tests.conftest import make_checkpoint
 from tests.training.small_runs import CORPUS, CPU, TEXT
 from training import run_setup

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from model import vocabulary as vocabulary_module
 from model.errors import CorpusError
-from model.vocabulary import UNKNOWN, Vocabulary
+from model.text import vocabulary as vocabulary_module
+from model.text.vocabulary import UNKNOWN, Vocabulary
 from training import corpus as corpus_module
 from training.corpus import (
     PUBLISHED,

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network import CharLSTM, arrays
-from model.network_config import NetworkConfig
-from model.vocabulary import Vocabulary
+from model.pytorch.network import CharLSTM, arrays
+from model.text.vocabulary import Vocabulary
 from tests.training.small_runs import CONFIG, CORPUS, CPU, make_trainer
 from training.distillation import Teachers, check_vocabulary
 from training.run_folder import RunFolder

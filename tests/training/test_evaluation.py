@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.backend import Precision
-from model.checkpoint import Checkpoint
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from tests.model.decoding import PRECISIONS
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.network_config import NetworkConfig
+from model.decoding.backend import Precision
+from model.pytorch.network import CharLSTM
+from tests.model.streams import PRECISIONS
 from training import evaluation
 from training.evaluation import Evaluation, estimate, evaluate, evaluate_as_served
 

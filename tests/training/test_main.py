@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
 from tests.conftest import ROOT
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main

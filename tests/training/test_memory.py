@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
+from model.pytorch.network import CharLSTM
 from training import memory
 from training.memory import check_memory, explaining_lack_of_memory
 

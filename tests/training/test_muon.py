@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.native_lstm import native_lstm_runs
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
+from model.pytorch.native_lstm import native_lstm_runs
+from model.pytorch.network import CharLSTM
 from tests.training.small_runs import CONFIG, make_trainer
 from training.muon import Muon, orthogonalize, weight_matrices
 

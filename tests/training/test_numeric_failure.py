@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.errors import TrainingError
 from tests.training.small_runs import CONFIG, CORPUS, CPU, make_trainer, metrics
 from tests.training.test_distillation import make_student, make_teacher

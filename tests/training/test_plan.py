@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.network_config import NetworkConfig
-from model.vocabulary import Vocabulary
+from model.checkpoints.network_config import NetworkConfig
+from model.text.vocabulary import Vocabulary
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.plan import recommended

@@ -20,8 +20,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
-from model.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.run_folder import RunFolder

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from tests.training.commands import SMALL, TEXT, run_training
 from training.__main__ import main
 

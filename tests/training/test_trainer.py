@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint
+from model.checkpoints.network_config import NetworkConfig
 from model.errors import CharstreamError, CorpusError, TrainingError
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.vocabulary import UNKNOWN, Vocabulary
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import UNKNOWN, Vocabulary
 from tests.training.small_runs import CONFIG, CORPUS, CPU, TEXT, make_trainer, metrics
 from training import trainer as trainer_module
 from training.config import TrainingConfig

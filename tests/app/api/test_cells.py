@@ -13,12 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.cell_correlation import span_values, strongest
-from model.checkpoint import Checkpoint
-from model.network import CharLSTM
-from model.text_properties import PROPERTIES
+from model.cells.correlation import span_values, strongest
+from model.checkpoints.checkpoint import Checkpoint
+from model.pytorch.network import CharLSTM
+from model.text.properties import PROPERTIES
 from tests.conftest import CHARACTERS
-from tests.model.test_cell_correlation import correlate
+from tests.model.cells.test_correlation import correlate
 from tests.server import RunningServer, running_server
 
 CELLS: list[dict[str, Any]] = [

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from model.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.server import RunningServer, running_server
 from tests.waiting import wait_until

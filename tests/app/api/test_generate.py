@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
 from tests.app.api.generate_requests import PARAMS, post, stream
 from tests.conftest import CHARACTERS
 from tests.events import parse_events, text_of

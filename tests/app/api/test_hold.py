@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.held_cell import HeldCell
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.held_cell import HeldCell
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
 from tests.app.api.generate_requests import post, stream
 from tests.app.openai.completion_requests import complete, generated_text
 from tests.events import text_of

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from app import __version__
 from app.main import create_app
 from app.settings import Settings
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from tests.conftest import SHIPPED
 from tests.server import RunningServer
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.pattern import compile_pattern
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
+from model.patterns.pattern import compile_pattern
 from tests.app.api.generate_requests import PARAMS, post, stream
 from tests.app.openai.completion_requests import chunks, complete, streamed_text
 from tests.events import text_of

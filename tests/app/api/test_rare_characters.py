@@ -10,10 +10,10 @@ import httpx
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint, save_checkpoint
-from model.network import CharLSTM
-from model.network_config import NetworkConfig
-from model.vocabulary import UNKNOWN, Vocabulary
+from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.checkpoints.network_config import NetworkConfig
+from model.pytorch.network import CharLSTM
+from model.text.vocabulary import UNKNOWN, Vocabulary
 from tests.server import running_server
 
 

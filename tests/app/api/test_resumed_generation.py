@@ -17,8 +17,8 @@ from app.engine.chunk import Chunk
 from app.engine.engine import Engine
 from app.engine.job import Job
 from app.errors import EngineError, InvalidFieldError
-from model.checkpoint import Checkpoint
-from model.sampling import MAX_SEED
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import MAX_SEED
 from tests.app.engine.test_chunk import characters
 from tests.app.engine.tiny_engine import LONG, job, running, take
 

@@ -14,7 +14,7 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.service import Service
 from app.settings import Settings
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.app.engine.tiny_engine import job, read, running, until
 from tests.events import Event, parse_events
 

@@ -19,9 +19,9 @@ from app.openai.request import CompletionRequest
 from app.openai.stream import CompletionFrames
 from app.service import Service
 from app.settings import Settings
-from model.checkpoint import Checkpoint
-from model.pattern import compile_pattern
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.patterns.pattern import compile_pattern
 from tests.app.engine.tiny_engine import LONG, job, running, until
 
 

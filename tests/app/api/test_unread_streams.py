@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from app.api import unread_streams
 from app.api.unread_streams import UnreadStreams
-from model.pattern import Pattern, compile_pattern
+from model.patterns.pattern import Pattern, compile_pattern
 from tests.patterns import VOCABULARY
 
 LIMIT = 10

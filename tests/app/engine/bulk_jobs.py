@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.engine.job import Job
-from model.text_scoring import Texts
+from model.decoding.text_scoring import Texts
 
 
 def bulk_job(

@@ -14,11 +14,11 @@ from app.engine import scheduler
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.errors import DeadlineError, DrainingError, QueueFullError, TooManyTextsError
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder, DecoderStream
-from model.sampling import SamplingParams
-from model.scores import ScoreRows, nats_of
-from model.text_scoring import TextScores
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.choice.scores import ScoreRows, nats_of
+from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.text_scoring import TextScores
 from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, take, until
 

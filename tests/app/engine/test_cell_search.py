@@ -15,13 +15,13 @@ from app.engine.chunk import Chunk
 from app.engine.job import Job
 from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import Sequence
-from model.cell_correlation import strongest
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.read_cells import CellNumbers, CellValues
+from model.cells.correlation import strongest
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.read_cells import CellNumbers, CellValues
+from model.decoding.decoder import Decoder
 from tests.app.engine.tiny_engine import alone, job, read, running, until
 from tests.conftest import make_checkpoint
-from tests.model.test_cell_correlation import correlate
+from tests.model.cells.test_correlation import correlate
 
 tiny_checkpoint = make_checkpoint()
 ALL = np.arange(64, dtype=np.int32)

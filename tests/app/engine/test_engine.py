@@ -9,7 +9,7 @@ import pytest
 from app.engine import output_buffer, worker
 from app.engine.engine import Engine
 from app.errors import DrainingError, EngineError, QueueFullError
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, steps_left, take, until
 
 

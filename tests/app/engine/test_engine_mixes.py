@@ -14,9 +14,9 @@ from app.engine import output_buffer
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
-from model.backend import StepOutput
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
+from model.checkpoints.checkpoint import Checkpoint
+from model.decoding.backend import StepOutput
+from model.decoding.decoder import Decoder
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, take, until
 
 Action = Job | tuple[str, int]

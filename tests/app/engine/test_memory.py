@@ -18,7 +18,7 @@ from app.engine.generation import Generation
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Sequence
 from app.errors import DeadlineError, DrainingError, EngineError, QueueFullError
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.tiny_engine import LONG, job, read, running, take, until
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.engine.prefix_cache import CacheMemory, PrefixCache
-from model.backend import DecoderState
-from model.checkpoint import Checkpoint
-from model.vocabulary import Ids
+from model.checkpoints.checkpoint import Checkpoint
+from model.decoding.backend import DecoderState
+from model.text.vocabulary import Ids
 from tests.app.engine.tiny_engine import alone, job, read, running
 
 

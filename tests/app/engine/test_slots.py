@@ -19,8 +19,8 @@ from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, Sequence
 from app.engine.slots import Slots
 from app.errors import QueueFullError
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
+from model.checkpoints.checkpoint import Checkpoint
+from model.decoding.decoder import Decoder
 from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.scheduling import finish, joined, new_sequence
 from tests.app.engine.tiny_engine import LONG, alone, job, read, take, until

@@ -12,9 +12,9 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.resources import Resources
-from model.checkpoint import Checkpoint
-from model.decoder import Decoder
-from model.sampling import SamplingParams
+from model.checkpoints.checkpoint import Checkpoint
+from model.choice.sampling_params import SamplingParams
+from model.decoding.decoder import Decoder
 
 PARAMS = SamplingParams(top_k=None)
 LONG = 1_000_000  # characters that no test waits for

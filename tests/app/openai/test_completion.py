@@ -18,7 +18,7 @@ from app.openai.prompts import prompts_of
 from app.openai.request import CompletionRequest
 from app.service import Service
 from app.settings import Settings
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.app.api.generate_requests import post
 from tests.app.engine.tiny_engine import running
 from tests.app.openai.completion_requests import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint import Checkpoint
+from model.checkpoints.checkpoint import Checkpoint
 from tests.app.openai.completion_requests import chunks, complete
 from tests.server import RunningServer
 

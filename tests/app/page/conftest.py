@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from model.cell_catalogue import TrackedCell
-from model.checkpoint import save_cells
+from model.cells.catalogue import TrackedCell
+from model.checkpoints.checkpoint import save_cells
 from tests.app.page.playground import opened
 from tests.browser import running_browser
 from tests.conftest import SHIPPED

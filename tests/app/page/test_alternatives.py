@@ -178,7 +178,7 @@ def test_the_panel_can_show_the_probability_after_all_filters(page: Page) -> Non
     generate(page, length=30, seed=5, top_k=2)
     page.evaluate(
         """async () => {
-            const { show } = await import("/static/alternatives.js");
+            const { show } = await import("/static/text/alternatives.js");
             const top = [["a", -0.5, 0.75], ["b", -1, 0.25], ["c", -3, 0]];
             const record = { token: "b", logprob: -1, rank: 2, entropy: 1, top, settings: {} };
             const sheet = document.querySelector("#write .sheet");

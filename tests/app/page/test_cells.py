@@ -256,7 +256,7 @@ def test_one_selected_character_is_counted_in_the_singular(cells: Page) -> None:
 def test_a_passage_that_fills_a_request_is_refused_with_the_limit(page: Page) -> None:
     messages = page.evaluate(
         """async () => {
-            const { findCells } = await import("/static/cell_request.js");
+            const { findCells } = await import("/static/server/cell_request.js");
             const records = Array.from({ length: 20_001 }, () => ({ token: "a" }));
             const messageOf = (length) =>
                 findCells({ prime: "", records }, [0, length], {}).catch(({ message }) => message);

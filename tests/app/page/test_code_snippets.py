@@ -128,7 +128,7 @@ def test_any_text_can_be_copied_as_code(page: Page) -> None:
         body = {"prime": prime, "top_k": None, "temperature": 0.5, "stop": stop, "seed": "7"}
         command, program = page.evaluate(
             """async (json) => {
-                const code = await import("/static/code_snippets.js");
+                const code = await import("/static/share/code_snippets.js");
                 return [code.curlCommand(JSON.parse(json)), code.pythonProgram(JSON.parse(json))];
             }""",
             json.dumps(body),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import httpx
 from playwright.sync_api import Browser
@@ -36,6 +38,11 @@ def test_the_page_loads_all_modules_at_once(server: RunningServer) -> None:
     html = httpx.get(server.url, trust_env=False).text
     preloaded = re.findall(r'rel="modulepreload" href="static/(.*)"', html)
     assert preloaded == sorted(preloaded)
-    assert {"main.js", *preloaded} == {path.name for path in STATIC.glob("*.js")}
-    imports = [re.findall(r'from "./(.*)"', path.read_text()) for path in STATIC.glob("*.js")]
-    assert {name for names in imports for name in names} == set(preloaded), "none is unused"
+    modules = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*.js")}
+    assert {"main.js", *preloaded} == set(modules)
+    imported = {
+        os.path.normpath(Path(name).parent / other)
+        for name, path in modules.items()
+        for other in re.findall(r'from "(.*)"', path.read_text())
+    }
+    assert imported == set(preloaded), "none is unused"

@@ -149,7 +149,7 @@ def test_any_character_survives_the_export(page: Page) -> None:
         text = {"name": "A", "fields": {"prime": prime}, "request": None, "records": records}
         exported, table = page.evaluate(
             """async (json) => {
-                const { toExportJSON, toCSV } = await import("/static/text_export.js");
+                const { toExportJSON, toCSV } = await import("/static/share/text_export.js");
                 return [toExportJSON([JSON.parse(json)]), toCSV([JSON.parse(json)])];
             }""",
             json.dumps(text),

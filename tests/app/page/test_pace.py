@@ -118,7 +118,7 @@ def test_the_pace_holds_for_characters_that_arrive_one_by_one(page: Page) -> Non
     page.get_by_label("Pace").select_option("slow")
     counts = page.evaluate(
         """async () => {
-            const { PacedBuffer } = await import("/static/paced_buffer.js");
+            const { PacedBuffer } = await import("/static/text/paced_buffer.js");
             let now = 1000;
             performance.now = () => now;
             const buffer = new PacedBuffer();

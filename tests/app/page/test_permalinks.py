@@ -118,7 +118,7 @@ def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:
     def check(texts: list[dict[str, str]]) -> None:
         back = page.evaluate(
             """async (texts) => {
-                const { linkToTexts, parseLink } = await import("/static/permalink.js");
+                const { linkToTexts, parseLink } = await import("/static/share/permalink.js");
                 return parseLink(new URL(linkToTexts(texts), location).hash).texts;
             }""",
             texts,

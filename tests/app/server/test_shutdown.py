@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.events import parse_events, text_of
 from tests.server import running_server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import save_checkpoint
 from tests.conftest import make_checkpoint
 from tests.server import RunningServer, running_server
 from tests.sockets import connected

@@ -1,0 +1,45 @@
+// The form with the settings of a generation.
+
+import { namedField } from "../ui/dom.js";
+import { chooseModel, chosenModel } from "./model_choice.js";
+import { FIELDS, UNREADABLE, randomSeed } from "./settings.js";
+
+export const form = document.querySelector("#controls");
+
+const field = (name) => namedField(form, name);
+
+/** The value of an input. A browser reports text that is not a number as an empty value. */
+export const readInput = (input) => (input.validity.badInput ? UNREADABLE : input.value);
+
+/** The values of the fields, as entered, and the model of the page. */
+export const enteredSettings = () => ({
+  ...Object.fromEntries(FIELDS.map((name) => [name, readInput(field(name))])),
+  model: chosenModel(),
+});
+
+/** The values of the fields, with a random seed if the field is empty, and without held cells. */
+export function settings() {
+  const values = enteredSettings();
+  return { ...values, hold: "", seed: values.seed || randomSeed() };
+}
+
+/** Fills in the fields that `values` contains. */
+export function fillForm(values) {
+  for (const name of FIELDS) {
+    if (values[name] !== undefined) field(name).value = values[name];
+  }
+  if (values.model !== undefined) chooseModel(values.model);
+}
+
+/** Adapts the fields to a model: the length limit, and the default prime if it cannot be read. */
+export function adaptForm(info) {
+  field("length").max = info.limits.length;
+  const { value, defaultValue } = field("prime"); // the default suits the shipped model
+  const vocabulary = new Set(info.vocabulary);
+  const isReadable = [...defaultValue].every((character) => vocabulary.has(character));
+  if (value === defaultValue && !location.hash && !isReadable) fillForm({ prime: "" });
+}
+
+document
+  .querySelector("#random-seed")
+  .addEventListener("click", () => fillForm({ seed: randomSeed() }));

@@ -1,0 +1,1 @@
+"""Cells: those of a network that track properties of a text."""

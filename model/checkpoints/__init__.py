@@ -1,0 +1,1 @@
+"""Checkpoints: the file that holds the weights, the vocabulary and the training record."""

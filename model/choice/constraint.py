@@ -1,0 +1,99 @@
+"""Constraint: what restricts the characters that a stream draws, a pattern and a logit bias.
+
+Shape letters: S streams, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import SamplingError
+from model.patterns.pattern import Pattern, any_text
+
+if TYPE_CHECKING:
+    from model.choice.sampling_params import SamplingParams
+
+MAX_BIAS = 100.0  # -100 bans a character, as in OpenAI's API
+MAX_BIASES = 1000  # characters with a bias
+
+LogitBias = tuple[tuple[int, float], ...]  # ids and what is added to their logits
+
+
+def check_logit_bias(biases: LogitBias) -> None:
+    """Raise SamplingError if a bias is out of range, or an id is there twice."""
+    if len(biases) > MAX_BIASES:
+        raise SamplingError(
+            f"logit_bias must have at most {MAX_BIASES} characters, got {len(biases)}"
+        )
+    for character, bias in biases:
+        if character < 0 or not -MAX_BIAS <= bias <= MAX_BIAS:
+            raise SamplingError(
+                f"the values of logit_bias must be in -100..100, got {bias} for id {character}"
+            )
+    if len({character for character, _ in biases}) < len(biases):
+        raise SamplingError("logit_bias must have each character once")
+
+
+def banned_ids(biases: LogitBias) -> frozenset[int]:
+    """Return the ids that a bias of -100 bans."""
+    return frozenset(character for character, bias in biases if bias <= -MAX_BIAS)
+
+
+class Constraint(NamedTuple):
+    """The constraint of one stream."""
+
+    pattern: Pattern
+    biases_V: npt.NDArray[np.float32] | None  # minus infinity bans a character
+
+    @classmethod
+    def of(cls, params: SamplingParams, vocabulary_size: int) -> Constraint | None:
+        """Return the constraint of a stream, or None if every character may be drawn."""
+        if not params.constrained:
+            return None
+        biases_V = None
+        if params.logit_bias:
+            biases_V = np.zeros(vocabulary_size, np.float32)
+            for character, bias in params.logit_bias:
+                biases_V[character] = bias if bias > -MAX_BIAS else -np.inf
+        return cls(params.pattern or any_text(vocabulary_size), biases_V)
+
+
+# Mirrors Constraint in model/native/lstm.h.
+_NATIVE = np.dtype(
+    [(name, np.uint64) for name in ("next", "class_of", "may_end", "biases")]
+    + [("classes", np.int64)]
+)
+
+
+class ConstraintColumns(NamedTuple):
+    """The constraints of S streams in the layout of the native kernel."""
+
+    constraints: npt.NDArray[Any]  # (S,)
+    owners: Sequence[Constraint | None]  # keep the memory alive that the column points to
+
+    @classmethod
+    def of(cls, params: Sequence[SamplingParams], vocabulary_size: int) -> ConstraintColumns | None:
+        """Return the columns, or None if no stream has a constraint."""
+        if not any(p.constrained for p in params):
+            return None
+        owners = [Constraint.of(p, vocabulary_size) for p in params]
+        column_S = np.zeros(len(params), _NATIVE)
+        for row, owner in enumerate(owners):
+            if owner is not None:
+                column_S[row] = _addresses(owner)
+        return cls(column_S, owners)
+
+
+def _addresses(constraint: Constraint) -> tuple[int, ...]:
+    pattern, biases_V = constraint
+    return (
+        pattern.next_NC.ctypes.data,
+        pattern.class_of_V.ctypes.data,
+        pattern.may_end_N.ctypes.data,
+        0 if biases_V is None else biases_V.ctypes.data,
+        pattern.next_NC.shape[1],
+    )

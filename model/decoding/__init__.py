@@ -1,0 +1,1 @@
+"""Decoding: advance many texts character by character, on any backend."""

@@ -1,0 +1,303 @@
+"""Decoder: advance many streams of text together, one character at a time.
+
+A stream's prime is not a special phase: its characters are forced in the same batched step
+that samples for every other stream.
+
+Shape letters: k steps, S streams, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.weight_limit import MAX_SUM
+from model.choice.read_cells import NO_CELLS, CellNumbers
+from model.choice.sampling_params import SamplingParams, Uniforms, uniforms
+from model.decoding.backend import (
+    DecoderState,
+    PatternStates,
+    Precision,
+    StepIds,
+    StepInput,
+    StepOutput,
+)
+from model.decoding.selection import make_backend
+from model.patterns.pattern import ENDED
+from model.text.vocabulary import Ids
+
+_STEPS_PER_CALL = 64  # in `generate`
+_NEVER = -1e5 * MAX_SUM  # a logit below all others, so that the character is never drawn
+
+
+class DecoderStream:
+    """One stream: its prime, its random numbers and its position.
+
+    Args:
+        prime: the ids to read first, at least one.
+        length: number of characters to generate.
+        params: sampling parameters.
+        seed: seed of the random numbers.
+        alternatives: number of top alternatives to score per character. None disables scores.
+        prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
+            The other ids are scored as if they had been generated.
+        cells: cells whose values `Decoder.advance` returns, each time as they are after the
+            character that the step reads.
+
+    Attributes:
+        read: number of characters that the network has read.
+        last_id: the character to read next.
+        state: the recurrent state after `read` characters, while the stream is not in a decoder.
+            None is a state of zeros.
+        pattern_state: the state of the pattern after the characters that were drawn.
+
+    Raises:
+        ValueError: if the prime is empty, or `prompt_length` is not in 1..len(prime).
+    """
+
+    def __init__(
+        self,
+        prime: Ids,
+        length: int,
+        params: SamplingParams,
+        seed: int,
+        alternatives: int | None = None,
+        prompt_length: int | None = None,
+        cells: CellNumbers = NO_CELLS,
+    ) -> None:
+        self.prompt_length = len(prime) if prompt_length is None else prompt_length
+        if not 1 <= self.prompt_length <= len(prime):
+            raise ValueError(
+                f"a prompt must have at least one id and at most {len(prime)}, "
+                f"got {self.prompt_length}"
+            )
+        self.prime, self.length, self.params = prime, length, params
+        self.alternatives, self.cells = alternatives, cells
+        self._seed = seed
+        self.restart()
+
+    @property
+    def steps_left(self) -> int:
+        """Number of steps until the text has its full length."""
+        return len(self.prime) - 1 + self.length - self.read
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pattern has ended the text."""
+        return self.pattern_state == ENDED
+
+    @property
+    def prompt_steps_left(self) -> int:
+        """Number of coming steps whose results still belong to the prompt."""
+        return max(0, self.prompt_length - 1 - self.read)
+
+    def restart(self) -> None:
+        """Return to the beginning. The stream must not be in a decoder."""
+        self.read, self.last_id, self.pattern_state = 0, int(self.prime[0]), 0
+        self.state: DecoderState | None = None
+        # Made when it is needed: a stream that only reads does not spend the time.
+        self._uniforms: np.random.Generator | None = None
+
+    def skip(self, read: int, state: DecoderState) -> None:
+        """Continue after the first `read` characters of the prime, from the state after them."""
+        self.read, self.state = read, state
+        self.last_id = int(self.prime[read])
+
+    def fill(self, forced_ids_k: StepIds, uniforms_k: Uniforms) -> None:
+        """Write the inputs of the next k steps: the ids to force, and the random numbers.
+
+        `forced_ids_k` keeps its -1 at steps that draw a character.
+        """
+        forced = max(0, min(len(self.prime) - 1 - self.read, len(forced_ids_k)))
+        forced_ids_k[:forced] = self.prime[self.read + 1 : self.read + 1 + forced]
+        if forced < len(forced_ids_k):
+            if self._uniforms is None:
+                self._uniforms = uniforms(self._seed)
+            drawn = len(forced_ids_k) - forced
+            uniforms_k[forced:] = self._uniforms.random(drawn, dtype=np.float32)
+
+
+class Decoder:
+    """Holds up to `slots` streams and advances all of them together. Not thread-safe.
+
+    A stream's characters depend on its own prime, parameters and seed only, never on the other
+    streams. The vocabulary's UNKNOWN character is read but never generated.
+
+    Args:
+        checkpoint: the model.
+        slots: maximum number of streams.
+        device: device to compute on: "cpu", "cuda" or a numbered GPU such as "cuda:1".
+        precision: "fp32", or "int8" on a CPU: 8-bit weights and hidden values, the rest float32.
+        threads: number of threads that compute on a CPU. None chooses: at most
+            `selection.default_threads`, of which `thread_count` measures the fastest for native
+            kernels.
+        kernel: one of `selection.kernels_for(precision, device)`, by default the fastest.
+
+    Raises:
+        DeviceError: if the precision or the kernel is not available on the device.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        slots: int,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        threads: int | None = 1,
+        kernel: str | None = None,
+    ) -> None:
+        self.device, self.slots, self.precision = device, slots, precision
+        self._config = checkpoint.config
+        self.vocabulary_size = checkpoint.config.vocabulary_size
+        weights = dict(checkpoint.weights)
+        if (unknown := checkpoint.vocabulary.unknown_id) is not None:
+            bias_V = weights["output.bias"].copy()
+            bias_V[unknown] = _NEVER
+            weights["output.bias"] = bias_V
+        self._backend = make_backend(
+            checkpoint.config, weights, slots, device, precision, threads, kernel
+        )
+        self.streams: list[DecoderStream] = []
+        self._changed = False  # whether streams joined or left since the last step
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel that computes the steps."""
+        return self._backend.kernel
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that compute."""
+        return self._backend.threads
+
+    def limit_threads(self, most: int) -> None:
+        """Compute with at most `most` of the threads, and with at least one. Ids stay the same.
+
+        Call it from the thread that calls `advance`.
+        """
+        self._backend.limit_threads(most)
+
+    def use_thread(self) -> None:
+        """Prepare the calling thread to call `advance`."""
+        self._backend.use_thread()
+
+    def join(self, stream: DecoderStream) -> None:
+        """Add a stream as the last row.
+
+        Raises:
+            ValueError: if every slot is taken, the stream has ids that are not in the vocabulary,
+                its pattern is for another vocabulary, or it holds or reads a cell that the network
+                does not have.
+        """
+        row = len(self.streams)
+        if row == self.slots:
+            raise ValueError(f"all {self.slots} slots are taken")
+        self._check(stream)
+        self._backend.put(row, stream.state)
+        self.streams.append(stream)
+        self._changed = True
+
+    def leave(self, stream: DecoderStream) -> None:
+        """Remove a stream and store its state in it, so that it can join again.
+
+        The last row moves into the gap.
+        """
+        row = self.streams.index(stream)
+        stream.state = self._backend.state(row)
+        last = self.streams.pop()
+        if last is not stream:
+            self.streams[row] = last
+            self._backend.move(len(self.streams), row)
+        self._changed = True
+
+    def replace(self, stream: DecoderStream, successor: DecoderStream) -> None:
+        """Give a stream's row to another stream with the same sampling parameters and cells.
+
+        This is faster than `leave` and `join`, because nothing is checked and no state is copied
+        from the decoder.
+        """
+        row = self.streams.index(stream)
+        self._backend.put(row, successor.state)
+        self.streams[row] = successor
+
+    def state(self, stream: DecoderStream) -> DecoderState:
+        """Return a copy of a stream's state after the characters it has read."""
+        return self._backend.state(self.streams.index(stream))
+
+    def advance(self, steps: int, first: int = 0) -> StepOutput:
+        """Advance the streams from row `first` to the last by `steps` characters.
+
+        Column i of the result belongs to `self.streams[first + i]`. It has the ids of the prime
+        that were not read yet, followed by the ids that the stream generated. If its pattern ended
+        the text, `length` of the result tells how many belong to it. A stream whose steps all
+        belong to its prompt has no values of cells.
+        """
+        streams = self.streams[first:]
+        if self._changed:
+            self._backend.sample_with([stream.params for stream in self.streams])
+            self._changed = False
+        result = self._backend.step(_step_input(streams, steps, first))
+        for stream, last_id in zip(streams, result.ids[-1].tolist(), strict=True):
+            stream.read += steps
+            stream.last_id = last_id
+        if result.progress is not None:
+            for stream, state in zip(streams, result.progress.states_S.tolist(), strict=True):
+                stream.pattern_state = state
+        return result
+
+    def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
+        """Return the ids of one text, int32. The decoder must be empty.
+
+        There are `length` of them, or fewer if a pattern ends the text.
+        """
+        stream = DecoderStream(prime, length, params, seed)
+        self.join(stream)
+        generated = []
+        while stream.steps_left and not stream.ended:
+            prompt_steps = stream.prompt_steps_left
+            result = self.advance(min(stream.steps_left, _STEPS_PER_CALL))
+            generated.append(result.ids[prompt_steps : result.length(0), 0])
+        self.leave(stream)
+        return np.concatenate(generated).astype(np.int32)
+
+    def _check(self, stream: DecoderStream) -> None:
+        """Raise ValueError if a stream has ids or cells that the network does not have."""
+        params, size = stream.params, self.vocabulary_size
+        if stream.prime.min() < 0 or stream.prime.max() >= size:
+            raise ValueError(f"a prime's ids must be in 0..{size - 1}")
+        for held in params.hold:
+            if held.layer >= self._config.layers or held.cell >= self._config.hidden_size:
+                raise ValueError(f"the network has no layer {held.layer} with a cell {held.cell}")
+        cells = self._config.layers * self._config.hidden_size
+        if len(stream.cells) and not 0 <= stream.cells.min() <= stream.cells.max() < cells:
+            raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
+        if any(character >= size for character, _ in params.logit_bias):
+            raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
+        if params.pattern is not None and len(params.pattern.class_of_V) != size:
+            raise ValueError(f"the pattern must be for a vocabulary of {size} characters")
+
+
+def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> StepInput:
+    count = len(streams)
+    forced_ids_kS = np.full((steps, count), -1, dtype=np.int64)
+    uniforms_kS = np.zeros((steps, count), dtype=np.float32)
+    for row, stream in enumerate(streams):
+        stream.fill(forced_ids_kS[:, row], uniforms_kS[:, row])
+    return StepInput(
+        first=first,
+        last_ids_S=np.array([stream.last_id for stream in streams], dtype=np.int64),
+        forced_ids_kS=forced_ids_kS,
+        uniforms_kS=uniforms_kS,
+        prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
+        alternatives=[stream.alternatives for stream in streams],
+        cells=[NO_CELLS if s.prompt_steps_left >= steps else s.cells for s in streams],
+        pattern_states_S=_pattern_states(streams),
+    )
+
+
+def _pattern_states(streams: Sequence[DecoderStream]) -> PatternStates | None:
+    if not any(stream.params.constrained for stream in streams):
+        return None
+    return np.array([stream.pattern_state for stream in streams], dtype=np.int32)

@@ -1,0 +1,1 @@
+"""Native: the backend in C++, and its Python side."""

@@ -1,0 +1,1 @@
+"""Patterns: regular expressions as tables of states over a vocabulary."""

@@ -1,0 +1,184 @@
+"""Pattern: a regular expression, compiled for the characters of a vocabulary.
+
+The result is a table: from a state, each character leads to another state or nowhere. From every
+state, a match can be reached.
+
+Shape letters: N states, C classes of characters, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import PatternError
+from model.patterns.character_classes import CharacterClasses, bits_of, character_classes
+from model.patterns.syntax import END, Positions, missing_error, positions_of
+from model.patterns.work_limit import WorkLimit
+from model.text.vocabulary import UNKNOWN, Vocabulary
+
+NOWHERE = -1  # in a table: the pattern does not allow the character
+FINAL = -2  # in a table: the pattern allows the character, and nothing can follow it
+ENDED = -1  # the state of a text that has ended
+
+MAX_ENTRIES = 1 << 18  # states times classes: 1 MiB
+
+Table = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """A deterministic automaton that reads the characters of a text. State 0 is the first.
+
+    Characters that no part of the expression tells apart form a class.
+    """
+
+    next_NC: Table  # the state after a character of a class, NOWHERE or FINAL
+    class_of_V: Table  # the class of each character
+    may_end_N: Table  # 1 if the text may end in the state, otherwise 0
+
+    @property
+    def bytes(self) -> int:
+        """Size of the arrays in bytes."""
+        return self.next_NC.nbytes + self.class_of_V.nbytes + self.may_end_N.nbytes
+
+
+def any_text(vocabulary_size: int) -> Pattern:
+    """Return a pattern that allows every text and never ends it."""
+    return Pattern(
+        np.zeros((1, 1), np.int32), np.zeros(vocabulary_size, np.int32), np.zeros(1, np.int32)
+    )
+
+
+def compile_pattern(
+    expression: str,
+    vocabulary: Vocabulary,
+    banned: Collection[int] = (),
+    work: WorkLimit | None = None,
+) -> Pattern:
+    """Compile a regular expression that the whole text must match.
+
+    The time and the memory are bounded, whatever the expression is.
+
+    Args:
+        expression: a regular expression of Python, without lookaround, backreferences, word
+            boundaries, atomic groups and possessive quantifiers. `^` and `$` may be at its ends.
+        vocabulary: the characters of the model.
+        banned: ids of characters that the text must not have.
+        work: limit of the work.
+
+    Raises:
+        PatternError: if the expression is not valid or not supported, is too large, or matches no
+            text of the vocabulary. The message goes after the name of the field.
+    """
+    work = work or WorkLimit()
+    ids = {
+        character: index
+        for index, character in enumerate(vocabulary.characters)
+        if character != UNKNOWN and index not in banned
+    }
+    positions = positions_of(expression, "".join(ids), work)
+    alive = _alive(positions)
+    if not alive & positions.first:
+        if positions.missing:
+            raise missing_error(positions.missing)
+        raise PatternError("matches no text of the model's characters")
+    classes = character_classes(positions.characters, ids, len(vocabulary), work)
+    return _States(positions, alive, classes, work).pattern()
+
+
+def _alive(positions: Positions) -> int:
+    """Return the set of positions from which the end can be reached.
+
+    A position's number is higher than those on its way to the end, so one pass is enough.
+    """
+    alive = END
+    for position, (characters, following) in enumerate(
+        zip(positions.characters, positions.following, strict=True)
+    ):
+        if characters != frozenset() and following & alive:
+            alive |= 1 << position
+    return alive
+
+
+class _States:
+    """Finds the states, which are sets of positions.
+
+    This is the subset construction (Rabin and Scott 1959, "Finite Automata and Their Decision
+    Problems").
+    """
+
+    def __init__(
+        self, positions: Positions, alive: int, classes: CharacterClasses, work: WorkLimit
+    ) -> None:
+        self._positions, self._alive, self._classes = positions, alive, classes
+        self._work = work
+        self._stand_ins = sum(
+            1 << index for index, found in enumerate(positions.characters) if found is None
+        )
+        self._following: dict[int, int] = {}  # position -> what `_resolved` returns
+        self._found: list[int] = []
+        self._numbers: dict[int, int] = {}  # set of positions -> state
+
+    def pattern(self) -> Pattern:
+        """Return the pattern, with all states that can be reached from the first."""
+        self._entry(self._resolved(self._positions.first))
+        rows = [self._row(state) for state in self._found or [END]]  # `_found` grows meanwhile
+        next_NC = np.full((len(rows), self._classes.number), NOWHERE, np.int32)
+        for state, row in enumerate(rows):
+            next_NC[state, list(row)] = list(row.values())
+        may_end_N = np.array([state & END for state in self._found or [END]], np.int32)
+        return Pattern(next_NC, self._classes.class_of_V, may_end_N)
+
+    def _row(self, state: int) -> dict[int, int]:
+        """Return the entries of a state's row, for the classes that the pattern allows."""
+        return {number: self._entry(after) for number, after in self._targets(state).items()}
+
+    def _targets(self, state: int) -> dict[int, int]:
+        """Return the set of positions after each class that the pattern allows."""
+        after_set: dict[frozenset[str], int] = {}
+        for position in bits_of(state & ~END):
+            characters = self._positions.characters[position] or frozenset()
+            after_set[characters] = after_set.get(characters, 0) | self._after(position)
+            self._work.add(1)
+        targets: dict[int, int] = {}
+        for characters, after in after_set.items():
+            numbers = self._classes.of_set[characters]
+            self._work.add(len(numbers))
+            for number in numbers:
+                targets[number] = targets.get(number, 0) | after
+        return targets
+
+    def _entry(self, state: int) -> int:
+        """Return the entry of the table for a set of positions. Number the set if it is new."""
+        if state == END:
+            return FINAL
+        number = self._numbers.setdefault(state, len(self._found))
+        if number == len(self._found):
+            self._found.append(state)
+            entries = len(self._found) * self._classes.number
+            if entries > MAX_ENTRIES:
+                raise PatternError(
+                    f"is too large: its table has {entries} entries, and at most {MAX_ENTRIES} "
+                    "are allowed; simplify it"
+                )
+        return number
+
+    def _after(self, position: int) -> int:
+        if position not in self._following:
+            following = self._positions.following[position]
+            self._following[position] = self._resolved(following)
+        return self._following[position]
+
+    def _resolved(self, members: int) -> int:
+        """Replace stand-ins by what they stand for, and leave out what cannot reach the end."""
+        done = 0
+        while stand_ins := members & self._stand_ins & self._alive & ~done:
+            done |= stand_ins
+            for position in bits_of(stand_ins):
+                members |= self._positions.following[position]
+                self._work.add(1)
+        return members & self._alive & ~self._stand_ins

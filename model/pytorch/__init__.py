@@ -1,0 +1,1 @@
+"""PyTorch: everything that imports torch to define or compute a network."""

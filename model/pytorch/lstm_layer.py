@@ -1,0 +1,64 @@
+"""LSTM layer: one layer in training, in the precision that autocast asks for.
+
+Shape letters: T steps, B batch size, H hidden, L layers, I input size of a layer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from model.pytorch.native_lstm import native_lstm, native_lstm_runs
+
+State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
+
+
+def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
+    """Return the hidden values (T, B, H) of a layer, and its state at the end.
+
+    Where the native kernel computes the layer, no gradient flows into the state or out of the last
+    cells, which training does not need.
+
+    Args:
+        values_TBI: the layer's input.
+        state: hidden and cell values, (1, B, H) each.
+        weights: input weights, recurrent weights and the two biases, in the order of `nn.LSTM`.
+    """
+    device = values_TBI.device.type
+    if device == "cpu":
+        if _is_in_bfloat16(device) and native_lstm_runs(state[0].size(2)):
+            hidden_TBH, cell_BH = native_lstm(values_TBI, state[0][0], state[1][0], weights)
+            return hidden_TBH, (hidden_TBH[-1:], cell_BH[None])
+        return _lstm(values_TBI, state, weights)
+    # Autocast computes cuDNN's LSTM in float16, whatever type it is set to. float16 needs scaled
+    # gradients, so the layer casts to autocast's type itself.
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    with torch.autocast(device, enabled=False), warnings.catch_warnings():
+        # cuDNN copies the weights into one block in every call, and warns about it. Weight dropout
+        # makes new weights in every call, so there is nothing to do about it.
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+        return lstm_in(dtype or values_TBI.dtype, values_TBI, state, weights)
+
+
+def _is_in_bfloat16(device: str) -> bool:
+    asks = torch.is_autocast_enabled(device)
+    return asks and torch.get_autocast_dtype(device) == torch.bfloat16
+
+
+def lstm_in(
+    dtype: torch.dtype, values_TBI: Tensor, state: State, weights: Sequence[Tensor]
+) -> tuple[Tensor, State]:
+    """Compute `lstm_layer` in a type, whatever the types of the arguments are."""
+    hidden, cell = state
+    cast = (hidden.to(dtype), cell.to(dtype))
+    return _lstm(values_TBI.to(dtype), cast, [weight.to(dtype) for weight in weights])
+
+
+def _lstm(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
+    values_TBH, hidden, cell = torch.lstm(
+        values_TBI, state, list(weights), True, 1, 0.0, True, False, False
+    )
+    return values_TBH, (hidden, cell)

@@ -1,0 +1,1 @@
+"""Text: the characters that a model knows, and properties of texts."""

@@ -1,0 +1,137 @@
+"""The results do not depend on the number of threads, even if there are more threads than cores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.checkpoints.network_config import NetworkConfig
+from model.choice.sampling_params import SamplingParams
+from model.native import library as native_library
+from model.native.team_size import TeamSize
+from model.pytorch.network import CharLSTM
+from tests.kernels import KERNELS, needs_kernel
+from tests.model.native.test_backend import make, params, random_input, results
+
+pytestmark = needs_kernel
+
+_MAX_THREADS = 16
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> CharLSTM:
+    """Networks whose tiles do and do not divide evenly among the threads."""
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    layers, vocabulary = draw(st.integers(1, 3)), draw(st.sampled_from([2, 83, 1100]))
+    return CharLSTM(NetworkConfig(vocabulary, draw(st.integers(1, 300)), layers))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    network=networks(),
+    sampling=st.lists(params, min_size=1, max_size=20),
+    threads=st.lists(st.integers(2, _MAX_THREADS), min_size=2, max_size=2, unique=True),
+    seed=st.integers(0, 1000),
+)
+def test_any_number_of_threads_gives_the_same_bits(
+    network: CharLSTM, sampling: list[SamplingParams], threads: list[int], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    slots = len(sampling)
+    inputs = [random_input(random, network.config.vocabulary_size, 5, slots) for _ in range(2)]
+    expected = results(make(network, slots, "plain"), sampling, inputs)
+    for kernel in KERNELS:
+        for count in threads:
+            assert results(make(network, slots, kernel, count), sampling, inputs) == expected
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> None:
+    torch.manual_seed(1)
+    network = CharLSTM(NetworkConfig(1030, 130, 2))  # 17 tiles of outputs, 9 of each layer
+    sampling = [SamplingParams(top_k=top_k) for top_k in (1, 5, None)]
+    inputs = [random_input(np.random.default_rng(2), 1030, 4, len(sampling))]
+    expected = results(make(network, 3, kernel, 1), sampling, inputs)
+    for threads in range(2, _MAX_THREADS + 1):
+        assert results(make(network, 3, kernel, threads), sampling, inputs) == expected
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    network=networks(),
+    sampling=st.lists(params, min_size=1, max_size=20),
+    most=st.integers(2, _MAX_THREADS),
+    sizes=st.lists(st.integers(1, _MAX_THREADS), min_size=4, max_size=4),
+    patience=st.sampled_from([0, native_library.PATIENCE]),
+    seed=st.integers(0, 1000),
+)
+def test_a_number_of_threads_that_changes_gives_the_same_bits(
+    network: CharLSTM,
+    sampling: list[SamplingParams],
+    most: int,
+    sizes: list[int],
+    patience: int,
+    seed: int,
+) -> None:
+    """Without patience, it is also halved after each step of a call."""
+    random = np.random.default_rng(seed)
+    slots = len(sampling)
+    inputs = [random_input(random, network.config.vocabulary_size, 5, slots) for _ in sizes]
+    expected = results(make(network, slots, "plain"), sampling, inputs)
+    for kernel in KERNELS:
+        backend = make(network, slots, kernel, most)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native_library, "PATIENCE", patience)
+            chosen = iter([min(size, most) for size in sizes])
+            patch.setattr(TeamSize, "choose", lambda self, now, chosen=chosen: next(chosen))
+            assert results(backend, sampling, inputs) == expected
+
+
+def test_a_team_without_patience_halves_its_threads_after_each_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native_library, "PATIENCE", 0)
+    ends: list[int] = []
+    monkeypatch.setattr(TeamSize, "record", lambda self, now, threads: ends.append(threads))
+    backend = make(CharLSTM(NetworkConfig(20, 64, 2)), 1, KERNELS[0], threads=8)
+    random = np.random.default_rng(0)
+    for steps in (1, 2, 3, 4):
+        backend.step(random_input(random, 20, steps, 1))
+    assert ends == [4, 2, 1, 1]
+
+
+class RecordingLibrary:
+    """The native library, which notes with how many threads each call begins."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self.threads: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+    def charstream_run(self, team: object, batch: object, threads: int, patience: int) -> int:
+        self.threads.append(threads)
+        left: int = self._library.charstream_run(team, batch, threads, patience)
+        return left
+
+
+def test_a_limit_lets_fewer_threads_compute_and_gives_the_same_bits() -> None:
+    torch.manual_seed(1)
+    network = CharLSTM(NetworkConfig(83, 130, 2))
+    inputs = [random_input(np.random.default_rng(2), 83, 4, 3)]
+    sampling = [SamplingParams()] * 3
+    expected = results(make(network, 3, KERNELS[0], 1), sampling, inputs)
+    for limit, threads in ((0, 1), (1, 1), (3, 3), (9, 4)):
+        backend = make(network, 3, KERNELS[0], 4)
+        recording = RecordingLibrary(backend._team._library)
+        backend._team._library = recording  # type: ignore[assignment]
+        backend.limit_threads(limit)
+        assert results(backend, sampling, inputs) == expected
+        assert recording.threads == [threads]
+        assert backend.threads == 4

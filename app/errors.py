@@ -1,12 +1,12 @@
-"""Errors of the service, and the table that maps every error to an HTTP status and a code.
+"""Errors of the service, each with its HTTP status and its code, and what a response says of them.
 
 CharstreamError (model.errors)
 ├── SettingsError           an environment variable has an unusable value
 ├── EngineError             a generation cannot be served
 │   ├── QueueFullError      the slots and the queue have no room
-│   ├── TooManyTextsError   the texts to score are over their limit together
 │   ├── DeadlineError       a generation took longer than the operator allows
 │   └── DrainingError       the service is shutting down
+├── OverloadedError         the memory budget has no room for a request
 ├── InvalidFieldError       a field of a request has an unacceptable value
 ├── UnknownInFieldError     a field holds characters that the vocabulary lacks
 ├── OtherModelError         a request names another model than the only one that is loaded
@@ -16,25 +16,38 @@ CharstreamError (model.errors)
 ├── CrossSiteError          a page of another site sends requests without CORS
 ├── RateLimitError          a client sends too many requests
 ├── BodyTooLargeError       a request body is over the limit
-├── BodiesTooLargeError     the bodies that are arriving are over their limit
-├── TooManyResultsError     the JSON results of all requests are over their limit
-├── TooManyPatternsError    too many patterns are being compiled
 └── ReloadError             a checkpoint cannot be reloaded; the loaded models stay
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from app.field_error import FieldError, show
+from pydantic import BaseModel, Field
+
 from model.errors import CharstreamError, UnknownCharacterError
 
 DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
 
+_OVERLOAD_RETRY_SECONDS = 2  # in which large requests usually end
 _MAX_CHARACTERS = 10  # unknown characters listed in a message
+_MAX_SHOWN = 80  # characters of a value in a message
+_MAX_ITEMS = 20  # of a list or an object that is shown
+
+
+class FieldError(BaseModel):
+    """One invalid field of a request."""
+
+    field: str
+    value: str = Field(description="The value received, shortened.")
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}, got {self.value}"
 
 
 class SettingsError(CharstreamError):
@@ -47,6 +60,7 @@ class SettingsError(CharstreamError):
 class EngineError(CharstreamError):
     """A generation cannot be served."""
 
+    status, code = 503, "engine_failed"
     retry_after: float | None = DRAIN_RETRY_SECONDS
 
     def copy(self) -> Self:
@@ -69,6 +83,7 @@ class QueueFullError(EngineError):
         texts: number of generations that the request needs.
     """
 
+    code = "queue_full"
     retry_after: float
 
     def __init__(self, waiting: int, retry_after: float, texts: int = 1) -> None:
@@ -79,15 +94,6 @@ class QueueFullError(EngineError):
         )
 
 
-class TooManyTextsError(EngineError):
-    """The texts that all clients want to score take too much memory together."""
-
-    retry_after = 1.0
-
-    def __init__(self) -> None:
-        super().__init__("the texts of all requests to /score are too large; try again in 1 s")
-
-
 class DeadlineError(EngineError):
     """A generation took longer than this server allows.
 
@@ -95,6 +101,7 @@ class DeadlineError(EngineError):
         seconds: the server's limit.
     """
 
+    status, code = 504, "deadline_exceeded"
     retry_after = None
 
     def __init__(self, seconds: float) -> None:
@@ -105,8 +112,29 @@ class DeadlineError(EngineError):
 class DrainingError(EngineError):
     """The service is shutting down."""
 
+    code = "draining"
+
     def __init__(self) -> None:
         super().__init__("the service is shutting down")
+
+
+class OverloadedError(CharstreamError):
+    """The memory budget has no room for a request.
+
+    Args:
+        size: bytes that the request needs.
+        whose: whose requests take the room.
+    """
+
+    status, code = 503, "overloaded"
+    retry_after = _OVERLOAD_RETRY_SECONDS
+    headers: Mapping[str, str] = {"Connection": "close"}  # the body may not have been read
+
+    def __init__(self, size: int, whose: str) -> None:
+        super().__init__(
+            f"the server has no memory for this request, which needs up to {size / 2**20:.1f} MiB: "
+            f"{whose} take the room; try again in {self.retry_after} s, or request less"
+        )
 
 
 class InvalidFieldError(CharstreamError):
@@ -118,9 +146,11 @@ class InvalidFieldError(CharstreamError):
         message: what was expected.
     """
 
+    status, code = 422, "invalid_field"
+
     def __init__(self, field: str, value: object, message: str) -> None:
-        self.error = FieldError(field=field, value=show(value), message=message)
-        super().__init__(str(self.error))
+        self.field = FieldError(field=field, value=show(value), message=message)
+        super().__init__(str(self.field))
 
 
 class UnknownInFieldError(UnknownCharacterError):
@@ -132,19 +162,25 @@ class UnknownInFieldError(UnknownCharacterError):
         advice: what to do.
     """
 
+    status, code = 422, "unknown_character"
+
     def __init__(self, field: str, error: UnknownCharacterError, advice: str = "") -> None:
         super().__init__(error.characters, error.positions)
         value = show("".join(error.characters[:_MAX_CHARACTERS]))
-        self.error = FieldError(field=field, value=value, message=str(self))
-        self.args = (f"{self}{advice}",)
+        self.field = FieldError(field=field, value=value, message=str(self))
+        self.args = (f"{field}: {self}{advice}",)
 
 
 class OtherModelError(CharstreamError):
     """A request names another model than the only one that is loaded."""
 
+    status, code = 409, "other_model"
+
 
 class UnknownModelError(CharstreamError):
     """A request names a model, and none of the loaded ones has this name or hash."""
+
+    status, code = 404, "unknown_model"
 
 
 class UnauthorizedError(CharstreamError):
@@ -154,12 +190,17 @@ class UnauthorizedError(CharstreamError):
         needed: the kind of key that the request needs.
     """
 
+    status, code = 401, "unauthorized"
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+
     def __init__(self, needed: str = "a valid key") -> None:
         super().__init__(f"{needed} is required: send the header Authorization: Bearer KEY")
 
 
 class ForbiddenError(CharstreamError):
     """A request needs an operator's key, and no keys are set."""
+
+    status, code = 403, "forbidden"
 
     def __init__(self) -> None:
         super().__init__(
@@ -170,6 +211,8 @@ class ForbiddenError(CharstreamError):
 
 class CrossSiteError(CharstreamError):
     """A web page of another site sends requests, and CORS does not allow its origin."""
+
+    status, code = 403, "cross_site"
 
     def __init__(self) -> None:
         super().__init__(
@@ -185,6 +228,8 @@ class RateLimitError(CharstreamError):
         retry_after: seconds until the client may send the next request.
     """
 
+    status, code = 429, "rate_limited"
+
     def __init__(self, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(f"too many requests; try again in {math.ceil(retry_after)} s")
@@ -197,70 +242,17 @@ class BodyTooLargeError(CharstreamError):
         limit: the limit in bytes.
     """
 
+    status, code = 413, "body_too_large"
+    headers: Mapping[str, str] = {"Connection": "close"}
+
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than the limit of {limit} bytes")
-
-
-class BodiesTooLargeError(CharstreamError):
-    """All request bodies that are arriving are together over the limit."""
-
-    retry_after = 1.0
-
-    def __init__(self) -> None:
-        super().__init__("too many large requests are arriving at the same time; try again in 1 s")
-
-
-class TooManyResultsError(CharstreamError):
-    """The JSON results of all requests, or of one client, are over their limit together."""
-
-    retry_after = 5.0
-
-    def __init__(self, whose: str = "") -> None:
-        responses = f"large JSON responses {whose}".rstrip()
-        super().__init__(
-            f"too many {responses} are being made or sent; try again in {self.retry_after:.0f} s"
-        )
-
-
-class TooManyPatternsError(CharstreamError):
-    """A new pattern cannot be compiled, because too many patterns or requests wait.
-
-    Args:
-        reason: what happened.
-        retry_after: estimated seconds until those that wait now have been compiled.
-    """
-
-    def __init__(self, reason: str, retry_after: float) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"{reason}; try again in {math.ceil(retry_after)} s")
 
 
 class ReloadError(CharstreamError):
     """A checkpoint cannot be reloaded. The loaded models stay in use."""
 
-
-# Exception, status, code. The first match applies.
-_TABLE: Sequence[tuple[type[CharstreamError], int, str]] = (
-    (InvalidFieldError, 422, "invalid_field"),
-    (UnknownCharacterError, 422, "unknown_character"),
-    (OtherModelError, 409, "other_model"),
-    (UnknownModelError, 404, "unknown_model"),
-    (UnauthorizedError, 401, "unauthorized"),
-    (ForbiddenError, 403, "forbidden"),
-    (CrossSiteError, 403, "cross_site"),
-    (RateLimitError, 429, "rate_limited"),
-    (BodyTooLargeError, 413, "body_too_large"),
-    (BodiesTooLargeError, 503, "too_many_bodies"),
-    (TooManyResultsError, 503, "too_many_results"),
-    (TooManyPatternsError, 503, "too_many_patterns"),
-    (ReloadError, 409, "not_reloaded"),
-    (QueueFullError, 503, "queue_full"),
-    (TooManyTextsError, 503, "too_many_texts"),
-    (DeadlineError, 504, "deadline_exceeded"),
-    (DrainingError, 503, "draining"),
-    (EngineError, 503, "engine_failed"),
-    (CharstreamError, 500, "internal"),
-)
+    status, code = 409, "not_reloaded"
 
 
 @dataclass(frozen=True)
@@ -278,20 +270,21 @@ INTERNAL = Problem(500, "internal", "the server failed on this request and logge
 
 
 def problem_of(error: CharstreamError) -> Problem:
-    """Return the status, the code and the detail of an error."""
-    status, code = next((s, code) for kind, s, code in _TABLE if isinstance(error, kind))
-    if isinstance(error, UnknownInFieldError):
-        return Problem(status, code, f"{error.error.field}: {error}", [error.error])
-    fields = [error.error] if isinstance(error, InvalidFieldError) else []
-    return Problem(status, code, str(error), fields, _headers(error))
-
-
-def _headers(error: CharstreamError) -> Mapping[str, str]:
-    headers = {}
+    """Return the status, the code and the detail of an error. Without a status, it is 500."""
+    headers = dict(getattr(error, "headers", {}))
     if (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(math.ceil(seconds))
-    if isinstance(error, UnauthorizedError):
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, BodyTooLargeError | BodiesTooLargeError):
-        headers["Connection"] = "close"
-    return headers
+    fields = [error.field] if isinstance(error, InvalidFieldError | UnknownInFieldError) else []
+    status, code = getattr(error, "status", INTERNAL.status), getattr(error, "code", INTERNAL.code)
+    return Problem(status, code, str(error), fields, headers)
+
+
+def show(value: object) -> str:
+    """Return a value as a short literal. Characters that JSON cannot carry are escaped."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, list | dict) and len(value) > _MAX_ITEMS:
+        kind = "a list" if isinstance(value, list) else "an object"
+        return f"{kind} of {len(value)} items"
+    shown = repr(value[:_MAX_SHOWN] if isinstance(value, str) else value)
+    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."

@@ -1,4 +1,4 @@
-"""Service: a loaded model and its engine. It checks limits and turns texts into jobs."""
+"""Service: a loaded model and its engine. It turns ids and parameters into jobs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,15 @@ import numpy as np
 from app.engine.cell_search import CellSearch
 from app.engine.engine import Engine
 from app.engine.job import Job
-from app.errors import InvalidFieldError, UnknownInFieldError
 from app.pattern_cache import PatternCache
-from app.settings import Settings, Unknown
+from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.read_cells import CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
 from model.decoding.text_scoring import Texts
 from model.errors import UnknownCharacterError
-from model.text.folding import fold
 from model.text.vocabulary import Ids, Vocabulary
-
-MAX_SCORES = 220_000  # characters and alternatives in one response
-_MAX_CELL_VALUES = 1_600_000  # in one response
 
 
 class ModelId(NamedTuple):
@@ -175,100 +170,6 @@ class Service:
         """Return the numbers of cells that the model has."""
         size = self.checkpoint.config.hidden_size
         return np.array([cell.layer * size + cell.cell for cell in cells], np.int32)
-
-    def encode_read(
-        self, field: str, text: str, unknown: Unknown | None = None, has_choice: bool = False
-    ) -> Ids:
-        """Return the ids of a text to read.
-
-        Args:
-            field: name of the request's field, for error messages.
-            text: the text that the user sent.
-            unknown: what to do with characters that the vocabulary lacks. None uses the server's
-                default. If the vocabulary has UNKNOWN, it replaces the characters that are left.
-            has_choice: whether the request has a field `unknown`, for error messages.
-
-        Raises:
-            InvalidFieldError: if the text is longer than this server accepts, also after folding.
-            UnknownInFieldError: if a character is left that the vocabulary lacks.
-        """
-        self.check_read_length(field, text)
-        unknown = unknown or self.settings.unknown
-        if unknown == "skip":
-            return self.vocabulary.encode_known(text)
-        if unknown == "fold":
-            text = fold(text, self.vocabulary)
-            self.check_read_length(field, text, " after folding")
-        try:
-            return self.vocabulary.encode_read(text)
-        except UnknownCharacterError as error:
-            others = '"skip"' if unknown == "fold" else '"skip" or "fold"'
-            advice = f'; set "unknown" to {others}' if has_choice else ""
-            raise UnknownInFieldError(field, error, advice) from error
-
-    def encode_scored(self, field: str, text: str) -> Ids:
-        """Return the ids of a text to score.
-
-        Raises:
-            InvalidFieldError: if the text is longer than this server accepts.
-            UnknownInFieldError: if a character cannot be scored.
-        """
-        self.check_read_length(field, text)
-        try:
-            return self.vocabulary.encode_scored(text)
-        except UnknownCharacterError as error:
-            raise UnknownInFieldError(field, error) from error
-
-    def check_generated_length(self, field: str, length: int) -> None:
-        """Raise InvalidFieldError if a text would be longer than this server generates."""
-        most = self.settings.max_length
-        if length > most:
-            raise InvalidFieldError(field, length, f"must be at most {most} on this server")
-
-    def check_cells(self, field: str, cells: Sequence[Cell]) -> None:
-        """Raise InvalidFieldError if the model does not have one of the cells in a field."""
-        config = self.checkpoint.config
-        for index, cell in enumerate(cells):
-            if cell.layer >= config.layers:
-                message = f"must be from 0 to {config.layers - 1} with this model"
-                raise InvalidFieldError(f"{field}.{index}.layer", cell.layer, message)
-            if cell.cell >= config.hidden_size:
-                message = f"must be from 0 to {config.hidden_size - 1} with this model"
-                raise InvalidFieldError(f"{field}.{index}.cell", cell.cell, message)
-
-    def check_cell_values(self, field: str, characters: int, cells: int) -> None:
-        """Raise InvalidFieldError if a response would have too many values of cells."""
-        if characters * cells > _MAX_CELL_VALUES:
-            message = (
-                f"characters times cells must be at most {_MAX_CELL_VALUES} in one response: "
-                "request fewer cells, or a part of the text"
-            )
-            raise InvalidFieldError(field, f"{characters} characters x {cells} cells", message)
-
-    def check_read_length(self, field: str, text: str, stage: str = "") -> None:
-        """Raise InvalidFieldError if a text has more characters than this server reads."""
-        most = self.settings.max_prime
-        if len(text) > most:
-            message = f"must have at most {most} characters on this server"
-            raise InvalidFieldError(field, f"{len(text)} characters{stage}", message)
-
-    def check_scores(
-        self, characters: int, alternatives: int | None, streamed: bool = False
-    ) -> None:
-        """Raise InvalidFieldError if a response would have too many scores at once.
-
-        Args:
-            characters: number of characters that are scored.
-            alternatives: number of alternatives per character. None is a response without scores.
-            streamed: whether the response is a stream.
-        """
-        if alternatives is not None and characters * (1 + alternatives) > MAX_SCORES:
-            message = (
-                f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: "
-                f"{'' if streamed else 'stream the text, or '}request less"
-            )
-            value = f"{characters} characters x (1 + {alternatives})"
-            raise InvalidFieldError("logprobs", value, message)
 
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return the ids of the stop strings that can occur, those without unknown characters."""

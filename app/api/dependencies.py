@@ -16,24 +16,21 @@ from app.api.parsing import check_names
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.loaded_models import LoadedModels
-from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.model_manager import ModelManager
 from app.service import Service
 
 
-async def _manager(request: Request) -> ModelManager:
+async def current_manager(request: Request) -> ModelManager:
+    """Return the model manager of the application."""
     manager: ModelManager = request.app.state.model_manager
     return manager
 
 
-async def _models(request: Request) -> LoadedModels:
-    return (await _manager(request)).models
-
-
-async def _models_after_body(request: Request, _: Body) -> LoadedModels:
-    """Return the models that are loaded when the body has arrived."""
-    return await _models(request)
+def current_models(request: Request) -> LoadedModels:
+    """Return the models that are loaded now."""
+    models: LoadedModels = request.app.state.model_manager.models
+    return models
 
 
 class _ModelQuery(BaseModel):
@@ -46,29 +43,15 @@ class _ModelQuery(BaseModel):
 
 async def _named_service(request: Request, params: Annotated[_ModelQuery, Query()]) -> Service:
     check_names(_ModelQuery, request.query_params)
-    return (await _models(request)).find(params.model or None)
+    return current_models(request).find(params.model or None)
 
 
-async def _record(request: Request) -> RequestRecord:
-    return RequestRecord.of(request.scope)
-
-
-CurrentManager = Annotated[ModelManager, Depends(_manager)]
-CurrentModels = Annotated[LoadedModels, Depends(_models)]
-ModelsAfterBody = Annotated[LoadedModels, Depends(_models_after_body)]
+CurrentManager = Annotated[ModelManager, Depends(current_manager)]
 NamedService = Annotated[Service, Depends(_named_service)]  # of the query parameter `model`
-CurrentRecord = Annotated[RequestRecord, Depends(_record)]
-
-
-def _logged_prime(service: Service, job: Job) -> str | None:
-    """Return the prime of a job for the request log, or None if the setting log_primes is off."""
-    if not service.settings.log_primes:
-        return None
-    return service.vocabulary.decode(job.prime[: job.prime_characters])
 
 
 def submit(
-    service: Service, record: RequestRecord, job: Job, ready: asyncio.Event | None = None
+    request: Request, service: Service, job: Job, ready: asyncio.Event | None = None
 ) -> Generation:
     """Queue a job and add its generation to the request log.
 
@@ -77,5 +60,8 @@ def submit(
     Raises what `Engine.submit` raises.
     """
     generation = service.engine.submit(job, ready)
-    record.add(generation, _logged_prime(service, job))
+    prime = None
+    if service.settings.log_primes:
+        prime = service.vocabulary.decode(job.prime[: job.prime_characters])
+    RequestRecord.of(request.scope).add(generation, prime)
     return generation

@@ -1,39 +1,28 @@
-"""Disconnect: cancel work when the client disconnects."""
+"""Disconnect: stop work when the client disconnects, and close connections on purpose."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
-from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Send
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 CLIENT_CLOSED = 499  # status of a response that nobody receives; nginx logs the same
 
-_Result = TypeVar("_Result")
+# ASGI extension: a function that closes the connection after what was sent.
+CLOSE_EXTENSION = "charstream.close"
 
 _UVLOOP_CLOSED = "the handler is closed"  # part of uvloop's error for a closed connection
 
-
-async def cancel_on_disconnect(
-    request: Request, work: Coroutine[Any, Any, _Result]
-) -> _Result | None:
-    """Return the result of the work, or cancel it and return None if the client disconnects."""
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        gone.cancel()
+logger = logging.getLogger("charstream")
 
 
 @asynccontextmanager
-async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
+async def ended_by_disconnect(receive: Receive) -> AsyncIterator[None]:
     """Cancel what runs in this block if the client disconnects. The end of the block never waits.
 
     Raises:
@@ -47,7 +36,7 @@ async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
         if not (ended or done.cancelled() or done.exception()):
             task.cancel()
 
-    gone = asyncio.ensure_future(_disconnected(request))
+    gone = asyncio.ensure_future(_disconnected(receive))
     gone.add_done_callback(cancel)
     try:
         yield
@@ -60,8 +49,12 @@ async def ended_by_disconnect(request: Request) -> AsyncIterator[None]:
         gone.cancel()
 
 
-def disconnecting(send: Send) -> Send:
-    """Return a `send` that raises ClientDisconnect where uvloop raises RuntimeError."""
+@asynccontextmanager
+async def sending(send: Send) -> AsyncIterator[Send]:
+    """Yield a `send` for a response. The block ends quietly when the client disconnects.
+
+    In that case, uvicorn raises OSError, and uvloop RuntimeError.
+    """
 
     async def send_or_disconnect(message: Message) -> None:
         try:
@@ -71,14 +64,41 @@ def disconnecting(send: Send) -> Send:
                 raise
             raise ClientDisconnect from error
 
-    return send_or_disconnect
+    try:
+        yield send_or_disconnect
+    except (OSError, ClientDisconnect):
+        logger.debug("a client disconnected from a response", exc_info=True)
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+def closer_of(scope: Scope) -> Callable[[], None] | None:
+    """Return the function that closes the connection, or None if the server has none."""
+    close: Callable[[], None] | None = scope.get("extensions", {}).get(CLOSE_EXTENSION)
+    return close
+
+
+async def close_connection(close: Callable[[], None], receive: Receive) -> None:
+    """Close the connection and wait until the client has disconnected."""
+    close()
+    await _disconnected(receive)
+
+
+class ClosedConnection(Response):
+    """Stands for no response: the connection closes before the first byte of one.
+
+    EventSource reconnects after a broken connection. Any status but 200 makes it give up.
+
+    Args:
+        close: closes the connection.
+    """
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        super().__init__()
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await close_connection(self._close, receive)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def disconnected_response() -> Response:
-    """Return a response for a client that is no longer connected."""
-    return Response(status_code=CLIENT_CLOSED)

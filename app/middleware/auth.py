@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Hashable, Iterable
-from contextvars import ContextVar
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,20 +12,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.errors import ForbiddenError, RateLimitError, UnauthorizedError
 from app.middleware.rate_limit import RateLimit
+from app.middleware.request_log import RequestRecord
 
 _bearer = HTTPBearer(auto_error=False, description="Required if CHARSTREAM_API_KEYS is set.")
 # Describes the header in the OpenAPI document.
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-_client: ContextVar[Hashable] = ContextVar("client", default=None)
-
-
-def current_client() -> Hashable:
-    """Return who sent the request of this task, as the rate limit tells clients apart.
-
-    It is the digest of the key, or the address if there are no keys. None if it is not known.
-    """
-    return _client.get()
 
 
 class Auth:
@@ -52,11 +42,16 @@ class Auth:
         self._keys = _digests(keys)
 
     async def check_user(self, request: Request, _: Credentials) -> None:
-        """Raise UnauthorizedError without a valid key, or RateLimitError over the rate limit."""
+        """Find out which client sends a request: by the digest of its key, or by its address.
+
+        Raises:
+            UnauthorizedError: without a valid key.
+            RateLimitError: over the rate limit.
+        """
         client: Hashable = request.client.host if request.client else None
         if self._keys:
             client = _check_key(self._keys, request)
-        _client.set(client)
+        RequestRecord.of(request.scope).lease.client = client
         if wait := self._rate.take(client):
             raise RateLimitError(wait)
 

@@ -8,7 +8,6 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.engine.generation import Generation
 from app.engine.metrics import Metrics
 from app.errors import INTERNAL
+from app.middleware.memory_budget import Lease, MemoryBudget
 
 logger = logging.getLogger("charstream")
 
@@ -39,23 +39,19 @@ _SECURITY_HEADERS = (
 
 @dataclass
 class RequestRecord:
-    """The data of a request's log line. Endpoints add their generations.
-
-    Attributes:
-        ended: what to call when the response has ended.
-    """
+    """The data of a request's log line, and its memory. Endpoints add their generations."""
 
     id: str
     method: str
     path: str
     client: str
+    lease: Lease  # given back when the request has ended
     began: float = field(default_factory=time.monotonic)
     endpoint: str = "other"  # the path of a route, so that the metric has few values
     status: int = 0
     complete: bool = False
     generations: list[Generation] = field(default_factory=list)
     primes: list[str] = field(default_factory=list)  # only if the operator logs primes
-    ended: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def of(cls, scope: Scope) -> RequestRecord:
@@ -92,16 +88,17 @@ class RequestLog:
     """ASGI middleware that gives every request an id, logs it and counts it in the metrics.
 
     It adds security headers that the response lacks, and responds with 500 if the application
-    raises. Response bodies pass through unchanged, without buffering.
+    raises. Response bodies pass through unchanged, without buffering. At the end, it gives the
+    memory of the request back.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, budget: MemoryBudget) -> None:
+        self._app, self._metrics, self._budget = app, metrics, budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        record = _new_record(scope)
+        record = _new_record(scope, Lease(self._budget))
         scope.setdefault("state", {})[_STATE_KEY] = record
 
         async def recording_send(message: Message) -> None:
@@ -121,7 +118,7 @@ class RequestLog:
                 raise
             await _internal_error()(scope, receive, recording_send)
         finally:
-            record.ended.close()
+            record.lease.release()
             record.endpoint = getattr(scope.get("route"), "path", "other")
             self._report(record)
 
@@ -134,11 +131,10 @@ class RequestLog:
         record.generations.clear()  # the scope would keep them, and so all texts of a request
 
 
-def _new_record(scope: Scope) -> RequestRecord:
-    client = scope.get("client")
-    return RequestRecord(
-        _request_id(scope["headers"]), scope["method"], scope["path"], client[0] if client else ""
-    )
+def _new_record(scope: Scope, lease: Lease) -> RequestRecord:
+    request_id, address = _request_id(scope["headers"]), scope.get("client")
+    client = address[0] if address else ""
+    return RequestRecord(request_id, scope["method"], scope["path"], client, lease)
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:

@@ -1,0 +1,203 @@
+"""Checks: compare the fields of a request with the model's vocabulary and the server's limits.
+
+Each function names the field in its error, as the user wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from app.errors import InvalidFieldError, UnknownInFieldError
+from app.service import Service
+from app.settings import Unknown
+from model.choice.constraint import LogitBias, banned_ids
+from model.errors import PatternError, UnknownCharacterError
+from model.patterns.pattern import Pattern
+from model.text.folding import fold
+from model.text.vocabulary import Ids
+
+# A larger result would occupy the processor and the connection for too long.
+MAX_SCORES = 100_000  # characters and alternatives in one JSON response, or one echo
+MAX_CELL_VALUES = 800_000  # in one JSON response
+MAX_TEXT = 1_000_000  # characters of all texts in one JSON response
+
+
+class Cell(Protocol):
+    """A cell of the network, by its layer and its number in the layer. Both count from 0."""
+
+    @property
+    def layer(self) -> int: ...
+
+    @property
+    def cell(self) -> int: ...
+
+
+def encode_read(
+    service: Service,
+    field: str,
+    text: str,
+    unknown: Unknown | None = None,
+    has_choice: bool = False,
+) -> Ids:
+    """Return the ids of a text to read.
+
+    Args:
+        service: the service of the model.
+        field: name of the request's field.
+        text: the text that the user sent.
+        unknown: what to do with characters that the vocabulary lacks. None uses the server's
+            default. If the vocabulary has UNKNOWN, it replaces the characters that are left.
+        has_choice: whether the request has a field `unknown`.
+
+    Raises:
+        InvalidFieldError: if the text is longer than this server accepts, also after folding.
+        UnknownInFieldError: if a character is left that the vocabulary lacks.
+    """
+    check_read_length(service, field, text)
+    unknown = unknown or service.settings.unknown
+    if unknown == "skip":
+        return service.vocabulary.encode_known(text)
+    if unknown == "fold":
+        text = fold(text, service.vocabulary)
+        check_read_length(service, field, text, " after folding")
+    try:
+        return service.vocabulary.encode_read(text)
+    except UnknownCharacterError as error:
+        others = '"skip"' if unknown == "fold" else '"skip" or "fold"'
+        advice = f'; set "unknown" to {others}' if has_choice else ""
+        raise UnknownInFieldError(field, error, advice) from error
+
+
+def encode_scored(service: Service, field: str, text: str) -> Ids:
+    """Return the ids of a text to score.
+
+    Raises:
+        InvalidFieldError: if the text is longer than this server accepts.
+        UnknownInFieldError: if a character cannot be scored.
+    """
+    check_read_length(service, field, text)
+    try:
+        return service.vocabulary.encode_scored(text)
+    except UnknownCharacterError as error:
+        raise UnknownInFieldError(field, error) from error
+
+
+def check_read_length(service: Service, field: str, text: str, stage: str = "") -> None:
+    """Raise InvalidFieldError if a text has more characters than this server reads."""
+    most = service.settings.max_prime
+    if len(text) > most:
+        message = f"must have at most {most} characters on this server"
+        raise InvalidFieldError(field, f"{len(text)} characters{stage}", message)
+
+
+def check_generated_length(service: Service, field: str, length: int) -> None:
+    """Raise InvalidFieldError if a text would be longer than this server generates."""
+    most = service.settings.max_length
+    if length > most:
+        raise InvalidFieldError(field, length, f"must be at most {most} on this server")
+
+
+def check_result(field: str, texts: int, characters: int) -> None:
+    """Raise InvalidFieldError if the texts of a JSON response would be too long together."""
+    if characters > MAX_TEXT:
+        message = (
+            f"all texts of one response must have at most {MAX_TEXT} characters together, "
+            "including echoed prompts: stream the texts, or request less"
+        )
+        raise InvalidFieldError(field, f"{texts} texts, {characters} characters", message)
+
+
+def check_scores(
+    field: str, characters: int, alternatives: int | None, advice: str = "request less"
+) -> None:
+    """Raise InvalidFieldError if a response would have too many scores at once.
+
+    Args:
+        field: name of the field that sets the number of characters or alternatives.
+        characters: number of characters that are scored.
+        alternatives: number of alternatives per character. None is a response without scores.
+        advice: what to do.
+    """
+    if alternatives is not None and characters * (1 + alternatives) > MAX_SCORES:
+        message = (
+            f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: "
+            f"{advice}"
+        )
+        raise InvalidFieldError(field, f"{characters} characters x (1 + {alternatives})", message)
+
+
+def check_cells(service: Service, field: str, cells: Sequence[Cell]) -> None:
+    """Raise InvalidFieldError if the model does not have one of the cells in a field."""
+    config = service.checkpoint.config
+    for index, cell in enumerate(cells):
+        for name, count in (("layer", config.layers), ("cell", config.hidden_size)):
+            if (number := getattr(cell, name)) >= count:
+                message = f"must be from 0 to {count - 1} with this model"
+                raise InvalidFieldError(f"{field}.{index}.{name}", number, message)
+
+
+def check_cell_values(field: str, characters: int, cells: int) -> None:
+    """Raise InvalidFieldError if a response would have too many values of cells."""
+    if characters * cells > MAX_CELL_VALUES:
+        message = (
+            f"characters times cells must be at most {MAX_CELL_VALUES} in one response: "
+            "request fewer cells, or a part of the text"
+        )
+        raise InvalidFieldError(field, f"{characters} characters x {cells} cells", message)
+
+
+def encode_biases(service: Service, field: str, biases: Mapping[str, float]) -> LogitBias:
+    """Return the ids of characters with what is added to their logits.
+
+    Raises:
+        UnknownInFieldError: if the vocabulary lacks a character.
+        InvalidFieldError: if every character is banned.
+    """
+    try:
+        ids = service.vocabulary.encode("".join(biases))
+    except UnknownCharacterError as error:
+        raise UnknownInFieldError(field, error) from error
+    return check_biases(service, field, dict(zip(ids.tolist(), biases.values(), strict=True)))
+
+
+def check_biases(service: Service, field: str, biases: Mapping[int, float]) -> LogitBias:
+    """Return biases of ids without those that change nothing.
+
+    Raises:
+        InvalidFieldError: if an id is not in the vocabulary, or every character is banned.
+    """
+    size = len(service.vocabulary)
+    for character in biases:
+        if character not in range(size):
+            raise InvalidFieldError(field, character, f"token ids must be from 0 to {size - 1}")
+    kept = tuple((character, bias) for character, bias in biases.items() if bias)
+    if len(banned_ids(kept) | {service.vocabulary.unknown_id} - {None}) == size:
+        message = "must leave a character that the model can write"
+        raise InvalidFieldError(field, f"{len(kept)} biases", message)
+    return kept
+
+
+async def compile_checked(
+    service: Service, field: str, expression: str | None, biases: LogitBias, client: object
+) -> Pattern | None:
+    """Return the pattern that a text must match, or None if there is no expression.
+
+    Between the return and the submission of a job, the caller must not wait, see `Service.idle`.
+
+    Args:
+        service: compiles the pattern.
+        field: name of the request's field.
+        expression: a regular expression.
+        biases: the biases of the request. The text cannot have characters that they ban.
+        client: who asks, see `Lease.client`.
+
+    Raises:
+        InvalidFieldError: if the expression cannot be used.
+    """
+    if expression is None:
+        return None
+    try:
+        return await service.patterns.get(expression, banned_ids(biases), client)
+    except PatternError as error:
+        raise InvalidFieldError(field, expression, str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
@@ -10,15 +11,12 @@ from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import cells, errors, generate, operator, page, score
-from app.api.pauses import SharedPauses
-from app.api.response_budget import ResponseBudget
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
-from app.api.unread_streams import UnreadStreams
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
-from app.middleware.body_limit import ArrivingBodies
 from app.middleware.cors import Cors
 from app.middleware.cross_site import refuse_cross_site
+from app.middleware.memory_budget import MemoryBudget
 from app.middleware.request_log import REQUEST_ID, RequestLog
 from app.model_manager import ModelManager
 from app.openai import routes as openai_routes
@@ -49,10 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.settings, app.state.metrics = settings, metrics
-    app.state.arriving_bodies = ArrivingBodies()
-    app.state.response_budget = ResponseBudget()
-    app.state.stream_pauses = SharedPauses()
-    app.state.unread_streams = UnreadStreams()
+    app.state.encoder = ThreadPoolExecutor(1, "json")
     app.state.model_manager = ModelManager(settings, auth, metrics)
     errors.install(app)
     _add_routes(app, auth)
@@ -87,7 +82,9 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_headers=["*"],
             expose_headers=["Retry-After", REQUEST_ID, MODEL_HEADER, QUEUE_HEADER],
         )
-    app.add_middleware(RequestLog, metrics=metrics)
+    budget = MemoryBudget(round(settings.memory_mb * 2**20))
+    metrics.memory_leased.set_function(lambda: budget.leased)
+    app.add_middleware(RequestLog, metrics=metrics, budget=budget)
 
 
 @asynccontextmanager

@@ -88,4 +88,3 @@ class PatternCache:
         self._entries[key] = result
         if len(self._entries) > _MAX_ENTRIES:
             self._entries.popitem(last=False)
-

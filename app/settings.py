@@ -13,9 +13,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsError
 
-_BYTES_PER_CHARACTER = 12  # of a prime in JSON, as an escaped surrogate pair
-_BYTES_BESIDE_PRIME = 64 * 1024
-
 PREFIX = "CHARSTREAM_"
 
 Unknown = Literal["reject", "skip", "fold"]
@@ -41,6 +38,7 @@ class Settings(BaseSettings):
     max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters per prime or scored text
     unknown: Unknown = "reject"  # default for characters that the vocabulary lacks
     cache_mb: float = Field(64, ge=0, le=1_000_000)  # size of the prefix cache; 0 disables it
+    memory_mb: float = Field(160, ge=1, le=1_000_000)  # for what all requests make the server hold
     deadline_seconds: float = Field(3600, ge=0, le=1_000_000)  # per generation; 0: no limit
     max_connections: int = Field(1000, ge=1, le=1_000_000)
     receive_seconds: float = Field(30, gt=0, le=3600)  # for a complete request to arrive
@@ -53,11 +51,6 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(10, ge=0, le=3600)  # for streams to finish at SIGTERM
     log_format: Literal["text", "json"] = "text"
     log_primes: bool = False  # whether log lines contain the primes of users
-
-    @property
-    def max_request_bytes(self) -> int:
-        """Maximum size of a request body in bytes, with room for the longest prime."""
-        return self.max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
 
     def all_api_keys(self) -> frozenset[str]:
         """Return the keys of the variable and of the file.

@@ -2,34 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
-from app.api.find import Find, property_values
-from app.api.json_pieces import list_of_slices
-from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import check_no_query, parse_body
-from app.api.response_budget import largest_bytes
+from app.api.checks import check_cell_values, check_cells, encode_read
+from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.disconnect import ended_by_disconnect
+from app.api.json_response import json_response
+from app.api.parsing import read_request
 from app.api.schemas import MODEL, ModelName
+from app.api.sizes import job_bytes, result_bytes
 from app.engine.cell_search import CellSearch
+from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError
-from app.middleware.body_limit import Body
 from app.service import Service
-from model.choice.read_cells import CellValues
+from model.cells.correlation import Floats, check_varies, span_values
+from model.errors import CorrelationError
+from model.text.properties import PROPERTIES
 
 MAX_CELLS = 64
+MAX_SPANS = 100
 _DECIMALS = 4
-_SLICE = 2000  # numbers per piece of JSON: about a millisecond of work
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
+
+Spans = list[list[int]]  # half-open: the first character, and the one after the last
+
+
+def _checked(value: Any) -> str | Spans:
+    if isinstance(value, str):
+        if value not in PROPERTIES:
+            message = "unknown property; expected one of {names}, or a list of [from, to]"
+            raise PydanticCustomError("property", message, {"names": ", ".join(PROPERTIES)})
+        return value
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_SPANS:
+        message = "must be the name of a property, or a list of 1 to {most} spans [from, to]"
+        raise PydanticCustomError("find", message, {"most": MAX_SPANS})
+    for number, span in enumerate(value):
+        if not isinstance(span, list) or [type(end) for end in span] != [int, int]:
+            message = "span {number} must be [from, to], two integers"
+            raise PydanticCustomError("span", message, {"number": number})
+    return value
+
+
+_SPAN = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+Find = Annotated[
+    str | Spans,
+    PlainValidator(_checked),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(PROPERTIES)},
+                {"type": "array", "items": _SPAN, "minItems": 1, "maxItems": MAX_SPANS},
+            ]
+        }
+    ),
+]
 
 
 class Cell(BaseModel):
@@ -86,7 +122,6 @@ class CellsResponse(BaseModel):
 
 @router.post(
     "/cells",
-    dependencies=[Depends(check_no_query)],
     summary="Read the model's cells",
     response_model=CellsResponse,
     response_model_exclude_none=True,
@@ -98,44 +133,49 @@ class CellsResponse(BaseModel):
         spans={"text": '"Why?" he asked.', "find": [[0, 6]], "top": 3},
     ),
 )
-async def cells(
-    request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
-) -> Response:
+async def cells(request: Request) -> Response:
     """Returns the values of cells while the model reads a text. With `find`, it searches for the
     cells that follow a property of the text.
     """
-    params = parse_body(CellsRequest, body.take())
-    service = models.find(params.model)
+    params = await read_request(request, CellsRequest)
+    service = current_models(request).find(params.model)
     job = _job(service, params)
     cells = params.top if params.cells is None else len(params.cells)
-    reservation = reserve_memory(request, largest_bytes(len(params.text), cells=cells))
-    generation = submit(service, record, job)
-    del params  # its texts are not needed while the model reads them
-    return await json_response(request, reservation, _content(service, generation), [generation])
+    size = result_bytes(len(params.text), cells=cells)
+    lease(request, job_bytes(job) + size)
+    generation = submit(request, service, job)
+    async with ended_by_disconnect(request.receive):
+        text = await read_to_end(generation)
+        return await json_response(request, size, partial(_content, service, generation, text))
 
 
-async def _content(service: Service, generation: Generation) -> dict[str, Any]:
-    text = await generation.read()
+def _content(service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
     assert text.cells is not None
-    return {
-        "characters": len(text),
-        "cells": _cells(service, generation, text.cells),
-        "model": service.model._asdict(),
-    }
+    found = generation.found
+    numbers = generation.job.cells if found is None else found.cells
+    values_nC = np.round(text.cells.astype(np.float64), _DECIMALS) + 0.0  # turns -0 into 0
+    cells = []
+    for column, number in enumerate(numbers.tolist()):
+        layer, cell = divmod(number, service.checkpoint.config.hidden_size)
+        fields: dict[str, Any] = {"layer": layer, "cell": cell}
+        if found is not None:
+            fields["correlation"] = round(float(found.correlations[column]), _DECIMALS)
+        cells.append({**fields, "values": np.ascontiguousarray(values_nC[:, column])})
+    return {"characters": len(text), "cells": cells, "model": service.model._asdict()}
 
 
 def _job(service: Service, params: CellsRequest) -> Job:
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
     _check_choice(params)
-    prime = service.encode_read("prime", params.prime)
-    text = service.encode_read("text", params.text, "reject")
+    prime = encode_read(service, "prime", params.prime)
+    text = encode_read(service, "text", params.text, "reject")
     if params.cells is not None:
-        service.check_cells("cells", params.cells)
-        service.check_cell_values("cells", len(text), len(params.cells))
+        check_cells(service, "cells", params.cells)
+        check_cell_values("cells", len(text), len(params.cells))
         return service.cells_job(prime, text, service.cell_numbers(params.cells))
     assert params.find is not None
-    service.check_cell_values("top", len(text), params.top)
-    values = property_values(params.find, params.text)
+    check_cell_values("top", len(text), params.top)
+    values = _property_values(params.find, params.text)
     return service.search_job(prime, text, CellSearch(values, params.top))
 
 
@@ -149,22 +189,16 @@ def _check_choice(params: CellsRequest) -> None:
         raise InvalidFieldError("top", params.top, "must be given with find only")
 
 
-def _cells(service: Service, generation: Generation, values_nC: CellValues) -> list[dict[str, Any]]:
-    """Return the fields of a `ReadCell` for each cell."""
-    found = generation.found
-    numbers = generation.job.cells if found is None else found.cells
-    content = []
-    for column, number in enumerate(numbers.tolist()):
-        layer, cell = divmod(number, service.checkpoint.config.hidden_size)
-        fields: dict[str, Any] = {"layer": layer, "cell": cell}
-        if found is not None:
-            fields["correlation"] = round(float(found.correlations[column]), _DECIMALS)
-        content.append({**fields, "values": list_of_slices(_slices(values_nC[:, column]))})
-    return content
+def _property_values(find: str | Spans, text: str) -> Floats:
+    """Return the values to correlate cells with, one per character of the text.
 
-
-def _slices(values_n: CellValues) -> Iterator[list[float]]:
-    """Yield the values of a cell, rounded, slice by slice."""
-    for first in range(0, len(values_n), _SLICE):
-        rounded = np.round(values_n[first : first + _SLICE].astype(np.float64), _DECIMALS)
-        yield (rounded + 0.0).tolist()  # turns -0 into 0
+    Raises:
+        InvalidFieldError: if the property has one value only, or a span is not part of the text.
+    """
+    name = f"property {find!r}" if isinstance(find, str) else "the marked part"
+    try:
+        values = PROPERTIES[find](text) if isinstance(find, str) else span_values(find, len(text))
+        check_varies(values, name)
+    except CorrelationError as error:
+        raise InvalidFieldError("find", find, str(error)) from error
+    return values

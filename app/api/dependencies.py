@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from app.api.parsing import check_names
+from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.loaded_models import LoadedModels
@@ -50,6 +51,15 @@ CurrentManager = Annotated[ModelManager, Depends(current_manager)]
 NamedService = Annotated[Service, Depends(_named_service)]  # of the query parameter `model`
 
 
+def lease(request: Request, size: int) -> None:
+    """Lease memory for what a request makes the server hold, until its response has been sent.
+
+    Raises:
+        OverloadedError: if the memory budget has no room.
+    """
+    RequestRecord.of(request.scope).lease.add(size)
+
+
 def submit(
     request: Request, service: Service, job: Job, ready: asyncio.Event | None = None
 ) -> Generation:
@@ -65,3 +75,15 @@ def submit(
         prime = service.vocabulary.decode(job.prime[: job.prime_characters])
     RequestRecord.of(request.scope).add(generation, prime)
     return generation
+
+
+async def read_to_end(generation: Generation) -> Chunk:
+    """Return the whole text of a generation. If this is cancelled, so is the generation.
+
+    Raises:
+        EngineError: if the text could not be finished.
+    """
+    try:
+        return await generation.read()
+    finally:
+        generation.cancel()

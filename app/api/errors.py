@@ -15,10 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Mount
 
-from app.api.disconnect import disconnected_response
+from app.api.disconnect import CLIENT_CLOSED
 from app.api.schemas import ErrorBody
-from app.errors import Problem, problem_of
-from app.field_error import FieldError, show
+from app.errors import FieldError, Problem, problem_of, show
 from model.errors import CharstreamError
 
 logger = logging.getLogger("charstream")
@@ -60,7 +59,7 @@ async def _respond(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:
     logger.debug("a client disconnected while it sent a request", exc_info=error)
-    return disconnected_response()
+    return Response(status_code=CLIENT_CLOSED)
 
 
 def _validation_problem(error: RequestValidationError | ValidationError) -> Problem:

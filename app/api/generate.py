@@ -6,40 +6,43 @@ import asyncio
 import dataclasses
 import uuid
 from collections import Counter
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app.api import openapi, sse
-from app.api.character_scores import score_slices
-from app.api.closing import ClosedConnection, closer_of
-from app.api.constraints import compiled, encode_biases
-from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody, submit
-from app.api.disconnect import (
-    cancel_on_disconnect,
-    disconnected_response,
-    ended_by_disconnect,
+from app.api.checks import (
+    check_cells,
+    check_generated_length,
+    check_result,
+    check_scores,
+    compile_checked,
+    encode_biases,
+    encode_read,
 )
-from app.api.generate_query import GenerateQuery
-from app.api.json_pieces import list_of_slices
-from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import check_names, check_no_query, parse_body
-from app.api.response_budget import Reservation, largest_bytes
+from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.disconnect import ClosedConnection, closer_of, ended_by_disconnect
+from app.api.json_response import json_response
+from app.api.parsing import check_names, read_request
 from app.api.resume import Position, ResumedGeneration
 from app.api.schemas import (
     DEFAULT_PRIME,
     Done,
     ErrorBody,
+    GenerateQuery,
     GenerateRequest,
     GenerateResponse,
     Token,
     done_of,
 )
+from app.api.scores import drawn_scores
+from app.api.sizes import job_bytes, result_bytes, stream_bytes
 from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
+from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import DrainingError, InvalidFieldError
-from app.middleware.body_limit import Body
 from app.middleware.request_log import RequestRecord
 from app.service import Service
 
@@ -75,7 +78,6 @@ _EVENTS = openapi.events(
 
 @router.post(
     "/generate",
-    dependencies=[Depends(check_no_query)],
     summary="Generate text",
     response_model=GenerateResponse,
     responses={
@@ -94,22 +96,21 @@ _EVENTS = openapi.events(
         hold={"length": 300, "hold": [{"layer": 1, "cell": 293, "value": -2}], "seed": 7},
     ),
 )
-async def post_generate(
-    request: Request,
-    body: Body,
-    models: ModelsAfterBody,
-    record: CurrentRecord,
-    last_event_id: LastEventId = None,
-) -> Response:
+async def post_generate(request: Request, last_event_id: LastEventId = None) -> Response:
     """Returns JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""
-    params = parse_body(GenerateRequest, body.take())
-    service = models.find(params.model)
+    params = await read_request(request, GenerateRequest)
     if params.stream or "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(request, service, record, params, last_event_id)
-    generation, reservation = await _begin(request, service, record, params)
-    del params  # its prime is not needed while the text is generated
-    content = _content(service, generation)
-    return await json_response(request, reservation, content, [generation])
+        return await _stream(request, params, last_event_id)
+    service = current_models(request).find(params.model)
+    check_result("length", 1, params.length)
+    check_scores("logprobs", params.length, params.logprobs, "stream the text, or request less")
+    size = result_bytes(params.length, params.logprobs)
+    async with ended_by_disconnect(request.receive):
+        job = await _job(request, service, params, None)
+        lease(request, job_bytes(job) + size)
+        generation = submit(request, service, job)
+        text = await read_to_end(generation)
+        return await json_response(request, size, partial(_content, service, generation, text))
 
 
 async def _check_query(request: Request) -> None:
@@ -141,8 +142,6 @@ async def _check_query(request: Request) -> None:
 )
 async def get_generate(
     request: Request,
-    models: CurrentModels,
-    record: CurrentRecord,
     params: Annotated[GenerateQuery, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -150,9 +149,8 @@ async def get_generate(
 
     During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
     """
-    service = models.find(params.model)
     try:
-        return await _stream(request, service, record, params, last_event_id)
+        return await _stream(request, params, last_event_id)
     except DrainingError:  # EventSource always uses GET, and would not try again after a 503
         close = closer_of(request.scope)
         if last_event_id and close is not None:
@@ -160,53 +158,37 @@ async def get_generate(
         raise
 
 
-async def _begin(
-    request: Request, service: Service, record: RequestRecord, params: GenerateRequest
-) -> tuple[Generation, Reservation]:
-    """Begin a text, and reserve the memory of its JSON response."""
-    async with ended_by_disconnect(request):
-        job = await _job(service, params, None)
-    service.check_scores(params.length, params.logprobs)
-    reservation = reserve_memory(request, largest_bytes(params.length, params.logprobs))
-    return submit(service, record, job), reservation
-
-
-async def _content(service: Service, generation: Generation) -> dict[str, Any]:
-    text = await generation.read()
+def _content(service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
     content = {
         "id": f"gen-{uuid.uuid4().hex}",
         "text": service.vocabulary.decode(text.ids),
         **done_of(service.model, generation).model_dump(),
     }
     if generation.job.alternatives is not None:
-        content["logprobs"] = list_of_slices(score_slices(service.vocabulary, text))
+        content["logprobs"] = drawn_scores(service.vocabulary, text)
     return content
 
 
-async def _stream(
-    request: Request,
-    service: Service,
-    record: RequestRecord,
-    params: GenerateRequest,
-    last_event_id: str | None,
-) -> Response:
+async def _stream(request: Request, params: GenerateRequest, last_event_id: str | None) -> Response:
+    service = current_models(request).find(params.model)
     position = Position.parse(last_event_id)
-    async with ended_by_disconnect(request):
-        job = await _job(service, params, position)
-    if position is not None and position.characters >= params.length:
-        return Response(status_code=204)
-    waiting = service.engine.waiting_in_all_engines
-    generation = submit(service, record, job)
-    rest = ResumedGeneration(generation, position.characters) if position else None
-    if rest is not None and not await _has_more(request, rest):
-        return Response(status_code=204) if rest.ended else disconnected_response()
+    async with ended_by_disconnect(request.receive):
+        job = await _job(request, service, params, position)
+        if position is not None and position.characters >= params.length:
+            return Response(status_code=204)
+        lease(request, job_bytes(job) + stream_bytes(params.length, params.logprobs))
+        waiting = service.engine.waiting_in_all_engines
+        generation = submit(request, service, job)
+        rest = ResumedGeneration(generation, position.characters) if position else None
+        if rest is not None and not await _has_more(rest):
+            return Response(status_code=204)
     frames = GenerateFrames(service, generation, rest)
     response = EventStreamResponse(frames, [generation], service.model.hash)
     response.headers[QUEUE_HEADER] = str(waiting)
     return response
 
 
-async def _has_more(request: Request, rest: ResumedGeneration) -> bool:
+async def _has_more(rest: ResumedGeneration) -> bool:
     """Return whether there is a character to resume with.
 
     Waits for at most `PING_SECONDS` and then returns True, so that the response can begin. If the
@@ -215,7 +197,8 @@ async def _has_more(request: Request, rest: ResumedGeneration) -> bool:
     more = False
     try:
         async with asyncio.timeout(sse.PING_SECONDS):
-            more = bool(await cancel_on_disconnect(request, _wait_for_more(rest)))
+            await rest.wait()
+        more = not rest.ended
     except TimeoutError:  # the response begins now, while the text is still generated again
         more = True
     finally:
@@ -224,26 +207,24 @@ async def _has_more(request: Request, rest: ResumedGeneration) -> bool:
     return more
 
 
-async def _wait_for_more(rest: ResumedGeneration) -> bool:
-    await rest.wait()
-    return not rest.ended
-
-
-async def _job(service: Service, params: GenerateRequest, position: Position | None) -> Job:
+async def _job(
+    request: Request, service: Service, params: GenerateRequest, position: Position | None
+) -> Job:
     """Translate a request into a job; raise CharstreamError if this server cannot serve it.
 
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
-    service.check_generated_length("length", params.length)
-    service.check_cells("hold", params.sampling.hold)
+    check_generated_length(service, "length", params.length)
+    check_cells(service, "hold", params.sampling.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail
-    prime = service.encode_read("prime", params.prime, unknown, has_choice=True)
+    prime = encode_read(service, "prime", params.prime, unknown, has_choice=True)
     biases = encode_biases(service, "logit_bias", params.biases)
-    pattern = await compiled(service, "pattern", params.pattern, biases, prime.nbytes)
+    client = RequestRecord.of(request.scope).lease.client
+    pattern = await compile_checked(service, "pattern", params.pattern, biases, client)
     return service.generation_job(
         prime,
         params.length,

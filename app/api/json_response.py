@@ -47,7 +47,16 @@ def json_list(slices: Iterable[Sequence[Any]]) -> orjson.Fragment:
     The items of a slice are freed as soon as it is encoded. Python's garbage collector would search
     a long list of dictionaries, which stops everything meanwhile.
     """
-    parts = [orjson.dumps(items)[1:-1] for items in slices]
+    return joined_items(map(encoded_items, slices))
+
+
+def encoded_items(items: Sequence[Any]) -> bytes:
+    """Return the JSON of the items of a list, without the brackets."""
+    return orjson.dumps(items)[1:-1]
+
+
+def joined_items(parts: Iterable[bytes]) -> orjson.Fragment:
+    """Return one JSON list of encoded items."""
     return orjson.Fragment(b"[" + b",".join(parts) + b"]")
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import openapi
-from app.api.dependencies import CurrentManager, CurrentModels, NamedService
+from app.api.dependencies import CurrentManager, NamedService, current_models
 from app.api.model_card import Info, Models, info_of, models_of
 from app.api.schemas import Health, ModelName, Reloaded
 from app.engine.metrics import Metrics
@@ -61,9 +61,9 @@ async def ready(manager: CurrentManager) -> Health:
 
 
 @info_router.get("/models", summary="The loaded models")
-async def models(models: CurrentModels) -> Models:
+async def models(request: Request) -> Models:
     """Returns the name and the hash of each model, and which one is the default."""
-    return models_of(models)
+    return models_of(current_models(request))
 
 
 @info_router.get(

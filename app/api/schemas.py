@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.constraints import (
+from app.api.field_types import (
     PATTERN_DESCRIPTION,
+    BiasTexts,
     CharacterBiases,
+    Holds,
+    HoldTexts,
+    Integer,
+    Number,
+    OrNull,
     PatternText,
+    Stops,
+    held_cells,
 )
-from app.api.hold import Holds, held_cells
-from app.api.query_values import Integer, Number, OrNull
 from app.engine.generation import Generation
 from app.engine.sequence import FinishReason
-from app.field_error import FieldError
+from app.errors import FieldError
 from app.service import ModelId
 from app.settings import Unknown
 from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE, SamplingParams
 from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
-
-
-def _in_a_list(value: Any) -> Any:
-    if not isinstance(value, str | list):
-        raise PydanticCustomError("stop", "must be a string or a list of strings")
-    return [value] if isinstance(value, str) else value
-
-
-_STOP = {"type": "string", "minLength": 1, "maxLength": 1000}
-Stops = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=1000)]],
-    Field(max_length=4),
-    BeforeValidator(_in_a_list),
-    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP, "maxItems": 4}]}),
-]
 
 
 MODEL = Field(
@@ -135,6 +125,29 @@ class GenerateRequest(BaseModel):
         return SamplingParams(
             self.temperature, self.top_k, self.top_p, self.min_p, held_cells(self.hold)
         )
+
+
+class GenerateQuery(GenerateRequest):
+    """Parameters of a generation in a query string."""
+
+    hold: HoldTexts = Field(
+        [],
+        description="Cells of the LSTM that keep a state of your choice while the text is "
+        "generated, as LAYER:CELL:VALUE. Repeat the parameter for up to 8 cells.",
+        examples=[["1:293:-2"]],
+    )
+    logit_bias: BiasTexts = Field(  # type: ignore[assignment]  # a query string has no objects
+        [],
+        description="Numbers to add to the logits of characters, as CHARACTER:BIAS. Repeat the "
+        "parameter for up to 1,000 characters. -100 bans a character.",
+        examples=[["e:-100"]],
+    )
+
+    stream: bool = Field(False, description="Has no effect: the response is always a stream.")
+
+    @property
+    def biases(self) -> dict[str, float]:
+        return {item.character: item.bias for item in self.logit_bias}
 
 
 class ModelName(BaseModel):

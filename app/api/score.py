@@ -2,29 +2,116 @@
 
 from __future__ import annotations
 
-from typing import Any
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from app.api import openapi
-from app.api.dependencies import CurrentRecord, ModelsAfterBody, submit
-from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import check_no_query, parse_body
-from app.api.response_budget import SCORE_ARRAYS_BYTES, Reservation, largest_bytes
-from app.api.score_schemas import ScoreRequest, ScoreResponse, TextsResponse
-from app.api.text_scores import encode_scores, encode_texts, text_score
+from app.api.checks import check_read_length, check_scores, encode_read, encode_scored
+from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.disconnect import ended_by_disconnect
+from app.api.json_response import json_list, json_response
+from app.api.parsing import read_request
+from app.api.schemas import MODEL, CharacterScore, ModelName
+from app.api.scores import sums_of, text_score
+from app.api.sizes import job_bytes, result_bytes
+from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError
-from app.middleware.body_limit import Body
-from app.service import MAX_SCORES, Service
+from app.service import Service
+from model.choice.scores import MAX_ALTERNATIVES
+from model.decoding.text_scoring import Texts
+from model.text.vocabulary import Vocabulary
+
+_MAX_TEXTS = 10_000  # of one request
+_MAX_PRIMES = 10  # length of all texts together, in lengths of the longest prime
+_SLICE = 1000  # texts whose sums are objects at the same time
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 
+def _check_texts(value: Any) -> Any:
+    """Report the first text that is none. Pydantic would collect thousands of errors."""
+    for index, text in enumerate(value if isinstance(value, list) else ()):
+        if not isinstance(text, str) or not text:
+            message = f"texts[{index}] must be a string of at least one character"
+            raise PydanticCustomError("texts", message)
+    return value
+
+
+class ScoreRequest(BaseModel):
+    """One text or many texts to score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str | None = Field(
+        None, min_length=1, description="Text to score. Send either `text` or `texts`."
+    )
+    texts: Annotated[
+        list[Annotated[str, Field(min_length=1)]] | None, BeforeValidator(_check_texts)
+    ] = Field(
+        None,
+        min_length=1,
+        max_length=_MAX_TEXTS,
+        description="Texts to score, each of them on its own.",
+    )
+    detail: bool | None = Field(
+        None,
+        description="Whether to return the score of each character, and not only their number and "
+        "their sum. By default true for `text` and false for `texts`.",
+    )
+    prime: str = Field(
+        "",
+        description="Text that the model reads before each text, without scoring it. If it is "
+        "empty, the model reads a newline.",
+    )
+    logprobs: int = Field(
+        0,
+        ge=0,
+        le=MAX_ALTERNATIVES,
+        description="Number of top alternatives to return per character.",
+    )
+    model: str | None = MODEL
+
+    @property
+    def with_detail(self) -> bool:
+        """Whether to return the score of each character."""
+        return self.texts is None if self.detail is None else self.detail
+
+
+class TextScore(BaseModel):
+    """The sum of a text's scores."""
+
+    characters: list[CharacterScore] | int = Field(
+        description="The score of each character, or with `detail` false the number of characters."
+    )
+    nats: float = Field(description="Negative sum of the logprobs of the text.")
+    bits: float = Field(description="The same sum in bits: nats / ln 2.")
+    bits_per_character: float
+
+
+class ScoreResponse(TextScore):
+    """The score of one text."""
+
+    model: ModelName
+
+
+class TextsResponse(BaseModel):
+    """The scores of many texts, in their order."""
+
+    scores: list[TextScore]
+    model: ModelName
+
+
 @router.post(
     "/score",
-    dependencies=[Depends(check_no_query)],
     summary="Score one text or many",
     response_model=ScoreResponse | TextsResponse,
     responses=openapi.errors(400, 404, 409, 413, 422, 503, 504),
@@ -35,84 +122,97 @@ router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
         many_texts={"texts": ["All happy families are alike.", "All ahyp pfmaiiles rea lkiea."]},
     ),
 )
-async def score(
-    request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
-) -> Response:
+async def score(request: Request) -> Response:
     """Returns log-probabilities of one text or of many, computed as when text is generated."""
-    params = parse_body(ScoreRequest, body.take())
-    service = models.find(params.model)
-    _check(params)
-    job = _job(service, params) if params.texts is None else _bulk_job(service, params)
-    reservation = reserve_memory(request, _size(params))
-    generation = submit(service, record, job)
-    content = _content(service, generation, params.with_detail, reservation)
+    params = await read_request(request, ScoreRequest)
+    service = current_models(request).find(params.model)
+    job, size, detail = _job(service, params), _result_bytes(params), params.with_detail
     del params  # its texts are not needed while the model reads them
-    return await json_response(request, reservation, content, [generation])
+    lease(request, job_bytes(job) + size)
+    generation = submit(request, service, job)
+    async with ended_by_disconnect(request.receive):
+        text = await read_to_end(generation)
+        content = partial(_content, service, generation, text, detail)
+        return await json_response(request, size, content)
 
 
-async def _content(
-    service: Service, generation: Generation, detail: bool, reservation: Reservation
-) -> dict[str, Any]:
-    text, texts = await generation.read(), generation.job.texts
-    content: dict[str, Any] = {}
-    if texts is None:
+def _content(service: Service, generation: Generation, text: Chunk, detail: bool) -> dict[str, Any]:
+    if generation.job.texts is None:
         content = text_score(service.vocabulary, text, detail)
-        if not detail:
-            reservation.resize(largest_bytes(0, sums=1))
     else:
-        content["scores"] = encode_scores(service.vocabulary, texts, generation.take_scores())
-    content["model"] = service.model._asdict()
-    return content
+        content = {"scores": _scores(service.vocabulary, generation)}
+    return {**content, "model": service.model._asdict()}
 
 
-def _size(params: ScoreRequest) -> int:
-    """Return the largest size of the result in bytes."""
-    if params.texts is None:
-        length = len(params.text or "")
-        detailed = largest_bytes(length, params.logprobs)
-        return detailed if params.with_detail else length * SCORE_ARRAYS_BYTES
-    characters = sum(map(len, params.texts)) if params.with_detail else 0
-    return largest_bytes(characters, params.logprobs, sums=len(params.texts))
+def _scores(vocabulary: Vocabulary, generation: Generation) -> Any:
+    """Return a list of `TextScore`, with the score of each character if there are any."""
+    texts, scores = generation.job.texts, generation.take_scores()
+    assert texts is not None
+    if scores.rows_ND is None:
+        return json_list(_sums(scores.nats_T.tolist(), texts.lengths_T.tolist()))
+    ends = texts.lengths_T.cumsum().tolist()
+    return [
+        text_score(
+            vocabulary,
+            Chunk(array("i", texts.ids_N[first:end].tolist()), scores.rows_ND[first:end]),
+            detail=True,
+        )
+        for first, end in zip([0, *ends], ends, strict=False)
+    ]
 
 
-def _check(params: ScoreRequest) -> None:
+def _sums(nats: Sequence[float], lengths: Sequence[int]) -> Iterator[list[dict[str, Any]]]:
+    for first in range(0, len(nats), _SLICE):
+        part = zip(nats[first : first + _SLICE], lengths[first : first + _SLICE], strict=True)
+        yield [{"characters": length, **sums_of(sum_, length)} for sum_, length in part]
+
+
+def _result_bytes(params: ScoreRequest) -> int:
+    texts = [params.text or ""] if params.texts is None else params.texts
+    characters = sum(map(len, texts))
+    if params.with_detail:
+        return result_bytes(characters, params.logprobs, sums=len(texts))
+    scores = result_bytes(characters, 0) if params.texts is None else 0
+    return scores + result_bytes(0, sums=len(texts))
+
+
+def _job(service: Service, params: ScoreRequest) -> Job:
+    """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
     if params.text is None and params.texts is None:
         raise InvalidFieldError("text", None, "is required, unless the request has texts")
     if params.text is not None and params.texts is not None:
         raise InvalidFieldError("texts", params.texts, "is not supported together with text")
     if params.logprobs and not params.with_detail:
         raise InvalidFieldError("logprobs", params.logprobs, "requires `detail` to be true")
+    field = "text" if params.texts is None else "texts"
+    texts = [params.text or ""] if params.texts is None else params.texts
+    if params.with_detail:
+        advice = "send less text, or set detail to false"
+        check_scores(field, sum(map(len, texts)), params.logprobs, advice)
+    prime = encode_read(service, "prime", params.prime)
+    if params.texts is None:
+        return service.score_job(prime, encode_scored(service, "text", texts[0]), params.logprobs)
+    encoded = _encode_texts(service, texts)
+    return service.bulk_job(prime, encoded, params.logprobs, params.with_detail)
 
 
-def _check_size(field: str, characters: int, params: ScoreRequest) -> None:
-    """Raise InvalidFieldError if the scores of so many characters are too many for a response."""
-    if params.with_detail and characters * (1 + params.logprobs) > MAX_SCORES:
-        message = (
-            f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: send "
-            "less text, or set detail to false"
-        )
-        value = f"{characters} characters x (1 + {params.logprobs})"
-        raise InvalidFieldError(field, value, message)
+def _encode_texts(service: Service, texts: Sequence[str]) -> Texts:
+    """Return the ids of texts to score, none of them empty.
 
-
-def _job(service: Service, params: ScoreRequest) -> Job:
-    """Return the job for one text. Raise CharstreamError if this server cannot serve it."""
-    text = params.text or ""
-    _check_size("text", len(text), params)
-    return service.score_job(
-        service.encode_read("prime", params.prime),
-        service.encode_scored("text", text),
-        params.logprobs,
-    )
-
-
-def _bulk_job(service: Service, params: ScoreRequest) -> Job:
-    """Return the job for many texts. Raise CharstreamError if this server cannot serve it."""
-    texts = params.texts or []
-    _check_size("texts", sum(map(len, texts)), params)
-    return service.bulk_job(
-        service.encode_read("prime", params.prime),
-        encode_texts(service, texts),
-        params.logprobs,
-        params.with_detail,
-    )
+    Raises:
+        InvalidFieldError: if one text, or all of them together, are longer than this server
+            accepts.
+        UnknownInFieldError: if a character cannot be scored. It lists those of one text.
+    """
+    lengths = np.array([len(text) for text in texts])
+    longest, length = int(lengths.argmax()), int(lengths.sum())
+    check_read_length(service, f"texts[{longest}]", texts[longest])
+    most = _MAX_PRIMES * service.settings.max_prime
+    if length > most:
+        message = f"must have at most {most} characters together on this server"
+        raise InvalidFieldError("texts", f"{length} characters", message)
+    whole = "".join(texts)
+    if (first := service.vocabulary.find_unscorable(whole)) >= 0:
+        index = int(np.searchsorted(lengths.cumsum(), first, side="right"))
+        encode_scored(service, f"texts[{index}]", texts[index])  # raises the error
+    return Texts(service.vocabulary.encode(whole), lengths)

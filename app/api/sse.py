@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from starlette.requests import ClientDisconnect
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from app.api.character_scores import score_fields
-from app.api.closing import close_connection, closer_of, cut_off_of
-from app.api.disconnect import disconnecting
-from app.api.pauses import SharedPauses
+from app.api.disconnect import close_connection, closer_of, ended_by_disconnect, sending
 from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
-from app.api.unread_streams import UnreadStreams
+from app.api.scores import score_fields
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.errors import DrainingError, EngineError, problem_of
 from app.service import Service
-from model.patterns.pattern import Pattern
 from model.text.vocabulary import Vocabulary
-
-logger = logging.getLogger("charstream")
 
 PING_SECONDS = 15.0  # an idle stream sends a comment this often, so that proxies keep it open
 PING = b": ping\n\n"
@@ -38,8 +30,6 @@ QUEUE_HEADER = "Charstream-Queue"  # number of requests that waited for a slot b
 MAX_TAKEN = 128  # characters of one text that are encoded at once; the engine makes no more either
 MAX_SCORED = 16  # the same if each character has scores, which take 50 times as long
 
-_CONNECTION_BYTES = 96 << 10  # of a connection with a full buffer and the frames after it
-
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -47,14 +37,6 @@ class FrameSource(Protocol):
     """Produces the frames of a stream."""
 
     resumable: ClassVar[bool]  # whether a client can reconnect and get the rest
-
-    @property
-    def memory(self) -> int:
-        """Approximate size of what the source keeps, in bytes, without the pattern."""
-
-    @property
-    def pattern(self) -> Pattern | None:
-        """The pattern of the source. Others may share it."""
 
     async def wait(self) -> None:
         """Wait until `take` has frames. Can be cancelled and called again without a loss.
@@ -70,39 +52,14 @@ class FrameSource(Protocol):
         """Return the frame that ends the stream after an error."""
 
 
-async def frames_of(source: FrameSource, pauses: SharedPauses) -> AsyncIterator[bytes]:
-    """Yield the frames of a source, and a ping comment after 15 seconds without a frame.
-
-    Args:
-        source: makes the frames.
-        pauses: the pauses of all streams.
-
-    Raises:
-        EngineError: if the text could not be finished.
-    """
-    loop = asyncio.get_running_loop()
-    last = loop.time()
-    while True:
-        try:
-            async with asyncio.timeout_at(last + PING_SECONDS):
-                await source.wait()
-            frames = await pauses.run(source.take)
-        except TimeoutError:
-            frames = PING
-        if frames is None:
-            return
-        if frames:
-            yield frames
-            last = loop.time()
-
-
-class EventStreamResponse(StreamingResponse):
+class EventStreamResponse(Response):
     """Sends the frames of generations, and cancels the generations when the client disconnects.
+
+    After 15 seconds without a frame, it sends a ping comment.
 
     If the server shuts down before the end of a resumable stream, the connection is closed without
     `done` or `error`. The client then reconnects with Last-Event-ID and gets the rest from another
-    replica, or from the next process. All other errors end the stream with an `error` event. A
-    client that does not read is cut off if the memory is needed, see `UnreadStreams`.
+    replica, or from the next process. All other errors end the stream with an `error` event.
     """
 
     media_type = "text/event-stream"
@@ -110,39 +67,49 @@ class EventStreamResponse(StreamingResponse):
     def __init__(
         self, source: FrameSource, generations: Sequence[Generation], model_hash: str
     ) -> None:
-        super().__init__(self._frames(), headers={**_HEADERS, MODEL_HEADER: model_hash})
+        super().__init__(headers={**_HEADERS, MODEL_HEADER: model_hash})
+        del self.headers["content-length"]
         self._source, self._generations = source, generations
-        self._close: Callable[[], None] | None = None  # if the server can close a connection
-        self._pauses: SharedPauses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._close = closer_of(scope)
-        self._pauses = scope["app"].state.stream_pauses
-        if cut_off := cut_off_of(scope):
-            unread: UnreadStreams = scope["app"].state.unread_streams
-            send = unread.counting(send, self._size, cut_off, self._source.pattern)
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
-            await super().__call__(scope, receive, disconnecting(send))
-        except (OSError, ClientDisconnect):
-            logger.debug("a client disconnected from a stream", exc_info=True)
+            async with sending(send) as send_part, ended_by_disconnect(receive):
+                await send_part(start)
+                await self._send_frames(send_part, closer_of(scope) is not None)
+                await send_part({"type": "http.response.body", "body": b""})
         except DrainingError:
-            assert self._close is not None
-            await close_connection(self._close, receive)
+            close = closer_of(scope)
+            assert close is not None
+            await close_connection(close, receive)
         finally:
             for generation in self._generations:
                 generation.cancel()
 
-    def _size(self) -> int:
-        return _CONNECTION_BYTES + self._source.memory
+    async def _send_frames(self, send: Send, can_close: bool) -> None:
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(last + PING_SECONDS):
+                    await self._source.wait()
+                frames = self._source.take()
+            except TimeoutError:
+                frames = PING
+            except EngineError as error:
+                if isinstance(error, DrainingError) and self._source.resumable and can_close:
+                    raise
+                await send(_body(self._source.failed(error)))
+                return
+            if frames is None:
+                return
+            if frames:
+                await send(_body(frames))
+                last = loop.time()
 
-    async def _frames(self) -> AsyncIterator[bytes]:
-        try:
-            async for frames in frames_of(self._source, self._pauses):
-                yield frames
-        except EngineError as error:
-            if isinstance(error, DrainingError) and self._source.resumable and self._close:
-                raise
-            yield self._source.failed(error)
+
+def _body(frames: bytes) -> Message:
+    return {"type": "http.response.body", "body": frames, "more_body": True}
 
 
 class EventFrames:
@@ -194,15 +161,6 @@ class GenerateFrames:
         self._sent = rest.sent if rest else 0
         self._frames = event_frames(service.vocabulary)
         self._done = False
-
-    @property
-    def memory(self) -> int:
-        job = self._generation.job
-        return job.memory + job.params.memory + self._generation.memory
-
-    @property
-    def pattern(self) -> Pattern | None:
-        return self._generation.job.params.pattern
 
     async def wait(self) -> None:
         await self._characters.wait()

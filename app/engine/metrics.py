@@ -60,6 +60,9 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.memory_leased = self._gauge(
+            "memory_leased_bytes", "Memory that requests have leased, of CHARSTREAM_MEMORY_MB."
+        )
         self.connections_ended = Counter(
             "charstream_connections_ended",
             "Connections that the server refused or closed, by reason.",

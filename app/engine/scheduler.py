@@ -9,10 +9,7 @@ from typing import NamedTuple
 from app.engine.lane import Lane, lanes_by_job, spare_lanes
 from app.engine.sequence import Delivery, Sequence
 from app.engine.slots import Slots
-from app.errors import DrainingError, EngineError, TooManyTextsError
-
-# Of the texts of all bulk jobs. They take about 15 bytes per character, apart from their request.
-_MAX_TEXT_CHARACTERS = 4_000_000
+from app.errors import DrainingError, EngineError
 
 
 class Changes(NamedTuple):
@@ -77,14 +74,12 @@ class Scheduler:
 
         Raises:
             QueueFullError: if every slot and every position in the queue is taken.
-            TooManyTextsError: if the texts of all bulk jobs would take too much memory.
             DrainingError: if the engine is shutting down.
             EngineError: if the engine has failed.
         """
         with self._wake:
             self.check_ready()
             self.slots.check_room()
-            self._check_texts(sequence)
             self.slots.enqueue(self.sequences, sequence)
 
     def check_room(self, count: int) -> None:
@@ -186,19 +181,6 @@ class Scheduler:
                 queue.clear()
             self.slots.wake_next()
         return sequences
-
-    def _check_texts(self, sequence: Sequence) -> None:
-        """Raise TooManyTextsError if the texts of all bulk jobs would take too much memory.
-
-        A bulk job is never refused if it is the only one.
-        """
-        if sequence.job.texts is None:
-            return
-        queues = (self.active, self.sequences.waiting, self.sequences.resuming, self._paused)
-        texts = {id(each.job): each.job.texts for queue in queues for each in queue}
-        others = sum(len(each.ids_N) for each in texts.values() if each)
-        if others and others + len(sequence.job.texts.ids_N) > _MAX_TEXT_CHARACTERS:
-            raise TooManyTextsError
 
     def _drop_cancelled(self) -> list[Sequence]:
         return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]

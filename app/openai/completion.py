@@ -6,24 +6,24 @@ import asyncio
 import dataclasses
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
-from app.api.character_scores import score_slices
+from fastapi import Request
+
 from app.api.dependencies import submit
-from app.api.json_pieces import list_of
+from app.api.scores import score_slices
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.middleware.request_log import RequestRecord
 from app.openai.logprobs import encode_logprobs, usage_of
 from app.openai.prompts import Prompt, scores_echo
 from app.openai.request import CompletionRequest
 from app.openai.schemas import OpenAIReason
 from app.service import Service
-from model.patterns.pattern import Pattern
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Completion:
     the text of a separate request with that seed.
 
     Args:
+        http: the HTTP request.
         service: the service that generates the texts.
         request: what to generate.
         prompts: the result of `prompts_of`, without a wait in between.
-        record: the record of the request in the request log.
 
     Attributes:
         ready: event that is set when any of the generations has something to take.
@@ -63,13 +63,9 @@ class Completion:
     """
 
     def __init__(
-        self,
-        service: Service,
-        request: CompletionRequest,
-        prompts: list[Prompt],
-        record: RequestRecord,
+        self, http: Request, service: Service, request: CompletionRequest, prompts: list[Prompt]
     ) -> None:
-        self.service, self._record = service, record
+        self.service, self._http = service, http
         self.request = request.model_copy(update={"prompt": []})  # `prompts` has them
         self.created = int(time.time())
         self.id = f"cmpl-{uuid.uuid4().hex}"
@@ -86,36 +82,27 @@ class Completion:
             self.cancel()
             raise
 
-    @property
-    def memory(self) -> int:
-        """Approximate size of what it keeps, in bytes, without the pattern."""
-        jobs = sum(prompt.job.memory for prompt in self.prompts)  # of all their texts
-        texts = sum(generation.memory for generation in self.generations)
-        # The text of a prompt, and the stop strings of the request, take at most as much again.
-        return 2 * jobs + self.prompts[0].job.params.memory + texts
-
-    @property
-    def pattern(self) -> Pattern | None:
-        """The pattern of its texts. Other requests may share it."""
-        return self.prompts[0].job.params.pattern
-
     def cancel(self) -> None:
         """Cancel every generation that still runs."""
         for generation in self.generations:
             generation.cancel()
 
-    async def read(self) -> dict[str, Any]:
-        """Read every text to its end, and return the fields of a `CompletionResponse`.
-
-        Its choices are made while they are encoded, see `app.api.json_pieces`.
-        """
+    async def read(self) -> Callable[[], dict[str, Any]]:
+        """Read every text to its end. Return what makes the fields of a `CompletionResponse`."""
         scorings = [prompt.scoring for prompt in self.prompts]
-        read = await _read_all([*scorings, *(choice.generation for choice in self.choices)])
-        choices = (
-            self._choice(choice, read[choice.index // self.request.n], text)
-            for choice, text in zip(self.choices, read[len(scorings) :], strict=True)
-        )
-        return {**self.head(), "choices": list_of(choices), "usage": self.usage()}
+        generations = [*scorings, *(choice.generation for choice in self.choices)]
+        try:
+            read = await asyncio.gather(*map(_read, generations))
+        finally:
+            self.cancel()
+        return partial(self._content, read[: len(scorings)], read[len(scorings) :])
+
+    def _content(self, scorings: Sequence[Chunk], texts: Sequence[Chunk]) -> dict[str, Any]:
+        choices = [
+            self._choice(choice, scorings[choice.index // self.request.n], text)
+            for choice, text in zip(self.choices, texts, strict=True)
+        ]
+        return {**self.head(), "choices": choices, "usage": self.usage()}
 
     def head(self) -> dict[str, Any]:
         """Return the fields that the response and each chunk of a stream begin with."""
@@ -150,7 +137,8 @@ class Completion:
         logprobs = None
         if self.request.logprobs is not None:
             vocabulary = self.service.vocabulary
-            slices = chain(score_slices(vocabulary, scoring), score_slices(vocabulary, text))
+            parts = [part for part in (scoring, text) if part]
+            slices = chain.from_iterable(score_slices(vocabulary, part) for part in parts)
             logprobs = encode_logprobs(slices, unscored=echo[:1])
         return {
             "index": choice.index,
@@ -184,19 +172,9 @@ class Completion:
             self.choices.append(Choice(len(self.choices), seed, prompt, generation))
 
     def _submit(self, job: Job) -> Generation:
-        generation = submit(self.service, self._record, job, self.ready)
+        generation = submit(self._http, self.service, job, self.ready)
         self.generations.append(generation)
         return generation
-
-
-async def _read_all(generations: Iterable[Generation | None]) -> list[Chunk]:
-    """Read generations at the same time. If one fails, stop reading the others."""
-    tasks = [asyncio.create_task(_read(generation)) for generation in generations]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 async def _read(generation: Generation | None) -> Chunk:

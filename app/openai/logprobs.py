@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from app.api.json_pieces import Pieces, dumps, joined_items, pieces_of
+import orjson
+
+from app.api.json_response import encoded_items, joined_items
 
 LogprobLists = dict[str, list[Any]]  # the fields of `schemas.Logprobs`
 
@@ -45,19 +47,20 @@ def _pairs(top: Sequence[tuple[str, float, float]]) -> dict[str, float]:
     return {token: logprob for token, logprob, _ in top}
 
 
-def encode_logprobs(slices: Iterable[Sequence[dict[str, Any]]], unscored: str) -> Pieces:
-    """Yield the JSON of `schemas.Logprobs` for a whole text.
+def encode_logprobs(
+    slices: Iterable[Sequence[dict[str, Any]]], unscored: str
+) -> dict[str, orjson.Fragment]:
+    """Return `schemas.Logprobs` for a whole text.
 
     Args:
         slices: the fields of a `DrawnScore` per character, slice by slice.
         unscored: characters before the scored ones, see `logprobs_of`.
     """
-    lists: dict[str, list[str]] = {name: [] for name in logprobs_of([], 0)}
+    lists: dict[str, list[bytes]] = {name: [] for name in logprobs_of([], 0)}
     offset = 0
     for scores in chain([()], slices):
         logprobs = logprobs_of(scores, offset, unscored)
         offset, unscored = offset + len(logprobs["tokens"]), ""
         for name, values in logprobs.items():
-            lists[name] += [dumps(values)[1:-1]] if values else []
-        yield ""  # the lists are sent one after the other, so there is nothing to send yet
-    yield from pieces_of({name: joined_items(parts) for name, parts in lists.items()})
+            lists[name] += [encoded_items(values)] if values else []
+    return {name: joined_items(parts) for name, parts in lists.items()}

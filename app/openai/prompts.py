@@ -5,19 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.api.constraints import check_biases, compiled
-from app.api.hold import held_cells
-from app.api.response_budget import largest_bytes
+from fastapi import Request
+
+from app.api.checks import (
+    check_biases,
+    check_cells,
+    check_generated_length,
+    check_result,
+    check_scores,
+    compile_checked,
+    encode_read,
+)
+from app.api.field_types import held_cells
+from app.api.sizes import job_bytes, result_bytes, stream_bytes
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError, UnknownInFieldError
+from app.middleware.request_log import RequestRecord
 from app.openai.request import CompletionRequest
 from app.service import Service
 from model.choice.sampling_params import MAX_SEED, SamplingParams
 from model.errors import UnknownCharacterError, VocabularyError
 from model.text.vocabulary import Ids
 
-_MAX_TEXT = 10_000_000  # characters of all texts of a JSON response
+_TEXT_BYTES = 8  # of a generated character
 
 
 @dataclass
@@ -48,7 +59,7 @@ def scores_echo(request: CompletionRequest) -> bool:
     return request.echo and request.logprobs is not None
 
 
-async def prompts_of(service: Service, request: CompletionRequest) -> list[Prompt]:
+async def prompts_of(http: Request, service: Service, request: CompletionRequest) -> list[Prompt]:
     """Check a request and return its prompts, without generations.
 
     Waits until the pattern is compiled. The caller must not wait before it submits the jobs.
@@ -60,15 +71,19 @@ async def prompts_of(service: Service, request: CompletionRequest) -> list[Promp
     """
     _check(service, request)
     encoded = [_encoded(service, request, index) for index in range(len(request.prompt))]
-    params = await _sampling(service, request, sum(each.ids.nbytes for each in encoded))
+    params = await _sampling(http, service, request)
     prompts = [Prompt(_job(service, request, each.ids, params), each.text) for each in encoded]
-    _check_size(service, request, prompts)
+    characters = _characters(request, prompts)
+    if not request.stream:
+        check_result("max_tokens", request.n * len(prompts), characters)
+    advice = "request less" if request.stream else "stream the text, or request less"
+    check_scores("logprobs", characters, request.logprobs, advice)
     return prompts
 
 
 def _check(service: Service, request: CompletionRequest) -> None:
-    service.check_generated_length("max_tokens", request.max_tokens)
-    service.check_cells("hold", held_cells(request.hold))
+    check_generated_length(service, "max_tokens", request.max_tokens)
+    check_cells(service, "hold", held_cells(request.hold))
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
     _check_min_tokens(request)
@@ -109,27 +124,27 @@ def most_generations(service: Service) -> int:
     return service.settings.max_streams + service.settings.max_queue
 
 
-def largest_result(request: CompletionRequest, prompts: list[Prompt]) -> int:
-    """Return the largest size of the JSON response in bytes."""
-    return largest_bytes(_characters(request, prompts), request.logprobs)
+class Size(NamedTuple):
+    """The most bytes that a request can make the server hold.
+
+    Attributes:
+        jobs: bytes of its jobs.
+        result: bytes of its JSON, or of the buffers of its stream.
+    """
+
+    jobs: int
+    result: int
 
 
-def _check_size(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> None:
-    """Limit the characters of a JSON response, and the scores of that or of an echo."""
-    characters, most = _characters(request, prompts), _most_characters(service)
-    if not request.stream and characters > most:
-        message = (
-            f"all texts of one response must have at most {most} characters together, with echo "
-            "including their prompts: stream the texts, or request less"
-        )
-        value = f"{request.n * len(prompts)} texts, {characters} characters"
-        raise InvalidFieldError("max_tokens", value, message)
-    service.check_scores(characters, request.logprobs, request.stream)
-
-
-def _most_characters(service: Service) -> int:
-    """Return how many characters a JSON response may have: at least a prompt and its text."""
-    return max(_MAX_TEXT, service.settings.max_prime + service.settings.max_length)
+def size_of(request: CompletionRequest, prompts: list[Prompt]) -> Size:
+    """Return the size of a request. The texts of a prompt share its ids."""
+    texts = request.n * len(prompts)
+    generated = _TEXT_BYTES * texts * max(1, request.max_tokens)
+    jobs = sum(job_bytes(prompt.job) for prompt in prompts) + generated
+    if request.stream:
+        length = request.max_tokens + max(len(prompt.text) for prompt in prompts)
+        return Size(jobs, stream_bytes(length, request.logprobs, texts))
+    return Size(jobs, result_bytes(_characters(request, prompts), request.logprobs))
 
 
 def _characters(request: CompletionRequest, prompts: list[Prompt]) -> int:
@@ -186,13 +201,14 @@ def _job(service: Service, request: CompletionRequest, ids: Ids, params: Samplin
 def _encode(service: Service, request: CompletionRequest, name: str, text: str) -> Ids:
     default = "prompt" not in request.model_fields_set
     if default and any(character not in service.vocabulary for character in text):
-        return service.encode_read(name, text, "skip")
-    return service.encode_read(name, text, request.unknown, has_choice=True)
+        return encode_read(service, name, text, "skip")
+    return encode_read(service, name, text, request.unknown, has_choice=True)
 
 
-async def _sampling(service: Service, request: CompletionRequest, kept: int) -> SamplingParams:
+async def _sampling(http: Request, service: Service, request: CompletionRequest) -> SamplingParams:
     biases = check_biases(service, "logit_bias", request.logit_bias)
-    pattern = await compiled(service, *request.pattern, biases, kept)
+    client = RequestRecord.of(http.scope).lease.client
+    pattern = await compile_checked(service, *request.pattern, biases, client)
     return SamplingParams(
         request.temperature,
         request.top_k if request.top_k > 0 else None,

@@ -19,9 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.api.constraints import PATTERN_DESCRIPTION, PatternText, TokenBiases
-from app.api.hold import Holds
-from app.api.schemas import DEFAULT_PRIME, Stops
+from app.api.field_types import PATTERN_DESCRIPTION, Holds, PatternText, Stops, TokenBiases
+from app.api.schemas import DEFAULT_PRIME
 from app.settings import Unknown
 from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE
 from model.choice.scores import MAX_ALTERNATIVES

@@ -7,18 +7,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
-from app.api.dependencies import CurrentModels, CurrentRecord, ModelsAfterBody
+from app.api.dependencies import current_models, lease
 from app.api.disconnect import ended_by_disconnect
-from app.api.json_response import json_response, reserve_memory
-from app.api.parsing import Counts, parse_body
-from app.api.response_budget import Reservation
+from app.api.json_response import json_response
+from app.api.parsing import MAX_ITEMS, read_request
 from app.api.sse import EventStreamResponse
-from app.loaded_models import LoadedModels
-from app.middleware.body_limit import Body, ReceivedBody
-from app.middleware.request_log import RequestRecord
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
-from app.openai.prompts import largest_result, most_generations, prompts_of
+from app.openai.prompts import most_generations, prompts_of, size_of
 from app.openai.request import CompletionRequest
 from app.openai.schemas import (
     CompletionResponse,
@@ -99,38 +95,26 @@ _MODEL = {
         },
     ),
 )
-async def post_completions(
-    request: Request, body: Body, models: ModelsAfterBody, record: CurrentRecord
-) -> Response:
+async def post_completions(request: Request) -> Response:
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
-    completion, reservation = await _begin(request, body, models, record)
-    if reservation is None:
-        frames = CompletionFrames(completion)
-        hash_ = completion.service.model.hash
-        return EventStreamResponse(frames, completion.generations, hash_)
-    return await json_response(request, reservation, completion.read(), completion.generations)
-
-
-async def _begin(
-    request: Request, body: ReceivedBody, models: LoadedModels, record: RequestRecord
-) -> tuple[Completion, Reservation | None]:
-    """Begin the texts of a request, and reserve the memory of its result if it is JSON.
-
-    What only this function needs, such as prompts as lists of ids, is not kept until they end.
-    """
-    params = parse_body(CompletionRequest, body.take(), _most(models.default), ignore_nulls=True)
-    service = models.find(params.model)
-    async with ended_by_disconnect(request):
-        prompts = await prompts_of(service, params)
-    reservation = (
-        None if params.stream else reserve_memory(request, largest_result(params, prompts))
-    )
-    return Completion(service, params, prompts, record), reservation
+    params = await read_request(request, CompletionRequest, _max_items(request))
+    service = current_models(request).find(params.model)
+    async with ended_by_disconnect(request.receive):
+        prompts = await prompts_of(request, service, params)
+        size = size_of(params, prompts)
+        lease(request, size.jobs + size.result)
+        completion = Completion(request, service, params, prompts)
+        if not params.stream:
+            content = await completion.read()
+            return await json_response(request, size.result, content)
+    frames = CompletionFrames(completion)
+    return EventStreamResponse(frames, completion.generations, service.model.hash)
 
 
 @router.get("/models", summary="List the loaded models")
-async def get_models(models: CurrentModels) -> ModelList:
+async def get_models(request: Request) -> ModelList:
     """Lists the loaded models, in the order of their files."""
+    models = current_models(request)
     return ModelList(object="list", data=[_card(service) for service in models.services])
 
 
@@ -140,18 +124,15 @@ async def get_models(models: CurrentModels) -> ModelList:
     responses=error_responses(409),
     openapi_extra={"parameters": [_MODEL]},
 )
-async def get_model(request: Request, models: CurrentModels) -> ModelCard:
+async def get_model(request: Request) -> ModelCard:
     """Describes the model with this name or hash."""
-    return _card(models.find(request.path_params["model"]))
+    return _card(current_models(request).find(request.path_params["model"]))
 
 
-def _most(service: Service) -> Counts:
-    """Return limits on a body that allow as many prompts or token ids as the server accepts."""
-    default = Counts()
-    return default._replace(
-        containers=default.containers + most_generations(service),
-        items=default.items + service.settings.max_prime,
-    )
+def _max_items(request: Request) -> int:
+    """Return a limit that allows as many prompts or token ids as the server accepts."""
+    service = current_models(request).default
+    return MAX_ITEMS + 2 * most_generations(service) + service.settings.max_prime
 
 
 def _card(service: Service) -> ModelCard:

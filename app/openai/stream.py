@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
-from app.api.character_scores import score_fields
+from app.api.scores import score_fields
 from app.api.sse import MAX_SCORED, MAX_TAKEN, event_frames
 from app.engine.chunk import Chunk
 from app.errors import EngineError, problem_of
@@ -15,7 +15,6 @@ from app.openai.errors import error_content
 from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
 from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
-from model.patterns.pattern import Pattern
 
 _MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
 _MAX_FRAMES = 1 << 15  # bytes of chunks after which the other texts must wait
@@ -60,14 +59,6 @@ class CompletionFrames:
             return [[_ScoredEcho(completion, prompt, self._texts) for prompt in completion.prompts]]
         # One text after the other, so that a client never gets more at once than one part of one.
         return [[_Echo(text)] for text in self._texts]
-
-    @property
-    def memory(self) -> int:
-        return self._completion.memory
-
-    @property
-    def pattern(self) -> Pattern | None:
-        return self._completion.pattern
 
     async def wait(self) -> None:
         ready = self._completion.ready

@@ -12,7 +12,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.closing import CLOSE_EXTENSION, CUT_OFF_EXTENSION
+from app.api.disconnect import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
 from app.server.close_delimited import close_delimited
 from app.server.expect import close_if_unread
@@ -136,7 +136,6 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = {
             CLOSE_EXTENSION: self.transport.close,  # type: ignore[dict-item]
-            CUT_OFF_EXTENSION: self._cut_off,  # type: ignore[dict-item]
         }
 
     def on_headers_complete(self) -> None:

@@ -15,7 +15,6 @@ from types import FrameType
 
 import uvicorn
 
-from app.api.response_budget import ResponseBudget
 from app.errors import ReloadError, SettingsError
 from app.main import create_app
 from app.model_manager import ModelManager
@@ -48,11 +47,10 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         manager: ModelManager,
-        responses: ResponseBudget,
         drain_seconds: float,
     ) -> None:
         super().__init__(config)
-        self._manager, self._responses, self._drain_seconds = manager, responses, drain_seconds
+        self._manager, self._drain_seconds = manager, drain_seconds
         self._reloading: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -97,7 +95,6 @@ class Server(uvicorn.Server):
     def _drain(self, drain_seconds: float) -> None:
         self._end_after(drain_seconds)
         self._manager.drain(drain_seconds)
-        self._responses.drain(drain_seconds)
 
     def _end_after(self, drain_seconds: float) -> None:
         assert self._loop is not None
@@ -162,7 +159,7 @@ def serve() -> None:
     )
     # A search for garbage in the objects of all imported modules would stop everything for 30 ms.
     gc.freeze()
-    Server(config, manager, app.state.response_budget, settings.drain_seconds).run()
+    Server(config, manager, settings.drain_seconds).run()
     if manager.loads:
         # The interpreter would end this thread when it returns from C++ code, and so abort the
         # process. The thread may also read a file that never comes.

@@ -74,7 +74,8 @@ def check_names(schema: type[BaseModel], query: Mapping[str, Any]) -> None:
 
 
 async def _read_body(request: Request) -> bytearray:
-    lease, limit = RequestRecord.of(request.scope).lease, max_body_bytes(request)
+    lease = RequestRecord.of(request.scope).lease
+    limit = max_body_bytes(request.app.state.settings.max_prime)
     leased = _announced_length(request)
     if leased > limit:
         raise BodyTooLargeError(limit)
@@ -90,10 +91,9 @@ async def _read_body(request: Request) -> bytearray:
     return body
 
 
-def max_body_bytes(request: Request) -> int:
+def max_body_bytes(max_prime: int) -> int:
     """Return the maximum size of a request body in bytes, with room for the longest prime."""
-    most: int = request.app.state.settings.max_prime
-    return most * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
+    return max_prime * _BYTES_PER_CHARACTER + _BYTES_BESIDE_PRIME
 
 
 def _announced_length(request: Request) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from app.errors import (
-    BodiesTooLargeError,
     BodyTooLargeError,
     CrossSiteError,
     DeadlineError,
@@ -16,26 +15,23 @@ from app.errors import (
     ForbiddenError,
     InvalidFieldError,
     OtherModelError,
+    OverloadedError,
     QueueFullError,
     RateLimitError,
     ReloadError,
     SettingsError,
-    TooManyPatternsError,
-    TooManyResultsError,
-    TooManyTextsError,
     UnauthorizedError,
     UnknownInFieldError,
     UnknownModelError,
     problem_of,
+    show,
 )
-from app.field_error import show
 from model.errors import CharstreamError, CheckpointError, UnknownCharacterError
 
 UNKNOWN = UnknownCharacterError(["Ж"], [2])
 EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
     (InvalidFieldError("length", 0, "must be at least 1"), 422, "invalid_field", {}),
     (UnknownInFieldError("prime", UNKNOWN), 422, "unknown_character", {}),
-    (UNKNOWN, 422, "unknown_character", {}),
     (OtherModelError("model: another one is loaded"), 409, "other_model", {}),
     (UnknownModelError("model: there is none"), 404, "unknown_model", {}),
     (UnauthorizedError(), 401, "unauthorized", {"WWW-Authenticate": "Bearer"}),
@@ -44,16 +40,13 @@ EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
     (RateLimitError(1.2), 429, "rate_limited", {"Retry-After": "2"}),
     (BodyTooLargeError(10), 413, "body_too_large", {"Connection": "close"}),
     (
-        BodiesTooLargeError(),
+        OverloadedError(1 << 20, "other requests"),
         503,
-        "too_many_bodies",
-        {"Connection": "close", "Retry-After": "1"},
+        "overloaded",
+        {"Connection": "close", "Retry-After": "2"},
     ),
-    (TooManyResultsError(), 503, "too_many_results", {"Retry-After": "5"}),
-    (TooManyPatternsError("full", 1.5), 503, "too_many_patterns", {"Retry-After": "2"}),
     (ReloadError("reload failed"), 409, "not_reloaded", {}),
     (QueueFullError(3, 7.0), 503, "queue_full", {"Retry-After": "7"}),
-    (TooManyTextsError(), 503, "too_many_texts", {"Retry-After": "1"}),
     (DeadlineError(5), 504, "deadline_exceeded", {}),
     (DrainingError(), 503, "draining", {"Retry-After": "5"}),
     (EngineError("the engine failed"), 503, "engine_failed", {"Retry-After": "5"}),

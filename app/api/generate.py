@@ -102,6 +102,7 @@ async def post_generate(request: Request, last_event_id: LastEventId = None) -> 
     if params.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await _stream(request, params, last_event_id)
     service = current_models(request).find(params.model)
+    check_generated_length(service, "length", params.length)
     check_result("length", 1, params.length)
     check_scores("logprobs", params.length, params.logprobs, "stream the text, or request less")
     size = result_bytes(params.length, params.logprobs)
@@ -171,6 +172,7 @@ def _content(service: Service, generation: Generation, text: Chunk) -> dict[str,
 
 async def _stream(request: Request, params: GenerateRequest, last_event_id: str | None) -> Response:
     service = current_models(request).find(params.model)
+    check_generated_length(service, "length", params.length)
     position = Position.parse(last_event_id)
     async with ended_by_disconnect(request.receive):
         job = await _job(request, service, params, position)
@@ -214,7 +216,6 @@ async def _job(
 
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
-    check_generated_length(service, "length", params.length)
     check_cells(service, "hold", params.sampling.hold)
     if position is not None:
         position.check_seed(params.seed)

@@ -197,7 +197,7 @@ def test_a_response_has_a_limit(tiny_path: Path) -> None:
     with running_server(tiny_path) as large:
         error = refusal(large, text="ab" * 50_000, cells=cells)
         assert (error["field"], error["value"]) == ("cells", "'100000 characters x 17 cells'")
-        assert "must be at most 1600000 in one response" in error["message"]
+        assert "must be at most 800000 in one response" in error["message"]
         error = refusal(large, text="aB" * 50_000, find="capitals", top=64)
         assert error["field"] == "top"
 

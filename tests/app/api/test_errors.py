@@ -123,14 +123,6 @@ def test_numbers_in_a_query_have_decimal_digits(client: httpx.Client, query: str
     assert text_of(parse_events(client.get(f"/generate?{query}").text.split("\n"))) == expected
 
 
-def test_a_repeated_key_is_refused(client: httpx.Client) -> None:
-    response = client.post("/generate", content=b'{"length": 1, "length": 2}')
-    detail = check_error(response, 422, "invalid_field")
-    assert detail == "length: must not appear twice in one object, got 2"
-    response = client.post("/v1/completions", content=b'{"n": 1, "n": 1}')
-    assert (response.status_code, response.json()["error"]["param"]) == (400, "n")
-
-
 @pytest.mark.parametrize("path", ["/", "/static/css/page.css"])
 def test_a_malformed_range_is_ignored(client: httpx.Client, path: str) -> None:
     response = client.get(path, headers={"Range": "bytes=9-1"})

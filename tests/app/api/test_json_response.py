@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.types import Message
 from app.api.disconnect import CLOSE_EXTENSION
 from app.api.json_response import json_response
 from tests.app.middleware.test_memory_budget import request_of
-from tests.server import RunningServer
+from tests.server import RunningServer, running_server
 from tests.sockets import connected
 from tests.waiting import wait_until
 
@@ -38,13 +39,13 @@ def test_clients_that_leave_keep_no_memory(path: str, server: RunningServer) -> 
     assert server.gauge("charstream_memory_leased_bytes") == 0
 
 
-def test_the_texts_of_a_json_completion_are_limited_together(server: RunningServer) -> None:
-    fields = {"prompt": ["a", "b", "c"], "n": 100, "max_tokens": 5000}
-    with server.client() as client:
+def test_the_texts_of_a_json_completion_are_limited_together(tiny_path: Path) -> None:
+    fields = {"prompt": ["a", "b", "c"], "n": 4, "max_tokens": 100_000}
+    with running_server(tiny_path) as server, server.client() as client:
         response = client.post("/v1/completions", json=fields)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "max_tokens"
-    assert "got '300 texts, 1500000 characters'" in response.json()["error"]["message"]
+    assert "got '12 texts, 1200000 characters'" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("size", [5, 200_000, 10 * (64 << 10)])

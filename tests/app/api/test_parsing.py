@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
@@ -19,10 +18,9 @@ from app.api.errors import InvalidFieldsError
 from app.api.parsing import max_body_bytes, parse_body, read_request
 from app.api.schemas import GenerateRequest
 from app.errors import BodyTooLargeError
-from app.middleware.memory_budget import Lease, MemoryBudget
-from app.middleware.request_log import RequestRecord
 from app.openai.request import CompletionRequest
 from app.settings import Settings
+from tests.http_request import http_request
 from tests.server import RunningServer
 from tests.sockets import all_received, connected
 
@@ -92,11 +90,9 @@ class Body:
 def read(body: Body, *lengths: str) -> GenerateRequest:
     """Read a body whose request has these Content-Length headers."""
     app = SimpleNamespace(state=SimpleNamespace(settings=Settings(max_prime=10)))
-    record = RequestRecord("id", "POST", "/generate", "", Lease(MemoryBudget(1 << 30)))
     headers = [(b"content-length", length.encode()) for length in lengths]
-    scope = {"type": "http", "headers": headers, "query_string": b"", "app": app}
-    scope["state"] = {"request_record": record}
-    return asyncio.run(read_request(Request(scope, body.receive), GenerateRequest))
+    request = http_request(body.receive, headers=headers, app=app)
+    return asyncio.run(read_request(request, GenerateRequest))
 
 
 def endless(size: int) -> Iterator[bytes]:

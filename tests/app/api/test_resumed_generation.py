@@ -145,7 +145,7 @@ def test_an_event_id_is_parsed_to_its_position(seed: int, characters: int) -> No
 def test_a_text_that_is_not_an_event_id_is_refused(text: str) -> None:
     result = parsed(text)
     if isinstance(result, InvalidFieldError):
-        assert result.error.field == "Last-Event-ID"
+        assert result.field.field == "Last-Event-ID"
     else:
         assert text == (f"{result.seed:x}-{result.characters}" if result else "")
 

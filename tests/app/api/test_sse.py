@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from starlette.types import Message
 
 from app.api import sse
-from app.api.pauses import SharedPauses
 from app.api.resume import ResumedGeneration
 from app.engine.engine import Engine
 from app.engine.generation import Generation
@@ -26,11 +26,25 @@ def source(
     return sse.GenerateFrames(service, generation, ResumedGeneration(generation, sent))
 
 
+async def send(frames: sse.GenerateFrames, parts: list[bytes]) -> None:
+    """Send a whole stream, and add its parts to a list."""
+    response = sse.EventStreamResponse(frames, [], "hash")
+    connected = asyncio.Event()
+
+    async def receive() -> Message:
+        await connected.wait()
+        return {"type": "http.disconnect"}
+
+    async def accept(message: Message) -> None:
+        parts.append(message.get("body", b""))
+
+    await response({"type": "http"}, receive, accept)
+
+
 async def events_of(frames: sse.GenerateFrames) -> list[Event]:
-    content = b"".join([part async for part in sse.frames_of(frames, SharedPauses())]).decode(
-        "ascii"
-    )
-    return list(parse_events(content.split("\n")))
+    parts: list[bytes] = []
+    await send(frames, parts)
+    return list(parse_events(b"".join(parts).decode("ascii").split("\n")))
 
 
 def test_a_generation_that_ended_before_the_first_read_is_sent_whole(tiny: Checkpoint) -> None:
@@ -54,11 +68,12 @@ def test_an_idle_stream_sends_pings(tiny: Checkpoint, monkeypatch: pytest.Monkey
         async with running(tiny, slots=1) as engine:
             blocking = engine.submit(job(length=1_000_000))
             waiting = engine.submit(job(length=5))
-            frames = sse.frames_of(source(engine, tiny, waiting), SharedPauses())
-            assert await anext(frames) == b": ping\n\n"
+            parts: list[bytes] = []
+            sending = asyncio.create_task(send(source(engine, tiny, waiting), parts))
+            await until(lambda: b": ping\n\n" in parts)
             blocking.cancel()
-            rest = b"".join([frame async for frame in frames])
-            assert rest.count(b'"token"') == 5
+            await sending
+            assert b"".join(parts).count(b'"token"') == 5
 
     asyncio.run(scenario())
 
@@ -72,8 +87,8 @@ def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
         async with running(tiny) as engine:
             expected = await read(engine.submit(job(length=300)))
             again = engine.submit(job(length=300))
-            stream = sse.frames_of(source(engine, tiny, again, sent=290), SharedPauses())
-            parts = [part async for part in stream]
+            parts: list[bytes] = []
+            await send(source(engine, tiny, again, sent=290), parts)
             assert b": ping\n\n" in parts
             content = b"".join(parts).decode("ascii")
             events = list(parse_events(content.split("\n")))

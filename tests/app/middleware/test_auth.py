@@ -7,11 +7,12 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import Request
 
 from app.errors import SettingsError
-from app.middleware.auth import Auth, current_client
+from app.middleware.auth import Auth
+from app.middleware.request_log import RequestRecord
 from app.settings import Settings
+from tests.http_request import http_request
 from tests.server import RunningServer, running_server
 
 RATE = 12
@@ -48,20 +49,15 @@ def test_each_key_has_its_own_rate(locked: RunningServer) -> None:
 def test_clients_are_told_apart_by_their_keys_or_else_by_their_addresses() -> None:
     def client(auth: Auth, key: str, address: str) -> Hashable:
         headers = [(b"authorization", f"Bearer {key}".encode())]
-        request = Request({"type": "http", "headers": headers, "client": (address, 1234)})
-
-        async def run() -> Hashable:
-            await auth.check_user(request, None)
-            return current_client()
-
-        return asyncio.run(run())
+        request = http_request(headers=headers, client=(address, 1234))
+        asyncio.run(auth.check_user(request, None))
+        return RequestRecord.of(request.scope).lease.client
 
     by_key, by_address = Auth(["first", "second"]), Auth([])
     assert client(by_key, "first", "10.0.0.1") == client(by_key, "first", "10.0.0.2")
     assert client(by_key, "first", "10.0.0.1") != client(by_key, "second", "10.0.0.1")
     assert client(by_address, "first", "10.0.0.1") == client(by_address, "second", "10.0.0.1")
     assert client(by_address, "first", "10.0.0.1") != client(by_address, "first", "10.0.0.2")
-    assert current_client() is None
 
 
 def test_only_an_operator_can_reload(locked: RunningServer) -> None:

@@ -29,6 +29,7 @@ from tests.app.openai.completion_requests import (
     streamed_text,
 )
 from tests.conftest import CHARACTERS
+from tests.http_request import http_request
 from tests.server import RunningServer
 
 
@@ -152,19 +153,20 @@ def test_a_token_id_is_the_index_of_a_character_in_the_vocabulary(
 def test_texts_without_room_for_all_of_them_do_not_begin(tiny: Checkpoint) -> None:
     fields = {"prompt": ["abc", "a"], "n": 2, "echo": True, "logprobs": 0}
     request = CompletionRequest.model_validate(fields)  # four texts, and one that is scored
-    record = RequestRecord("id", "POST", "/v1/completions", "127.0.0.1")
+    http = http_request()
+    record = RequestRecord.of(http.scope)
 
     async def scenario() -> None:
         for queue in (3, 4):
             async with running(tiny, slots=1, queue=queue) as engine:
                 service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny"))
-                prompts = await prompts_of(service, request)
+                prompts = await prompts_of(http, service, request)
                 if queue == 3:
                     with pytest.raises(QueueFullError, match=r"no room for 5 texts \(0 waiting\)"):
-                        Completion(service, request, prompts, record)
+                        Completion(http, service, request, prompts)
                     assert not record.generations
                 else:
-                    Completion(service, request, prompts, record).cancel()
+                    Completion(http, service, request, prompts).cancel()
                     assert len(record.generations) == 5
 
     asyncio.run(scenario())

@@ -13,7 +13,7 @@ from model.errors import PatternError
 from model.patterns.pattern import Pattern, compile_pattern
 from model.text.vocabulary import Vocabulary
 
-_MAX_ENTRIES = 64
+_MAX_ENTRIES = 16  # of at most a megabyte each
 
 _Key = tuple[str, frozenset[int]]  # the expression, and the ids of banned characters
 _Result = Pattern | str  # a pattern, or the message of an error

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     max_streams: int = Field(64, ge=1, le=4096)  # generations that run at the same time
     max_queue: int = Field(256, ge=0, le=100_000)  # generations that may wait for a slot
     max_length: int = Field(100_000, ge=1, le=10_000_000)  # characters per generation
-    max_prime: int = Field(100_000, ge=1, le=10_000_000)  # characters per prime or scored text
+    max_prime: int = Field(100_000, ge=1, le=1_000_000)  # characters per prime or scored text
     unknown: Unknown = "reject"  # default for characters that the vocabulary lacks
     cache_mb: float = Field(64, ge=0, le=1_000_000)  # size of the prefix cache; 0 disables it
     memory_mb: float = Field(160, ge=1, le=1_000_000)  # for what all requests make the server hold

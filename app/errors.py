@@ -1,23 +1,4 @@
-"""Errors of the service, each with its HTTP status and its code, and what a response says of them.
-
-CharstreamError (model.errors)
-├── SettingsError           an environment variable has an unusable value
-├── EngineError             a generation cannot be served
-│   ├── QueueFullError      the slots and the queue have no room
-│   ├── DeadlineError       a generation took longer than the operator allows
-│   └── DrainingError       the service is shutting down
-├── OverloadedError         the memory budget has no room for a request
-├── InvalidFieldError       a field of a request has an unacceptable value
-├── UnknownInFieldError     a field holds characters that the vocabulary lacks
-├── OtherModelError         a request names another model than the only one that is loaded
-├── UnknownModelError       a request names none of the loaded models
-├── UnauthorizedError       a request lacks a valid key
-├── ForbiddenError          a request needs a key, and the operator has set none
-├── CrossSiteError          a page of another site sends requests without CORS
-├── RateLimitError          a client sends too many requests
-├── BodyTooLargeError       a request body is over the limit
-└── ReloadError             a checkpoint cannot be reloaded; the loaded models stay
-"""
+"""Errors of the service: each class has its HTTP status and its code. Without them, it is a 500."""
 
 from __future__ import annotations
 
@@ -75,13 +56,7 @@ class EngineError(CharstreamError):
 
 
 class QueueFullError(EngineError):
-    """The slots and the waiting queue have no room for a request.
-
-    Args:
-        waiting: number of generations in the queue.
-        retry_after: estimated seconds until there is room.
-        texts: number of generations that the request needs.
-    """
+    """The slots and the queue, with `waiting` generations, have no room for those of a request."""
 
     code = "queue_full"
     retry_after: float
@@ -95,11 +70,7 @@ class QueueFullError(EngineError):
 
 
 class DeadlineError(EngineError):
-    """A generation took longer than this server allows.
-
-    Args:
-        seconds: the server's limit.
-    """
+    """A generation took longer than this server allows, which is `seconds`."""
 
     status, code = 504, "deadline_exceeded"
     retry_after = None
@@ -119,12 +90,7 @@ class DrainingError(EngineError):
 
 
 class OverloadedError(CharstreamError):
-    """The memory budget has no room for a request.
-
-    Args:
-        size: bytes that the request needs.
-        whose: whose requests take the room.
-    """
+    """The memory budget has no room for a request of `size` bytes, because of `whose` requests."""
 
     status, code = 503, "overloaded"
     retry_after = _OVERLOAD_RETRY_SECONDS
@@ -154,13 +120,7 @@ class InvalidFieldError(CharstreamError):
 
 
 class UnknownInFieldError(UnknownCharacterError):
-    """A field of a request holds characters that the vocabulary lacks.
-
-    Args:
-        field: name of the field.
-        error: the error that lists the characters.
-        advice: what to do.
-    """
+    """A field of a request holds characters that the vocabulary lacks. `advice` says what to do."""
 
     status, code = 422, "unknown_character"
 
@@ -184,11 +144,7 @@ class UnknownModelError(CharstreamError):
 
 
 class UnauthorizedError(CharstreamError):
-    """A request lacks a valid key.
-
-    Args:
-        needed: the kind of key that the request needs.
-    """
+    """A request lacks a valid key, or the kind of key that is `needed`."""
 
     status, code = 401, "unauthorized"
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
@@ -222,11 +178,7 @@ class CrossSiteError(CharstreamError):
 
 
 class RateLimitError(CharstreamError):
-    """A client sends more requests than the rate limit allows.
-
-    Args:
-        retry_after: seconds until the client may send the next request.
-    """
+    """A client sends more requests than allowed. The next one may come after some seconds."""
 
     status, code = 429, "rate_limited"
 
@@ -236,11 +188,7 @@ class RateLimitError(CharstreamError):
 
 
 class BodyTooLargeError(CharstreamError):
-    """A request body is over the limit.
-
-    Args:
-        limit: the limit in bytes.
-    """
+    """A request body is over the limit, in bytes."""
 
     status, code = 413, "body_too_large"
     headers: Mapping[str, str] = {"Connection": "close"}

@@ -13,7 +13,7 @@ from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion
 from app.openai.errors import error_content
 from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
-from app.openai.prompts import Prompt
+from app.openai.prompts import Prompt, scores_echo
 from app.openai.schemas import OpenAIReason
 
 _MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
@@ -38,27 +38,20 @@ class _Source(Protocol):
 class CompletionFrames:
     """The frames of all texts, in the order in which their characters are generated.
 
-    Echoed prompts come first. If a client reads slowly, the texts take turns, so that `take` never
-    makes many frames at once. Implements `app.api.sse.FrameSource`.
+    The echo of a prompt comes first. The texts take turns, so that `take` never makes many frames
+    at once. Implements `app.api.sse.FrameSource`.
     """
 
     resumable: ClassVar[bool] = False
 
     def __init__(self, completion: Completion) -> None:
         self._completion = completion
-        self._texts = [_Text(completion, choice) for choice in completion.choices]
-        self._stages: list[list[_Source]] = [*self._echoes(), [*self._texts]]
+        texts = [_Text(completion, choice) for choice in completion.choices]
+        self._texts: list[_Source] = [*texts]
+        self._echoes: list[_Source] = []
+        if scores_echo(completion.request):
+            self._echoes = [_ScoredEcho(completion, prompt, texts) for prompt in completion.prompts]
         self._finished = False
-
-    def _echoes(self) -> list[list[_Source]]:
-        """Return the stages that repeat the prompts."""
-        completion = self._completion
-        if not completion.request.echo:
-            return []
-        if completion.request.logprobs is not None:
-            return [[_ScoredEcho(completion, prompt, self._texts) for prompt in completion.prompts]]
-        # One text after the other, so that a client never gets more at once than one part of one.
-        return [[_Echo(text)] for text in self._texts]
 
     async def wait(self) -> None:
         ready = self._completion.ready
@@ -78,13 +71,10 @@ class CompletionFrames:
         return _event(error_content(problem_of(error)))
 
     def _sources(self) -> list[_Source]:
-        """Return the sources of the first stage that has not ended."""
-        while self._stages:
-            self._stages[0] = [source for source in self._stages[0] if not source.ended]
-            if self._stages[0]:
-                return self._stages[0]
-            self._stages.pop(0)
-        return []
+        """Return what has not ended: echoes with scores, and then texts."""
+        for sources in (self._echoes, self._texts):
+            sources[:] = [source for source in sources if not source.ended]
+        return self._echoes or self._texts
 
     def _end(self) -> bytes:
         completion = self._completion
@@ -92,25 +82,6 @@ class CompletionFrames:
         if completion.request.stream_options.include_usage:
             usage = _event({**completion.head(), "choices": [], "usage": completion.usage()})
         return usage + b"data: [DONE]\n\n"
-
-
-class _Echo:
-    """The prompt as the first chunk of a text, or as several if it is long."""
-
-    readable = True
-
-    def __init__(self, text: _Text) -> None:
-        self._text = text
-        self._sent = 0  # characters of the prompt
-
-    @property
-    def ended(self) -> bool:
-        return self._sent >= len(self._text.choice.prompt.text)
-
-    def take(self) -> bytes:
-        part = self._text.choice.prompt.text[self._sent : self._sent + _MAX_ECHOED]
-        self._sent += len(part)
-        return self._text.echo(part, None)
 
 
 class _ScoredEcho:
@@ -153,14 +124,19 @@ class _Text:
         self._scored = completion.request.logprobs is not None
         self._offset = completion.text_offset(choice)
         self._generated = 0
+        self._unsent = "" if scores_echo(completion.request) else choice.prompt.text
         self._head = f'data: {json.dumps(completion.head())[:-1]}, "choices": [{{"text": '
         self._plain = self._tail(None, None)
 
     @property
     def readable(self) -> bool:
-        return self.choice.generation is None or self.choice.generation.readable
+        generation = self.choice.generation
+        return bool(self._unsent) or generation is None or generation.readable
 
     def take(self) -> bytes:
+        if self._unsent:
+            part, self._unsent = self._unsent[:_MAX_ECHOED], self._unsent[_MAX_ECHOED:]
+            return self.echo(part, None)
         generation = self.choice.generation
         most = MAX_SCORED if self._scored else MAX_TAKEN
         chunk = generation.take(most) if generation else Chunk()

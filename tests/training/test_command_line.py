@@ -14,7 +14,7 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_check
 from tests.model.pytorch.test_tutorial import tutorial_file
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
-from training.serve_line import serve_line
+from training.results import serve_line
 
 
 def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(

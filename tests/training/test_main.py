@@ -17,7 +17,7 @@ from model.checkpoints.checkpoint import load_checkpoint
 from tests.conftest import ROOT
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
-from training.serve_line import serve_line
+from training.results import serve_line
 
 # Runs `python -m training` and executes the statement $AT_TORCH when torch is about to be loaded.
 SPY = """
@@ -72,14 +72,14 @@ def test_an_interrupt_that_gets_lost_is_raised_again() -> None:
     program = """
 import signal, sys, time
 import training.command_line as command_line
-from training.__main__ import _main
+from training.__main__ import start
 def run(*_):
     try:
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
         time.sleep(60)
 command_line.run = run
-sys.exit(_main())
+sys.exit(start())
 """
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50)
@@ -211,20 +211,6 @@ def test_any_text_can_be_printed_in_a_locale_without_utf8(
     assert process.returncode == 0, shown
     assert "\\xe4" in shown
     assert shown.isascii()
-
-
-def test_a_name_beside_a_character_that_is_escaped_keeps_its_bytes() -> None:
-    """Python passes both to the handler as one run."""
-    program = """
-import sys
-from training.__main__ import _print_any_character
-_print_any_character()
-print("\\u00e9\\udcc3\\udca9\\u00e9")
-"""
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii:surrogateescape"}
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, env=environment, check=True)
-    assert result.stdout == b"\\xe9\xc3\xa9\\xe9\n"
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -78,7 +78,7 @@ def test_a_killed_run_continues_from_its_last_saved_state(
     killed = make_trainer(tmp_path / "killed")
     run = killed.run()
     list(islice(run, 60))
-    monkeypatch.setattr(Trainer, "_save_state", lambda self: None)  # as if the power had gone
+    monkeypatch.setattr(RunFolder, "save_state", lambda *_: None)  # as if the power had gone
     run.close()
     monkeypatch.undo()
     resumed = make_trainer(tmp_path / "killed", resume=True)
@@ -244,20 +244,6 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path, resume:
         (tmp_path / name).touch()
     make_trainer(tmp_path, resume=resume)
     assert [path.name for path in tmp_path.rglob(".*")] == [".film.x4.part"]
-
-
-def test_a_validation_that_is_repeated_is_recorded_once(tmp_path: Path) -> None:
-    """As if the process had been killed after the record and before the state was saved."""
-    for _ in make_trainer(tmp_path).run(stop=lambda: True):
-        pass
-    trainer = make_trainer(tmp_path, resume=True)
-    trainer.pace.total_steps = trainer.pace.validations = trainer.step  # one is due now
-    trainer._save_state()
-    trainer.folder.add_record(
-        {"epoch": 1, "training_loss": 1, "validation_loss": 1, "learning_rate": 1, "step": 1}
-    )
-    list(make_trainer(tmp_path, resume=True).run())
-    assert [record["step"] for record in metrics(tmp_path)] == [1]
 
 
 def test_a_run_stops_when_asked_and_continues(tmp_path: Path) -> None:

@@ -146,7 +146,6 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _sampling(options: argparse.Namespace) -> tuple[SamplingParams, int]:
-    """Return the parameters and the seed. Raise TrainingError for a flag that is out of range."""
     if options.top_k < 0:
         raise TrainingError(f"--top-k must be at least 1, or 0 for all, got {options.top_k}")
     try:

@@ -217,7 +217,6 @@ def planned(
 
 
 def _affordable_characters(limit: float, speed: Speed) -> int:
-    """Return how many characters a validation may read at most."""
     seconds = max(0.0, _ONE_VALIDATION_SHARE * limit - _FILES_SECONDS)
     return round(min(max(seconds / speed.per_character, _MIN_VALIDATED), MAX_VALIDATED))
 

@@ -170,7 +170,6 @@ class RunFolder:
 
 
 def _record(line: bytes) -> Record | None:
-    """Return the record in a line, or None if it is damaged."""
     try:
         record = json.loads(line)
         return record if all(abs(record[name]) < _TOO_LARGE for name in _NUMBERS) else None

@@ -93,7 +93,6 @@ def _known_count(vocabulary: Vocabulary, lines: Sequence[str]) -> int:
 
 
 def _refuse(options: argparse.Namespace, vocabulary: Vocabulary, line: str, number: int) -> None:
-    """Raise CorpusError for a line with characters that cannot be scored."""
     try:
         vocabulary.encode_scored(line)
     except UnknownCharacterError as error:

@@ -129,7 +129,6 @@ def _load_teachers(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Checkp
 
 
 def _spent(options: argparse.Namespace) -> float:
-    """Return the seconds since the command began."""
     return time.monotonic() - float(options.began)
 
 
@@ -146,7 +145,6 @@ def _read_corpus(
 
 
 def _introduce(console: Console, trainer: Trainer) -> None:
-    """Print the sizes of text and network, and the schedule."""
     corpus, network, config = trainer.corpus, trainer.network, trainer.config
     epochs = trainer.total_steps / trainer.batches.per_epoch
     size = trainer.process_group.size
@@ -175,7 +173,6 @@ def _introduce(console: Console, trainer: Trainer) -> None:
 def _show_run(
     console: Console, trainer: Trainer, options: argparse.Namespace, interrupt: Interrupt
 ) -> None:
-    """Run the training and show it, until it ends or until a signal."""
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)

@@ -191,7 +191,6 @@ class Trainer:
         return Flags(stop, is_main and self._save_is_due(), count)
 
     def _elapsed(self) -> float:
-        """Return the seconds of training since the run began."""
         return self.clock() - self._began
 
     def _learning_rate(self, step: int) -> float:
@@ -264,7 +263,6 @@ class Trainer:
         )
 
     def _save_is_due(self) -> bool:
-        """Whether the saved state is older than 15 seconds, or no state is saved yet."""
         return self._saved_at is None or self.clock() - self._saved_at > STATE_SECONDS
 
     def _save_state(self) -> None:

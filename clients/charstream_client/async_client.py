@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import httpx
 
 from .batches import batches, renumber
-from .bodies import aread_body
-from .client import BaseClient
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
-from .responses import json_list, json_object, parsed
+from .responses import aread_body, json_list, json_object, parsed
 from .results import (
     Cells,
     DetailedTextScore,
@@ -25,8 +23,8 @@ from .results import (
     TextScore,
 )
 from .retry import FAILURES
+from .settings import BaseClient, Timeout
 from .stream import AsyncStream
-from .timeouts import Timeout
 
 if TYPE_CHECKING:  # new in Python 3.11
     from typing import Unpack
@@ -97,18 +95,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         timeout: Timeout | None = None,
         **params: Unpack[ScoreParams],
     ) -> list[TextScore] | list[DetailedTextScore]:
-        """Return the scores of many texts, in their order (POST /score).
-
-        The texts are sent in requests of at most 10,000 texts and 100,000 characters, one after the
-        other.
-
-        Args:
-            texts: The texts, none of them empty.
-            detail: Whether to return the score of each character, and not only their number and
-                their sum.
-            timeout: Seconds for each request.
-            **params: Further fields of the requests.
-        """
+        """Return the scores of many texts, in their order, as `Client.score_many` does."""
         fields = {**checked("score_many", params, ScoreParams), "detail": detail}
         scores: list[Any] = []
         for batch in batches(texts, fields):

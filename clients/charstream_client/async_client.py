@@ -12,7 +12,7 @@ import httpx
 from .batches import batches, renumber
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
-from .responses import aread_body, json_list, json_object, parsed
+from .responses import T, aread_body, json_list, json_object, parsed
 from .results import (
     Cells,
     DetailedTextScore,
@@ -49,8 +49,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
     ) -> Generation:
         """Generate text and return it whole (POST /generate)."""
         body = checked("generate", params, GenerateParams)
-        result: Generation = await self._request("POST", "/generate", timeout, body)
-        return result
+        return await self._request("POST", "/generate", timeout, body)
 
     def stream(
         self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
@@ -62,10 +61,9 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
     ) -> Score:
         """Return the log-probability of each character of a text (POST /score)."""
-        result: Score = await self._request(
+        return await self._request(
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
         )
-        return result
 
     @overload
     async def score_many(
@@ -113,24 +111,21 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
     ) -> Cells:
         """Return cells and their values after each character of a text (POST /cells)."""
-        result: Cells = await self._request(
+        return await self._request(
             "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
         )
-        return result
 
     async def info(self, model: str | None = None, *, timeout: Timeout | None = None) -> Info:
         """Return the model card of a model, and the server's limits (GET /info).
 
         `model` is a name or a hash. None stands for the default model.
         """
-        result: Info = await self._request("GET", info_path(model), timeout)
-        return result
+        return await self._request("GET", info_path(model), timeout)
 
     async def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
         """Return the models that the server has loaded (GET /models)."""
         read = partial(json_list, name="models")
-        result: list[LoadedModel] = await self._request("GET", "/models", timeout, read=read)
-        return result
+        return await self._request("GET", "/models", timeout, read=read)
 
     async def _request(
         self,
@@ -138,8 +133,8 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         path: str,
         timeout: Timeout | None,
         body: Mapping[str, object] | None = None,
-        read: Callable[[Any], Any] = json_object,
-    ) -> Any:
+        read: Callable[[Any], T] = json_object,
+    ) -> T:
         check_sendable(body or {})
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:

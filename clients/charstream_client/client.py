@@ -12,7 +12,7 @@ import httpx
 from .batches import batches, renumber
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
-from .responses import json_list, json_object, parsed, read_body
+from .responses import T, json_list, json_object, parsed, read_body
 from .results import (
     Cells,
     DetailedTextScore,
@@ -53,8 +53,7 @@ class Client(BaseClient[httpx.Client]):
     ) -> Generation:
         """Generate text and return it whole (POST /generate)."""
         body = checked("generate", params, GenerateParams)
-        result: Generation = self._request("POST", "/generate", timeout, body)
-        return result
+        return self._request("POST", "/generate", timeout, body)
 
     def stream(self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]) -> Stream:
         """Generate text and return a `Stream` of its characters, which sends the request."""
@@ -64,10 +63,9 @@ class Client(BaseClient[httpx.Client]):
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
     ) -> Score:
         """Return the log-probability of each character of a text (POST /score)."""
-        result: Score = self._request(
+        return self._request(
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
         )
-        return result
 
     @overload
     def score_many(
@@ -124,24 +122,21 @@ class Client(BaseClient[httpx.Client]):
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
     ) -> Cells:
         """Return cells and their values after each character of a text (POST /cells)."""
-        result: Cells = self._request(
+        return self._request(
             "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
         )
-        return result
 
     def info(self, model: str | None = None, *, timeout: Timeout | None = None) -> Info:
         """Return the model card of a model, and the server's limits (GET /info).
 
         `model` is a name or a hash. None stands for the default model.
         """
-        result: Info = self._request("GET", info_path(model), timeout)
-        return result
+        return self._request("GET", info_path(model), timeout)
 
     def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
         """Return the models that the server has loaded (GET /models)."""
         read = partial(json_list, name="models")
-        result: list[LoadedModel] = self._request("GET", "/models", timeout, read=read)
-        return result
+        return self._request("GET", "/models", timeout, read=read)
 
     def _request(
         self,
@@ -149,8 +144,8 @@ class Client(BaseClient[httpx.Client]):
         path: str,
         timeout: Timeout | None,
         body: Mapping[str, object] | None = None,
-        read: Callable[[Any], Any] = json_object,
-    ) -> Any:
+        read: Callable[[Any], T] = json_object,
+    ) -> T:
         check_sendable(body or {})
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from .errors import STATUS_ERRORS, APIStatusError, CharstreamError, FieldError, ServerError
 
+T = TypeVar("T")
 UNREADABLE = (ValueError, LookupError, TypeError, RecursionError)  # of JSON that is not expected
 MAX_BODY = 1 << 26  # bytes; a text of 10,000,000 characters, the most of any server, fits
 ENCODINGS = ("gzip", "deflate")  # expand a part by at most a factor of about 1,000
@@ -30,7 +31,7 @@ def understood(url: object, request_id: str | None = None) -> Iterator[None]:
         raise CharstreamError(message, request_id=request_id) from error
 
 
-def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], Any]) -> Any:
+def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], T]) -> T:
     """Return what `read` finds in the JSON of a successful response, or raise CharstreamError."""
     if not response.is_success:
         raise status_error(response, body)
@@ -38,7 +39,7 @@ def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], Any]
         return read(json.loads(body))
 
 
-def json_object(value: Any) -> dict[str, Any]:
+def json_object(value: Any) -> Any:
     """Return the value if it is a JSON object, or raise TypeError."""
     if not isinstance(value, dict):
         raise TypeError(f"expected a JSON object, got {type(value).__name__}")

@@ -36,12 +36,27 @@ def as_stream_timeout(timeout: Timeout) -> httpx.Timeout:
     return seconds
 
 
-def _check_host_and_port(url: httpx.URL) -> None:
-    """Raise UnicodeError or InvalidURL where a connection to the URL would raise another error."""
-    if url.host:
-        url.raw_host.decode().encode("idna")
-    if (url.port or 0) > 65_535:
-        raise httpx.InvalidURL(f"the port must be at most 65535, got {url.port}")
+def _headers(api_key: str | None) -> dict[bytes, bytes]:
+    headers = {b"Accept-Encoding": ", ".join(ENCODINGS).encode()}
+    if api_key:
+        try:
+            headers[b"Authorization"] = f"Bearer {api_key}".encode()
+        except UnicodeEncodeError:
+            message = "api_key has a character that UTF-8 cannot encode"
+            raise CharstreamError(message) from None  # that error holds the key
+    return headers
+
+
+def _check_url(base_url: str) -> None:
+    """Also refuse a URL to which a connection would raise no error of httpx."""
+    try:
+        url = httpx.URL(base_url)
+        if url.host:
+            url.raw_host.decode().encode("idna")
+        if (url.port or 0) > 65_535:
+            raise httpx.InvalidURL(f"the port must be at most 65535, got {url.port}")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise CharstreamError(f"base_url {base_url!r} is not a URL: {error}") from error
 
 
 class BaseClient(Generic[Http]):
@@ -81,16 +96,8 @@ class BaseClient(Generic[Http]):
             CharstreamError: if `base_url` is not a URL, or if UTF-8 cannot encode `api_key`.
             ValueError: if `stream_timeout` is too short.
         """
-        try:
-            headers = {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
-            headers[b"Accept-Encoding"] = ", ".join(ENCODINGS).encode()
-        except UnicodeEncodeError:
-            message = "api_key has a character that UTF-8 cannot encode"
-            raise CharstreamError(message) from None  # that error holds the key
-        try:
-            _check_host_and_port(httpx.URL(base_url))
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise CharstreamError(f"base_url {base_url!r} is not a URL: {error}") from error
+        headers = _headers(api_key)
+        _check_url(base_url)
         self._http = self._http_class(base_url=base_url, headers=headers, **options)
         self._timeout, self._stream_timeout = as_timeout(timeout), as_stream_timeout(stream_timeout)
         self._retry_settings = max_retries, max_wait, on_wait

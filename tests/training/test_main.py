@@ -104,6 +104,14 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def shown_by(*arguments: str, **environment: str) -> str:
+    """What a command shows that succeeds."""
+    process = start(*arguments, **environment)
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    return shown
+
+
 def test_ctrl_c_while_planning_ends_with_one_line(text: Path, tmp_path: Path) -> None:
     flags = ["--text", str(text), "--out", str(tmp_path / "run"), *SMALL]
     process = start("train", *flags, "--minutes", "100")
@@ -181,14 +189,10 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
 def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    process = start(*train, PYTHONIOENCODING="ascii")
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by(*train, PYTHONIOENCODING="ascii")
     assert shown.isascii()
     best = str(out / "best.safetensors")
-    process = start("sample", best, "--prime", "h\u00e4ppy", PYTHONIOENCODING="ascii")
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by("sample", best, "--prime", "h\u00e4ppy", PYTHONIOENCODING="ascii")
     assert shown.startswith("h\\xe4ppy")
 
 
@@ -200,15 +204,11 @@ def test_any_text_can_be_printed_in_a_locale_without_utf8(
     out = tmp_path / "l\u00e4uf"
     variables = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": locale}
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    process = start(*train, **variables)
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by(*train, **variables)
     assert f"{out}/best.safetensors" in shown.splitlines()[-1]
     assert shown.replace(out.name, "").isascii()
     sample = ["sample", str(out / "best.safetensors"), "--temperature", "3", "--top-k", "0"]
-    process = start(*sample, **variables)
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by(*sample, **variables)
     assert "\\xe4" in shown
     assert shown.isascii()
 

@@ -6,16 +6,23 @@ import dataclasses
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.errors import TrainingError
-from tests.training.small_runs import CONFIG, CORPUS, CPU, TEXT, make_trainer, metrics
+from tests.training.small_runs import (
+    CONFIG,
+    CORPUS,
+    CPU,
+    TEXT,
+    assert_same_weights,
+    make_trainer,
+    metrics,
+    stop_after,
+)
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.plan import Plan, plan_from_state, planned, reserve
@@ -155,14 +162,11 @@ def test_a_resumed_run_keeps_its_decisions(tmp_path: Path, stop_at: int) -> None
     list(whole.run())
     assert whole.done
     assert 75 < whole.total_steps < 95  # 0.5 n + 0.01 n^2 is 120 at 87
-    run = make_limited(tmp_path / "stopped").run()
-    list(islice(run, stop_at))
-    run.close()
+    stop_after(make_limited(tmp_path / "stopped"), stop_at)
     resumed = make_limited(tmp_path / "stopped", resume=True)
     list(resumed.run())
     assert resumed.plan == whole.plan
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert_same_weights(whole, resumed)
     rates = [record["learning_rate"] for record in metrics(tmp_path / "whole" / "run")]
     assert rates[-1] < 0.02 * LIMITED.learning_rate
 

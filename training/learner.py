@@ -223,7 +223,8 @@ class Learner:
     def _average_weights(self, updates: int) -> None:
         decay = min(self._config.averaging, updates / (9 + updates))  # shorter average at first
         weights = list(self.network.state_dict().values())
-        get_ema_multi_avg_fn(decay)(list(self.average.values()), weights, updates)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # no annotation
+        average(list(self.average.values()), weights, updates)
 
 
 def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH = 720
+WIDTH = 720
 _RIGHT, _TOP, _BOTTOM = 36, 30, 40  # margins
 _TICKS = 5  # about so many on each axis
 _DIGIT = 7.5  # width of a character in a label, at most
@@ -45,9 +45,9 @@ def chart(
     parts = [*plane.axes(), *(plane.line(line) for line in lines)]
     label = escape(f"{y_label} by epoch: {', '.join(line.name for line in lines)}")
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">\n'
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">\n'
         + "\n".join(parts)
-        + f'\n<text x="{(plane.left + _WIDTH - _RIGHT) / 2}" y="{height - 6}" '
+        + f'\n<text x="{(plane.left + WIDTH - _RIGHT) / 2}" y="{height - 6}" '
         'text-anchor="middle">epoch</text>'
         f'\n<text x="0" y="14">{escape(y_label)}</text>\n</svg>'
     )
@@ -65,7 +65,7 @@ class _Plane:
         self.left = max(_LEFT, _GAP + _DIGIT * max(len(_label(y)) for y in self._y))
 
     def axes(self) -> list[str]:
-        bottom, right = self._height - _BOTTOM, _WIDTH - _RIGHT
+        bottom, right = self._height - _BOTTOM, WIDTH - _RIGHT
         horizontal = [
             f'<path class="grid" d="M{self.left} {self._at_y(y)}H{right}"/>'
             f'<text class="tick" x="{self.left - _GAP}" y="{self._at_y(y) + 4}" '
@@ -90,7 +90,7 @@ class _Plane:
         return f'<g class="{name}"><path class="line" d="M{"L".join(places)}"/>{dots}</g>'
 
     def _at_x(self, x: float) -> float:
-        return _between(x, self._x, self.left, _WIDTH - _RIGHT)
+        return _between(x, self._x, self.left, WIDTH - _RIGHT)
 
     def _at_y(self, y: float) -> float:
         return _between(min(y, self._ceiling), self._y, self._height - _BOTTOM, _TOP)

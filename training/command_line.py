@@ -21,14 +21,13 @@ from model.pytorch.network import CharLSTM
 from model.pytorch.tutorial import import_tutorial_checkpoint
 from model.text.properties import PROPERTIES
 from training import evaluate_command, score_command, train_arguments
+from training.arguments import add_checkpoint, add_device, add_path, add_text
 from training.cell_catalogue import find_tracked_cells
+from training.console import explaining_failed_output, print_error
 from training.corpus import PUBLISHED, fetch, is_published, read_text
 from training.evaluate_command import validation_ids
-from training.path_argument import path_argument
 from training.progress import evaluation_progress
 from training.sample import sample
-from training.standard_error import print_error
-from training.standard_output import explaining_failed_output
 from training.train_command import train
 
 
@@ -75,18 +74,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_cells(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_cells)
-    parser.add_argument(
-        "checkpoint",
-        type=path_argument,
-        help=".safetensors file of the model; gets the catalogue of cells",
-    )
-    parser.add_argument(
-        "--text",
-        type=path_argument,
-        required=True,
-        help="text file, or folder of text files; the last tenth of the text is read",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    add_checkpoint(parser, ".safetensors file of the model; gets the catalogue of cells")
+    add_text(parser, "read")
+    add_device(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -117,7 +107,7 @@ def _as_table(cells: Catalogue) -> str:
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_sample, prints_result=True)
-    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file of the model")
+    add_checkpoint(parser)
     parser.add_argument("--prime", default="", help="text to continue")
     parser.add_argument(
         "--length", type=int, default=500, help="characters to generate (default 500)"
@@ -138,7 +128,7 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the random numbers (default 0)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    add_device(parser)
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -156,7 +146,6 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _sampling(options: argparse.Namespace) -> tuple[SamplingParams, int]:
-    """Return the parameters and the seed. Raise TrainingError for a flag that is out of range."""
     if options.top_k < 0:
         raise TrainingError(f"--top-k must be at least 1, or 0 for all, got {options.top_k}")
     try:
@@ -168,13 +157,8 @@ def _sampling(options: argparse.Namespace) -> tuple[SamplingParams, int]:
 def _add_corpus(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_corpus)
     parser.add_argument("name", choices=sorted(PUBLISHED), help="text to download")
-    parser.add_argument("--out", type=path_argument, help="file to write (default data/NAME.txt)")
-    parser.add_argument(
-        "--from",
-        dest="source",
-        type=path_argument,
-        help="local copy to import instead of downloading",
-    )
+    add_path(parser, "--out", "file to write (default data/NAME.txt)")
+    add_path(parser, "--from", "local copy to import instead of downloading", dest="source")
 
 
 def _corpus(options: argparse.Namespace) -> int:
@@ -192,15 +176,9 @@ def _corpus(options: argparse.Namespace) -> int:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_import)
-    parser.add_argument(
-        "file",
-        type=path_argument,
-        help="file that the tutorial saved, which is the char-RNN notebook of Udacity's PyTorch "
-        "course",
-    )
-    parser.add_argument(
-        "--out", type=path_argument, required=True, help=".safetensors file to write"
-    )
+    tutorial = "the char-RNN notebook of Udacity's PyTorch course"
+    add_path(parser, "file", f"file that the tutorial saved, which is {tutorial}")
+    add_path(parser, "--out", ".safetensors file to write", required=True)
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -216,13 +194,8 @@ def _import(options: argparse.Namespace) -> int:
 
 def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_tokenizer)
-    parser.add_argument("checkpoint", type=path_argument)
-    parser.add_argument(
-        "--out",
-        type=path_argument,
-        required=True,
-        help="folder to write, in the format of Hugging Face",
-    )
+    add_checkpoint(parser)
+    add_path(parser, "--out", "folder to write, in the format of Hugging Face", required=True)
 
 
 def _tokenizer(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from model.checkpoints.atomic_file import replacing
 from model.errors import CorpusError, VocabularyError
 from model.text.vocabulary import UNKNOWN, CorpusIds, Vocabulary
-from training.counted import counted
+from training.console import counted
 
 MINIMUM_CHARACTERS = 200
 MAX_MISSING = 0.1  # largest share of a text that may be missing from its vocabulary

@@ -13,24 +13,19 @@ from model.checkpoints.checkpoint import load_checkpoint
 from model.decoding.selection import choose_device, choose_precision
 from model.errors import TrainingError
 from model.text.vocabulary import CorpusIds, Vocabulary
+from training.arguments import add_checkpoint, add_device, add_text
+from training.console import print_error
 from training.corpus import describe_missing, explaining_large_text, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
-from training.path_argument import path_argument
 from training.progress import evaluation_progress
-from training.standard_error import print_error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.set_defaults(command=evaluate, prints_result=True)
-    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file to evaluate")
-    parser.add_argument(
-        "--text",
-        type=path_argument,
-        required=True,
-        help="text file, or folder of text files; the last tenth of the text is evaluated",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    add_checkpoint(parser)
+    add_text(parser, "evaluated")
+    add_device(parser)
     parser.add_argument(
         "--precision",
         choices=("fp32", "int8"),

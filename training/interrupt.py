@@ -1,4 +1,4 @@
-"""Interrupt: turns Ctrl-C, SIGTERM and SIGHUP into a request to stop soon."""
+"""Interrupt: what Ctrl-C, SIGTERM and SIGHUP do to a command, before and during a run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,41 @@ from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130  # exit status after Ctrl-C: 128 + SIGINT
-
+_AGAIN_SECONDS = 2.0  # long enough for a command to clean up
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def end_process(*_: object) -> None:
+    """Say that the command is interrupted, and end the process at once, as a signal handler."""
+    _say_interrupted()
+    os._exit(INTERRUPTED)
+
+
+def raise_interrupt(*_: object) -> None:
+    """Say that the command is interrupted, and raise KeyboardInterrupt until the process ends.
+
+    Once may not be enough: an exception can get lost in an import, or while Python disposes of an
+    object.
+    """
+    _say_interrupted()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
+    raise KeyboardInterrupt
+
+
+def ignore_interrupts() -> None:
+    """Let no further Ctrl-C disturb the end of the process."""
+    for name in ("SIGALRM", "SIGINT"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _say_interrupted() -> None:
+    if os.environ.get("RANK", "0") == "0":  # only one of the processes that torchrun started
+        with suppress(OSError):  # Ctrl-C also ends the reader of a pipe
+            os.write(2, b"charstream: interrupted\n")  # works inside a signal handler too
 
 
 class Interrupt:

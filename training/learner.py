@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.network_config import NetworkConfig
@@ -219,11 +220,11 @@ class Learner:
         entropy = np.random.SeedSequence([self._config.seed, step, self._process_group.rank])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
-    @torch.no_grad()
     def _average_weights(self, updates: int) -> None:
         decay = min(self._config.averaging, updates / (9 + updates))  # shorter average at first
         weights = list(self.network.state_dict().values())
-        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # no annotation
+        average(list(self.average.values()), weights, updates)
 
 
 def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:

@@ -19,6 +19,7 @@ from model.errors import TrainingError
 _COPIES = 5  # of each parameter: weight, gradient, two moments of AdamW, averaged weight
 _BYTES = 4  # of a float32
 _HALF_BYTES = 2  # of a bfloat16
+LACK_OF_MEMORY = "can't allocate memory"  # in the message of PyTorch's allocator for CPUs
 _ADVICE = "lower --hidden-size, --layers, --batch-size or --seq-len"
 
 
@@ -37,7 +38,7 @@ def check_memory(
         TrainingError: if they do not fit. Training may need more memory than this counts.
     """
     needed = _COPIES * _BYTES * config.parameters + _batch_bytes(config, sequences, sequence_length)
-    available = _available_bytes(device)
+    available = available_bytes(device)
     if available is not None and needed > available:
         raise TrainingError(
             f"a network of {config.layers} x {config.hidden_size} needs at least "
@@ -52,10 +53,9 @@ def explaining_lack_of_memory() -> Iterator[None]:
     """Turn an out-of-memory error into a TrainingError."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise TrainingError(f"the memory is full: {_ADVICE}") from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # part of the message of torch's allocator
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and LACK_OF_MEMORY not in str(error):
             raise
         raise TrainingError(f"the memory is full: {_ADVICE}") from error
 
@@ -69,7 +69,7 @@ def _batch_bytes(config: NetworkConfig, sequences: int, sequence_length: int) ->
     return 2 * _BYTES * state_LBH + _HALF_BYTES * outputs_TLBH + 2 * _BYTES * logits_TBV
 
 
-def _available_bytes(device: torch.device) -> int | None:
+def available_bytes(device: torch.device) -> int | None:
     """Return the free memory of a device in bytes, or None if the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]

@@ -74,7 +74,6 @@ def model_card(checkpoint: Checkpoint, source: str, sample: str) -> str:
 
 
 def _settings(checkpoint: Checkpoint) -> str:
-    """Return the settings as flags of the train command."""
     record = checkpoint.training
     settings = asdict(checkpoint.config) | settings_from_record(record["settings"])
     flags = named_as_flags(settings, distilled="teachers" in record)

@@ -75,7 +75,6 @@ class Muon:
 
 
 def _by_shape(matrices: Mapping[str, Tensor]) -> list[list[str]]:
-    """Return the names of the matrices, those of the same shape together."""
     names: dict[torch.Size, list[str]] = {}
     for name, matrix in matrices.items():
         names.setdefault(matrix.shape, []).append(name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import (
@@ -20,12 +21,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from training.console import is_terminal, printable
 from training.events import Update, Validation
-from training.forecast import forecast
-from training.printable import printable
-from training.standard_error import is_terminal
+
+Point = tuple[int, float]  # updates so far, validation loss
 
 _SMOOTHING = 0.02  # weight of the newest loss in the average that the bar shows
+_MIN_POINTS = 2
+_MIN_SHARE = 0.1  # of the updates, before which a forecast would be a guess
 
 
 class ProgressDisplay:
@@ -151,3 +154,23 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def forecast(points: Sequence[Point], total_steps: int) -> float | None:
+    """Return the expected lowest validation loss of a run, or None if it is too early to tell.
+
+    Fits loss = a + b / updates to the later half of the validations, by least squares. This ignores
+    that a falling learning rate lowers the loss more, and that a small text is overfitted in the
+    end. Both are within a few hundredths in the runs that it was tried on.
+
+    Args:
+        points: the validations so far, in order.
+        total_steps: updates of the whole run.
+    """
+    if len(points) < _MIN_POINTS or points[-1][0] < _MIN_SHARE * total_steps:
+        return None
+    later = points[min(len(points) // 2, len(points) - _MIN_POINTS) :]
+    steps, losses = np.array(later, dtype=float).T
+    slope, limit = np.polyfit(1 / steps, losses, 1)
+    best = min(loss for _, loss in points)
+    return float(min(best, limit + slope / total_steps))

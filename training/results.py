@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from model.checkpoints.checkpoint import load_checkpoint
 from model.choice.sampling_params import SamplingParams
-from training.curve import can_draw, draw_curve
+from training.console import printable
 from training.model_card import model_card
-from training.printable import printable
-from training.report import Report, render
+from training.report import Report, render, render_curves
 from training.sample import sample
-from training.serve_line import serve_line
 from training.train_arguments import named_as_flags
 from training.trainer import Trainer
 
@@ -21,7 +22,7 @@ _SAMPLING = SamplingParams(temperature=0.8, top_k=None)
 
 
 def write_results(trainer: Trainer, source: str) -> str:
-    """Write the sample, curve, model card and report of the newest validation.
+    """Write the sample, curves, model card and report of the newest validation.
 
     Args:
         trainer: the run, with the weights of that validation.
@@ -33,12 +34,12 @@ def write_results(trainer: Trainer, source: str) -> str:
     folder, records = trainer.folder, trainer.folder.records()
     text = sample(trainer.averaged(), "", _SAMPLE_CHARACTERS, _SAMPLING, trainer.step)
     folder.write_sample(trainer.step, text)
-    if can_draw():
-        folder.write_curve(draw_curve(records))
-    folder.write_report(render(make_report(trainer, source)))
+    folder.write(folder.curves_path, render_curves(records))
+    folder.write(folder.report_path, render(make_report(trainer, source)))
     is_best = records[-1]["validation_loss"] == trainer.best_loss
     if is_best and folder.best_path.exists():
-        folder.write_card(model_card(load_checkpoint(folder.best_path), source, printable(text)))
+        card = model_card(load_checkpoint(folder.best_path), source, printable(text))
+        folder.write(folder.card_path, card)
     return text
 
 
@@ -72,3 +73,14 @@ def _summary(trainer: Trainer) -> dict[str, object]:
         "vocabulary": f"{len(corpus.vocabulary):,} characters",
         "SHA-256 of the text": corpus.sha256,
     }
+
+
+def serve_line(checkpoint: Path) -> str:
+    """Return the line that serves a checkpoint with the Python that runs this process."""
+    return f"CHARSTREAM_CHECKPOINT={shlex.quote(str(checkpoint))} {shlex.quote(_python())} -m app"
+
+
+def _python() -> str:
+    """Return the path of the interpreter, relative if it is below the working directory."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -3,7 +3,7 @@
     state.pt            everything that a resumed run needs
     best.safetensors    the averaged weights with the lowest validation loss so far
     metrics.jsonl       one JSON object per validation
-    curve.png           losses and learning rate
+    curves.svg          losses and learning rate
     samples/            text generated at each validation
     model-card.md       a description of the model
     report.html         losses, samples and settings as one page
@@ -48,7 +48,7 @@ class RunFolder:
         self.state_path = path / "state.pt"
         self.best_path = path / "best.safetensors"
         self.metrics_path = path / "metrics.jsonl"
-        self.curve_path = path / "curve.png"
+        self.curves_path = path / "curves.svg"
         self.card_path = path / "model-card.md"
         self.report_path = path / "report.html"
         self._samples_path = path / "samples"
@@ -124,7 +124,7 @@ class RunFolder:
 
     def write_sample(self, step: int, text: str) -> None:
         """Write the text generated at a validation."""
-        self._write(self._samples_path / f"{_SAMPLE}{step:07}.txt", text.encode())
+        self.write(self._samples_path / f"{_SAMPLE}{step:07}.txt", text)
 
     def samples(self) -> dict[int, str]:
         """Return the generated texts by the number of updates after which they were generated."""
@@ -134,17 +134,10 @@ class RunFolder:
                 texts[int(path.stem.removeprefix(_SAMPLE))] = path.read_bytes().decode()
         return texts
 
-    def write_card(self, text: str) -> None:
-        """Replace the model card."""
-        self._write(self.card_path, text.encode())
-
-    def write_report(self, html: str) -> None:
-        """Replace the report."""
-        self._write(self.report_path, html.encode())
-
-    def write_curve(self, png: bytes) -> None:
-        """Replace the picture of the losses."""
-        self._write(self.curve_path, png)
+    def write(self, path: Path, text: str) -> None:
+        """Replace a text file of the folder."""
+        with self.explaining_failure(), replacing(path) as file:
+            file.write(text.encode())
 
     @contextmanager
     def explaining_failure(self) -> Iterator[None]:
@@ -168,20 +161,15 @@ class RunFolder:
 
     def _remove_unfinished(self) -> None:
         """Remove the temporary files of a process that was killed while it wrote."""
-        files = [self.state_path, self.best_path, self.metrics_path, self.curve_path]
+        files = [self.state_path, self.best_path, self.metrics_path, self.curves_path]
         files += [self.card_path, self.report_path, self._samples_path / f"{_SAMPLE}*"]
         for file in files:
             for path in file.parent.glob(f".{file.name}.*{UNFINISHED}"):
                 with suppress(OSError):
                     path.unlink()
 
-    def _write(self, path: Path, content: bytes) -> None:
-        with self.explaining_failure(), replacing(path) as file:
-            file.write(content)
-
 
 def _record(line: bytes) -> Record | None:
-    """Return the record in a line, or None if it is damaged."""
     try:
         record = json.loads(line)
         return record if all(abs(record[name]) < _TOO_LARGE for name in _NUMBERS) else None

@@ -16,11 +16,12 @@ from model.errors import DeviceError, TrainingError
 from training.config import TrainingConfig, settings_from_record
 from training.corpus import Corpus
 from training.memory import check_memory
-from training.pace import Pace
-from training.plan import measure_speed, planned, recommended, recommended_dropout
+from training.plan import Plan, planned
 from training.precision import TrainingPrecision, choose_training_precision
 from training.process_group import ProcessGroup
+from training.recommended import recommended, recommended_dropout
 from training.run_folder import RunFolder
+from training.speed import measure_speed
 from training.train_arguments import default_rates, given
 
 Configs = tuple[NetworkConfig, TrainingConfig]
@@ -80,7 +81,7 @@ class RunSetup:
 
     def planned(
         self, network_config: NetworkConfig, config: TrainingConfig, spent: float
-    ) -> tuple[NetworkConfig, TrainingConfig, Pace]:
+    ) -> tuple[NetworkConfig, TrainingConfig, Plan]:
         """Return the configuration and the plan of a new run with a time limit.
 
         Args:
@@ -98,12 +99,12 @@ class RunSetup:
         )
         spent = group.mean(spent + time.monotonic() - started, self.device)
         chosen = given(self.options, TrainingConfig)
-        config, pace = planned(config, speed, spent, self.corpus, chosen)
+        config, plan = planned(config, speed, spent, self.corpus, chosen)
         if self.initial is None:
             characters, distilled = len(self.corpus.training), bool(self.teachers)
             dropout = recommended_dropout(config.epochs, characters, distilled)
             network_config = replace(network_config, **dropout | given(self.options, NetworkConfig))
-        return network_config, config, pace
+        return network_config, config, plan
 
     def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the settings of the network and of the run for flags that are not given."""

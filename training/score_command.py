@@ -18,7 +18,7 @@ from model.decoding.text_scoring import Texts
 from model.errors import CorpusError, OutputError, UnknownCharacterError
 from model.text.folding import fold
 from model.text.vocabulary import UNKNOWN, Vocabulary
-from training.path_argument import path_argument
+from training.arguments import add_checkpoint, add_device, add_path
 from training.progress import scoring_progress
 from training.score import Scorer
 from training.text_lines import name_of, read_lines
@@ -31,10 +31,8 @@ _FIELDS = ("nats", "bits", "bits_per_character", "characters")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.set_defaults(command=score, prints_result=True)
-    parser.add_argument("checkpoint", type=path_argument, help=".safetensors file of the model")
-    parser.add_argument(
-        "file", type=path_argument, help="text file whose lines are scored, or - for standard input"
-    )
+    add_checkpoint(parser)
+    add_path(parser, "file", "text file whose lines are scored, or - for standard input")
     parser.add_argument("--prime", default="", help="text that the model reads before each line")
     parser.add_argument(
         "--unknown",
@@ -43,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do with characters that the model does not know: end with an error, leave "
         "them out, or replace quotation marks, dashes and accented letters (default reject)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    add_device(parser)
     parser.add_argument("--json", action="store_true", help="write JSON lines instead of CSV")
 
 
@@ -95,7 +93,6 @@ def _known_count(vocabulary: Vocabulary, lines: Sequence[str]) -> int:
 
 
 def _refuse(options: argparse.Namespace, vocabulary: Vocabulary, line: str, number: int) -> None:
-    """Raise CorpusError for a line with characters that cannot be scored."""
     try:
         vocabulary.encode_scored(line)
     except UnknownCharacterError as error:

@@ -9,8 +9,8 @@ from typing import Any
 
 from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
+from training.arguments import add_device, add_path
 from training.config import TrainingConfig
-from training.path_argument import path_argument
 
 # Flag, type, help. A flag sets the field of the same name, or the one in `_FIELDS`.
 _NETWORK_FLAGS = (
@@ -63,34 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--text",
-        type=path_argument,
-        required=True,
-        metavar="PATH",
-        help="UTF-8 text file, or folder of text files",
-    )
-    parser.add_argument(
-        "--out",
-        type=path_argument,
-        metavar="FOLDER",
-        help="folder for the results (default runs/ and the name of the text)",
-    )
+    text = "UTF-8 text file, or folder of text files"
+    add_path(parser, "--text", text, required=True, metavar="PATH")
+    out = "folder for the results (default runs/ and the name of the text)"
+    add_path(parser, "--out", out, metavar="FOLDER")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument(
-        "--init-from",
-        type=path_argument,
-        metavar="CKPT",
-        help="checkpoint to fine-tune on the text",
-    )
-    parser.add_argument(
-        "--distill-from",
-        type=path_argument,
-        nargs="+",
-        default=[],
-        metavar="CKPT",
-        help="checkpoints with the same vocabulary to learn from, in addition to the text",
-    )
+    add_path(parser, "--init-from", "checkpoint to fine-tune on the text", metavar="CKPT")
+    teachers = "checkpoints with the same vocabulary to learn from, in addition to the text"
+    add_path(parser, "--distill-from", teachers, nargs="+", default=[], metavar="CKPT")
     parser.add_argument(
         "--min-count",
         type=int,
@@ -101,9 +81,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_ways_to_compute(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto, cpu or cuda (default auto)"
-    )
+    add_device(parser)
     parser.add_argument(
         "--precision",
         metavar="NAME",

@@ -18,9 +18,8 @@ from model.decoding.selection import choose_device
 from model.errors import CheckpointError, DeviceError, OutputError, TrainingError
 from model.text.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
+from training.console import counted
 from training.corpus import Corpus, describe_missing, explaining_large_text, read_text
-from training.counted import counted
-from training.curve import can_draw
 from training.distillation import check_vocabulary
 from training.evaluation import Stopped
 from training.events import Update
@@ -28,11 +27,10 @@ from training.interrupt import INTERRUPTED, Interrupt
 from training.memory import explaining_lack_of_memory
 from training.process_group import ProcessGroup
 from training.progress import ProgressDisplay
-from training.results import write_results
+from training.results import serve_line, write_results
 from training.run_folder import RunFolder
 from training.run_lock import locked
 from training.run_setup import RunSetup, describe_sizes
-from training.serve_line import serve_line
 from training.tensorboard import TensorBoard, require_tensorboard
 from training.train_arguments import check_arguments
 from training.trainer import Trainer
@@ -112,14 +110,14 @@ def _make_trainer(
     teachers = _load_teachers(options.distill_from, corpus.vocabulary)
     setup = RunSetup(options, folder, corpus, initial, teachers, device, process_group)
     network_config, config = setup.configs()
-    pace = None
+    plan = None
     if config.minutes and not options.resume:
         length = counted(config.minutes, "minute", "g")
         console.print(f"Planning a run of {length} ...", highlight=False)
-        network_config, config, pace = setup.planned(network_config, config, _spent(options))
+        network_config, config, plan = setup.planned(network_config, config, _spent(options))
     return Trainer(
         corpus, network_config, config, folder, device,
-        options.resume, process_group, initial, pace, teachers,
+        options.resume, process_group, initial, plan, teachers,
     )  # fmt: skip
 
 
@@ -131,7 +129,6 @@ def _load_teachers(paths: Sequence[Path], vocabulary: Vocabulary) -> list[Checkp
 
 
 def _spent(options: argparse.Namespace) -> float:
-    """Return the seconds since the command began."""
     return time.monotonic() - float(options.began)
 
 
@@ -148,7 +145,6 @@ def _read_corpus(
 
 
 def _introduce(console: Console, trainer: Trainer) -> None:
-    """Print the sizes of text and network, and the schedule."""
     corpus, network, config = trainer.corpus, trainer.network, trainer.config
     epochs = trainer.total_steps / trainer.batches.per_epoch
     size = trainer.process_group.size
@@ -166,20 +162,17 @@ def _introduce(console: Console, trainer: Trainer) -> None:
     if config.minutes:
         lines.append(
             f"ends after {counted(config.minutes, 'minute', 'g')}: the number of updates follows "
-            f"the speed, with {counted(trainer.pace.validations, 'validation')} of "
+            f"the speed, with {counted(trainer.plan.validations, 'validation')} of "
             f"{counted(trainer.validated_characters, 'character')} each"
         )
     if trainer.step:
         lines.append(f"resumed at update {trainer.step:,}")
-    if not can_draw():
-        lines.append("to get curve.png, install matplotlib: pip install matplotlib")
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_run(
     console: Console, trainer: Trainer, options: argparse.Namespace, interrupt: Interrupt
 ) -> None:
-    """Run the training and show it, until it ends or until a signal."""
     with ExitStack() as stack:
         torch.set_flush_denormal(True)
         stack.callback(torch.set_flush_denormal, False)

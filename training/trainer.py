@@ -23,7 +23,7 @@ from training.fingerprint import Fingerprint, check_same_run, make_fingerprint
 from training.learner import new_learner
 from training.learning_rate import learning_rate
 from training.numeric_failure import explain_refusal, explain_update, explain_validation
-from training.pace import Pace, pace_from_state
+from training.plan import Plan, plan_from_state
 from training.precision import autocast
 from training.process_group import NO_FLAGS, Flags, ProcessGroup
 from training.run_folder import RunFolder
@@ -48,7 +48,7 @@ class Trainer:
         resume: whether to continue the run in the folder.
         process_group: the processes that share the work. Each of them creates a Trainer.
         initial: checkpoint whose weights the run starts from, instead of random ones.
-        pace: plan of a new run with a time limit. None makes the updates of `config.epochs`.
+        plan: plan of a new run with a time limit. None makes the updates of `config.epochs`.
         teachers: checkpoints with the same vocabulary to learn from, in addition to the text.
 
     Raises:
@@ -67,7 +67,7 @@ class Trainer:
         resume: bool = False,
         process_group: ProcessGroup | None = None,
         initial: Checkpoint | None = None,
-        pace: Pace | None = None,
+        plan: Plan | None = None,
         teachers: Sequence[Checkpoint] = (),
     ) -> None:
         self.corpus, self.config, self.folder, self.device = corpus, config, folder, device
@@ -75,7 +75,7 @@ class Trainer:
         self._initial, self._teachers = initial, teachers
         self.batches = Batches(corpus.training, config.batch_size, config.sequence_length)
         updates = max(1, round(config.epochs * self.batches.per_epoch))
-        self.pace = pace or Pace(updates, config.validations)
+        self.plan = plan or Plan(updates, config.validations)
         self.learner = new_learner(
             network_config, config, device, self.process_group, initial, teachers
         )
@@ -112,7 +112,7 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Number of updates of the whole run. With a time limit, it may change during the run."""
-        return self.pace.total_steps
+        return self.plan.total_steps
 
     @property
     def validated_characters(self) -> int:
@@ -122,7 +122,7 @@ class Trainer:
     @property
     def done(self) -> bool:
         """Whether all updates and validations of the run have been made."""
-        return self.step >= self.total_steps and not self.pace.validation_is_due(self.step)
+        return self.step >= self.total_steps and not self.plan.validation_is_due(self.step)
 
     def run(
         self, stop: Callable[[], bool] = lambda: False, spent: float = 0.0
@@ -143,20 +143,20 @@ class Trainer:
             TrainingError: if a loss or the gradient is NaN or infinite, the weights are too large
                 to be served, or the folder cannot be written.
         """
-        self.pace.shorten(spent)
+        self.plan.shorten(spent)
         self._began = self.clock() - self.seconds
         try:
             while not self.done:
                 update, flags = None, NO_FLAGS
-                if not self.pace.validation_is_due(self.step):  # else a stop ended it: repeat it
+                if not self.plan.validation_is_due(self.step):  # else a stop ended it: repeat it
                     update, flags = self._update(stop())
                 validation = self._finish_update(flags, stop)
                 if update:
                     yield update
                 if validation:
                     yield validation
-                    self.pace.validation_took(self._elapsed() - validation.seconds)
-                if flags.stop or self.pace.validation_is_due(self.step):
+                    self.plan.validation_took(self._elapsed() - validation.seconds)
+                if flags.stop or self.plan.validation_is_due(self.step):
                     return
         except GeneratorExit:
             if self.process_group.size == 1:  # with more, saving needs all of them, which still run
@@ -181,17 +181,16 @@ class Trainer:
         self.step += 1
         self._losses.append(result.loss)
         self.seconds = self._elapsed()
-        total, left = self.total_steps, self.pace.seconds_left(self.seconds)
+        total, left = self.total_steps, self.plan.seconds_left(self.seconds)
         update = Update(self.step, total, self.epoch, result.loss, rate, inputs_TB.numel(), left)
         return update, result.flags
 
     def _flags(self, stop: bool) -> Flags:
         is_main = self.process_group.is_main
-        count = is_main and self.pace.count_is_due(self.step, self._elapsed())
+        count = is_main and self.plan.count_is_due(self.step, self._elapsed())
         return Flags(stop, is_main and self._save_is_due(), count)
 
     def _elapsed(self) -> float:
-        """Return the seconds of training since the run began."""
         return self.clock() - self._began
 
     def _learning_rate(self, step: int) -> float:
@@ -207,10 +206,11 @@ class Trainer:
     def _finish_update(self, flags: Flags, stop: Callable[[], bool]) -> Validation | None:
         """Plan, validate and save the state if they are due. Only the main process validates."""
         if flags.count:
-            plan = self.pace.count(self.step, self.seconds) if self.process_group.is_main else ()
-            self.pace.adopt(*self.process_group.from_main(plan or (0, 0), self.device))
+            is_main = self.process_group.is_main
+            counts = self.plan.count(self.step, self.seconds) if is_main else (0, 0)
+            self.plan.adopt(*self.process_group.from_main(counts, self.device))
         validation = None
-        validation_is_due = self.pace.validation_is_due(self.step)
+        validation_is_due = self.plan.validation_is_due(self.step)
         if validation_is_due:
             if self._saved_at is None:  # the best weights of a run need a state beside them
                 self._save_state()
@@ -232,7 +232,7 @@ class Trainer:
             validation = self._validated(loss)
             self.folder.add_record(asdict(validation))
         self._losses.clear()
-        self.pace.validation_done(self.step)
+        self.plan.validation_done(self.step)
         return validation
 
     def _validation_loss(self, stop: Callable[[], bool]) -> float:
@@ -263,7 +263,6 @@ class Trainer:
         )
 
     def _save_is_due(self) -> bool:
-        """Whether the saved state is older than 15 seconds, or no state is saved yet."""
         return self._saved_at is None or self.clock() - self._saved_at > STATE_SECONDS
 
     def _save_state(self) -> None:
@@ -273,7 +272,7 @@ class Trainer:
             "best_loss": self.best_loss,
             "losses": self._losses,
             "seconds": self.seconds,
-            "pace": self.pace.as_state(),
+            "pace": self.plan.as_state(),
             **self.learner.state_dict(),
         }
         if self.process_group.is_main:
@@ -287,11 +286,11 @@ class Trainer:
         self.step, self.best_loss = state["step"], state["best_loss"]
         self._losses, self.seconds = state["losses"], state["seconds"]
         try:
-            self.pace = pace_from_state(state["pace"], self.step)
-            if self.pace.validation_is_due(self.step) and not self._losses:
+            self.plan = plan_from_state(state["pace"], self.step)
+            if self.plan.validation_is_due(self.step) and not self._losses:
                 raise ValueError("a validation is due, but there are no losses")
             self.learner.load_state_dict(state)
         except ValueError as error:
             raise self.folder.unusable_state(str(error)) from error
         if self.process_group.is_main:
-            self.folder.prepare_resume(self.step - self.pace.validation_is_due(self.step))
+            self.folder.prepare_resume(self.step - self.plan.validation_is_due(self.step))

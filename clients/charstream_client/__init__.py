@@ -50,7 +50,7 @@ except ModuleNotFoundError:
     raise ImportError(message, name=__name__) from None
 
 from .async_client import AsyncClient
-from .client import DEFAULT_URL, Client
+from .client import Client
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -89,8 +89,8 @@ from .results import (
     Usage,
 )
 from .retry import OnWait, logger
+from .settings import DEFAULT_URL, Timeout
 from .stream import AsyncStream, Stream
-from .timeouts import Timeout
 
 __all__ = [
     "DEFAULT_URL",

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import httpx
 
 from .batches import batches, renumber
-from .bodies import aread_body
-from .client import BaseClient
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
-from .responses import json_list, json_object, parsed
+from .responses import T, aread_body, json_list, json_object, parsed
 from .results import (
     Cells,
     DetailedTextScore,
@@ -25,8 +23,8 @@ from .results import (
     TextScore,
 )
 from .retry import FAILURES
+from .settings import BaseClient, Timeout
 from .stream import AsyncStream
-from .timeouts import Timeout
 
 if TYPE_CHECKING:  # new in Python 3.11
     from typing import Unpack
@@ -51,8 +49,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
     ) -> Generation:
         """Generate text and return it whole (POST /generate)."""
         body = checked("generate", params, GenerateParams)
-        result: Generation = await self._request("POST", "/generate", timeout, body)
-        return result
+        return await self._request("POST", "/generate", timeout, body)
 
     def stream(
         self, *, timeout: Timeout | None = None, **params: Unpack[GenerateParams]
@@ -64,10 +61,9 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[ScoreParams]
     ) -> Score:
         """Return the log-probability of each character of a text (POST /score)."""
-        result: Score = await self._request(
+        return await self._request(
             "POST", "/score", timeout, {"text": text, **checked("score", params, ScoreParams)}
         )
-        return result
 
     @overload
     async def score_many(
@@ -97,18 +93,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         timeout: Timeout | None = None,
         **params: Unpack[ScoreParams],
     ) -> list[TextScore] | list[DetailedTextScore]:
-        """Return the scores of many texts, in their order (POST /score).
-
-        The texts are sent in requests of at most 10,000 texts and 100,000 characters, one after the
-        other.
-
-        Args:
-            texts: The texts, none of them empty.
-            detail: Whether to return the score of each character, and not only their number and
-                their sum.
-            timeout: Seconds for each request.
-            **params: Further fields of the requests.
-        """
+        """Return the scores of many texts, in their order, as `Client.score_many` does."""
         fields = {**checked("score_many", params, ScoreParams), "detail": detail}
         scores: list[Any] = []
         for batch in batches(texts, fields):
@@ -126,24 +111,21 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]
     ) -> Cells:
         """Return cells and their values after each character of a text (POST /cells)."""
-        result: Cells = await self._request(
+        return await self._request(
             "POST", "/cells", timeout, {"text": text, **checked("cells", params, CellsParams)}
         )
-        return result
 
     async def info(self, model: str | None = None, *, timeout: Timeout | None = None) -> Info:
         """Return the model card of a model, and the server's limits (GET /info).
 
         `model` is a name or a hash. None stands for the default model.
         """
-        result: Info = await self._request("GET", info_path(model), timeout)
-        return result
+        return await self._request("GET", info_path(model), timeout)
 
     async def models(self, *, timeout: Timeout | None = None) -> list[LoadedModel]:
         """Return the models that the server has loaded (GET /models)."""
         read = partial(json_list, name="models")
-        result: list[LoadedModel] = await self._request("GET", "/models", timeout, read=read)
-        return result
+        return await self._request("GET", "/models", timeout, read=read)
 
     async def _request(
         self,
@@ -151,8 +133,8 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         path: str,
         timeout: Timeout | None,
         body: Mapping[str, object] | None = None,
-        read: Callable[[Any], Any] = json_object,
-    ) -> Any:
+        read: Callable[[Any], T] = json_object,
+    ) -> T:
         check_sendable(body or {})
         retries, seconds = self._retries(), self._seconds(timeout)
         while True:

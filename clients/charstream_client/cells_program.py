@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .client import Client
-from .connection_options import add_connection_options, exit_status
+from .command_line import add_connection_options, add_model_option, exit_status, report
 from .params import Cell
 from .responses import understood
 from .results import Cells
-from .standard_streams import report
 
 
 def main(arguments: list[str]) -> int:
@@ -75,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--top", type=int, help="number of cells to find")
     parser.add_argument("--prime", help="text that the model reads first")
-    parser.add_argument(
-        "--model", help="name or hash of the model (default: the server's default model)"
-    )
+    add_model_option(parser)
     return parser
 
 

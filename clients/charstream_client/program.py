@@ -9,10 +9,9 @@ import sys
 
 from . import cells_program
 from .client import Client
-from .connection_options import add_connection_options, exit_status
+from .command_line import add_connection_options, add_model_option, exit_status, report
 from .params import HeldCell
 from .responses import understood
-from .standard_streams import report
 from .stream import Stream
 
 
@@ -52,44 +51,35 @@ def _parser() -> argparse.ArgumentParser:
     add_connection_options(parser)
     parser.add_argument("--prime", help="text to continue; it is printed first")
     parser.add_argument("--length", type=int, help="characters to generate")
-    parser.add_argument(
-        "--top-k", type=int, help="draw from the k most likely characters; 0 draws from all"
-    )
-    parser.add_argument(
-        "--top-p",
-        type=_number,
-        help="draw from the fewest characters whose probabilities sum to this",
-    )
-    parser.add_argument(
-        "--min-p",
-        type=_number,
-        help="leave out characters below this share of the highest probability",
-    )
-    parser.add_argument(
-        "--hold",
-        action="append",
-        type=_held_cell,
-        metavar="LAYER:CELL:VALUE",
-        help="keep a cell of the model at a value, such as 1:293:-2; may be repeated",
-    )
-    parser.add_argument("--pattern", help="regular expression that the whole text must match")
-    parser.add_argument(
-        "--logit-bias",
-        action="append",
-        type=_bias,
-        metavar="CHARACTER:BIAS",
-        help="add a number to the logit of a character, -100 to ban it; may be repeated",
-    )
-    parser.add_argument("--temperature", type=_number, help="0 takes the most likely character")
+    k = "draw from the k most likely characters; 0 draws from all"
+    parser.add_argument("--top-k", type=int, help=k)
+    _add_numbers(parser)
+    _add_restrictions(parser)
     parser.add_argument("--seed", type=int, help="the same seed gives the same text")
-    parser.add_argument(
-        "--stop", action="append", help="end the text before this string; may be repeated"
-    )
+    stop = "end the text before this string; may be repeated"
+    parser.add_argument("--stop", action="append", help=stop)
     parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
-    parser.add_argument(
-        "--model", help="name or hash of the model (default: the server's default model)"
-    )
+    add_model_option(parser)
     return parser
+
+
+def _add_numbers(parser: argparse.ArgumentParser) -> None:
+    top_p = "draw from the fewest characters whose probabilities sum to this"
+    min_p = "leave out characters below this share of the highest probability"
+    parser.add_argument("--top-p", type=_number, help=top_p)
+    parser.add_argument("--min-p", type=_number, help=min_p)
+    parser.add_argument("--temperature", type=_number, help="0 takes the most likely character")
+
+
+def _add_restrictions(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that restrict what may be drawn."""
+    hold = "keep a cell of the model at a value, such as 1:293:-2; may be repeated"
+    form = "LAYER:CELL:VALUE"
+    parser.add_argument("--hold", action="append", type=_held_cell, metavar=form, help=hold)
+    parser.add_argument("--pattern", help="regular expression that the whole text must match")
+    bias = "add a number to the logit of a character, -100 to ban it; may be repeated"
+    form = "CHARACTER:BIAS"
+    parser.add_argument("--logit-bias", action="append", type=_bias, metavar=form, help=bias)
 
 
 def _number(text: str) -> float:

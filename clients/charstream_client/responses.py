@@ -1,4 +1,4 @@
-"""Responses: return what they hold, or raise the error for the status or for what they lack."""
+"""Responses: read them up to a limit, and return what they hold or raise an error."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from .errors import STATUS_ERRORS, APIStatusError, CharstreamError, FieldError, ServerError
 
+T = TypeVar("T")
 UNREADABLE = (ValueError, LookupError, TypeError, RecursionError)  # of JSON that is not expected
+MAX_BODY = 1 << 26  # bytes; a text of 10,000,000 characters, the most of any server, fits
+ENCODINGS = ("gzip", "deflate")  # expand a part by at most a factor of about 1,000
+_DECODED = (*ENCODINGS, "br", "zstd")  # httpx decodes these and passes on other encodings
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def understood(url: object, request_id: str | None = None) -> Iterator[None]:
         raise CharstreamError(message, request_id=request_id) from error
 
 
-def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], Any]) -> Any:
+def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], T]) -> T:
     """Return what `read` finds in the JSON of a successful response, or raise CharstreamError."""
     if not response.is_success:
         raise status_error(response, body)
@@ -35,7 +39,7 @@ def parsed(response: httpx.Response, body: bytearray, read: Callable[[Any], Any]
         return read(json.loads(body))
 
 
-def json_object(value: Any) -> dict[str, Any]:
+def json_object(value: Any) -> Any:
     """Return the value if it is a JSON object, or raise TypeError."""
     if not isinstance(value, dict):
         raise TypeError(f"expected a JSON object, got {type(value).__name__}")
@@ -91,3 +95,53 @@ def _retry_after(value: str) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):  # OverflowError: a year or a zone beyond all dates
         return None
+
+
+def check_encoding(response: httpx.Response) -> None:
+    """Raise CharstreamError if a small part of the body may expand without a limit."""
+    with understood(response.url, response.headers.get("X-Request-ID")):
+        names = response.headers.get_list("Content-Encoding", split_commas=True)
+        decoded = [name for name in names if name.lower() in _DECODED]
+        if len(decoded) > 1 or any(name.lower() not in ENCODINGS for name in decoded):
+            raise ValueError(f"the body has the Content-Encoding {', '.join(names)!r}")
+
+
+def read_body(response: httpx.Response) -> bytearray:
+    """Return the body of a response.
+
+    If it is too long or cannot be decoded, raise the error for the status, or CharstreamError if
+    the status is a success.
+    """
+    body = bytearray()
+    with _keeping_the_status(response):
+        check_encoding(response)
+        for data in response.iter_bytes():
+            _extend(body, data, response)
+    return body
+
+
+async def aread_body(response: httpx.Response) -> bytearray:
+    """Return the body of a response. Raises as `read_body` does."""
+    body = bytearray()
+    with _keeping_the_status(response):
+        check_encoding(response)
+        async for data in response.aiter_bytes():
+            _extend(body, data, response)
+    return body
+
+
+@contextmanager
+def _keeping_the_status(response: httpx.Response) -> Iterator[None]:
+    try:
+        yield
+    except (CharstreamError, httpx.DecodingError) as error:
+        if response.is_success:
+            raise
+        raise status_error(response, bytearray()) from error
+
+
+def _extend(body: bytearray, data: bytes, response: httpx.Response) -> None:
+    with understood(response.url, response.headers.get("X-Request-ID")):
+        if len(body) + len(data) > MAX_BODY:
+            raise ValueError(f"the body has more than {MAX_BODY:,} bytes")
+    body += data

@@ -10,10 +10,17 @@ from typing import Any, Generic, TypeVar, cast
 
 import httpx
 
-from .bodies import aread_body, check_encoding, read_body
 from .errors import APIConnectionError, CharstreamError, StreamError
 from .events import Event, EventReader
-from .responses import json_object, status_error, strings, understood
+from .responses import (
+    aread_body,
+    check_encoding,
+    json_object,
+    read_body,
+    status_error,
+    strings,
+    understood,
+)
 from .results import Done, Token
 from .retry import FAILURES, Retries
 
@@ -143,17 +150,11 @@ class Stream(BaseStream[httpx.Client]):
 
 
 class AsyncStream(BaseStream[httpx.AsyncClient]):
-    """A `Stream` for `async for`.
+    """A `Stream` for `async for`, with the same attributes and errors.
 
     To leave a loop early, use the stream in an `async with` statement or call `aclose()`. This
     frees the server's slot at once. Otherwise the connection closes when Python collects the
     iterator.
-
-    A loop raises CharstreamError if the text cannot be completed.
-
-    Attributes:
-        done: The last event. None before it, and in the rare case that only this event was lost.
-        last_event_id: Id of the last character's event.
     """
 
     async def __aenter__(self) -> AsyncStream:

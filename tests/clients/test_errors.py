@@ -32,7 +32,7 @@ from clients.charstream_client import (
     ServerError,
     StreamError,
     UnavailableError,
-    timeouts,
+    settings,
 )
 from tests.server import RunningServer, free_port, running_server
 
@@ -243,7 +243,7 @@ def test_a_whole_result_has_a_timeout_which_is_not_retried(silent: str) -> None:
 
 
 def test_a_silent_stream_counts_as_broken(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(settings, "PING_SECONDS", 0.05)
     waits: list[Exception] = []
     with (
         Client(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from model.checkpoints.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
+from training.events import Update, Validation
 from training.run_folder import RunFolder
 from training.trainer import Trainer
 
@@ -31,6 +34,26 @@ CONFIG = TrainingConfig(
 def make_trainer(folder: Path, config: TrainingConfig = CONFIG, resume: bool = False) -> Trainer:
     network = NetworkConfig(len(CORPUS.vocabulary), hidden_size=32, dropout=0.2, weight_dropout=0.1)
     return Trainer(CORPUS, network, config, RunFolder(folder), CPU, resume)
+
+
+def stop_after(trainer: Trainer, events: int = 1) -> None:
+    """Run until some events have happened, and save the state."""
+    run = trainer.run()
+    list(islice(run, events))
+    run.close()
+
+
+def run_to_first_validation(trainer: Trainer) -> Iterator[Update | Validation]:
+    """Run until the first validation, and return the rest of the run."""
+    run = trainer.run()
+    while not isinstance(next(run), Validation):
+        pass
+    return run
+
+
+def assert_same_weights(trainer: Trainer, other: Trainer) -> None:
+    for name, tensor in trainer.network.state_dict().items():
+        assert torch.equal(tensor, other.network.state_dict()[name]), name
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_check
 from tests.model.pytorch.test_tutorial import tutorial_file
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
-from training.serve_line import serve_line
+from training.results import serve_line
 
 
 def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
@@ -89,58 +90,53 @@ def test_a_local_corpus_is_brought_in(text: Path, tmp_path: Path) -> None:
     assert out.read_text() == TEXT
 
 
+def replaced(arguments: str, text: Path, tiny_path: Path) -> list[str]:
+    """The arguments, with the values that the capital words stand for."""
+    words = {"TRAIN": ["train", "--text", str(text), "--out", "run"], "EMPTY": [""]}
+    words |= {"BOOK": [str(text)], "TINY": [str(tiny_path)]}
+    return list(chain(*(words.get(word, [word]) for word in arguments.split())))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--text", "absent.txt", "--out", "run"], "absent.txt: cannot be read"),
-        (["train", "--text", "BOOK", "--out", "run", "--dropout", "1"], "dropout must be"),
-        (["train", "--text", "BOOK", "--out", "run", "--epochs", "0"], "epochs must be at least"),
-        (["train", "--text", "BOOK", "--out", "run", "--resume"], "no training run to resume"),
-        (["train", "--text", "BOOK", "--out", "run", "--device", "toaster"], "'toaster'"),
-        (["evaluate", "absent.safetensors", "--text", "BOOK"], "no such file"),
-        (["sample", "TINY", "--prime", "Z9"], "--prime: .*U\\+005A.*; leave them out"),
-        (["sample", "TINY", "--length", "0"], "--length must be at least 1"),
-        (["sample", "TINY", "--temperature", "-1"], "--temperature must be in 0..100, got -1"),
-        (["sample", "TINY", "--top-k", "-1"], "--top-k must be at least 1, or 0 for all, got -1"),
-        (["sample", "TINY", "--seed", "-1"], "--seed must be in 0.."),
-        (["train", "--text", "BOOK", "--out", "run", "--precision", "fp8"], "got 'fp8'"),
-        (["train", "--text", "BOOK", "--out", "run", "--min-count", "0"], "--min-count must"),
-        (["train", "--text", "BOOK", "--out", "run", "--minutes", "0.001"], "is too short"),
+        ("train --text absent.txt --out run", "absent.txt: cannot be read"),
+        ("TRAIN --dropout 1", "dropout must be"),
+        ("TRAIN --epochs 0", "epochs must be at least"),
+        ("TRAIN --resume", "no training run to resume"),
+        ("TRAIN --device toaster", "'toaster'"),
+        ("evaluate absent.safetensors --text BOOK", "no such file"),
+        ("sample TINY --prime Z9", r"--prime: .*U\+005A.*; leave them out"),
+        ("sample TINY --length 0", "--length must be at least 1"),
+        ("sample TINY --temperature -1", "--temperature must be in 0..100, got -1"),
+        ("sample TINY --top-k -1", "--top-k must be at least 1, or 0 for all, got -1"),
+        ("sample TINY --seed -1", "--seed must be in 0.."),
+        ("TRAIN --precision fp8", "got 'fp8'"),
+        ("TRAIN --min-count 0", "--min-count must"),
+        ("TRAIN --minutes 0.001", "is too short"),
+        ("TRAIN --minutes -1", "minutes must be at least"),
+        ("TRAIN --init-from absent", "no such file"),
+        ("TRAIN --distill-from absent", "no such file"),
+        ("TRAIN --distill-from TINY", "--distill-from .*tiny.safetensors has another vocabulary"),
+        ("TRAIN --optimizer sgd", "adamw or muon, got"),
+        ("TRAIN --init-from TINY --layers 3", "is 2 x 32, but the flags ask for 3 x 32"),
         (
-            ["train", "--text", "BOOK", "--out", "run", "--minutes", "-1"],
-            "minutes must be at least",
-        ),
-        (["train", "--text", "BOOK", "--out", "run", "--init-from", "absent"], "no such file"),
-        (["train", "--text", "BOOK", "--out", "run", "--distill-from", "absent"], "no such file"),
-        (
-            ["train", "--text", "BOOK", "--out", "run", "--distill-from", "TINY"],
-            "--distill-from .*tiny.safetensors has another vocabulary",
-        ),
-        (["train", "--text", "BOOK", "--out", "run", "--optimizer", "sgd"], "adamw or muon, got"),
-        (
-            ["train", "--text", "BOOK", "--out", "run", "--init-from", "TINY", "--layers", "3"],
-            "is 2 x 32, but the flags ask for 3 x 32",
-        ),
-        (
-            ["train", "--text", "BOOK", "--out", "run", "--hidden-size", "65536", "--layers", "64"],
+            "TRAIN --hidden-size 65536 --layers 64",
             "a network of 64 x 65536 needs at least .* GB of memory",
         ),
-        (["train", "--text", "BOOK", "--out", "run", "--epochs", "nan"], "epochs must .* got nan"),
+        ("TRAIN --epochs nan", "epochs must .* got nan"),
         (
-            ["train", "--text", "BOOK", "--out", "run", "--minutes", "9", "--batch-size", "500"],
+            "TRAIN --minutes 9 --batch-size 500",
             "500 sequences of 128 characters need 64001: lower --batch-size or --seq-len",
         ),
-        (
-            ["train", "--text", "BOOK", "--out", "run", "--init-from", "TINY", "--min-count", "2"],
-            "--min-count 2 has no effect with --init-from",
-        ),
-        (["tokenizer", "TINY", "--out", "BOOK"], "book.txt: cannot be written: "),
-        (["import", "BOOK", "--out", "x.safetensors"], "nothing in it was executed"),
-        (["corpus", "anna", "--from", "absent.txt"], "absent.txt: cannot be read"),
+        ("TRAIN --init-from TINY --min-count 2", "--min-count 2 has no effect with --init-from"),
+        ("tokenizer TINY --out BOOK", "book.txt: cannot be written: "),
+        ("import BOOK --out x.safetensors", "nothing in it was executed"),
+        ("corpus anna --from absent.txt", "absent.txt: cannot be read"),
     ],
 )
 def test_an_error_is_one_line_and_no_run_is_begun(
-    arguments: list[str],
+    arguments: str,
     message: str,
     text: Path,
     tmp_path: Path,
@@ -149,8 +145,7 @@ def test_an_error_is_one_line_and_no_run_is_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    replaced = {"BOOK": str(text), "TINY": str(tiny_path)}
-    assert main([replaced.get(argument, argument) for argument in arguments]) == 1
+    assert main(replaced(arguments, text, tiny_path)) == 1
     error = capsys.readouterr().err
     assert error.startswith("charstream: ")
     assert error.count("\n") == 1
@@ -161,19 +156,18 @@ def test_an_error_is_one_line_and_no_run_is_begun(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["train", "--text", ""],
-        ["train", "--text", "BOOK", "--out", ""],
-        ["evaluate", "", "--text", "BOOK"],
-        ["score", "TINY", ""],
-        ["tokenizer", "TINY", "--out", ""],
+        "train --text EMPTY",
+        "train --text BOOK --out EMPTY",
+        "evaluate EMPTY --text BOOK",
+        "score TINY EMPTY",
+        "tokenizer TINY --out EMPTY",
     ],
 )
 def test_an_empty_path_is_refused(
-    arguments: list[str], text: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: str, text: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replaced = {"BOOK": str(text), "TINY": str(tiny_path)}
     with pytest.raises(SystemExit) as ended:
-        main([replaced.get(argument, argument) for argument in arguments])
+        main(replaced(arguments, text, tiny_path))
     assert ended.value.code == 2
     assert "expected a path, got an empty one" in capsys.readouterr().err
 

@@ -22,10 +22,10 @@ from tests.training.small_runs import CORPUS, CPU, TEXT
 from training import run_setup
 from training.command_line import run
 from training.config import TrainingConfig, settings_from_record
-from training.plan import Speed
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_setup import RunSetup
+from training.speed import Speed
 from training.train_arguments import add_arguments, check_arguments, given, named_as_flags
 
 NUMERIC = [
@@ -128,29 +128,12 @@ def test_the_names_in_checkpoints_are_a_public_format() -> None:
     """The shipped checkpoints have these keys too."""
     config = TrainingConfig(batch_size=5, sequence_length=7)
     record = config.as_record()
-    assert list(record) == [
-        "epochs",
-        "streams",
-        "steps",
-        "learning_rate",
-        "warmup",
-        "weight_decay",
-        "clip",
-        "confidence_penalty",
-        "averaging",
-        "validations",
-        "seed",
-        "precision",
-        "optimizer",
-        "muon_learning_rate",
-        "muon_momentum",
-        "muon_iterations",
-        "muon_weight_decay",
-        "minutes",
-        "validation_characters",
-        "distill_weight",
-        "distill_temperature",
-    ]
+    names = (
+        "epochs streams steps learning_rate warmup weight_decay clip confidence_penalty averaging "
+        "validations seed precision optimizer muon_learning_rate muon_momentum muon_iterations "
+        "muon_weight_decay minutes validation_characters distill_weight distill_temperature"
+    )
+    assert list(record) == names.split()
     assert (record["streams"], record["steps"]) == (5, 7)
     assert TrainingConfig(**settings_from_record(record)) == config
 
@@ -180,9 +163,9 @@ def test_a_plan_changes_only_what_the_user_has_not_set(
     flags = ["--minutes", "10", "--weight-dropout", "0.2", "--validation-characters", "1000"]
     setup = make_setup(tmp_path, *flags)
     network_config, config = setup.configs()
-    planned_network, planned, pace = setup.planned(network_config, config, 5.0)
+    planned_network, planned, plan = setup.planned(network_config, config, 5.0)
     assert planned == dataclasses.replace(config, epochs=planned.epochs, validations=20)
-    assert 500 < pace.total_steps < 600
+    assert 500 < plan.total_steps < 600
     assert planned_network == dataclasses.replace(network_config, dropout=0.35, weight_dropout=0.2)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,14 @@ from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
 from model.pytorch.network import CharLSTM, arrays
 from model.text.vocabulary import Vocabulary
-from tests.training.small_runs import CONFIG, CORPUS, CPU, make_trainer
+from tests.training.small_runs import (
+    CONFIG,
+    CORPUS,
+    CPU,
+    assert_same_weights,
+    make_trainer,
+    stop_after,
+)
 from training.distillation import Teachers, check_vocabulary
 from training.run_folder import RunFolder
 from training.trainer import Trainer
@@ -96,19 +102,14 @@ def test_a_student_learns_to_predict_as_its_teacher(tmp_path: Path) -> None:
 def test_its_runs_resume_exactly(tmp_path: Path, stop_at: int) -> None:
     whole = make_student(tmp_path / "whole")
     list(whole.run())
-    run = make_student(tmp_path / "stopped").run()
-    list(islice(run, stop_at))
-    run.close()
+    stop_after(make_student(tmp_path / "stopped"), stop_at)
     resumed = make_student(tmp_path / "stopped", resume=True)
     list(resumed.run())
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert_same_weights(whole, resumed)
 
 
 def test_only_a_run_with_the_same_teachers_is_resumed(tmp_path: Path) -> None:
-    run = make_student(tmp_path).run()
-    next(run)
-    run.close()
+    stop_after(make_student(tmp_path))
     for teachers in ([], TEACHERS[:1], TEACHERS[::-1]):
         with pytest.raises(TrainingError, match="--distill-from must be the same"):
             make_student(tmp_path, teachers, resume=True)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from training.__main__ import _say_interrupted
-from training.interrupt import Interrupt
+from training.interrupt import Interrupt, raise_interrupt
 
 
 @pytest.fixture
@@ -38,8 +37,9 @@ def test_a_signal_is_noted_and_announced_at_once(
         signal.raise_signal(number)
         assert interrupt.requested
         assert "Stopping, and saving the state" in capfd.readouterr().err
-        for ending in (signal.SIGINT, signal.SIGTERM):  # so that a second one ends the process
-            assert signal.getsignal(ending) != interrupt._note
+        # So that a second one ends the process.
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert signal.getsignal(number) == before
 
 
@@ -83,4 +83,15 @@ def test_a_signal_is_noted_if_nobody_reads_the_announcement() -> None:
     with Interrupt() as interrupt:
         signal.raise_signal(signal.SIGINT)
         assert interrupt.requested
-    _say_interrupted()
+
+
+@pytest.mark.usefixtures("broken_stderr")
+def test_a_signal_before_a_run_raises_if_nobody_reads_the_message() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            raise_interrupt()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -17,7 +17,7 @@ from model.checkpoints.checkpoint import load_checkpoint
 from tests.conftest import ROOT
 from tests.training.commands import SMALL, TEXT
 from training.__main__ import main
-from training.serve_line import serve_line
+from training.results import serve_line
 
 # Runs `python -m training` and executes the statement $AT_TORCH when torch is about to be loaded.
 SPY = """
@@ -72,14 +72,14 @@ def test_an_interrupt_that_gets_lost_is_raised_again() -> None:
     program = """
 import signal, sys, time
 import training.command_line as command_line
-from training.__main__ import _main
+from training.__main__ import start
 def run(*_):
     try:
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
         time.sleep(60)
 command_line.run = run
-sys.exit(_main())
+sys.exit(start())
 """
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50)
@@ -102,6 +102,14 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment},
     )
+
+
+def shown_by(*arguments: str, **environment: str) -> str:
+    """What a command shows that succeeds."""
+    process = start(*arguments, **environment)
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    return shown
 
 
 def test_ctrl_c_while_planning_ends_with_one_line(text: Path, tmp_path: Path) -> None:
@@ -181,14 +189,10 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
 def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    process = start(*train, PYTHONIOENCODING="ascii")
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by(*train, PYTHONIOENCODING="ascii")
     assert shown.isascii()
     best = str(out / "best.safetensors")
-    process = start("sample", best, "--prime", "h\u00e4ppy", PYTHONIOENCODING="ascii")
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by("sample", best, "--prime", "h\u00e4ppy", PYTHONIOENCODING="ascii")
     assert shown.startswith("h\\xe4ppy")
 
 
@@ -200,31 +204,13 @@ def test_any_text_can_be_printed_in_a_locale_without_utf8(
     out = tmp_path / "l\u00e4uf"
     variables = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": locale}
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    process = start(*train, **variables)
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by(*train, **variables)
     assert f"{out}/best.safetensors" in shown.splitlines()[-1]
     assert shown.replace(out.name, "").isascii()
     sample = ["sample", str(out / "best.safetensors"), "--temperature", "3", "--top-k", "0"]
-    process = start(*sample, **variables)
-    shown = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, shown
+    shown = shown_by(*sample, **variables)
     assert "\\xe4" in shown
     assert shown.isascii()
-
-
-def test_a_name_beside_a_character_that_is_escaped_keeps_its_bytes() -> None:
-    """Python passes both to the handler as one run."""
-    program = """
-import sys
-from training.__main__ import _print_any_character
-_print_any_character()
-print("\\u00e9\\udcc3\\udca9\\u00e9")
-"""
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii:surrogateescape"}
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, env=environment, check=True)
-    assert result.stdout == b"\\xe9\xc3\xa9\\xe9\n"
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

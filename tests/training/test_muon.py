@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
 from model.pytorch.native_lstm import native_lstm_runs
 from model.pytorch.network import CharLSTM
-from tests.training.small_runs import CONFIG, make_trainer
+from tests.training.small_runs import CONFIG, assert_same_weights, make_trainer, stop_after
 from training.muon import Muon, orthogonalize, weight_matrices
 
 MUON = dataclasses.replace(CONFIG, optimizer="muon", muon_weight_decay=0.1)
@@ -81,19 +80,14 @@ def test_its_runs_resume_exactly(tmp_path: Path, stop_at: int, precision: str) -
     config = dataclasses.replace(MUON, precision=precision)  # type: ignore[arg-type]
     whole = make_trainer(tmp_path / "whole", config)
     list(whole.run())
-    run = make_trainer(tmp_path / "stopped", config).run()
-    list(islice(run, stop_at))
-    run.close()
+    stop_after(make_trainer(tmp_path / "stopped", config), stop_at)
     resumed = make_trainer(tmp_path / "stopped", config, resume=True)
     list(resumed.run())
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert_same_weights(whole, resumed)
     assert whole.best_loss < 2.9  # it learns: a uniform guess has 3.4
 
 
 def test_a_run_does_not_change_its_optimizer(tmp_path: Path) -> None:
-    run = make_trainer(tmp_path).run()
-    next(run)
-    run.close()
+    stop_after(make_trainer(tmp_path))
     with pytest.raises(TrainingError, match="--optimizer was adamw, is muon"):
         make_trainer(tmp_path, MUON, resume=True)

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.errors import TrainingError
-from tests.training.small_runs import CONFIG, CORPUS, CPU, make_trainer, metrics
+from tests.training.small_runs import (
+    CONFIG,
+    CORPUS,
+    CPU,
+    make_trainer,
+    metrics,
+    run_to_first_validation,
+)
 from tests.training.test_distillation import make_student, make_teacher
 from training import trainer as trainer_module
 from training.config import TrainingConfig
@@ -103,9 +110,7 @@ def test_a_validation_loss_that_is_not_finite_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
 ) -> None:
     trainer = make_trainer(tmp_path)
-    run = trainer.run()
-    while not isinstance(next(run), Validation):
-        pass
+    run = run_to_first_validation(trainer)
     kept = trainer.folder.best_path.read_bytes()
     monkeypatch.setattr(trainer_module, "estimate", lambda *_: Evaluation(loss, 1))
     with pytest.raises(TrainingError, match=f"the validation loss is {loss} at .*: lower --learn"):

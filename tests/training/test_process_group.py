@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -21,11 +23,12 @@ def test_a_process_that_has_ended_is_named_as_the_reason(monkeypatch: pytest.Mon
     group = ProcessGroup(rank=1, size=2, joined=True)
     parameter = torch.nn.Parameter(torch.zeros(3))
     parameter.grad = torch.zeros(3)
-    with pytest.raises(TrainingError, match="cannot communicate: Connection closed by peer"):
-        group.mean(1.0, CPU)
-    with pytest.raises(TrainingError, match="cannot communicate: Connection closed by peer"):
-        group.from_main([1], CPU)
-    with pytest.raises(TrainingError, match="cannot communicate: Connection closed by peer"):
-        group.all_gather(torch.zeros(2, 2, 2))
-    with pytest.raises(TrainingError, match="cannot communicate: Connection closed by peer"):
-        group.reduce([parameter], [1.0], NO_FLAGS)
+    calls: list[Callable[[], object]] = [
+        lambda: group.mean(1.0, CPU),
+        lambda: group.from_main([1], CPU),
+        lambda: group.all_gather(torch.zeros(2, 2, 2)),
+        lambda: group.reduce([parameter], [1.0], NO_FLAGS),
+    ]
+    for call in calls:
+        with pytest.raises(TrainingError, match="cannot communicate: Connection closed by peer"):
+            call()

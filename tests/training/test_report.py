@@ -5,6 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 from unicodedata import category
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from tests.browser import needs_browser, running_browser
 from tests.training.small_runs import make_trainer
 from training.chart import Line, chart
 from training.events import Validation
-from training.report import Report, render
+from training.report import Report, render, render_curves
 from training.results import write_results
 
 VOID = {"meta", "path", "circle"}
@@ -112,6 +113,13 @@ def test_a_loss_that_explodes_is_cut_off() -> None:
     assert "validation: 1e+09" in html
     assert "1e+09</text>" not in html
     assert "are drawn at" not in render(report())
+
+
+def test_the_curves_are_a_picture_that_names_the_best_loss() -> None:
+    root = ElementTree.fromstring(render_curves(records(2.0, 1.5, 1.7)))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "validation, best 1.5000" in "".join(root.itertext())
+    assert len(root.findall(".//{*}circle")) == 9
 
 
 def test_a_run_writes_its_report(tmp_path: Path) -> None:

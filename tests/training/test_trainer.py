@@ -16,7 +16,17 @@ from model.checkpoints.network_config import NetworkConfig
 from model.errors import CharstreamError, CorpusError, TrainingError
 from model.pytorch.network import CharLSTM
 from model.text.vocabulary import UNKNOWN, Vocabulary
-from tests.training.small_runs import CONFIG, CORPUS, CPU, TEXT, make_trainer, metrics
+from tests.training.small_runs import (
+    CONFIG,
+    CORPUS,
+    CPU,
+    TEXT,
+    assert_same_weights,
+    make_trainer,
+    metrics,
+    run_to_first_validation,
+    stop_after,
+)
 from training import trainer as trainer_module
 from training.config import TrainingConfig
 from training.corpus import Corpus
@@ -38,15 +48,10 @@ def test_a_run_learns_and_keeps_its_best(tmp_path: Path) -> None:
     by_hand = estimate(CharLSTM.of(best), trainer.corpus.validation).nats_per_character
     assert best.training["validation_loss"] == trainer.best_loss == by_hand
     assert best.training["corpus_sha256"] == trainer.corpus.sha256
-
-
-def test_each_validation_leaves_a_record(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
-    validations = [event for event in trainer.run() if isinstance(event, Validation)]
     records = metrics(tmp_path)
     assert [record["step"] for record in records] == [v.step for v in validations]
     assert all(type(record["step"]) is int for record in records)
-    assert records[-1]["validation_loss"] == validations[-1].validation_loss
+    assert [record["validation_loss"] for record in records] == losses
 
 
 @pytest.mark.parametrize("stop_at", [1, 17, 100])
@@ -54,14 +59,11 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path: Path, stop_a
     whole = make_trainer(tmp_path / "whole")
     list(whole.run())
     stopped = make_trainer(tmp_path / "stopped")
-    run = stopped.run()
-    list(islice(run, stop_at))
-    run.close()
+    stop_after(stopped, stop_at)
     resumed = make_trainer(tmp_path / "stopped", resume=True)
     assert resumed.step == stopped.step > 0
     list(resumed.run())
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert_same_weights(whole, resumed)
     assert resumed.best_loss == whole.best_loss
     for name, tensor in load_checkpoint(whole.folder.best_path).weights.items():
         assert np.array_equal(tensor, load_checkpoint(resumed.folder.best_path).weights[name]), name
@@ -78,14 +80,13 @@ def test_a_killed_run_continues_from_its_last_saved_state(
     killed = make_trainer(tmp_path / "killed")
     run = killed.run()
     list(islice(run, 60))
-    monkeypatch.setattr(Trainer, "_save_state", lambda self: None)  # as if the power had gone
+    monkeypatch.setattr(RunFolder, "save_state", lambda *_: None)  # as if the power had gone
     run.close()
     monkeypatch.undo()
     resumed = make_trainer(tmp_path / "killed", resume=True)
     assert 0 < resumed.step < killed.step
     list(resumed.run())
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    assert_same_weights(whole, resumed)
 
 
 @pytest.fixture(scope="module")
@@ -151,17 +152,13 @@ def test_the_state_is_saved_by_the_clock_too(
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     make_trainer(tmp_path).run().close()
-    run = make_trainer(tmp_path).run()
-    next(run)
-    run.close()
+    stop_after(make_trainer(tmp_path))
     with pytest.raises(TrainingError, match="holds a training run: --resume"):
         make_trainer(tmp_path)
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
-    run = make_trainer(tmp_path).run()
-    next(run)
-    run.close()
+    stop_after(make_trainer(tmp_path))
     with pytest.raises(TrainingError, match=r"--learning-rate was 0\.003, is 0\.1"):
         make_trainer(tmp_path, TrainingConfig(**vars(CONFIG) | {"learning_rate": 0.1}), True)
     with pytest.raises(TrainingError, match="no training run to resume"):
@@ -177,9 +174,7 @@ def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
 
 def test_only_the_same_vocabulary_is_resumed(tmp_path: Path) -> None:
     """Also where folding rare characters leaves as many as there were."""
-    run = make_trainer(tmp_path).run()
-    next(run)
-    run.close()
+    stop_after(make_trainer(tmp_path))
     other = Vocabulary([*CORPUS.vocabulary.characters[:-1], UNKNOWN])
     renamed = dataclasses.replace(CORPUS, vocabulary=other)
     network = NetworkConfig(len(other), hidden_size=32, dropout=0.2, weight_dropout=0.1)
@@ -203,9 +198,7 @@ def test_a_confidence_penalty_makes_predictions_less_certain(tmp_path: Path) -> 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
-    run = trainer.run()
-    while not isinstance(next(run), Validation):
-        pass
+    run = run_to_first_validation(trainer)
     before = trainer.folder.best_path.read_bytes()
     with torch.no_grad():
         trainer.network.output.bias.fill_(float("nan"))
@@ -218,9 +211,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer(tmp_path)
-    run = trainer.run()
-    while not isinstance(next(run), Validation):
-        pass
+    run = run_to_first_validation(trainer)
     saved = (tmp_path / "state.pt").read_bytes()
 
     def full(_: int) -> None:
@@ -244,20 +235,6 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path, resume:
         (tmp_path / name).touch()
     make_trainer(tmp_path, resume=resume)
     assert [path.name for path in tmp_path.rglob(".*")] == [".film.x4.part"]
-
-
-def test_a_validation_that_is_repeated_is_recorded_once(tmp_path: Path) -> None:
-    """As if the process had been killed after the record and before the state was saved."""
-    for _ in make_trainer(tmp_path).run(stop=lambda: True):
-        pass
-    trainer = make_trainer(tmp_path, resume=True)
-    trainer.pace.total_steps = trainer.pace.validations = trainer.step  # one is due now
-    trainer._save_state()
-    trainer.folder.add_record(
-        {"epoch": 1, "training_loss": 1, "validation_loss": 1, "learning_rate": 1, "step": 1}
-    )
-    list(make_trainer(tmp_path, resume=True).run())
-    assert [record["step"] for record in metrics(tmp_path)] == [1]
 
 
 def test_a_run_stops_when_asked_and_continues(tmp_path: Path) -> None:
@@ -290,21 +267,6 @@ def test_a_text_too_short_for_the_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="lower --batch-size or --seq-len"):
         make_trainer(tmp_path / "run", TrainingConfig(batch_size=4, sequence_length=5000))
     assert not (tmp_path / "run").exists()
-
-
-def test_a_run_killed_after_its_first_update_can_be_resumed(tmp_path: Path) -> None:
-    whole = make_trainer(tmp_path / "whole")
-    list(whole.run())
-    run = make_trainer(tmp_path / "killed").run()
-    next(run)
-    state = (tmp_path / "killed" / "state.pt").read_bytes()
-    run.close()
-    (tmp_path / "killed" / "state.pt").write_bytes(state)  # as if the run had been killed
-    resumed = make_trainer(tmp_path / "killed", resume=True)
-    assert resumed.step == 1
-    list(resumed.run())
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
 
 
 def test_a_loss_that_is_nan_at_once_names_no_file_that_does_not_exist(tmp_path: Path) -> None:

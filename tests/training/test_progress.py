@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.forecast import forecast
+from training.progress import forecast
 
 # Losses of the first model's run, ten epochs of Anna Karenina.
 RUN = [(1, 1.788), (2, 1.447), (3, 1.353), (4, 1.310), (5.5, 1.266), (7, 1.246), (8, 1.241)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Awaitable
@@ -115,9 +117,13 @@ def _longest_wait(port: int, beside: asyncio.Future[object]) -> float:
     while not ended:
         ended = beside.done()  # one more request after the end
         began = time.perf_counter()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/generate?length=1") as response:
-            response.read()
-        longest = max(longest, 1000 * (time.perf_counter() - began))
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/generate?length=1") as response:
+                response.read()
+            wait = 1000 * (time.perf_counter() - began)
+        except urllib.error.HTTPError:  # refused
+            wait = math.inf
+        longest = max(longest, wait)
         time.sleep(_PAUSE_SECONDS)
     return longest
 

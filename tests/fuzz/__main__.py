@@ -28,7 +28,7 @@ from tests.conftest import SHIPPED
 from tests.fuzz import connection_model
 from tests.fuzz.checkpoints import CheckpointFuzzer
 from tests.fuzz.counts import Counts
-from tests.fuzz.requests import fuzz_requests
+from tests.fuzz.requests import RequestFuzzer
 from tests.fuzz.resumes import fuzz_resumes
 from tests.server import running_server
 
@@ -100,9 +100,9 @@ def _resumes() -> Iterator[Running]:
 
 @contextmanager
 def _requests() -> Iterator[Running]:
-    counts = Counts()
     with running_server(SHIPPED, threads="") as server, server.client() as client:
-        yield lambda: fuzz_requests(client, _REQUESTS, random.Random(), counts), counts
+        fuzzer = RequestFuzzer(client, random.Random())
+        yield lambda: fuzzer.run(_REQUESTS), fuzzer.counts
 
 
 if __name__ == "__main__":

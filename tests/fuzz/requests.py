@@ -66,37 +66,38 @@ _WRONG_COMPLETION = _WRONG | {
 }
 
 
-def fuzz_requests(
-    client: httpx.Client, requests: int, chance: random.Random, counts: Counts
-) -> None:
-    """Send a number of valid requests in all forms, and twice as many invalid ones.
+class RequestFuzzer:
+    """Sends requests to a server and counts the results.
 
-    Raises:
-        AssertionError: if the forms differ, or a refusal does not name the wrong field.
+    Args:
+        client: a client of the server.
+        chance: draws the requests.
     """
-    _Fuzzer(client, chance, counts).run(requests)
 
-
-class _Fuzzer:
-    def __init__(self, client: httpx.Client, chance: random.Random, counts: Counts) -> None:
-        self._client, self._chance, self._counts = client, chance, counts
+    def __init__(self, client: httpx.Client, chance: random.Random) -> None:
+        self._client, self._chance, self.counts = client, chance, Counts()
         info = client.get("/info").json()
         self._vocabulary: list[str] = info["vocabulary"]
         self._layers, self._size = info["layers"], info["hidden_size"]
 
     def run(self, requests: int) -> None:
+        """Send a number of valid requests in all forms, and twice as many invalid ones.
+
+        Raises:
+            AssertionError: if the forms differ, or a refusal does not name the wrong field.
+        """
         for _ in range(requests):
             fields = self._fields()
-            self._counts.tries["valid requests"] += 1
+            self.counts.tries["valid requests"] += 1
             try:
                 self._check_generate(fields)
                 self._check_completion(fields)
                 self._check_cells()
             except AssertionError as error:
-                self._counts.wrong.append(f"{json.dumps(fields)}: {error}")
+                self.counts.wrong.append(f"{json.dumps(fields)}: {error}")
             self._check_refusal("/generate", fields, _WRONG_GENERATE)
             self._check_refusal("/v1/completions", self._completion(fields), _WRONG_COMPLETION)
-        self._counts.check()
+        self.counts.check()
 
     def _fields(self) -> Fields:
         """Return a valid request to /generate, each of whose fields is there or not."""
@@ -242,17 +243,17 @@ class _Fuzzer:
         other = ("pattern", "guided_regex")  # they could be refused first
         request = {key: given for key, given in fields.items() if key not in other or key == name}
         response = self._post(path, {**request, name: value})
-        self._counts.tries["invalid requests"] += 1
+        self.counts.tries["invalid requests"] += 1
         body = response.json()
         message = body["detail"] if path == "/generate" else body["error"]["message"]
         allowed = (400, 422, 404, 409) if name == "model" else (400, 422)
         if response.status_code not in allowed or not message.startswith(name):
             shown = f"{name} {str(value)[:80]}"
-            self._counts.wrong.append(f"{path} {shown}: {response.status_code} {message[:200]}")
+            self.counts.wrong.append(f"{path} {shown}: {response.status_code} {message[:200]}")
 
     def _post(self, path: str, body: Fields) -> httpx.Response:
         response = self._client.post(path, json=body)
-        self._counts.results[str(response.status_code)] += 1
+        self.counts.results[str(response.status_code)] += 1
         return response
 
     def _events(self, method: str, fields: Fields, last_id: str | None = None) -> list[Event]:
@@ -261,7 +262,7 @@ class _Fuzzer:
         if method == "GET":
             form = {"params": _query(fields)}
         response = self._client.request(method, "/generate", headers=headers, **form)
-        self._counts.results[str(response.status_code)] += 1
+        self.counts.results[str(response.status_code)] += 1
         assert response.status_code in (200, 204), response.text
         return list(parse_events(response.text.split("\n")))
 

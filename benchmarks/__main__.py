@@ -18,14 +18,9 @@ from rich.table import Table
 
 from benchmarks.decoder_rate import decoder_rate, limit_rate
 from benchmarks.engine_rate import engine_rate
-from benchmarks.http_rate import (
-    OTHER_LENGTH,
-    RunningService,
-    first_character_seconds,
-    http_rate,
-    running_service,
-)
+from benchmarks.http_rate import OTHER_LENGTH, first_character_seconds, http_rate
 from benchmarks.onnx_rate import onnx_rate
+from benchmarks.running_service import RunningService, running_service
 from benchmarks.traffic import resident_megabytes
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate

@@ -1,4 +1,4 @@
-"""Fault injection: measures what is lost when clients misbehave or the server is killed.
+"""Fault injection: measures what clients lose when others misbehave or the server is killed.
 
 python -m benchmarks.faults
 """
@@ -13,16 +13,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+import urllib.request
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.http_rate import RunningService, running_service
+from benchmarks.hostile_requests import REQUESTS, hostile, longest_wait
+from benchmarks.outcome import Outcome, print_table
+from benchmarks.running_service import RunningService, running_service
 from benchmarks.traffic import (
     TEXT_LENGTH,
     Counts,
@@ -39,47 +39,38 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_check
 _LONG = 100_000  # characters, the maximum of a request
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one fault."""
-
-    fault: str
-    result: str
-    survived: bool
-    lost: int = 0  # characters
-
-
 def main() -> None:
-    """Print a table. Exit with 1 if a character was lost or a fault was not survived."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
+    """Print a table. Exit with 1 if a fault was not survived within the limits."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     shipped = Path("checkpoints/anna.safetensors")
     parser.add_argument("--checkpoint", type=Path, default=shipped, help="model to serve")
     parser.add_argument("--seconds", type=float, default=8.0, help="duration of each measured rate")
     parser.add_argument("--rounds", type=int, default=10_000, help="rounds of connect and drop")
     parser.add_argument("--only", default="", help="run only the faults whose name contains this")
     options = parser.parse_args()
-    faults: dict[str, Callable[[], Coroutine[None, None, Outcome]]] = {
-        "crowd": lambda: crowd(options.checkpoint, options.seconds),
-        "never reads": lambda: never_reads(options.checkpoint, options.seconds),
-        "dropped at once": lambda: dropped_at_once(options.checkpoint),
-        "connect and drop": lambda: connect_and_drop(options.checkpoint, options.rounds),
-        "flood": lambda: flood(options.checkpoint),
-        "slow-loris": lambda: slow_loris(options.checkpoint),
-        "kill": lambda: killed(options.checkpoint),
-        "reloads": lambda: reloads(options.checkpoint),
-    }
     outcomes: list[Outcome] = []
-    for name, fault in faults.items():
+    for name, fault in _faults(options).items():
         if options.only in name:
-            outcomes.append(asyncio.run(fault()))
+            outcomes.append(asyncio.run(fault))
             print(f"{outcomes[-1].fault}: {outcomes[-1].result}", file=sys.stderr)
-    table = Table("fault", "result", "survived", "characters lost")
-    for outcome in outcomes:
-        survived = "yes" if outcome.survived else "NO"
-        table.add_row(outcome.fault, outcome.result, survived, str(outcome.lost))
-    Console(width=140).print(table)
-    if not all(outcome.survived and outcome.lost == 0 for outcome in outcomes):
-        sys.exit(1)
+        else:
+            fault.close()
+    print_table(outcomes)
+    sys.exit(not all(outcome.passed for outcome in outcomes))
+
+
+def _faults(options: argparse.Namespace) -> dict[str, Coroutine[None, None, Outcome]]:
+    """Return the faults by name."""
+    return {
+        "crowd": crowd(options.checkpoint, options.seconds),
+        "never reads": never_reads(options.checkpoint, options.seconds),
+        "dropped at once": dropped_at_once(options.checkpoint),
+        "connect and drop": connect_and_drop(options.checkpoint, options.rounds),
+        "flood": flood(options.checkpoint),
+        "slow-loris": slow_loris(options.checkpoint),
+        "kill": killed(options.checkpoint),
+        "reloads": reloads(options.checkpoint),
+    } | {f"hostile: {name}": hostile(options.checkpoint, name) for name in REQUESTS}
 
 
 async def crowd(checkpoint: Path, seconds: float) -> Outcome:
@@ -94,6 +85,7 @@ async def crowd(checkpoint: Path, seconds: float) -> Outcome:
         f"503, {counts.without_retry_after} of them without Retry-After, others: {odd or 'none'}; "
         f"{rate:,.0f} characters/s, {rate / best:.0%} of {best:,.0f} with 8 clients",
         not odd and not counts.without_retry_after and rate > 0.9 * best,
+        service.peak_megabytes,
     )
 
 
@@ -109,12 +101,15 @@ async def never_reads(checkpoint: Path, seconds: float) -> Outcome:
                     raise RuntimeError("the stream of a client that does not read was not paused")
                 await asyncio.sleep(0.1)
             beside, _ = await measure_rate(service.port, 8, seconds)
+            wait = await longest_wait(service.port, asyncio.sleep(2))
         after = resident_megabytes(service.port)
     return Outcome(
         "1 client that never reads and 8 that do",
         f"the others received {beside:,.0f} characters/s, {beside / alone:.0%} of {alone:,.0f} "
         f"without it; resident memory {before:.0f} to {after:.0f} MB",
         beside > 0.9 * alone and after < before + 30,
+        service.peak_megabytes,
+        wait,
     )
 
 
@@ -138,6 +133,7 @@ async def dropped_at_once(checkpoint: Path) -> Outcome:
         "32 streams of 100,000 characters dropped at the same time",
         f"{active:.0f} slots taken, all free {freed * 1000:.0f} ms later",
         active == 32,
+        service.peak_megabytes,
     )
 
 
@@ -154,7 +150,8 @@ async def connect_and_drop(checkpoint: Path, rounds: int) -> Outcome:
         f"{rounds:,} rounds of connect, request and drop",
         f"resident memory {before:.1f} to {after:.1f} MB, open files {files:.0f} to {left:.0f}",
         after < before + 20 and left <= files + 2,
-        TEXT_LENGTH - len(response.text),
+        service.peak_megabytes,
+        lost=TEXT_LENGTH - len(response.text),
     )
 
 
@@ -178,7 +175,8 @@ async def flood(checkpoint: Path) -> Outcome:
         f"the streams ended; after the idle timeout, the response to a new request is "
         f"{after.status}",
         after.text == whole[:TEXT_LENGTH],
-        lost,
+        service.peak_megabytes,
+        lost=lost,
     )
 
 
@@ -209,6 +207,7 @@ async def slow_loris(checkpoint: Path) -> Outcome:
         "300 clients that send their requests slowly (slow-loris)",
         f"{ended} of them were disconnected; 8 streams kept {beside / alone:.0%} of their rate",
         ended == 300,
+        service.peak_megabytes,
     )
 
 
@@ -230,7 +229,8 @@ async def killed(checkpoint: Path) -> Outcome:
         "kill -9 during 8 streams, and a restart",
         f"{broken} streams broke off and were resumed with Last-Event-ID",
         broken > 0,
-        sum(len(whole) - common_prefix(whole, text) for text in texts),
+        second.peak_megabytes,
+        lost=sum(len(whole) - common_prefix(whole, text) for text in texts),
     )
 
 
@@ -242,18 +242,19 @@ async def reloads(checkpoint: Path) -> Outcome:
         shutil.copy(checkpoint, served)
         _save_another(load_checkpoint(checkpoint), other)
         with running_service(served, max_streams=8, admin_keys="k", receive_seconds=0.5) as service:
-            counts, stop, done = Counts(), asyncio.Event(), 0
+            counts, stop, done, lost = Counts(), asyncio.Event(), 0, 0
 
             async def client(seed: int) -> None:
+                nonlocal lost
                 while not stop.is_set():
                     response = await read(service.port, TEXT_LENGTH, seed, counts)
-                    counts.without_retry_after += len(response.text) != TEXT_LENGTH
+                    lost += TEXT_LENGTH - len(response.text)
 
             clients = [asyncio.create_task(client(seed)) for seed in range(8)]
             for number in range(10):
                 shutil.copy((other, checkpoint)[number % 2], served.with_suffix(".new"))
                 served.with_suffix(".new").replace(served)
-                done += await _reload(service.port)
+                done += await asyncio.to_thread(_reload, service.port)
                 await asyncio.sleep(0.8)
             stop.set()
             await asyncio.gather(*clients)
@@ -261,7 +262,8 @@ async def reloads(checkpoint: Path) -> Outcome:
         "10 reloads of two alternating models, while 8 clients send requests",
         f"{done} models loaded, responses by status: {counts.statuses}",
         done == 10 and set(counts.statuses) == {200},
-        counts.without_retry_after,
+        service.peak_megabytes,
+        lost=lost,
     )
 
 
@@ -287,15 +289,12 @@ def _save_another(checkpoint: Checkpoint, path: Path) -> None:
     save_checkpoint(Checkpoint(checkpoint.config, checkpoint.vocabulary, weights), path)
 
 
-async def _reload(port: int) -> bool:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        b"POST /reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nConnection: close\r\n"
-        b"Content-Length: 0\r\n\r\n"
+def _reload(port: int) -> bool:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/reload", b"", {"Authorization": "Bearer k"}
     )
-    response = await reader.read()
-    writer.close()
-    return b'"changed":true' in response
+    with urllib.request.urlopen(request) as response:
+        return b'"changed":true' in response.read()
 
 
 if __name__ == "__main__":

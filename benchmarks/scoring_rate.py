@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.engine_rate import engine_rate
-from benchmarks.http_rate import running_service
+from benchmarks.running_service import running_service
 from model.checkpoints.checkpoint import load_checkpoint
 from model.decoding.selection import choose_precision, default_threads
 from model.text.vocabulary import Vocabulary

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from benchmarks.http_rate import RunningService, running_service
+from benchmarks.running_service import RunningService, running_service
 from benchmarks.traffic import Counts, metric, open_stream, read, resident_megabytes
 
 _TOLERANCE = 1.05  # maximum ratio of the memory at the end to the memory after the warm-up

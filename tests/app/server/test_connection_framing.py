@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz.responses import Response, read_responses
+from tests.fuzz.responses import Response, read_responses
 from tests.server import RunningServer, running_server
 from tests.sockets import all_received, connected
 

@@ -8,8 +8,8 @@ import socket
 import struct
 import time
 
-from benchmarks.fuzz.messages import Kind, Message
-from benchmarks.fuzz.responses import Response, read_responses
+from tests.fuzz.messages import Kind, Message
+from tests.fuzz.responses import Response, read_responses
 
 _TIMEOUT_SECONDS = 30  # for the server to read or to write
 _KEEPING = (Kind.KEPT, Kind.SAYS)  # further requests may get responses

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import math
 import time
-from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -19,9 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from benchmarks.fuzz.messages import FATAL, Kind, Message, gets, posts
-from benchmarks.fuzz.raw_client import RawClient
-from benchmarks.traffic import resident_megabytes
+from tests.fuzz.counts import Counts
+from tests.fuzz.messages import FATAL, Kind, Message, gets, posts
+from tests.fuzz.raw_client import RawClient
+from tests.server import RunningServer
 
 # Short times and small sizes, so that a run reaches every limit.
 SETTINGS = {
@@ -48,20 +51,24 @@ class Seen:
     """Results of a run.
 
     Attributes:
-        examples: number of sequences of actions.
-        requests: number of requests by the name of the message.
-        statuses: number of responses by status.
+        counts: the requests by the name of the message, and the responses by status.
         seconds: durations of the small requests that another client sent.
-        before_megabytes: resident memory of the server before the run.
-        peak_megabytes: highest resident memory of the server.
+        megabytes: resident memory of the server before the run, and after each example.
     """
 
-    examples: int = 0
-    requests: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[int] = field(default_factory=Counter)
+    counts: Counts = field(default_factory=Counts)
     seconds: list[float] = field(default_factory=list)
-    before_megabytes: float = 0
-    peak_megabytes: float = 0
+    megabytes: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        seconds = sorted(self.seconds) or [math.nan]
+        middle, late = (1000 * seconds[int(len(seconds) * part)] for part in (0.5, 0.99))
+        return (
+            f"{self.counts}\n{len(self.seconds):,} requests of another client: "
+            f"median {middle:.1f} ms, 99th percentile {late:.1f} ms, "
+            f"longest {1000 * seconds[-1]:.1f} ms\nresident memory: {self.megabytes[0]:.0f} MB "
+            f"before, {max(self.megabytes):.0f} MB at most, {self.megabytes[-1]:.0f} MB at the end"
+        )
 
 
 class ConnectionMachine(RuleBasedStateMachine):
@@ -71,8 +78,8 @@ class ConnectionMachine(RuleBasedStateMachine):
     must have the id of its request. `machine` creates the subclass for one server.
     """
 
+    server: ClassVar[RunningServer]
     port: ClassVar[int]
-    most_megabytes: ClassVar[float]
     seen: ClassVar[Seen]
     ids = itertools.count()
 
@@ -81,7 +88,7 @@ class ConnectionMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.opened: list[RawClient] = []
-        self.seen.examples += 1
+        self.seen.counts.tries["sequences of actions"] += 1
 
     @rule(target=clients)
     def connect(self) -> RawClient:
@@ -91,7 +98,7 @@ class ConnectionMachine(RuleBasedStateMachine):
     @rule(client=clients, message=gets() | posts())
     def ask(self, client: RawClient, message: Message) -> None:
         if not client.ended:
-            self.seen.requests[message.name] += 1
+            self.seen.counts.tries[message.name] += 1
         client.ask(message, f"fuzz-{next(self.ids)}")
 
     @rule(client=clients, message=gets() | posts(), times=st.integers(2, 60))
@@ -128,32 +135,31 @@ class ConnectionMachine(RuleBasedStateMachine):
         began = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", "/generate?length=1&seed=1")
-        response = connection.getresponse()
-        assert response.status == 200, response.read()
-        response.read()
-        connection.close()
+        with closing(connection), connection.getresponse() as response:
+            assert response.status == 200, response.read()
+            response.read()
         self.seen.seconds.append(time.monotonic() - began)
 
     def teardown(self) -> None:
         for client in self.opened:
             if not client.ended:
                 self.ask(client, _LAST)
-            self.seen.statuses.update(response.status for response in client.finish())
+            self.seen.counts.results.update(str(found.status) for found in client.finish())
         self.ask_as_another_client()
-        megabytes = resident_megabytes(self.port)
-        self.seen.peak_megabytes = max(self.seen.peak_megabytes, megabytes)
-        assert megabytes < self.most_megabytes, "the server's memory has grown"
+        self.seen.megabytes.append(_megabytes(self.server))
+        assert self.seen.megabytes[-1] < self.seen.megabytes[0] + _MAX_GROWTH, "the memory grows"
+        assert not any("Traceback" in line for line in self.server.lines)
 
 
-def machine(port: int) -> type[ConnectionMachine]:
-    """Return the state machine for the server on a port of this machine."""
-    before = resident_megabytes(port)
-    attributes = {
-        "port": port,
-        "most_megabytes": before + _MAX_GROWTH,
-        "seen": Seen(before_megabytes=before, peak_megabytes=before),
-    }
+def machine(server: RunningServer) -> type[ConnectionMachine]:
+    """Return the state machine for a server."""
+    seen, port = Seen(megabytes=[_megabytes(server)]), urlsplit(server.url).port
+    attributes = {"server": server, "port": port, "seen": seen}
     return type("RunningMachine", (ConnectionMachine,), attributes)
+
+
+def _megabytes(server: RunningServer) -> float:
+    return server.gauge("process_resident_memory_bytes") / 2**20
 
 
 def run(

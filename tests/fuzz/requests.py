@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from tests.events import Event, parse_events
+from tests.fuzz.counts import Counts
 
 Fields = dict[str, Any]
 
@@ -67,32 +66,29 @@ _WRONG_COMPLETION = _WRONG | {
 }
 
 
-@dataclass
-class RequestCounts:
-    """Numbers of requests, their responses by status, and descriptions of the faults found."""
+class RequestFuzzer:
+    """Sends requests to a server and counts the results.
 
-    valid: int = 0
-    invalid: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    Args:
+        client: a client of the server.
+        chance: draws the requests.
+    """
 
-
-def fuzz_requests(client: httpx.Client, requests: int) -> RequestCounts:
-    """Send a number of valid requests in all forms, and as many invalid ones. Return the counts."""
-    return _Fuzzer(client).run(requests)
-
-
-class _Fuzzer:
-    def __init__(self, client: httpx.Client) -> None:
-        self._client, self._chance, self.counts = client, random.Random(0), RequestCounts()
+    def __init__(self, client: httpx.Client, chance: random.Random) -> None:
+        self._client, self._chance, self.counts = client, chance, Counts()
         info = client.get("/info").json()
         self._vocabulary: list[str] = info["vocabulary"]
         self._layers, self._size = info["layers"], info["hidden_size"]
 
-    def run(self, requests: int) -> RequestCounts:
+    def run(self, requests: int) -> None:
+        """Send a number of valid requests in all forms, and twice as many invalid ones.
+
+        Raises:
+            AssertionError: if the forms differ, or a refusal does not name the wrong field.
+        """
         for _ in range(requests):
             fields = self._fields()
-            self.counts.valid += 1
+            self.counts.tries["valid requests"] += 1
             try:
                 self._check_generate(fields)
                 self._check_completion(fields)
@@ -101,7 +97,7 @@ class _Fuzzer:
                 self.counts.wrong.append(f"{json.dumps(fields)}: {error}")
             self._check_refusal("/generate", fields, _WRONG_GENERATE)
             self._check_refusal("/v1/completions", self._completion(fields), _WRONG_COMPLETION)
-        return self.counts
+        self.counts.check()
 
     def _fields(self) -> Fields:
         """Return a valid request to /generate, each of whose fields is there or not."""
@@ -247,7 +243,7 @@ class _Fuzzer:
         other = ("pattern", "guided_regex")  # they could be refused first
         request = {key: given for key, given in fields.items() if key not in other or key == name}
         response = self._post(path, {**request, name: value})
-        self.counts.invalid += 1
+        self.counts.tries["invalid requests"] += 1
         body = response.json()
         message = body["detail"] if path == "/generate" else body["error"]["message"]
         allowed = (400, 422, 404, 409) if name == "model" else (400, 422)
@@ -257,7 +253,7 @@ class _Fuzzer:
 
     def _post(self, path: str, body: Fields) -> httpx.Response:
         response = self._client.post(path, json=body)
-        self.counts.statuses[response.status_code] += 1
+        self.counts.results[str(response.status_code)] += 1
         return response
 
     def _events(self, method: str, fields: Fields, last_id: str | None = None) -> list[Event]:
@@ -266,7 +262,7 @@ class _Fuzzer:
         if method == "GET":
             form = {"params": _query(fields)}
         response = self._client.request(method, "/generate", headers=headers, **form)
-        self.counts.statuses[response.status_code] += 1
+        self.counts.results[str(response.status_code)] += 1
         assert response.status_code in (200, 204), response.text
         return list(parse_events(response.text.split("\n")))
 

@@ -1,0 +1,1 @@
+"""Fuzzers: they run for a given time or number of tries, and count the results."""

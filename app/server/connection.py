@@ -31,8 +31,6 @@ _PIECE_COST_BYTES = 64  # fixed cost of parsing a piece, counted as bytes
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
 _LINGER_BYTES = 1 << 20  # received after the last response; beyond this, the connection closes
 
-_HEAD_END = b"\r\n\r\n"
-
 
 def bounded(limits: ConnectionLimits, metrics: Metrics) -> type[Connection]:
     """Return a Connection class with these limits, to pass to uvicorn."""
@@ -82,7 +80,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._scope = _scope(transport) | {"extensions": {CLOSE_EXTENSION: self.close}}
+        self._scope = _scope(transport)
+        self._scope["extensions"] = {CLOSE_EXTENSION: self.close}
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
@@ -91,13 +90,13 @@ class Connection(asyncio.Protocol):
         try:
             self.limits.check_connections(len(self._server_state.connections))
         except RefusedError as refusal:
-            self._count_end(refusal.code)
+            self.metrics.connections_ended.labels(refusal.code).inc()
             self.write(refusal.response())
             self._close_at_once()  # there are too many connections, so this one must not linger
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = State.CLOSED
-        self._server_state.connections.discard(self)  # type: ignore[arg-type]
+        self._server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()
         # The rest breaks reference cycles, so the memory is freed at once.
@@ -150,7 +149,7 @@ class Connection(asyncio.Protocol):
     # Called by the parser
 
     def begin_head(self) -> None:
-        if self._state is not State.IDLE:  # cannot happen: see _next_piece
+        if self._state is not State.IDLE:  # cannot happen: see RequestParser.take_piece
             raise malformed("a request began before the previous one ended")
         self._exchange = None
         self._enter(State.HEAD)
@@ -221,7 +220,9 @@ class Connection(asyncio.Protocol):
         """Parse for one turn of the event loop, or until a response must be sent first."""
         self._parsing_soon = False
         left = _TURN_BYTES
-        while left > 0 and (piece := self._next_piece()):
+        while left > 0 and self._may_parse():
+            if not (piece := self._parser.take_piece(self._unparsed, _TURN_BYTES)):
+                break
             left -= len(piece) + _PIECE_COST_BYTES
             try:
                 self._parser.feed_data(piece)
@@ -230,23 +231,6 @@ class Connection(asyncio.Protocol):
         if left <= 0:
             self.parse_more()
         self._read_if_there_is_room()
-
-    def _next_piece(self) -> bytes:
-        """Take what may be parsed now, up to the end of a head or a body, from the unparsed data.
-
-        Empty lines end heads and chunked bodies. A piece does not end in a part of an empty line,
-        so that it does not contain parts of two requests.
-        """
-        if not self._may_parse():
-            return b""
-        size = min(self._parser.body_left, _TURN_BYTES)
-        if size <= 0:
-            size = self._unparsed.find(_HEAD_END, 0, _TURN_BYTES) + len(_HEAD_END)
-        if size < len(_HEAD_END):  # not found
-            size = len(self._unparsed[:_TURN_BYTES].rstrip(b"\r\n"))
-        piece = bytes(self._unparsed[:size])
-        del self._unparsed[:size]
-        return piece
 
     def _may_parse(self) -> bool:
         if self._state is State.BODY:
@@ -268,7 +252,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: RefusedError) -> None:
         """Refuse the request that is arriving, and close."""
-        self._count_end(refusal.code)
+        self.metrics.connections_ended.labels(refusal.code).inc()
         exchange = self._exchange if self._state is State.BODY else None
         if exchange is None or not exchange.started:
             if exchange is not None:
@@ -284,11 +268,8 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def _cut_off(self) -> None:
-        self._count_end("stalled")
+        self.metrics.connections_ended.labels("stalled").inc()
         self.abort()
-
-    def _count_end(self, reason: str) -> None:
-        self.metrics.connections_ended.labels(reason).inc()
 
 
 def _scope(transport: asyncio.Transport) -> Scope:

@@ -55,6 +55,7 @@ class Exchange:
         self._default_headers = default_headers
         self._has_body = scope["method"] != "HEAD"  # the response
         self._may_chunk, self._chunked = modern, False
+        self._unsent = b""  # a head that is sent together with the beginning of the body
         self._body_left: int | None = None  # bytes that Content-Length still announces
         self._awaits_continue = modern and _expects_continue(scope)
         self._body = bytearray()  # of the request
@@ -144,7 +145,9 @@ class Exchange:
                 self._body_left = int(value)
             lines += name, b": ", value, b"\r\n"
         self.started = True
-        self._channel.write(b"".join([*lines, *self._framing(), b"\r\n"]))
+        self._unsent = b"".join([*lines, *self._framing(), b"\r\n"])
+        if self._chunked:  # the first character may be late
+            self._flush()
 
     def _framing(self) -> list[bytes]:
         lines = [] if self.keep_alive else [b"connection: close\r\n"]
@@ -158,12 +161,17 @@ class Exchange:
             self._count(len(body), more)
             if self._chunked:
                 body = _chunk(body, more)
-            self._channel.write(body)
+            self._unsent += body
+        self._flush()
         if not more:
             self.complete = True
             self._body.clear()
             self._news.set()
             self._channel.end_response()
+
+    def _flush(self) -> None:
+        self._channel.write(self._unsent)
+        self._unsent = b""
 
     def _count(self, size: int, more: bool) -> None:
         if self._body_left is not None:

@@ -13,6 +13,7 @@ from app.server.refusal import RefusedError, malformed
 
 _LENGTH = b"content-length"
 _FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that determine the end of a body
+_HEAD_END = b"\r\n\r\n"
 _LENGTH_DIGITS = 20  # of the largest 64-bit number
 
 
@@ -38,9 +39,6 @@ class RequestParser:
     A request may ask for another protocol (`Upgrade`). RFC 9110, section 7.8, allows a server to
     ignore that, but httptools always stops after the head and leaves the body to the other
     protocol. So a new parser reads the body, after a head with only the headers in `_FRAMING`.
-
-    Attributes:
-        body_left: bytes of the body that Content-Length still announces.
     """
 
     def __init__(self, handler: RequestHandler, limits: HeadLimits) -> None:
@@ -52,7 +50,27 @@ class RequestParser:
         self._in_head = False
         self._replaying = False  # whether a new parser reads a head that was already reported
         self._reported = False  # whether httptools made a callback while it read this piece
-        self.body_left = 0
+        self._body_left = 0  # bytes of the body that Content-Length still announces
+
+    def take_piece(self, unparsed: bytearray, limit: int) -> bytes:
+        """Take the data up to the end of a head or a body from the unparsed data.
+
+        Empty lines end heads and chunked bodies. A piece does not end in a part of an empty line,
+        so that it does not contain parts of two requests. It is empty if more data is needed.
+
+        Args:
+            unparsed: data that has arrived. The piece is removed from it.
+            limit: maximum size of the piece, in bytes.
+        """
+        if self._body_left > 0:
+            size = min(self._body_left, limit)
+        elif (end := unparsed.find(_HEAD_END, 0, limit)) >= 0:
+            size = end + len(_HEAD_END)
+        else:
+            size = len(unparsed[:limit].rstrip(b"\r\n"))
+        piece = bytes(unparsed[:size])
+        del unparsed[:size]
+        return piece
 
     def feed_data(self, piece: bytes) -> None:
         """Parse a piece of data that has arrived.
@@ -103,18 +121,18 @@ class RequestParser:
         self._reported = True
         if not self._replaying:
             self._in_head = False
-            self.body_left = self._content_length()
+            self._body_left = self._content_length()
             self._handler.begin_body(self._head(), self._parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         self._reported = True
-        self.body_left -= len(body)
+        self._body_left -= len(body)
         self._handler.add_body(body)
 
     def on_message_complete(self) -> None:
         self._reported = True
         if not self._parser.should_upgrade():  # else the body is still to come
-            self.body_left = 0
+            self._body_left = 0
             self._handler.end_body()
 
     def _content_length(self) -> int:

@@ -92,8 +92,8 @@ class RequestParser:
             raise malformed("this is not a valid HTTP request") from error
 
     def close(self) -> None:
-        """Release the parser, which refers to this object."""
-        del self._parser
+        """Release the handler and httptools' parser, which refer to this object."""
+        del self._parser, self._handler
 
     def on_message_begin(self) -> None:
         self._reported = True

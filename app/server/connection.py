@@ -1,26 +1,24 @@
-"""Connection: uvicorn's HTTP connection, with limits on the resources that a client can use."""
+"""Connection: an HTTP/1.1 connection with limits on the resources that a client can use."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from starlette.types import ASGIApp, Scope
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from app.api.disconnect import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
-from app.server.close_delimited import close_delimited
-from app.server.expect import close_if_unread
+from app.server.connection_limits import ConnectionLimits
+from app.server.exchange import Exchange
 from app.server.forwarded_for import keep_addresses
-from app.server.lingering import LingeringTransport
-from app.server.refusal import RefusedError
-from app.server.request_budget import HeadLimits
-from app.server.request_parser import Phase, RequestParser
+from app.server.refusal import RefusedError, malformed
+from app.server.request_parser import RequestParser
+from app.server.stalled_reader import StallGuard
+from app.server.timeouts import State, Timeout, seconds_of_states
 
 # Buffers of one connection in the operating system. Without a limit, the send buffer grows to
 # megabytes for a slow reader, who then reads old text, and the receive buffer grows to megabytes
@@ -31,44 +29,7 @@ _RECEIVE_BUFFER_BYTES = 1 << 16
 _TURN_BYTES = 1 << 14  # parsed in one turn of the event loop
 _PIECE_COST_BYTES = 64  # fixed cost of parsing a piece, counted as bytes
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
-
-_HEAD_END = b"\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """Limits of one connection and of all connections together.
-
-    Attributes:
-        connections: maximum number of open connections.
-        receive_seconds: time for a whole request to arrive.
-        stall_seconds: time for a client whose buffers are full to read again.
-        head: limits on the URL, headers and trailers of one request.
-    """
-
-    connections: int
-    receive_seconds: float
-    stall_seconds: float
-    head: HeadLimits = field(default_factory=HeadLimits)
-
-
-class _ParserFlow(FlowControl):
-    """Flow control that pauses the parser; the connection itself decides when to read."""
-
-    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
-        super().__init__(transport)
-        self._resumed = resumed
-
-    def pause_reading(self) -> None:
-        self.read_paused = True
-
-    def resume_reading(self) -> None:
-        if self.read_paused:
-            self.read_paused = False
-            self._resumed()
-
-    def close(self) -> None:
-        self._resumed = lambda: None  # breaks a reference cycle, so the connection is freed at once
+_LINGER_BYTES = 1 << 20  # received after the last response; beyond this, the connection closes
 
 
 def bounded(limits: ConnectionLimits, metrics: Metrics) -> type[Connection]:
@@ -76,219 +37,249 @@ def bounded(limits: ConnectionLimits, metrics: Metrics) -> type[Connection]:
     return type("BoundedConnection", (Connection,), {"limits": limits, "metrics": metrics})
 
 
-class Connection(HttpToolsProtocol):
+class Connection(asyncio.Protocol):
     """An HTTP/1.1 connection that buffers a bounded amount of data.
 
-    It parses one request at a time. Data that a client sends after a request stays unparsed until
+    It handles one request at a time. Data that a client sends after a request stays unparsed until
     the response is complete. When `_UNPARSED_BYTES` are waiting, the connection stops reading.
 
     The connection sends an error response and closes if a request does not arrive in time (408), if
     its head is too large (431), if it is not valid HTTP (400), or if the server has too many
     connections (503). If a client stops reading for `stall_seconds`, the connection is aborted
     without a response, because nothing can be sent.
+
+    Args:
+        config: configuration of uvicorn, which creates the connections.
+        server_state: what all connections share.
+        app_state: values that the application has set at its start.
+        _loop: the event loop, if it is not the running one.
     """
 
     limits: ClassVar[ConnectionLimits]
     metrics: ClassVar[Metrics]
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._lingering = LingeringTransport(transport, self.loop, self.limits.stall_seconds)
-        super().connection_made(self._lingering)
-        self.flow = self._parser_flow = _ParserFlow(transport, self._parse_soon)
-        self._requests = RequestParser(self, self.limits.head)
-        self.parser = self._requests  # type: ignore[assignment]
-        self._receiving: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
-        self._turn: asyncio.Handle | None = None  # the next call of _parse
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._loop = _loop or asyncio.get_running_loop()
+        self._app: ASGIApp = config.loaded_app
+        self._app_state, self._server_state = app_state, server_state
+        self._seconds = seconds_of_states(self.limits, config.timeout_keep_alive)
+        self._state = State.IDLE
+        self._timeout = Timeout(self._loop, self._expired)
+        self._stall = StallGuard(self._loop, self.limits.stall_seconds, self._cut_off)
+        self._parser = RequestParser(self, self.limits.head)
+        self._exchange: Exchange | None = None  # None before the head of a request is complete
         self._unparsed = bytearray()
-        self._responding: RequestResponseCycle | None = None  # the one that began last
-        self._refusal: RefusedError | None = None  # nothing is parsed after it
-        if (connection := transport.get_extra_info("socket")) is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        if len(self.connections) > self.limits.connections:
-            detail = f"the server has reached its limit of {self.limits.connections} connections"
-            self._refuse(RefusedError(503, "too_many_connections", detail))
-        else:
-            self._expect_request()
+        self._parsing_soon = self._reading_paused = False
+        self._lingered_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._scope = _scope(transport)
+        self._scope["extensions"] = {CLOSE_EXTENSION: self.close}
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        self._timeout.set(self.limits.receive_seconds)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]
+        try:
+            self.limits.check_connections(len(self._server_state.connections))
+        except RefusedError as refusal:
+            self.metrics.connections_ended.labels(refusal.code).inc()
+            self.write(refusal.response())
+            self._close_at_once()  # there are too many connections, so this one must not linger
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._receiving, self._stalled, self._turn):
-            if timer is not None:
-                timer.cancel()
-        self._lingering.release()
-        self._parser_flow.close()
-        self._requests.close()
-        if self._responding is not None:
-            _disconnect(self._responding)
-        super().connection_lost(exc)
+        self._state = State.CLOSED
+        self._server_state.connections.discard(self)
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        # The rest breaks reference cycles, so the memory is freed at once.
+        self._timeout.close()
+        self._stall.close()
+        self._parser.close()
+        self._scope.clear()
+        self._exchange = None
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            self._lingering.drop(data)
-        elif self._refusal is None:
-            self._unparsed += data
-            if self._turn is None:
-                self._parse()
-
-    def on_message_begin(self) -> None:
-        self._unset_keepalive_if_required()
-        super().on_message_begin()
-        self.scope["extensions"] = {
-            CLOSE_EXTENSION: self.transport.close,  # type: ignore[dict-item]
-        }
-
-    def on_headers_complete(self) -> None:
-        keep_addresses(self.headers)
-        super().on_headers_complete()
-        if self.scope["http_version"] != "1.1":
-            self.cycle.keep_alive = self.cycle.waiting_for_100_continue = False
-
-    def on_message_complete(self) -> None:
-        self._stop_expecting()
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.transport.is_closing():
+        if self._is_ending():
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > _LINGER_BYTES:
+                self._close_at_once()
             return
-        if self._refusal is None:
-            self._parse_soon()
-        elif not self._response_is_pending():
-            self._send(self._refusal)
+        self._unparsed += data
+        if not self._parsing_soon:
+            self._parse()
 
     def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stalled = self.loop.call_later(self.limits.stall_seconds, self._cut_off)
+        self._stall.pause()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        self._stall.resume()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._responding = cycle
-        if cycle.scope["http_version"] != "1.1":
-            app = close_delimited(app, cycle)
-        elif cycle.waiting_for_100_continue:
-            app = close_if_unread(app, cycle)
-        super()._start_asgi_task(cycle, app)
-
-    def _parse_soon(self) -> None:
-        if self._turn is None:
-            self._turn = self.loop.call_soon(self._parse)
-
-    def _parse(self) -> None:
-        """Parse for one turn of the event loop, or until a response must be sent first."""
-        self._turn = None
-        left = _TURN_BYTES
-        while left > 0 and self._may_parse():
-            left -= self._parse_piece() + _PIECE_COST_BYTES
-        if self._may_parse():
-            self._parse_soon()
-        if self._request_is_arriving():
-            self._unset_keepalive_if_required()
-            self._expect_request()
-        self._read_if_there_is_room()
-
-    def _may_parse(self) -> bool:
-        if not self._unparsed or self._is_ending() or self.flow.read_paused:
-            return False
-        return not self._response_is_pending() or self._request_is_arriving()
-
-    def _request_is_arriving(self) -> bool:
-        """Whether a part of the current request has arrived, and a part is missing."""
-        if self._response_is_pending():
-            return self._requests.phase is Phase.BODY and self.cycle is self._responding
-        return self._requests.phase is not Phase.BETWEEN
-
-    def _response_is_pending(self) -> bool:
-        return self._responding is not None and not self._responding.response_complete
-
-    def _parse_piece(self) -> int:
-        """Parse up to the end of a head or a body.
-
-        A piece therefore almost never contains parts of two requests.
-
-        Returns:
-            the size of the piece, in bytes.
-        """
-        size = min(self._requests.body_left, _TURN_BYTES)
-        if size <= 0:
-            end = self._unparsed.find(_HEAD_END, 0, _TURN_BYTES)
-            size = _TURN_BYTES if end < 0 else end + len(_HEAD_END)
-        piece = bytes(self._unparsed[:size])
-        del self._unparsed[: len(piece)]
-        try:
-            self._requests.feed_data(piece)
-        except RefusedError as refusal:
-            self._refuse(refusal)
-        return len(piece)
-
-    def _read_if_there_is_room(self) -> None:
-        if len(self._unparsed) < _UNPARSED_BYTES:
-            self.transport.resume_reading()
+    def shutdown(self) -> None:
+        """Close the connection when it has no request to answer. uvicorn calls this."""
+        if self._exchange is None or self._exchange.complete:
+            self.close()
         else:
-            self.transport.pause_reading()
+            self._exchange.keep_alive = False
 
-    def _is_ending(self) -> bool:
-        return self._refusal is not None or self.transport.is_closing()
+    def close(self) -> None:
+        """Close the connection so that what was written arrives.
 
-    def _expect_request(self) -> None:
-        if self._receiving is None and not self._is_ending():
-            self._receiving = self.loop.call_later(self.limits.receive_seconds, self._give_up)
+        If a server closes a connection while the client is still sending, the operating system
+        resets it, and the client loses the part of the response that it has not read (RFC 9112,
+        section 9.6). So the connection first sends its end and drops what it receives, until the
+        client closes too.
+        """
+        if not self._is_ending():
+            self._unparsed.clear()
+            self._read_if_there_is_room()
+            self._enter(State.LINGERING)
+            self._transport.write_eof()
 
-    def _stop_expecting(self) -> None:
-        if self._receiving is not None:
-            self._receiving.cancel()
-            self._receiving = None
+    def abort(self) -> None:
+        self._transport.abort()
 
-    def _cut_off(self) -> None:
-        self.metrics.connections_ended.labels("stalled").inc()
-        self.transport.abort()
+    # Called by the parser
 
-    def _give_up(self) -> None:
-        if self._requests.phase is Phase.BETWEEN:
-            self.transport.close()  # there is no request to respond to
+    def begin_head(self) -> None:
+        if self._state is not State.IDLE:  # cannot happen: see RequestParser.take_piece
+            raise malformed("a request began before the previous one ended")
+        self._exchange = None
+        self._enter(State.HEAD)
+
+    def begin_body(self, head: Scope, keep_alive: bool) -> None:
+        self._enter(State.BODY)
+        keep_addresses(head["headers"])
+        scope = {**self._scope, **head, "state": self._app_state.copy()}
+        headers = self._server_state.default_headers
+        self._exchange = Exchange(self, self._stall, scope, keep_alive, headers)
+        task = self._loop.create_task(self._exchange.run(self._app))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+
+    def add_body(self, data: bytes) -> None:
+        assert self._exchange is not None
+        self._exchange.add_body(data)
+
+    def end_body(self) -> None:
+        assert self._exchange is not None
+        self._exchange.end_body()
+        self._enter(State.IDLE if self._exchange.complete else State.RESPONDING)
+
+    # Called by the exchange
+
+    def write(self, data: bytes) -> None:
+        if not self._is_ending():
+            self._transport.write(data)
+
+    def parse_more(self) -> None:
+        """Parse in the next turn of the event loop, if anything is left."""
+        if self._unparsed and not self._parsing_soon:
+            self._parsing_soon = True
+            self._loop.call_soon(self._parse)
+
+    def end_response(self) -> None:
+        assert self._exchange is not None
+        self._server_state.total_requests += 1
+        if not self._exchange.keep_alive:
+            self.close()
+        elif self._state is State.RESPONDING:
+            self._enter(State.IDLE)
+        self.parse_more()
+
+    def break_off(self) -> None:
+        """Close because the application has failed."""
+        if self._exchange is not None and not self._exchange.started:
+            self.write(RefusedError(500, "internal", "internal server error").response())
+        self.close()
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        if (seconds := self._seconds.get(state)) is not None:
+            self._timeout.set(seconds)
+
+    def _expired(self) -> None:
+        if self._state is State.IDLE:
+            self.close()  # there is no request to respond to
+        elif self._state is State.LINGERING:
+            self._close_at_once()
+        elif self._state is State.CLOSING:
+            self.abort()
         else:
             detail = f"the request did not arrive within {self.limits.receive_seconds:g} s"
             self._refuse(RefusedError(408, "request_timeout", detail))
 
-    def _refuse(self, refusal: RefusedError) -> None:
-        """Refuse the request that is arriving. Responses to earlier requests are sent first."""
-        self.metrics.connections_ended.labels(refusal.code).inc()
-        self._refusal = refusal
-        self._unparsed.clear()
+    def _parse(self) -> None:
+        """Parse for one turn of the event loop, or until a response must be sent first."""
+        self._parsing_soon = False
+        left = _TURN_BYTES
+        while left > 0 and self._may_parse():
+            if not (piece := self._parser.take_piece(self._unparsed, _TURN_BYTES)):
+                break
+            left -= len(piece) + _PIECE_COST_BYTES
+            try:
+                self._parser.feed_data(piece)
+            except RefusedError as refusal:
+                self._refuse(refusal)
+        if left <= 0:
+            self.parse_more()
         self._read_if_there_is_room()
-        self._stop_expecting()
-        if self._requests.phase is Phase.BODY:
-            self._abandon(self.cycle)
-        if not (self._response_is_pending() or self.transport.is_closing()):
-            self._send(refusal)
 
-    def _abandon(self, cycle: RequestResponseCycle) -> None:
-        """Stop the work for a request whose body is refused."""
-        if cycle is not self._responding:
-            self.pipeline.clear()
-        elif cycle.response_complete:
-            self.transport.close()
-        elif cycle.response_started:  # the client would read another status as part of the body
-            self.transport.abort()
-        else:
-            _disconnect(cycle)
-            self._responding = None
+    def _may_parse(self) -> bool:
+        if self._state is State.BODY:
+            return self._exchange is not None and not self._exchange.is_full
+        return self._state in (State.IDLE, State.HEAD)
 
-    def _send(self, refusal: RefusedError) -> None:
-        self.transport.write(refusal.response())
-        if refusal.status == 503:  # there are too many connections, so this one must not linger
-            self._lingering.close_at_once()
-        else:
-            self.transport.close()
+    def _read_if_there_is_room(self) -> None:
+        full = len(self._unparsed) >= _UNPARSED_BYTES
+        if full is not self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = full
+            if full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _is_ending(self) -> bool:
+        ending = self._state in (State.LINGERING, State.CLOSING, State.CLOSED)
+        return ending or self._transport.is_closing()
+
+    def _refuse(self, refusal: RefusedError) -> None:
+        """Refuse the request that is arriving, and close."""
+        self.metrics.connections_ended.labels(refusal.code).inc()
+        exchange = self._exchange if self._state is State.BODY else None
+        if exchange is None or not exchange.started:
+            if exchange is not None:
+                exchange.disconnect()
+            self.write(refusal.response())
+        elif not exchange.complete:  # the client would read another status as part of the body
+            self.abort()
+        self.close()
+
+    def _close_at_once(self) -> None:
+        """Close without reading further. Data that was written is still sent."""
+        self._enter(State.CLOSING)
+        self._transport.close()
+
+    def _cut_off(self) -> None:
+        self.metrics.connections_ended.labels("stalled").inc()
+        self.abort()
 
 
-def _disconnect(cycle: RequestResponseCycle) -> None:
-    """Tell the application that its client has disconnected, and send nothing more."""
-    cycle.disconnected = True
-    cycle.waiting_for_100_continue = False
-    cycle.message_event.set()
+def _scope(transport: asyncio.Transport) -> Scope:
+    """Return the part of the ASGI scope that all requests of a connection share."""
+    client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "server": server and server[:2],  # the addresses of IPv6 have four parts
+        "client": client and client[:2],
+        "scheme": "http",
+        "root_path": "",
+    }

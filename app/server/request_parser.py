@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import Protocol
+from urllib.parse import unquote
 
 import httptools
+from starlette.types import Scope
 
+from app.server.connection_limits import HeadLimits, HeadSize
 from app.server.refusal import RefusedError, malformed
-from app.server.request_budget import HeadLimits, RequestBudget
 
 _LENGTH = b"content-length"
 _FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that determine the end of a body
-
-
-class Phase(Enum):
-    """The part of a request that arrives next."""
-
-    BETWEEN = auto()
-    HEAD = auto()
-    BODY = auto()  # and trailers
+_HEAD_END = b"\r\n\r\n"
+_LENGTH_DIGITS = 20  # of the largest 64-bit number
 
 
 class RequestHandler(Protocol):
-    """The callbacks of httptools while it parses a request."""
+    """What a parser calls, in this order, while it parses a request.
 
-    def on_message_begin(self) -> None: ...
-    def on_url(self, url: bytes) -> None: ...
-    def on_header(self, name: bytes, value: bytes) -> None: ...
-    def on_headers_complete(self) -> None: ...
-    def on_body(self, body: bytes) -> None: ...
-    def on_message_complete(self) -> None: ...
+    `begin_body` gets the request line and the headers as a part of an ASGI scope, and whether the
+    client wants the connection to stay open.
+    """
+
+    def begin_head(self) -> None: ...
+    def begin_body(self, head: Scope, keep_alive: bool) -> None: ...
+    def add_body(self, data: bytes) -> None: ...
+    def end_body(self) -> None: ...
 
 
 class RequestParser:
     """Parses the requests of one connection, and reports them to a handler.
 
     It counts the data of a request that it and the handler keep while the request arrives. Trailers
-    are counted and dropped, because the handler would treat them as headers.
+    are counted and dropped.
 
     A request may ask for another protocol (`Upgrade`). RFC 9110, section 7.8, allows a server to
     ignore that, but httptools always stops after the head and leaves the body to the other
@@ -47,13 +44,33 @@ class RequestParser:
     def __init__(self, handler: RequestHandler, limits: HeadLimits) -> None:
         self._handler, self._limits = handler, limits
         self._parser = self._new_parser()
-        self._budget = RequestBudget(limits)
+        self._size = HeadSize(limits)
         self._url = bytearray()
-        self._framing: list[tuple[bytes, bytes]] = []
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._in_head = False
         self._replaying = False  # whether a new parser reads a head that was already reported
         self._reported = False  # whether httptools made a callback while it read this piece
-        self.phase = Phase.BETWEEN
-        self.body_left = 0  # bytes that Content-Length still announces
+        self._body_left = 0  # bytes of the body that Content-Length still announces
+
+    def take_piece(self, unparsed: bytearray, limit: int) -> bytes:
+        """Take the data up to the end of a head or a body from the unparsed data.
+
+        Empty lines end heads and chunked bodies. A piece does not end in a part of an empty line,
+        so that it does not contain parts of two requests. It is empty if more data is needed.
+
+        Args:
+            unparsed: data that has arrived. The piece is removed from it.
+            limit: maximum size of the piece, in bytes.
+        """
+        if self._body_left > 0:
+            size = min(self._body_left, limit)
+        elif (end := unparsed.find(_HEAD_END, 0, limit)) >= 0:
+            size = end + len(_HEAD_END)
+        else:
+            size = len(unparsed[:limit].rstrip(b"\r\n"))
+        piece = bytes(unparsed[:size])
+        del unparsed[:size]
+        return piece
 
     def feed_data(self, piece: bytes) -> None:
         """Parse a piece of data that has arrived.
@@ -68,77 +85,79 @@ class RequestParser:
             while (offset := self._feed(rest)) is not None:
                 self._begin_body()
                 rest = rest[offset:]
-            self._budget.add_silent(len(piece), self._reported)
+            self._size.add_silent(len(piece), self._reported)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, RefusedError):  # raised by a callback
                 raise error.__context__ from None
             raise malformed("this is not a valid HTTP request") from error
 
     def close(self) -> None:
-        """Release the parser, which refers to this object."""
-        del self._parser
-
-    def get_method(self) -> bytes:
-        method: bytes = self._parser.get_method()
-        return method
-
-    def get_http_version(self) -> str:
-        return self._parser.get_http_version()
-
-    def should_keep_alive(self) -> bool:
-        return self._parser.should_keep_alive()
-
-    def should_upgrade(self) -> bool:
-        return False
+        """Release the handler and httptools' parser, which refer to this object."""
+        del self._parser, self._handler
 
     def on_message_begin(self) -> None:
         self._reported = True
         if not self._replaying:
-            self.phase = Phase.HEAD
-            self._budget = RequestBudget(self._limits)
+            self._size = HeadSize(self._limits)
             self._url.clear()
-            self._framing.clear()
-            self._handler.on_message_begin()
+            self._headers = []
+            self._in_head = True
+            self._handler.begin_head()
 
     def on_url(self, url: bytes) -> None:
         self._reported = True
         if not self._replaying:
-            self._budget.add_url(url)
             self._url += url
+            self._size.check_url(self._url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._reported = True
-        if self._replaying:
-            return
-        self._budget.add_header(name, value)
-        if self.phase is Phase.HEAD:
-            if name.lower() in _FRAMING:
-                self._framing.append((name, value))
-            self._handler.on_header(name, value)
+        if not self._replaying:
+            self._size.add_header(name, value)
+            if self._in_head:
+                self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         self._reported = True
-        if self._replaying:
-            return
-        if self.get_method() == b"CONNECT":
-            raise malformed("CONNECT is not supported: this server is not a proxy")
-        self._budget.check_path(bytes(self._url))
-        self._handler.on_url(bytes(self._url))
-        self._handler.on_headers_complete()
-        self.phase = Phase.BODY
-        self.body_left = next((int(v) for n, v in self._framing if n.lower() == _LENGTH), 0)
+        if not self._replaying:
+            self._in_head = False
+            self._body_left = self._content_length()
+            self._handler.begin_body(self._head(), self._parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         self._reported = True
-        self.body_left -= len(body)
-        self._handler.on_body(body)
+        self._body_left -= len(body)
+        self._handler.add_body(body)
 
     def on_message_complete(self) -> None:
         self._reported = True
         if not self._parser.should_upgrade():  # else the body is still to come
-            self.phase = Phase.BETWEEN
-            self.body_left = 0
-            self._handler.on_message_complete()
+            self._body_left = 0
+            self._handler.end_body()
+
+    def _content_length(self) -> int:
+        length = next((value for name, value in self._headers if name == _LENGTH), b"0")
+        if len(length) > _LENGTH_DIGITS:
+            raise malformed(f"Content-Length has more than {_LENGTH_DIGITS} digits")
+        return int(length)
+
+    def _head(self) -> Scope:
+        method = self._parser.get_method().decode()
+        if method == "CONNECT":
+            raise malformed("CONNECT is not supported: this server is not a proxy")
+        url = httptools.parse_url(bytes(self._url))
+        if url.path is None:
+            raise malformed("the URL has no path")
+        self._size.check_path(url.path)
+        path = url.path.decode("ascii")
+        return {
+            "method": method,
+            "http_version": self._parser.get_http_version(),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self._headers,
+        }
 
     def _feed(self, data: bytes) -> int | None:
         """Parse. Return the offset of the body if the parser left it to another protocol."""
@@ -150,8 +169,8 @@ class RequestParser:
         return None
 
     def _begin_body(self) -> None:
-        version = self.get_http_version()
-        lines = [b"%b: %b\r\n" % header for header in self._framing]
+        version = self._parser.get_http_version()
+        lines = [b"%b: %b\r\n" % header for header in self._headers if header[0] in _FRAMING]
         self._parser = self._new_parser()
         self._replaying = True
         self._parser.feed_data(b"POST / HTTP/%b\r\n%b\r\n" % (version.encode(), b"".join(lines)))

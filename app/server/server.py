@@ -19,7 +19,8 @@ from app.errors import ReloadError, SettingsError
 from app.main import create_app
 from app.model_manager import ModelManager
 from app.server import log_format
-from app.server.connection import Connection, ConnectionLimits, bounded
+from app.server.connection import Connection, bounded
+from app.server.connection_limits import ConnectionLimits
 from app.settings import PREFIX, Settings
 from model.errors import CharstreamError
 
@@ -116,7 +117,7 @@ class Server(uvicorn.Server):
         """Abort the remaining connections: slow readers, and requests that are still arriving."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
-                connection.transport.abort()
+                connection.abort()
 
     def _on_hangup(self, sig: int, frame: FrameType | None) -> None:
         assert self._loop is not None

@@ -6,10 +6,9 @@ Each function names the field in its error, as the user wrote it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from app.errors import InvalidFieldError, UnknownInFieldError
-from app.service import Service
+from app.service import Cell, Service
 from app.settings import Unknown
 from model.choice.constraint import LogitBias, banned_ids
 from model.errors import PatternError, UnknownCharacterError
@@ -21,16 +20,6 @@ from model.text.vocabulary import Ids
 MAX_SCORES = 100_000  # characters and alternatives in one JSON response, or one echo
 MAX_CELL_VALUES = 800_000  # in one JSON response
 MAX_TEXT = 1_000_000  # characters of all texts in one JSON response
-
-
-class Cell(Protocol):
-    """A cell of the network, by its layer and its number in the layer. Both count from 0."""
-
-    @property
-    def layer(self) -> int: ...
-
-    @property
-    def cell(self) -> int: ...
 
 
 def encode_read(

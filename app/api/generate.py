@@ -25,7 +25,7 @@ from app.api.dependencies import current_models, lease, read_to_end, submit
 from app.api.disconnect import ClosedConnection, closer_of, ended_by_disconnect
 from app.api.json_response import json_response
 from app.api.parsing import check_names, read_request
-from app.api.resume import Position, ResumedGeneration
+from app.api.resume import Position
 from app.api.schemas import (
     DEFAULT_PRIME,
     Done,
@@ -181,16 +181,15 @@ async def _stream(request: Request, params: GenerateRequest, last_event_id: str 
         lease(request, job_bytes(job) + stream_bytes(params.length, params.logprobs))
         waiting = service.engine.waiting_in_all_engines
         generation = submit(request, service, job)
-        rest = ResumedGeneration(generation, position.characters) if position else None
-        if rest is not None and not await _has_more(rest):
+        frames = GenerateFrames(service, generation, position.characters if position else 0)
+        if position is not None and not await _has_more(frames, generation):
             return Response(status_code=204)
-    frames = GenerateFrames(service, generation, rest)
     response = EventStreamResponse(frames, [generation], service.model.hash)
     response.headers[QUEUE_HEADER] = str(waiting)
     return response
 
 
-async def _has_more(rest: ResumedGeneration) -> bool:
+async def _has_more(frames: GenerateFrames, generation: Generation) -> bool:
     """Return whether there is a character to resume with.
 
     Waits for at most `PING_SECONDS` and then returns True, so that the response can begin. If the
@@ -199,13 +198,13 @@ async def _has_more(rest: ResumedGeneration) -> bool:
     more = False
     try:
         async with asyncio.timeout(sse.PING_SECONDS):
-            await rest.wait()
-        more = not rest.ended
+            await frames.wait()
+        more = not generation.ended
     except TimeoutError:  # the response begins now, while the text is still generated again
         more = True
     finally:
         if not more:
-            rest.generation.cancel()
+            generation.cancel()
     return more
 
 

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.disconnect import close_connection, closer_of, ended_by_disconnect, sending
-from app.api.resume import ResumedGeneration
 from app.api.schemas import done_of
 from app.api.scores import score_fields
 from app.engine.chunk import Chunk
@@ -148,28 +147,29 @@ class GenerateFrames:
     Args:
         service: the service that generates the text.
         generation: the generation to send.
-        rest: the part of it that the client does not have. By default, all of it is sent.
+        sent: number of characters that the client has already, and does not get again.
     """
 
     resumable: ClassVar[bool] = True
 
-    def __init__(
-        self, service: Service, generation: Generation, rest: ResumedGeneration | None = None
-    ) -> None:
+    def __init__(self, service: Service, generation: Generation, sent: int = 0) -> None:
         self._model, self._generation = service.model, generation
-        self._characters = rest or generation
-        self._sent = rest.sent if rest else 0
+        self._sent = self._skip = sent  # `_skip` characters have not been generated again yet
         self._frames = event_frames(service.vocabulary)
+        has_scores = generation.job.alternatives is not None
+        self._most = MAX_SCORED if has_scores else MAX_TAKEN
         self._done = False
 
     async def wait(self) -> None:
-        await self._characters.wait()
+        await self._generation.wait()
+        while self._skip and not self._generation.ended:
+            self._skip -= len(self._generation.take(self._skip))
+            await self._generation.wait()
 
     def take(self) -> bytes | None:
         if self._done:
             return None
-        has_scores = self._generation.job.alternatives is not None
-        if chunk := self._characters.take(MAX_SCORED if has_scores else MAX_TAKEN):
+        if chunk := self._generation.take(self._most):
             first, self._sent = self._sent + 1, self._sent + len(chunk)
             return self._frames.tokens(self._generation.job.seed, first, chunk)
         self._done = True

@@ -1,33 +1,43 @@
-"""ResumedGeneration: exactly the characters that the client lacks, however often it waits."""
+"""A resumed stream has exactly the characters that the client lacks, however often it waits."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.resume import Position, ResumedGeneration
+from app.api.resume import Position
+from app.api.sse import GenerateFrames
 from app.engine import output_buffer
-from app.engine.chunk import Chunk
 from app.engine.engine import Engine
-from app.engine.job import Job
+from app.engine.generation import Generation
 from app.errors import EngineError, InvalidFieldError
+from app.service import Service
+from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import MAX_SEED
-from tests.app.engine.test_chunk import characters
-from tests.app.engine.tiny_engine import LONG, job, running, take
+from tests.app.engine.tiny_engine import LONG, job, running
+from tests.events import Event, parse_events
 
 # An integer cancels a wait after as many passes of the event loop.
 actions = st.lists(st.one_of(st.integers(0, 6), st.sampled_from(["take", "sleep"])), max_size=30)
 
 
-async def wait_and_cancel(rest: ResumedGeneration, passes: int) -> None:
-    waiting = asyncio.ensure_future(rest.wait())
+def frames_of(
+    engine: Engine, tiny: Checkpoint, generation: Generation, sent: int
+) -> GenerateFrames:
+    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
+    return GenerateFrames(service, generation, sent)
+
+
+async def wait_and_cancel(frames: GenerateFrames, passes: int) -> None:
+    waiting = asyncio.ensure_future(frames.wait())
     for _ in range(passes):
         await asyncio.sleep(0)
     waiting.cancel()
@@ -35,34 +45,27 @@ async def wait_and_cancel(rest: ResumedGeneration, passes: int) -> None:
         await waiting
 
 
-async def receive(rest: ResumedGeneration, actions: Sequence[int | str]) -> Chunk:
-    """Perform the actions, then read to the end; return all characters received."""
-    received = Chunk()
+async def receive(frames: GenerateFrames, actions: Sequence[int | str] = ()) -> bytes:
+    """Perform the actions, then read to the end; return everything received."""
+    received = b""
     for action in actions:
         if isinstance(action, int):
-            await wait_and_cancel(rest, action)
+            await wait_and_cancel(frames, action)
         elif action == "sleep":
             await asyncio.sleep(0.002)
         else:
-            await rest.wait()
-            received += rest.take()
-    await rest.wait()
-    while chunk := rest.take():
-        received += chunk
-        await rest.wait()
-    return received
+            await frames.wait()
+            received += frames.take() or b""
+    while True:
+        await frames.wait()
+        if (part := frames.take()) is None:
+            return received
+        received += part
 
 
-async def check(engine: Engine, same: Job, skip: int, actions: Sequence[int | str]) -> None:
-    whole = await engine.submit(same).read()
-    generation = engine.submit(same)
-    rest = ResumedGeneration(generation, skip)
-    received = await receive(rest, actions)
-    assert characters(received) == characters(whole.split(skip)[1])
-    assert received.scores is None or same.alternatives is not None
-    assert rest.sent == skip
-    assert rest.ended
-    assert generation.generated == len(whole)
+def characters_of(received: bytes) -> list[Event]:
+    events = list(parse_events(received.decode("ascii").split("\n")))
+    return [event for event in events if event.name == "message"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +87,11 @@ def test_cancelled_waits_lose_no_character(
     async def scenario() -> None:
         async with running(tiny, slots=2) as engine:
             same = job(length, alternatives=alternatives, stops=stops)
-            await check(engine, same, skip, actions)
+            whole = characters_of(
+                await receive(frames_of(engine, tiny, engine.submit(same), 0), ["take"])
+            )
+            resumed = frames_of(engine, tiny, engine.submit(same), skip)
+            assert characters_of(await receive(resumed, actions)) == whole[skip:]
 
     with patch.object(output_buffer, "LIMIT", 20), patch.object(output_buffer, "RESUME_BELOW", 10):
         asyncio.run(scenario())
@@ -94,39 +101,11 @@ def test_an_error_while_characters_are_skipped_is_raised(tiny: Checkpoint) -> No
     async def scenario() -> None:
         async with running(tiny) as engine:
             generation = engine.submit(job(length=LONG))
-            rest = ResumedGeneration(generation, LONG - 1)
-            await wait_and_cancel(rest, 3)
+            frames = frames_of(engine, tiny, generation, LONG - 1)
+            await wait_and_cancel(frames, 3)
             engine.drain(0)
             with pytest.raises(EngineError, match="shutting down"):
-                await rest.wait()
-
-    asyncio.run(scenario())
-
-
-def test_waiting_skips_and_does_not_take(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            whole = await engine.submit(job(length=60)).read()
-            rest = ResumedGeneration(engine.submit(job(length=60)), 10)
-            for _ in range(3):
-                await rest.wait()
-                assert rest.sent == 10
-                assert not rest.ended
-            first = rest.take()
-            assert first.ids == whole.ids[10 : 10 + len(first)]
-            assert first
-
-    asyncio.run(scenario())
-
-
-def test_a_new_stream_skips_nothing(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            expected = await take(engine.submit(job(length=1)))
-            rest = ResumedGeneration(engine.submit(job(length=1)))
-            await rest.wait()
-            assert rest.take().ids.tolist() == expected
-            assert rest.ended
+                await frames.wait()
 
     asyncio.run(scenario())
 

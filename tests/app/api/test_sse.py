@@ -9,7 +9,6 @@ import pytest
 from starlette.types import Message
 
 from app.api import sse
-from app.api.resume import ResumedGeneration
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.service import Service
@@ -23,7 +22,7 @@ def source(
     engine: Engine, tiny: Checkpoint, generation: Generation, sent: int = 0
 ) -> sse.GenerateFrames:
     service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
-    return sse.GenerateFrames(service, generation, ResumedGeneration(generation, sent))
+    return sse.GenerateFrames(service, generation, sent)
 
 
 async def send(frames: sse.GenerateFrames, parts: list[bytes]) -> None:

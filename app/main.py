@@ -17,7 +17,7 @@ from app.middleware.auth import Auth
 from app.middleware.cors import Cors
 from app.middleware.cross_site import refuse_cross_site
 from app.middleware.memory_budget import MemoryBudget
-from app.middleware.request_log import REQUEST_ID, RequestLog
+from app.middleware.request_log import REQUEST_ID, RequestLog, is_quiet
 from app.model_manager import ModelManager
 from app.openai import routes as openai_routes
 from app.openai.errors import unknown_path
@@ -42,6 +42,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Streams text from a character-level LSTM.",
         lifespan=_lifespan,
         redoc_url=None,
+        # Traces, if OTEL_EXPORTER_OTLP_ENDPOINT is set and the extra `otel` is installed.
+        telemetry={"auto_configure": True, "exclude": is_quiet},
         redirect_slashes=False,  # a redirect would have no body; 404 says what is wrong
         openapi_tags=[{"name": name} for name in ("Text", "OpenAI-compatible", "Operation")],
         swagger_ui_parameters={"validatorUrl": None},

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # From the bottom to the top. A module imports from its own layer and from lower ones.
 LAYERS: list[set[str]] = [
     {
-        *("engine", "checkpoint_files", "errors", "fair_queue", "field_error", "pattern_cache"),
+        *("engine", "errors", "pattern_cache"),
         *("settings", "__init__"),
     },
     {"service", "middleware"},

@@ -25,7 +25,7 @@ REQUEST_ID = "X-Request-ID"
 
 _STATE_KEY = "request_record"
 _ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_QUIET = ("/health", "/health/live", "/health/ready", "/metrics")  # requested every few seconds
+_QUIET = ("/health", "/health/live", "/health/ready", "/metrics")
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _MAX_PATH = 200  # characters of a path in a log line
 _MAX_PRIME = 1000  # characters of the primes in a log line
@@ -125,10 +125,15 @@ class RequestLog:
     def _report(self, record: RequestRecord) -> None:
         method = record.method if record.method in _METHODS else "other"
         self._metrics.requests.labels(record.endpoint, method, str(record.status)).inc()
-        quiet = record.endpoint in _QUIET and record.status == 200
+        quiet = record.path in _QUIET and record.status == 200
         level = logging.DEBUG if quiet else logging.INFO
         logger.log(level, "request", extra={"fields": record.fields()})
         record.generations.clear()  # the scope would keep them, and so all texts of a request
+
+
+def is_quiet(scope: Scope) -> bool:
+    """Return whether a request comes every few seconds, so that nobody wants to see each one."""
+    return scope.get("path") in _QUIET
 
 
 def _new_record(scope: Scope, lease: Lease) -> RequestRecord:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.checkpoint_files import checkpoint_files
 from app.errors import SettingsError
 from app.main import create_app
+from app.model_loader import checkpoint_files
 from app.settings import Settings
 from model.errors import CharstreamError
 from tests.app.several_models import make_folder

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from playwright.sync_api import Browser
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from model.native import library as native_library
 from model.pytorch.network import CharLSTM
 from model.text.vocabulary import Vocabulary
+from tests.browser import needs_browser, running_browser
 from tests.server import RunningServer, running_server
 
 # On a busy machine, any example may take longer than hypothesis' deadline of 0.2 s.
@@ -64,6 +66,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(
             f"make gpu-check runs the tests of tests/devices only: move {', '.join(elsewhere)}"
         )
+    for item in items:
+        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+            for mark in needs_browser:
+                item.add_marker(mark)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -99,6 +105,13 @@ def no_garbage_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser. Tests that use it are skipped where there is none."""
+    with running_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

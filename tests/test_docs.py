@@ -15,14 +15,14 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage
 
-from tests.browser import browser_path, running_browser
 from tests.conftest import ROOT, SHIPPED
+from tests.event_source import MODULES
 from tests.server import RunningServer, running_server
 from training.__main__ import main as training
 
 ADDRESS = "http://127.0.0.1:8000"  # of the server in the examples
-MODULES = ROOT / "tests" / "javascript" / "node_modules"  # npm install --prefix tests/javascript
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")))
@@ -33,6 +33,7 @@ BLOCKS = [
     for language, code in re.findall(r"```(\w+)\n(.*?)```", text, re.S)
 ]
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 needs_modules = pytest.mark.skipif(
     not MODULES.exists(), reason="needs npm install --prefix tests/javascript"
 )
@@ -101,14 +102,14 @@ def run_line(line: str, server: RunningServer, directory: Path) -> str:
     )
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 @pytest.mark.parametrize("line", OPEN)
 def test_a_shell_example_is_answered(line: str, shipped: RunningServer, tmp_path: Path) -> None:
     assert len(OPEN) >= 5
     assert len(run_line(line, shipped, tmp_path)) > 100
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 @pytest.mark.parametrize("line", WITH_KEY)
 def test_a_shell_example_with_a_key_is_answered(
     line: str, locked: RunningServer, tmp_path: Path
@@ -131,7 +132,7 @@ def test_the_text_shown_is_the_one_that_comes(text: str) -> None:
     assert text.startswith("\ntelling her, at that moment, as a money and saw him in")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs_curl
 def test_the_texts_shown_match_their_patterns(shipped: RunningServer, tmp_path: Path) -> None:
     lines = [line for line in OPEN if '"pattern"' in line]
     texts = [json.loads(run_line(line, shipped, tmp_path))["text"] for line in lines[:2]]
@@ -156,17 +157,21 @@ def openai_text(shipped: RunningServer, **fields: float) -> str:
     return generated
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(browser_path() is None, reason="neither Chromium nor Chrome is installed")
-def test_the_javascript_examples_run_in_a_browser(shipped: RunningServer, text: str) -> None:
-    with running_browser() as browser:
-        for api in ("EventSource(", "fetch("):
-            (code,) = blocks("javascript", api)
-            page = browser.new_page()
-            page.goto(shipped.url)
-            with page.expect_console_message() as message:
-                page.evaluate(f"async () => {{ {code.replace(ADDRESS, shipped.url)} }}")
-            assert message.value.text.startswith(text)
+@pytest.mark.parametrize("api", ["EventSource(", "fetch("])
+def test_a_javascript_example_runs_in_a_browser(
+    browser: Browser, shipped: RunningServer, text: str, api: str
+) -> None:
+    assert logged_in(browser, shipped, api).text.startswith(text)
+
+
+def logged_in(browser: Browser, server: RunningServer, api: str) -> ConsoleMessage:
+    """Run the example with this API in a page of the server, and return what it logs."""
+    (code,) = blocks("javascript", api)
+    page = browser.new_page()
+    page.goto(server.url)
+    with page.expect_console_message() as message:
+        page.evaluate(f"async () => {{ {code.replace(ADDRESS, server.url)} }}")
+    return message.value
 
 
 @needs_node
@@ -265,33 +270,21 @@ def test_the_fetch_example_fails_at_an_error_event(hurried: RunningServer, tmp_p
 
 
 @needs_node
-def test_the_fetch_example_fails_where_a_stream_is_cut_off(cut_off: str, tmp_path: Path) -> None:
-    (code,) = blocks("javascript", "fetch(")
-    with pytest.raises(AssertionError, match="the stream ended"):
-        node(code, cut_off, tmp_path)
-
-
-@needs_node
-@needs_modules
-def test_openais_javascript_example_fails_where_a_stream_is_cut_off(
-    cut_off: str, tmp_path: Path
+@pytest.mark.parametrize("api", ["fetch(", pytest.param("OpenAI(", marks=needs_modules)])
+def test_a_javascript_example_fails_where_a_stream_is_cut_off(
+    cut_off: str, tmp_path: Path, api: str
 ) -> None:
-    (code,) = blocks("javascript", "OpenAI(")
+    (code,) = blocks("javascript", api)
     with pytest.raises(AssertionError, match="the stream ended"):
         node(code, cut_off, tmp_path)
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(browser_path() is None, reason="neither Chromium nor Chrome is installed")
-def test_the_event_source_example_logs_an_error_event(hurried: RunningServer) -> None:
-    (code,) = blocks("javascript", "EventSource(")
-    with running_browser() as browser:
-        page = browser.new_page()
-        page.goto(hurried.url)
-        with page.expect_console_message() as message:
-            page.evaluate(f"async () => {{ {code.replace(ADDRESS, hurried.url)} }}")
-        assert message.value.type == "error"
-        assert message.value.text.startswith("incomplete after")
+def test_the_event_source_example_logs_an_error_event(
+    browser: Browser, hurried: RunningServer
+) -> None:
+    message = logged_in(browser, hurried, "EventSource(")
+    assert message.type == "error"
+    assert message.text.startswith("incomplete after")
 
 
 def test_the_training_commands_name_flags_that_exist(capsys: pytest.CaptureFixture[str]) -> None:

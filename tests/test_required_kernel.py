@@ -22,7 +22,7 @@ def without_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.so"))
     (folder / "model" / f"_native{EXTENSION_SUFFIXES[0]}").write_bytes(b"no library")
     (folder / "tests").mkdir()
-    for name in ("__init__.py", "conftest.py", "server.py"):
+    for name in ("__init__.py", "browser.py", "conftest.py", "server.py"):
         shutil.copy(ROOT / "tests" / name, folder / "tests")
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "tests" / "test_nothing.py").write_text("def test_nothing() -> None:\n    pass\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -12,7 +13,6 @@ from playwright.sync_api import Browser, Page
 from model.cells.catalogue import TrackedCell
 from model.checkpoints.checkpoint import save_cells
 from tests.app.page.playground import opened
-from tests.browser import running_browser
 from tests.conftest import SHIPPED
 from tests.server import RunningServer, running_server
 
@@ -24,15 +24,9 @@ CATALOGUE = (
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def one_slot() -> Iterator[RunningServer]:
-    """A server with one slot, a queue of two, and the shipped model, which needs some time."""
-    with running_server(SHIPPED, max_streams="1", max_queue="2") as running:
+    """A server with one slot and a queue of two, where 100,000 characters take long."""
+    with running_server(SHIPPED, max_streams="1", max_queue="2", precision="fp32") as running:
         yield running
 
 
@@ -46,10 +40,42 @@ def charted(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
+@pytest.fixture(scope="module")
+def locked(tiny_path: Path) -> Iterator[RunningServer]:
+    """A server that requires the key "secret"."""
+    with running_server(tiny_path, api_keys="secret") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def short(tiny_path: Path) -> Iterator[RunningServer]:
+    """A server that accepts primes of at most 50 characters."""
+    with running_server(tiny_path, max_prime="50") as running:
+        yield running
+
+
 @pytest.fixture
-def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
+def page(browser: Browser, server: RunningServer, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The playground of the tiny model, loaded, with the prime "abc"."""
-    with opened(browser, server.url) as page:
+    yield from _loaded(browser, server, request)
+
+
+@pytest.fixture
+def charted_page(
+    browser: Browser, charted: RunningServer, request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """The playground of a model with a catalogue of cells, as `page`."""
+    yield from _loaded(browser, charted, request)
+
+
+def _loaded(
+    browser: Browser, server: RunningServer, request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """A loaded page. The arguments of marks named `page` are those of `opened`."""
+    options: dict[str, Any] = {}
+    for mark in request.node.iter_markers("page"):
+        options |= mark.kwargs
+    with opened(browser, server.url, **options) as page:
         page.get_by_text("LSTM over").wait_for()
         page.get_by_label("Prime").fill("abc")
         yield page

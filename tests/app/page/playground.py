@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Locator, Page, Request, Route
 
 from tests.server import RunningServer
+
+MINUS = "\u2212"
+CLIPBOARD = ["clipboard-read", "clipboard-write"]  # permissions of a context
+
+# Marks for tests that use the fixture `page`: how its page is opened.
+failures_expected = pytest.mark.page(expect_failures=True)
+with_clipboard = pytest.mark.page(permissions=CLIPBOARD)
+on_a_phone = pytest.mark.page(has_touch=True, viewport={"width": 390, "height": 844})
 
 
 @contextmanager
@@ -70,9 +80,67 @@ def generate(page: Page, **values: Any) -> str:
     return text_of(page)
 
 
+def generate_texts(page: Page, number: int) -> None:
+    """Generate all compared texts, and wait for their end."""
+    press(page, "Generate")
+    page.locator("#status").get_by_text(f"{number} texts").wait_for()
+
+
+def score(page: Page, passage: str) -> None:
+    """Let the other tab score a passage."""
+    page.get_by_role("tab", name="Score").click()
+    page.get_by_label("Passage").fill(passage)
+    press(page, "Score")
+
+
+def copied(page: Page, label: str) -> str:
+    """The code that an entry of the export menu copies."""
+    page.locator("#export summary").click()
+    press(page, label)
+    page.locator("#status").get_by_text("copied.").wait_for()
+    return page.evaluate("navigator.clipboard.readText()")  # type: ignore[no-any-return]
+
+
+def saved(page: Page, label: str) -> str:
+    """Download a file and return its content."""
+    if page.locator("#export summary").is_visible():
+        page.locator("#export summary").click()
+    with page.expect_download() as download:
+        press(page, label)
+    extension = label.split()[-1].lower()
+    assert download.value.suggested_filename.endswith(f".{extension}")
+    return Path(download.value.path()).read_bytes().decode()
+
+
+def watch_frames(page: Page) -> None:
+    """Measure the page's frames from now on."""
+    page.evaluate(
+        """() => {
+            window.longest = 0;
+            let last = performance.now();
+            const frame = (now) => {
+                window.longest = Math.max(window.longest, now - last);
+                last = now;
+                requestAnimationFrame(frame);
+            };
+            requestAnimationFrame(frame);
+        }"""
+    )
+
+
+def longest_frame(page: Page) -> float:
+    """The longest frame in milliseconds since `watch_frames`."""
+    return page.evaluate("window.longest")  # type: ignore[no-any-return]
+
+
 def text_of(page: Page) -> str:
     """The text of the first column."""
     return content(page.locator("#text"))
+
+
+def texts_of(page: Page) -> list[str]:
+    """The texts of all columns."""
+    return [content(text) for text in page.locator("#columns .text").all()]
 
 
 def wait_for_text(page: Page, length: int | None = None, more_than: int = 0) -> None:
@@ -80,12 +148,12 @@ def wait_for_text(page: Page, length: int | None = None, more_than: int = 0) -> 
 
     `Page.wait_for_function` needs eval, which the page's policy forbids.
     """
-    for _ in range(1500):
+
+    def has_the_length() -> bool:
         size = len(text_of(page))
-        if size == length or (length is None and size > more_than):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError(f"the text has {size} characters")
+        return size == length or (length is None and size > more_than)
+
+    wait_until(page, has_the_length)
 
 
 def held_request(page: Page, pattern: str, send: Callable[[], object]) -> Route:
@@ -93,16 +161,29 @@ def held_request(page: Page, pattern: str, send: Callable[[], object]) -> Route:
     routes: list[Route] = []
     page.route(pattern, lambda route: routes.append(route), times=1)
     send()
-    for _ in range(500):
-        if routes:
-            return routes[0]
+    wait_until(page, lambda: bool(routes))
+    return routes[0]
+
+
+def wait_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true, while the page goes on."""
+    for _ in range(1500):
+        if condition():
+            return
         page.wait_for_timeout(20)
-    raise AssertionError("no request was sent")
+    raise AssertionError("the condition has not become true")
 
 
 def is_focused(element: Locator) -> bool:
     focused: bool = element.evaluate("element => element === document.activeElement")
     return focused
+
+
+def box_of(element: Locator) -> FloatRect:
+    """Where an element lies in the window."""
+    box = element.bounding_box()
+    assert box is not None
+    return box
 
 
 def content(element: Locator) -> str:
@@ -115,8 +196,13 @@ def character(page: Page, index: int) -> Locator:
     return page.locator("#text .c").nth(index)
 
 
+def answer(server: RunningServer, path: str, **request: object) -> Any:
+    """What the server answers to POST."""
+    with server.client() as client:
+        return client.post(path, json=request).raise_for_status().json()
+
+
 def api_text(server: RunningServer, **request: object) -> str:
     """The text that POST /generate returns, with the page's default settings."""
-    with server.client() as client:
-        request = {"top_k": 5, "temperature": 0.8, **request}
-        return client.post("/generate", json=request).raise_for_status().json()["text"]  # type: ignore[no-any-return]
+    request = {"top_k": 5, "temperature": 0.8, **request}
+    return answer(server, "/generate", **request)["text"]  # type: ignore[no-any-return]

@@ -9,15 +9,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.app.page.playground import character, fill, generate, look_through, opened, press
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.server import RunningServer
-
-pytestmark = needs_browser
 
 
 def test_colors_are_kept_in_print_and_in_forced_colors_mode(page: Page) -> None:
-    generate(page, length=300, seed=7)
+    ui.generate(page, length=300, seed=7)
     warm = page.locator("#text .c:is(.s2, .s3, .s4, .s5, .s6)").first
     color = "element => getComputedStyle(element).backgroundColor"
     before = warm.evaluate(color)
@@ -41,29 +38,27 @@ def test_a_screen_reader_announces_states_and_not_characters(page: Page) -> None
             }
         }"""
     )
-    generate(page, length=500)
+    ui.generate(page, length=500)
     assert page.evaluate("window.announcements") <= 4
     assert page.locator("#text").evaluate("text => !text.closest('[aria-live], [role=status]')")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) -> None:
-    with opened(browser, server.url, expect_failures=True, color_scheme=theme) as page:
+    with ui.opened(browser, server.url, expect_failures=True, color_scheme=theme) as page:
         page.get_by_text("LSTM over").wait_for()
         found = findings(page)
-        generate(page, prime="abc", length=150, top_k="", temperature=2)
-        character(page, 9).hover()
+        ui.generate(page, prime="abc", length=150, top_k="", temperature=2)
+        ui.character(page, 9).hover()
         found += findings(page)
         page.locator("#export summary").click()
         found += findings(page)
-        press(page, "Compare")
-        fill(page, length=0)
-        press(page, "Generate")
+        ui.press(page, "Compare")
+        ui.fill(page, length=0)
+        ui.press(page, "Generate")
         page.locator("[aria-invalid]").first.wait_for()
         found += findings(page)
-        page.get_by_role("tab", name="Score").click()
-        page.get_by_label("Passage").fill("abc")
-        press(page, "Score")
+        ui.score(page, "abc")
         page.locator("#score-status").get_by_text("bits per character").wait_for()
         found += findings(page)
         page.evaluate("document.querySelector('#key-dialog').showModal()")
@@ -74,10 +69,10 @@ def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) 
 def test_axe_finds_nothing_in_the_cell_lens(
     browser: Browser, charted: RunningServer, theme: Any
 ) -> None:
-    with opened(browser, charted.url, color_scheme=theme) as page:
+    with ui.opened(browser, charted.url, color_scheme=theme) as page:
         page.get_by_text("LSTM over").wait_for()
-        generate(page, prime="abc", length=150, top_k="", temperature=2)
-        look_through(page, "Cells")
+        ui.generate(page, prime="abc", length=150, top_k="", temperature=2)
+        ui.look_through(page, "Cells")
         page.locator("#columns figure").wait_for()
         found = findings(page)
         page.get_by_label("Hold at").fill("-2")
@@ -86,36 +81,31 @@ def test_axe_finds_nothing_in_the_cell_lens(
         page.get_by_role("group", name="Generated text A").focus()
         page.keyboard.press("End")
         page.keyboard.press("Shift+ArrowLeft")
-        press(page, "Find cells")
+        ui.press(page, "Find cells")
         page.get_by_text("8 cells found.").wait_for()
         assert not found + findings(page)
 
 
-def test_without_colors_lines_tell_the_sign_of_a_cell(
-    browser: Browser, charted: RunningServer
-) -> None:
-    with opened(browser, charted.url, forced_colors="active") as page:
-        page.get_by_text("LSTM over").wait_for()
-        generate(page, prime="abc", length=300, top_k="", temperature=1.5, seed=7)
-        look_through(page, "Cells")
-        line = "element => getComputedStyle(element).textDecorationLine"
-        for name, expected in (("n", "underline"), ("p", "overline")):
-            levels = ", ".join(f".{name}{number}" for number in range(1, 5))
-            assert page.locator("#text").locator(levels).first.evaluate(line) == expected
-            assert (
-                page.locator(".cell-legend").first.locator(levels).first.evaluate(line) == expected
-            )
+@pytest.mark.page(forced_colors="active")
+def test_without_colors_lines_tell_the_sign_of_a_cell(charted_page: Page) -> None:
+    ui.generate(charted_page, length=300, top_k="", temperature=1.5, seed=7)
+    ui.look_through(charted_page, "Cells")
+    line = "element => getComputedStyle(element).textDecorationLine"
+    for name, expected in (("n", "underline"), ("p", "overline")):
+        levels = ", ".join(f".{name}{number}" for number in range(1, 5))
+        for place in (charted_page.locator("#text"), charted_page.locator(".cell-legend").first):
+            assert place.locator(levels).first.evaluate(line) == expected
 
 
 def test_each_compared_text_has_controls_with_names_of_their_own(page: Page) -> None:
-    press(page, "Compare")
-    press(page, "Compare with a third")
+    ui.press(page, "Compare")
+    ui.press(page, "Compare with a third")
     for letter in ("B", "C"):
         form = page.get_by_role("form", name=f"Settings of text {letter}", exact=True)
         assert form.get_by_label("Top-k").is_visible()
         remove = page.get_by_role("button", name=f"Remove text {letter}", exact=True)
         assert remove.inner_text() == "Remove", "voice control finds it by its label"
-    press(page, "Remove text B")
+    ui.press(page, "Remove text B")
     assert page.get_by_role("button", name="Remove text").count() == 1
     assert page.get_by_role("form", name="Settings of text B", exact=True).is_visible()
 
@@ -129,8 +119,8 @@ def findings(page: Page) -> list[str]:
 def test_text_and_line_ends_have_contrast_on_every_color(
     browser: Browser, server: RunningServer, theme: str
 ) -> None:
-    with opened(browser, server.url, color_scheme=theme) as page:
-        generate(page, prime="abc", length=10)
+    with ui.opened(browser, server.url, color_scheme=theme) as page:
+        ui.generate(page, prime="abc", length=10)
         page.locator("#text").evaluate(
             """text => {
                 for (let level = 0; level <= 6; level += 1) {

@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import (
-    api_text,
-    character,
-    content,
-    fill,
-    generate,
-    opened,
-    text_of,
-    wait_for_text,
-)
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.server import RunningServer
-
-pytestmark = needs_browser
 
 
 def test_pointing_at_a_character_shows_alternatives_that_fork_the_text(
     page: Page, server: RunningServer
 ) -> None:
-    text = generate(page, length=30, seed=5)
-    character(page, 9).hover()
+    text = ui.generate(page, length=30, seed=5)
+    ui.character(page, 9).hover()
     panel = page.locator("#alternatives")
-    with server.client() as client:
-        params = {"prime": "abc" + text[:9], "text": text[9:], "logprobs": 8}
-        scored = client.post("/score", json=params).json()["characters"][0]
+    params = {"prime": "abc" + text[:9], "text": text[9:], "logprobs": 8}
+    scored = ui.answer(server, "/score", **params)["characters"][0]
     assert panel.get_by_role("button").count() == 8
     other = next(token for token, *_ in scored["top"] if token not in (text[9], " ", "\n"))
     panel.get_by_role("button", name=f"{other}, ").first.click()
-    wait_for_text(page, length=40)
+    ui.wait_for_text(page, length=40)
     forked = text[:9] + other
-    assert text_of(page) == forked + api_text(server, prime="abc" + forked, length=30, seed=5)
+    assert ui.text_of(page) == forked + ui.api_text(server, prime="abc" + forked, length=30, seed=5)
     page.get_by_text("30 characters").wait_for()
     page.go_back()
-    wait_for_text(page, length=30)
-    assert text_of(page) == text, "back leads to the text before"
+    ui.wait_for_text(page, length=30)
+    assert ui.text_of(page) == text, "back leads to the text before"
 
 
 def test_the_panel_marks_alternatives_that_the_filters_exclude(page: Page) -> None:
-    generate(page, length=30, seed=5, top_k=3)
-    fill(page, top_k=50)  # must not affect the text that is already there
-    character(page, 9).hover()
+    ui.generate(page, length=30, seed=5, top_k=3)
+    ui.fill(page, top_k=50)  # must not affect the text that is already there
+    ui.character(page, 9).hover()
     panel = page.locator("#alternatives")
     panel.get_by_text("with top-k 3, temperature 0.8").wait_for()
     panel.get_by_text("Excluded by the filters:").wait_for()
@@ -60,41 +45,38 @@ def test_the_panel_marks_alternatives_that_the_filters_exclude(page: Page) -> No
 def test_a_resting_pointer_does_not_open_the_panel(
     browser: Browser, shipped: RunningServer
 ) -> None:
-    with opened(browser, shipped.url, viewport={"width": 1366, "height": 650}) as page:
+    with ui.opened(browser, shipped.url, viewport={"width": 1366, "height": 650}) as page:
         page.locator("#write .sheet").hover()
-        fill(page, length=100_000)
+        ui.fill(page, length=100_000)
         page.keyboard.press("Control+Enter")
-        wait_for_text(page, more_than=3000)  # the text has scrolled by then
+        ui.wait_for_text(page, more_than=3000)  # the text has scrolled by then
         assert page.locator("#alternatives").is_hidden()
         page.keyboard.press("Escape")
         page.locator("#status").get_by_text("Stopped after").wait_for()
 
 
 def test_the_panel_can_be_scrolled_in_a_small_window(page: Page) -> None:
-    generate(page, length=300, seed=7)
+    ui.generate(page, length=300, seed=7)
     page.set_viewport_size({"width": 568, "height": 320})
-    character(page, 100).scroll_into_view_if_needed()
-    character(page, 100).hover()
+    ui.character(page, 100).scroll_into_view_if_needed()
+    ui.character(page, 100).hover()
     panel, last = page.locator("#alternatives"), page.locator("#alternatives button").last
     panel.wait_for()
     last.focus()
     page.wait_for_timeout(100)
-    box, area = last.bounding_box(), panel.bounding_box()
-    assert box is not None
-    assert area is not None
+    box, area = ui.box_of(last), ui.box_of(panel)
     assert area["y"] <= box["y"] <= area["y"] + area["height"] - box["height"]
 
 
 def test_the_panel_opens_for_a_new_text_under_the_pointer(page: Page) -> None:
-    generate(page, length=300, seed=7)
-    character(page, 40).hover()
+    ui.generate(page, length=300, seed=7)
+    ui.character(page, 40).hover()
     page.locator("#alternatives").wait_for()
-    fill(page, seed=8)
+    ui.fill(page, seed=8)
     page.keyboard.press("Control+Enter")
     page.locator("#status").get_by_text("seed 8").wait_for()
     assert page.locator("#alternatives").is_hidden()
-    box = character(page, 40).bounding_box()
-    assert box is not None
+    box = ui.box_of(ui.character(page, 40))
     for step in range(1, 5):
         page.mouse.move(box["x"] + 2, box["y"] + step)
     page.locator("#alternatives").wait_for()
@@ -102,19 +84,17 @@ def test_the_panel_opens_for_a_new_text_under_the_pointer(page: Page) -> None:
 
 @pytest.mark.parametrize("size", [(1366, 650), (568, 320), (390, 600)])
 def test_the_panel_is_above_or_below_its_character(page: Page, size: tuple[int, int]) -> None:
-    generate(page, length=700, seed=7)
+    ui.generate(page, length=700, seed=7)
     width, height = size
     page.set_viewport_size({"width": width, "height": height})
     panel = page.locator("#alternatives")
     for index in range(0, 700, 90):
         page.mouse.move(1, 1)
         panel.wait_for(state="hidden")  # else the panel of the last character is measured
-        character(page, index).scroll_into_view_if_needed()
-        character(page, index).hover()
+        ui.character(page, index).scroll_into_view_if_needed()
+        ui.character(page, index).hover()
         panel.wait_for()
-        box, area = character(page, index).bounding_box(), panel.bounding_box()
-        assert box is not None
-        assert area is not None
+        box, area = ui.box_of(ui.character(page, index)), ui.box_of(panel)
         beneath, above = area["y"] >= box["y"], area["y"] + area["height"] <= box["y"] + 1
         assert beneath or above
         assert area["y"] >= 0
@@ -124,58 +104,49 @@ def test_the_panel_is_above_or_below_its_character(page: Page, size: tuple[int, 
 
 def test_a_chosen_character_stays_visible(page: Page) -> None:
     page.set_viewport_size({"width": 1366, "height": 650})
-    generate(page, length=2000, seed=7)
-    character(page, 20).scroll_into_view_if_needed()
-    character(page, 20).hover()
+    ui.generate(page, length=2000, seed=7)
+    ui.character(page, 20).scroll_into_view_if_needed()
+    ui.character(page, 20).hover()
     page.locator("#alternatives button").nth(6).click()
     page.locator("#status").get_by_text("2,000 characters").wait_for()
-    chosen, sheet = (
-        page.locator(".c.chosen").bounding_box(),
-        page.locator("#write .sheet").bounding_box(),
-    )
-    assert chosen is not None
-    assert sheet is not None
+    chosen, sheet = ui.box_of(page.locator(".c.chosen")), ui.box_of(page.locator("#write .sheet"))
     assert sheet["y"] <= chosen["y"] <= sheet["y"] + sheet["height"]
 
 
 def test_the_panel_closes_when_it_loses_the_focus(page: Page) -> None:
-    generate(page, length=30, seed=5)
+    ui.generate(page, length=30, seed=5)
     page.get_by_role("group", name="Generated text").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     for _ in range(8):
         page.keyboard.press("Tab")
     assert page.locator("#alternatives").is_hidden()
-    assert page.locator("a[href=docs]").evaluate("link => link === document.activeElement")
+    assert ui.is_focused(page.locator("a[href=docs]"))
 
 
 def test_the_panel_can_be_used_with_the_keyboard(page: Page) -> None:
-    text = generate(page, length=30, seed=5)
+    text = ui.generate(page, length=30, seed=5)
     sheet = page.get_by_role("group", name="Generated text")
     sheet.focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
         page.keyboard.press(key)
-    assert content(page.locator(".c.highlighted")) == text[1]
+    assert ui.content(page.locator(".c.highlighted")) == text[1]
     assert page.locator("#announcer").inner_text().count("%") == 4
     page.keyboard.press("Enter")
     page.keyboard.press("ArrowDown")
-    assert (
-        page.locator("#alternatives button")
-        .nth(1)
-        .evaluate("button => button === document.activeElement")
-    )
+    assert ui.is_focused(page.locator("#alternatives button").nth(1))
     page.keyboard.press("Escape")
     assert page.locator("#alternatives").is_hidden()
-    assert sheet.evaluate("sheet => sheet === document.activeElement")
+    assert ui.is_focused(sheet)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    wait_for_text(page, length=33)
-    assert text_of(page)[:2] == text[:2]
+    ui.wait_for_text(page, length=33)
+    assert ui.text_of(page)[:2] == text[:2]
 
 
 def test_the_panel_can_show_the_probability_after_all_filters(page: Page) -> None:
-    generate(page, length=30, seed=5, top_k=2)
+    ui.generate(page, length=30, seed=5, top_k=2)
     page.evaluate(
         """async () => {
             const { show } = await import("/static/text/alternatives.js");
@@ -202,13 +173,12 @@ def test_the_panel_can_show_the_probability_after_all_filters(page: Page) -> Non
         assert panel.get_by_role("button", name=name).count() == 1
 
 
-def test_a_tap_opens_the_panel(browser: Browser, server: RunningServer) -> None:
-    phone: dict[str, Any] = {"has_touch": True, "viewport": {"width": 390, "height": 844}}
-    with opened(browser, server.url, **phone) as page:
-        generate(page, prime="abc", length=30)
-        character(page, 4).tap()
-        page.locator("#alternatives").wait_for()
-        page.locator("h1").tap()
-        assert page.locator("#alternatives").is_hidden()
-        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        assert not page.evaluate(wide)
+@ui.on_a_phone
+def test_a_tap_opens_the_panel(page: Page) -> None:
+    ui.generate(page, length=30)
+    ui.character(page, 4).tap()
+    page.locator("#alternatives").wait_for()
+    page.locator("h1").tap()
+    assert page.locator("#alternatives").is_hidden()
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not page.evaluate(wide)

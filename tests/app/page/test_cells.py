@@ -4,48 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Locator, Page, Route
 
-from tests.app.page.playground import (
-    content,
-    fill,
-    generate,
-    is_focused,
-    look_through,
-    opened,
-    press,
-    text_of,
-)
-from tests.browser import needs_browser
-from tests.server import RunningServer, running_server
+from tests.app.page import playground as ui
+from tests.server import RunningServer
 
-pytestmark = needs_browser
-
-MINUS = "\u2212"
 EQUALS = "\u00a0=\u00a0"  # with no-break spaces
 
 
 @pytest.fixture
-def cells(browser: Browser, charted: RunningServer) -> Iterator[Page]:
+def cells(charted_page: Page) -> Page:
     """The playground with a text of 300 characters, seen through the cell lens."""
-    with opened(browser, charted.url, expect_failures=True) as page:
-        page.get_by_text("LSTM over").wait_for()
-        generate(page, prime="abc", length=300, seed=7, temperature=1.5, top_k="")
-        look_through(page, "Cells")
-        page.locator("#columns figure").wait_for()
-        yield page
+    ui.generate(charted_page, length=300, seed=7, temperature=1.5, top_k="")
+    ui.look_through(charted_page, "Cells")
+    charted_page.locator("#columns figure").wait_for()
+    return charted_page
 
 
 def values_of(server: RunningServer, text: str, layer: int, cell: int) -> list[float]:
     """The values that POST /cells returns for the text after the prime "abc"."""
     request = {"prime": "abc", "text": text, "cells": [{"layer": layer, "cell": cell}]}
-    with server.client() as client:
-        response = client.post("/cells", json=request).raise_for_status().json()
-    return response["cells"][0]["values"]  # type: ignore[no-any-return]
+    return ui.answer(server, "/cells", **request)["cells"][0]["values"]  # type: ignore[no-any-return]
 
 
 def level(value: float) -> str:
@@ -70,9 +52,13 @@ def shown_levels(page: Page) -> list[str]:
     return [name for name, characters in runs for _ in characters]
 
 
+def cell_choice(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Cell", exact=True)
+
+
 def choose(page: Page, label: str) -> None:
     """Choose the cell whose label begins like this."""
-    choice = page.get_by_role("combobox", name="Cell", exact=True)
+    choice = cell_choice(page)
     choice.select_option(label=choice.locator("option", has_text=label).inner_text())
 
 
@@ -99,62 +85,59 @@ def select_characters(page: Page, start: int, end: int) -> None:
 
 
 def test_the_page_lists_what_the_cells_track(cells: Page) -> None:
-    groups = cells.get_by_role("combobox", name="Cell", exact=True).locator("optgroup")
+    groups = cell_choice(cells).locator("optgroup")
     assert [group.get_attribute("label") for group in groups.all()] == [
         "Track a property",
         "Hardly track a property",
     ]
-    assert cells.get_by_role("combobox", name="Cell", exact=True).locator(
-        "option"
-    ).all_inner_texts() == [
-        f"Quotation marks: cell 30 of layer 1 (r{EQUALS}{MINUS}0.99)",
+    assert cell_choice(cells).locator("option").all_inner_texts() == [
+        f"Quotation marks: cell 30 of layer 1 (r{EQUALS}{ui.MINUS}0.99)",
         f"New property: cell 7 of layer 0 (r{EQUALS}+0.50)",
         f"Digits: cell 3 of layer 0 (r{EQUALS}+0.10)",
     ]
     cells.get_by_text(
-        f"Cell 30 of layer 1 falls inside quotation marks (r = {MINUS}0.99)."
+        f"Cell 30 of layer 1 falls inside quotation marks (r = {ui.MINUS}0.99)."
     ).wait_for()
     tracked = cells.locator("#card").get_by_text("Quotation marks: cell 30")
     assert "Digits" not in tracked.inner_text(), "it hardly tracks them"
 
 
 def test_each_character_has_the_color_of_its_value(cells: Page, charted: RunningServer) -> None:
-    text = text_of(cells)
+    text = ui.text_of(cells)
     for label, layer, cell in (("New property", 0, 7), ("Quotation marks", 1, 30)):
         choose(cells, label)
         cells.locator("figcaption", has_text=f"Cell {cell} of layer {layer}").wait_for()
         expected = [level(value) for value in values_of(charted, text, layer, cell)]
         assert shown_levels(cells) == expected
         assert len(set(expected)) > 2
-    assert text_of(cells) == text
+    assert ui.text_of(cells) == text
 
 
 def test_a_text_of_another_length_or_model_gets_its_own_values(
     cells: Page, charted: RunningServer
 ) -> None:
-    text = generate(cells, length=40, seed=8)
+    text = ui.generate(cells, length=40, seed=8)
     cells.locator("#columns figure").wait_for()
     assert shown_levels(cells) == [level(value) for value in values_of(charted, text, 1, 30)]
-    press(cells, "Continue")
+    ui.press(cells, "Continue")
     cells.locator("#status").get_by_text("80 in total").wait_for()
     cells.locator("#columns figure").wait_for()
-    longer = text_of(cells)
+    longer = ui.text_of(cells)
     assert shown_levels(cells) == [level(value) for value in values_of(charted, longer, 1, 30)]
 
 
 def test_pointer_and_keys_tell_the_value_of_a_character(
     cells: Page, charted: RunningServer
 ) -> None:
-    text = text_of(cells)
-    shown = [f"{value:+.2f}".replace("-", MINUS) for value in values_of(charted, text, 1, 30)]
+    text = ui.text_of(cells)
+    shown = [f"{value:+.2f}".replace("-", ui.MINUS) for value in values_of(charted, text, 1, 30)]
     read_out = cells.locator("#columns .read-out")
     cells.get_by_role("group", name="Generated text").focus()
     for index in range(3):
         cells.keyboard.press("ArrowRight")
         assert read_out.inner_text().split()[-1] == shown[index]
         assert cells.locator("#announcer").inner_text().endswith(f": {shown[index]}")
-    marker = cells.locator("#columns .marker").bounding_box()
-    assert marker is not None
+    marker = ui.box_of(cells.locator("#columns .marker"))
     cells.mouse.move(marker["x"] + marker["width"] / 2, marker["y"] + 5)
     assert read_out.inner_text().split()[-1] == shown[2]
     cells.mouse.move(1, 1)
@@ -167,23 +150,17 @@ def test_pointer_and_keys_tell_the_value_of_a_character(
 def test_a_selected_passage_finds_the_cells_that_track_it(
     cells: Page, charted: RunningServer
 ) -> None:
-    text = text_of(cells)
+    text = ui.text_of(cells)
     assert cells.get_by_role("button", name="Find cells").is_disabled()
     select_characters(cells, 40, 90)
     cells.get_by_text("(50 characters)").wait_for()
-    press(cells, "Find cells")
+    ui.press(cells, "Find cells")
     cells.get_by_text("8 cells found.").wait_for()
-    with charted.client() as client:
-        request = {"prime": "abc", "text": text, "find": [[40, 90]]}
-        found = client.post("/cells", json=request).raise_for_status().json()["cells"]
-    options = (
-        cells.get_by_role("combobox", name="Cell", exact=True)
-        .locator("optgroup")
-        .first.locator("option")
-    )
+    found = ui.answer(charted, "/cells", prime="abc", text=text, find=[[40, 90]])["cells"]
+    options = cell_choice(cells).locator("optgroup").first.locator("option")
     names = [f"Cell {each['cell']} of layer {each['layer']} (" for each in found]
     assert all(map(str.startswith, options.all_inner_texts(), names))
-    assert "".join(map(content, cells.locator("#text .marked").all())) == text[40:90]
+    assert "".join(map(ui.content, cells.locator("#text .marked").all())) == text[40:90]
     change = "falls" if found[0]["correlation"] < 0 else "rises"
     cells.locator("figcaption").get_by_text(f"{change} in the marked passage").wait_for()
     assert shown_levels(cells) == [level(value) for value in found[0]["values"]]
@@ -197,18 +174,18 @@ def test_a_selected_passage_finds_the_cells_that_track_it(
 
 def test_a_found_cell_stays_chosen_for_the_next_text(cells: Page) -> None:
     select_characters(cells, 40, 90)
-    press(cells, "Find cells")
+    ui.press(cells, "Find cells")
     cells.get_by_text("8 cells found.").wait_for()
-    choice = cells.get_by_role("combobox", name="Cell", exact=True)
+    choice = cell_choice(cells)
     name = choice.locator("option").first.inner_text().split(" (")[0]
-    generate(cells, length=60, seed=8)
+    ui.generate(cells, length=60, seed=8)
     cells.locator("#columns figcaption").get_by_text(f"Value of {name.lower()}.").wait_for()
     assert choice.locator("option").all_inner_texts()[:1] == [name]
     assert choice.locator("optgroup").first.get_attribute("label") == "Chosen"
 
 
 def test_a_passage_is_selected_with_the_keyboard(cells: Page) -> None:
-    text = text_of(cells)
+    text = ui.text_of(cells)
     cells.get_by_role("group", name="Generated text").focus()
     for key in ["ArrowRight"] * 3 + ["Shift+ArrowRight"] * 4 + ["Shift+ArrowLeft"]:
         cells.keyboard.press(key)
@@ -222,7 +199,7 @@ def test_a_passage_is_selected_with_the_keyboard(cells: Page) -> None:
     assert word is not None
     assert cells.locator("#announcer").inner_text() == f"{word.end()} characters selected"
     with cells.expect_request("**/cells") as request:
-        press(cells, "Find cells")
+        ui.press(cells, "Find cells")
     assert json.loads(request.value.post_data or "")["find"] == [[0, word.end()]]
 
 
@@ -230,9 +207,10 @@ def find_in_whole_text(page: Page) -> None:
     page.get_by_role("group", name="Generated text").focus()
     page.keyboard.press("Home")
     page.keyboard.press("Shift+End")
-    press(page, "Find cells")
+    ui.press(page, "Find cells")
 
 
+@ui.failures_expected
 def test_the_whole_text_is_no_passage(cells: Page) -> None:
     find_in_whole_text(cells)
     cells.get_by_text("Select a shorter passage.").wait_for()
@@ -241,7 +219,7 @@ def test_the_whole_text_is_no_passage(cells: Page) -> None:
     body = {"detail": "other words", "code": "invalid_field", "errors": [error]}
     cells.route("**/cells", lambda route: route.fulfill(status=422, json=body))
     with cells.expect_response("**/cells"):
-        press(cells, "Find cells")
+        ui.press(cells, "Find cells")
     cells.get_by_text("Select a shorter passage.").wait_for()
 
 
@@ -266,39 +244,43 @@ def test_a_passage_that_fills_a_request_is_refused_with_the_limit(page: Page) ->
     assert messages == ["Select fewer than 20,000 characters."] * 2
 
 
-def test_a_text_that_is_too_long_to_read_is_explained(browser: Browser, tiny_path: Path) -> None:
-    with running_server(tiny_path, max_prime="50") as server:
-        link = f"{server.url}/#prime=abc&length=60&lens=cells&cell=0:1"
-        with opened(browser, link, expect_failures=True) as page:
-            words = "This text is too long for this server. Choose a shorter one."
-            page.locator("#write-cells-status").get_by_text(words).wait_for()
+def test_a_text_that_is_too_long_to_read_is_explained(
+    browser: Browser, short: RunningServer
+) -> None:
+    link = f"{short.url}/#prime=abc&length=60&lens=cells&cell=0:1"
+    with ui.opened(browser, link, expect_failures=True) as page:
+        words = "This text is too long for this server. Choose a shorter one."
+        page.locator("#write-cells-status").get_by_text(words).wait_for()
 
 
 def test_a_scored_passage_is_seen_through_the_lens_and_linked(
-    browser: Browser, charted: RunningServer
+    browser: Browser, charted_page: Page
 ) -> None:
-    with opened(browser, charted.url) as page:
-        page.get_by_role("tab", name="Score").click()
-        page.get_by_label("Passage").fill('he said "abc" (a) bad')
-        look_through(page, "Cells")
-        press(page, "Score")
-        page.locator("#scored figcaption").get_by_text("falls inside quotation marks").wait_for()
-        choose(page, "Digits")
-        page.locator("#scored figcaption").get_by_text("Cell 3 of layer 0 hardly rises").wait_for()
-        assert page.url.endswith("&lens=cells&cell=0%3A3")
-        with opened(browser, page.url) as other:
-            other.locator("#scored figcaption").get_by_text("Cell 3 of layer 0").wait_for()
-            assert content(other.locator("#scored .text")) == 'he said "abc" (a) bad'
+    charted_page.get_by_role("tab", name="Score").click()
+    charted_page.get_by_label("Passage").fill('he said "abc" (a) bad')
+    ui.look_through(charted_page, "Cells")
+    ui.press(charted_page, "Score")
+    charted_page.locator("#scored figcaption").get_by_text(
+        "falls inside quotation marks"
+    ).wait_for()
+    choose(charted_page, "Digits")
+    charted_page.locator("#scored figcaption").get_by_text(
+        "Cell 3 of layer 0 hardly rises"
+    ).wait_for()
+    assert charted_page.url.endswith("&lens=cells&cell=0%3A3")
+    with ui.opened(browser, charted_page.url) as other:
+        other.locator("#scored figcaption").get_by_text("Cell 3 of layer 0").wait_for()
+        assert ui.content(other.locator("#scored .text")) == 'he said "abc" (a) bad'
 
 
 def test_a_model_without_a_catalogue_says_how_to_make_one(page: Page) -> None:
-    generate(page, length=60)
-    look_through(page, "Cells")
+    ui.generate(page, length=60)
+    ui.look_through(page, "Cells")
     page.get_by_text("python -m training cells CHECKPOINT --text FILE").wait_for()
-    assert page.get_by_role("combobox", name="Cell", exact=True).is_disabled()
+    assert cell_choice(page).is_disabled()
     assert page.get_by_label("Hold at").is_disabled()
     select_characters(page, 5, 20)
-    press(page, "Find cells")
+    ui.press(page, "Find cells")
     page.get_by_text("8 cells found.").wait_for()
     assert page.get_by_label("Hold at").is_enabled()
 
@@ -308,6 +290,7 @@ def refuse(status: int, detail: str, **headers: str) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=status, headers=headers, body=body)
 
 
+@ui.failures_expected
 def test_a_failure_is_explained_and_repeated_if_that_may_help(cells: Page) -> None:
     soon = {"Retry-After": "1"}
     failures: list[tuple[Callable[[Route], None], str]] = [
@@ -331,6 +314,7 @@ def test_a_failure_is_explained_and_repeated_if_that_may_help(cells: Page) -> No
     assert status.inner_text() == ""
 
 
+@ui.failures_expected
 def test_another_model_is_not_asked_unless_the_user_wants_it(cells: Page) -> None:
     def answer(route: Route) -> None:
         if "model" in json.loads(route.request.post_data or ""):
@@ -342,38 +326,23 @@ def test_another_model_is_not_asked_unless_the_user_wants_it(cells: Page) -> Non
     cells.route("**/cells", answer)
     choose(cells, "Digits")
     cells.get_by_text("This was made with another model.").wait_for()
-    press(cells, "Read with this model")
+    ui.press(cells, "Read with this model")
     cells.locator("figcaption").get_by_text("Cell 3 of layer 0").wait_for()
-    assert is_focused(cells.get_by_role("group", name="Cells", exact=True))
+    assert ui.is_focused(cells.get_by_role("group", name="Cells", exact=True))
 
 
-def test_20000_characters_are_colored_while_the_page_responds(
-    browser: Browser, charted: RunningServer
-) -> None:
-    with opened(browser, charted.url) as page:
-        page.get_by_text("LSTM over").wait_for()
-        look_through(page, "Off")
-        fill(page, prime="abc", length=20_000, top_k="", temperature=1)
-        press(page, "Generate")
-        page.locator("#status").get_by_text("20,000 characters").wait_for(timeout=60_000)
-        page.evaluate(
-            """() => {
-                window.longest = 0;
-                let last = performance.now();
-                const frame = (now) => {
-                    window.longest = Math.max(window.longest, now - last);
-                    last = now;
-                    requestAnimationFrame(frame);
-                };
-                requestAnimationFrame(frame);
-            }"""
-        )
-        look_through(page, "Cells")
-        page.locator("#columns figure").wait_for()
-        page.wait_for_timeout(300)
-        longest = page.evaluate("window.longest")
-        elements = page.locator("#text span").count()
-        print(f"longest frame {longest:.0f} ms, {elements} elements for 20,000 characters")
-        assert len(shown_levels(page)) == 20_000
-        assert elements < 20_000
-        assert longest < 1000  # about 60 on an idle machine
+def test_20000_characters_are_colored_while_the_page_responds(charted_page: Page) -> None:
+    ui.look_through(charted_page, "Off")
+    ui.fill(charted_page, length=20_000, top_k="", temperature=1)
+    ui.press(charted_page, "Generate")
+    charted_page.locator("#status").get_by_text("20,000 characters").wait_for(timeout=60_000)
+    ui.watch_frames(charted_page)
+    ui.look_through(charted_page, "Cells")
+    charted_page.locator("#columns figure").wait_for()
+    charted_page.wait_for_timeout(300)
+    longest = ui.longest_frame(charted_page)
+    elements = charted_page.locator("#text span").count()
+    print(f"longest frame {longest:.0f} ms, {elements} elements for 20,000 characters")
+    assert len(shown_levels(charted_page)) == 20_000
+    assert elements < 20_000
+    assert longest < 1000  # about 60 on an idle machine

@@ -9,8 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,34 +16,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import fill, generate, opened, press, text_of
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.conftest import ROOT
-from tests.server import RunningServer, running_server
+from tests.server import RunningServer
 
 pytestmark = [
-    *needs_browser,
+    ui.with_clipboard,
     pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
 ]
 
-CLIPBOARD: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
 HISTORY = "set -o history -o histexpand\n"  # as in a terminal, where ! can have a meaning
 PRINT = 'curl() { printf \'%s\' "${@: -1}"; [ "${@: -1}" != @- ] || cat; }\n'
 PRIME = 'a\'b "c" \\ \\n (!d) \n<&>é漢😀\u2028\x85\x1b!!'
-
-
-@pytest.fixture
-def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
-    with opened(browser, server.url, **CLIPBOARD) as page:
-        yield page
-
-
-def copied(page: Page, label: str) -> str:
-    page.locator("#export summary").click()
-    press(page, label)
-    page.locator("#status").get_by_text("copied.").wait_for()
-    text: str = page.evaluate("navigator.clipboard.readText()")
-    return text
 
 
 def run(arguments: list[str], program: str, **variables: str) -> str:
@@ -71,49 +53,48 @@ def curl(program: str, **variables: str) -> dict[str, Any]:
     ],
 )
 def test_copied_code_generates_the_same_text(page: Page, values: dict[str, Any]) -> None:
-    fill(page, prime=PRIME, length=60, seed=2**63 - 1, **values)
-    press(page, "Generate")
+    ui.fill(page, prime=PRIME, length=60, seed=2**63 - 1, **values)
+    ui.press(page, "Generate")
     page.locator("#status").get_by_text("seed").wait_for()
-    text = text_of(page)
-    command, program = copied(page, "Copy as curl"), copied(page, "Copy as Python")
+    text = ui.text_of(page)
+    command, program = ui.copied(page, "Copy as curl"), ui.copied(page, "Copy as Python")
     assert curl(command)["text"] == text
     assert run([sys.executable, "-"], program) == text
-    press(page, "Continue")
+    ui.press(page, "Continue")
     page.locator("#status").get_by_text("in total").wait_for()
-    assert text + curl(copied(page, "Copy as curl"))["text"] == text_of(page)
+    assert text + curl(ui.copied(page, "Copy as curl"))["text"] == ui.text_of(page)
 
 
 def test_without_a_text_the_code_has_the_settings_of_the_form(page: Page) -> None:
-    fill(page, prime="abc", length=20, seed="")
-    response = curl(copied(page, "Copy as curl"))
-    fill(page, seed=response["seed"])
-    assert response["text"] == run([sys.executable, "-"], copied(page, "Copy as Python"))
-    fill(page, length="")
+    ui.fill(page, prime="abc", length=20, seed="")
+    response = curl(ui.copied(page, "Copy as curl"))
+    ui.fill(page, seed=response["seed"])
+    assert response["text"] == run([sys.executable, "-"], ui.copied(page, "Copy as Python"))
+    ui.fill(page, length="")
     page.locator("#export summary").click()
-    press(page, "Copy as curl")
+    ui.press(page, "Copy as curl")
     page.locator("#length-error").get_by_text("Enter a number.").wait_for()
 
 
 def test_each_compared_text_has_a_command(page: Page) -> None:
-    press(page, "Compare")
-    fill(page, prime="abc", length=20)
-    press(page, "Generate")
-    page.get_by_text("2 texts").wait_for()
-    commands = copied(page, "Copy as curl")
-    texts = [text.evaluate("text => text.textContent") for text in page.locator(".text").all()]
-    assert [curl(command)["text"] for command in commands.splitlines() if command] == texts[:2]
+    ui.press(page, "Compare")
+    ui.fill(page, prime="abc", length=20)
+    ui.generate_texts(page, 2)
+    commands = ui.copied(page, "Copy as curl")
+    texts = ui.texts_of(page)
+    assert [curl(command)["text"] for command in commands.splitlines() if command] == texts
 
 
-def test_copied_code_reads_the_key_from_the_environment(browser: Browser, tiny_path: Path) -> None:
-    with (
-        running_server(tiny_path, api_keys="secret") as locked,
-        opened(browser, locked.url, expect_failures=True, **CLIPBOARD) as page,
-    ):
+def test_copied_code_reads_the_key_from_the_environment(
+    browser: Browser, locked: RunningServer
+) -> None:
+    options: dict[str, Any] = {"expect_failures": True, "permissions": ui.CLIPBOARD}
+    with ui.opened(browser, locked.url, **options) as page:
         page.get_by_role("textbox", name="API key").fill("secret")
-        press(page, "Use this key")
+        ui.press(page, "Use this key")
         page.get_by_text("LSTM over").wait_for()
-        text = generate(page, prime="abc", length=20)
-        command, program = copied(page, "Copy as curl"), copied(page, "Copy as Python")
+        text = ui.generate(page, prime="abc", length=20)
+        command, program = ui.copied(page, "Copy as curl"), ui.copied(page, "Copy as Python")
         assert "secret" not in command + program
         assert curl(command, CHARSTREAM_API_KEY="secret")["text"] == text
         assert run([sys.executable, "-"], program, CHARSTREAM_API_KEY="secret") == text

@@ -10,11 +10,8 @@ import httpx
 from playwright.sync_api import Browser
 
 from app.api.page import STATIC
-from tests.app.page.playground import opened
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.server import RunningServer
-
-pytestmark = needs_browser
 
 
 def test_the_content_policy_allows_only_what_the_page_needs(server: RunningServer) -> None:
@@ -29,7 +26,7 @@ def test_the_content_policy_allows_only_what_the_page_needs(server: RunningServe
 
 
 def test_the_api_reference_contacts_no_other_host(browser: Browser, server: RunningServer) -> None:
-    with opened(browser, f"{server.url}/docs") as page:
+    with ui.opened(browser, f"{server.url}/docs") as page:
         page.get_by_text("Generate text", exact=True).wait_for()
         page.get_by_text("/v1/completions", exact=True).wait_for()
 

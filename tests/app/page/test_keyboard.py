@@ -5,27 +5,16 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page
 
-from tests.app.page.playground import (
-    character,
-    content,
-    fill,
-    generate,
-    is_focused,
-    press,
-    wait_for_text,
-)
-from tests.browser import needs_browser
-
-pytestmark = needs_browser
+from tests.app.page import playground as ui
 
 
 @pytest.fixture
 def running(page: Page) -> Page:
     """The page while it shows a text that takes long."""
     page.get_by_label("Pace").select_option("slow")
-    fill(page, length=500)
-    press(page, "Generate")
-    wait_for_text(page, more_than=3)
+    ui.fill(page, length=500)
+    ui.press(page, "Generate")
+    ui.wait_for_text(page, more_than=3)
     return page
 
 
@@ -34,7 +23,7 @@ def is_running(page: Page) -> bool:
 
 
 def test_escape_closes_the_topmost_thing_only(running: Page) -> None:
-    character(running, 1).hover()
+    ui.character(running, 1).hover()
     running.locator("#alternatives").wait_for()
     running.locator("#export summary").focus()
     running.keyboard.press("Enter")
@@ -69,16 +58,16 @@ def test_the_menu_closes_when_the_focus_or_the_pointer_leaves_it(page: Page) -> 
 
 def test_the_arrow_keys_start_at_the_beginning_of_a_new_text(page: Page) -> None:
     sheet = page.get_by_role("group", name="Generated text")
-    generate(page, length=300, seed=7)
+    ui.generate(page, length=300, seed=7)
     sheet.focus()
     page.keyboard.press("End")
-    text = generate(page, length=30, seed=8)
+    text = ui.generate(page, length=30, seed=8)
     sheet.focus()
     page.keyboard.press("ArrowRight")
-    assert content(page.locator(".c.highlighted")) == text[0]
+    assert ui.content(page.locator(".c.highlighted")) == text[0]
     page.keyboard.press("End")
-    press(page, "Continue")
-    wait_for_text(page, length=60)
+    ui.press(page, "Continue")
+    ui.wait_for_text(page, length=60)
     sheet.focus()
     page.keyboard.press("ArrowRight")
     highlighted = "element => [...document.querySelectorAll('#text .c')].indexOf(element)"
@@ -86,9 +75,9 @@ def test_the_arrow_keys_start_at_the_beginning_of_a_new_text(page: Page) -> None
 
 
 def test_the_focus_moves_to_the_text_before_one_that_is_removed(page: Page) -> None:
-    press(page, "Compare")
-    press(page, "Compare with a third")
+    ui.press(page, "Compare")
+    ui.press(page, "Compare with a third")
     for letter, before in (("C", "Generated text B"), ("B", "Generated text")):
         page.get_by_role("button", name=f"Remove text {letter}").focus()
         page.keyboard.press("Enter")
-        assert is_focused(page.get_by_role("group", name=before, exact=True))
+        assert ui.is_focused(page.get_by_role("group", name=before, exact=True))

@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import api_text, fill, opened, press, text_of, wait_for_text
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.server import RunningServer
-
-pytestmark = needs_browser
 
 MOVING: dict[str, Any] = {"reduced_motion": "no-preference"}
 
@@ -26,43 +23,43 @@ def test_the_text_grows_at_the_chosen_pace_and_both_rates_are_shown(
     page: Page, server: RunningServer
 ) -> None:
     page.get_by_label("Pace").select_option("reading")
-    fill(page, length=50, seed=7)
-    press(page, "Generate")
+    ui.fill(page, length=50, seed=7)
+    ui.press(page, "Generate")
     page.locator("#status").get_by_text("Shown at 25 per second…").wait_for()
     assert re.match(r"Received at [\d,]+ characters per second\.", status(page))
-    assert len(text_of(page)) < 50
+    assert len(ui.text_of(page)) < 50
     page.locator("#status").get_by_text("50 characters").wait_for()
     words = r"50 characters, [\d,]+ per second from the server, shown at (\d+) per second, seed 7\."
     shown = re.fullmatch(words, status(page))
     assert shown is not None
     assert 10 <= int(shown[1]) <= 27  # 25; less if the machine is busy
-    assert text_of(page) == api_text(server, prime="abc", length=50, seed=7)
+    assert ui.text_of(page) == ui.api_text(server, prime="abc", length=50, seed=7)
 
 
 def test_stop_ends_a_paced_text_at_the_character_that_is_visible(
     page: Page, server: RunningServer
 ) -> None:
     page.get_by_label("Pace").select_option("slow")
-    fill(page, length=500, seed=7)
-    press(page, "Generate")
+    ui.fill(page, length=500, seed=7)
+    ui.press(page, "Generate")
     page.locator("#status").get_by_text("Shown at 5 per second…").wait_for()
-    wait_for_text(page, more_than=3)
-    press(page, "Stop")
-    stopped = text_of(page)
+    ui.wait_for_text(page, more_than=3)
+    ui.press(page, "Stop")
+    stopped = ui.text_of(page)
     page.get_by_text(f"Stopped after {len(stopped)} characters.").wait_for()
     page.wait_for_timeout(500)
-    assert text_of(page) == stopped
-    assert stopped == api_text(server, prime="abc", length=len(stopped), seed=7)
+    assert ui.text_of(page) == stopped
+    assert stopped == ui.api_text(server, prime="abc", length=len(stopped), seed=7)
     page.get_by_label("Pace").select_option("instant")
-    press(page, "Continue")
+    ui.press(page, "Continue")
     page.locator("#status").get_by_text("500 characters added").wait_for()
-    assert text_of(page).startswith(stopped)
+    assert ui.text_of(page).startswith(stopped)
 
 
 def test_a_paced_text_can_be_shown_at_once(page: Page) -> None:
     page.get_by_label("Pace").select_option("slow")
-    fill(page, length=500)
-    press(page, "Generate")
+    ui.fill(page, length=500)
+    ui.press(page, "Generate")
     page.locator("#status").get_by_text("Shown at 5 per second…").wait_for()
     start = time.monotonic()
     page.get_by_label("Pace").select_option("instant")
@@ -70,34 +67,30 @@ def test_a_paced_text_can_be_shown_at_once(page: Page) -> None:
     assert time.monotonic() - start < 20  # it would take 100 seconds
 
 
-def test_the_pace_is_chosen_with_the_keyboard(page: Page) -> None:
-    page.get_by_label("Pace").focus()
-    page.keyboard.press("ArrowUp")
-    assert page.get_by_label("Pace").input_value() == "reading"
-    page.keyboard.press("ArrowUp")
-    assert page.get_by_label("Pace").input_value() == "slow"
-
-
-def test_the_browser_remembers_the_pace(page: Page) -> None:
-    assert page.get_by_label("Pace").input_value() == "instant"
-    page.get_by_label("Pace").select_option("reading")
+def test_the_browser_remembers_the_pace_that_was_chosen_with_the_keyboard(page: Page) -> None:
+    pace = page.get_by_label("Pace")
+    assert pace.input_value() == "instant"
+    pace.focus()
+    for expected in ("reading", "slow"):
+        page.keyboard.press("ArrowUp")
+        assert pace.input_value() == expected
     page.reload()
-    assert page.get_by_label("Pace").input_value() == "reading"
+    assert pace.input_value() == "slow"
 
 
 def test_the_link_keeps_the_pace(browser: Browser, page: Page, server: RunningServer) -> None:
     page.get_by_label("Pace").select_option("reading")
-    fill(page, length=10)
-    press(page, "Generate")
+    ui.fill(page, length=10)
+    ui.press(page, "Generate")
     page.locator("#status").get_by_text("10 characters").wait_for()
     paced = page.url
     assert paced.endswith("&pace=reading")
-    with opened(browser, paced, **MOVING) as other:
+    with ui.opened(browser, paced, **MOVING) as other:
         assert other.get_by_label("Pace").input_value() == "reading"
         other.locator("#status").get_by_text("shown at").wait_for()
     page.get_by_label("Pace").select_option("instant")
     assert page.url == paced.removesuffix("&pace=reading")
-    with opened(browser, f"{server.url}/#prime=abc&length=10&pace=wrong", **MOVING) as other:
+    with ui.opened(browser, f"{server.url}/#prime=abc&length=10&pace=wrong", **MOVING) as other:
         assert other.get_by_label("Pace").input_value() == "instant"
 
 
@@ -105,7 +98,7 @@ def test_the_link_keeps_the_pace(browser: Browser, page: Page, server: RunningSe
 def test_reduced_motion_overrides_a_link_but_not_the_user(
     browser: Browser, server: RunningServer, chosen: bool
 ) -> None:
-    with opened(browser, f"{server.url}/") as page:
+    with ui.opened(browser, f"{server.url}/") as page:
         if chosen:
             page.get_by_label("Pace").select_option("reading")
         page.goto(f"{server.url}/#prime=abc&length=20&pace=slow")

@@ -10,101 +10,84 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 
-from tests.app.page.playground import (
-    api_text,
-    character,
-    content,
-    fill,
-    generate,
-    opened,
-    press,
-    text_of,
-    wait_for_text,
-)
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.server import RunningServer, running_server
-
-pytestmark = needs_browser
 
 
 def test_a_link_reproduces_the_same_texts(
     browser: Browser, page: Page, server: RunningServer
 ) -> None:
-    fill(page, length=50, seed="", temperature="1.1")
-    press(page, "Compare")
-    press(page, "Generate")
-    page.get_by_text("2 texts").wait_for()
-    press(page, "Continue")
-    wait_for_text(page, length=100)
+    ui.fill(page, length=50, seed="", temperature="1.1")
+    ui.press(page, "Compare")
+    ui.generate_texts(page, 2)
+    ui.press(page, "Continue")
+    ui.wait_for_text(page, length=100)
     page.get_by_text("2 texts").wait_for()
     page.locator(".column").nth(1).locator(".c").nth(20).click()
     page.locator("#alternatives button").nth(3).click()
     page.get_by_text("50 characters added, 71 in total, ").wait_for()
-    texts = [content(text) for text in page.locator("#columns .text").all()]
+    texts = ui.texts_of(page)
     assert list(map(len, texts)) == [100, 71]
-    with opened(browser, page.url) as other:
+    with ui.opened(browser, page.url) as other:
         other.get_by_text("2 texts").wait_for()
-        assert [content(text) for text in other.locator("#columns .text").all()] == texts
-        character(other, 99).wait_for()  # texts from a link are colored too
+        assert ui.texts_of(other) == texts
+        ui.character(other, 99).wait_for()  # texts from a link are colored too
         assert other.get_by_label("Prime").input_value() == "abc"
 
 
 def test_a_link_may_omit_fields(browser: Browser, server: RunningServer) -> None:
-    with opened(browser, f"{server.url}/#prime=hello&2.top_k=1&texts=2") as page:
+    with ui.opened(browser, f"{server.url}/#prime=hello&2.top_k=1&texts=2") as page:
         page.get_by_text("2 texts").wait_for()
         seed = int(page.locator("#status").inner_text().split()[-1].rstrip("."))
-        texts = [content(text) for text in page.locator("#columns .text").all()]
+        texts = ui.texts_of(page)
         kinds: list[dict[str, Any]] = [{}, {"top_k": 1}]
         shared: dict[str, Any] = {"prime": "hello", "length": 500, "seed": seed}
-        assert texts == [api_text(server, **shared, **kind) for kind in kinds]
+        assert texts == [ui.api_text(server, **shared, **kind) for kind in kinds]
         assert page.get_by_label("Seed").input_value() == ""
 
 
 def test_a_copied_link_leads_to_the_current_text(browser: Browser, tiny_path: Path) -> None:
-    clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
     with (
         running_server(tiny_path, max_prime="100000") as wide,
-        opened(browser, wide.url, **clipboard) as page,
+        ui.opened(browser, wide.url, permissions=ui.CLIPBOARD) as page,
     ):
-        generate(page, prime="abc", length=30)
+        ui.generate(page, prime="abc", length=30)
         address = page.url
-        page.get_by_role("tab", name="Score").click()
-        page.get_by_label("Passage").fill("abc")
-        press(page, "Score")
+        ui.score(page, "abc")
         page.locator("#score-status").get_by_text("bits per character").wait_for()
         page.get_by_role("tab", name="Write").click()
-        press(page, "Copy link")
+        ui.press(page, "Copy link")
         page.get_by_text("Link copied.").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == address != page.url
-        generate(page, prime="😀" * 45_000, length=31)  # each is 12 characters of a URL
-        press(page, "Copy link")
+        ui.generate(page, prime="😀" * 45_000, length=31)  # each is 12 characters of a URL
+        ui.press(page, "Copy link")
         page.get_by_text("This text is too long for a link.").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == address
 
 
 def test_a_link_of_another_model_shows_a_note(browser: Browser, page: Page) -> None:
-    text = generate(page, length=50, seed=3)
+    text = ui.generate(page, length=50, seed=3)
     other_model = page.url.split("model=")[0] + "model=0123456789abcdef&texts=1"
-    with opened(browser, other_model, expect_failures=True) as other:
+    with ui.opened(browser, other_model, expect_failures=True) as other:
         other.get_by_text("another model").wait_for()
-        assert text_of(other) == ""
-        press(other, "Generate with this model")
+        assert ui.text_of(other) == ""
+        ui.press(other, "Generate with this model")
         other.get_by_text("50 characters").wait_for()
-        assert text_of(other) == text
+        assert ui.text_of(other) == text
 
 
 @pytest.mark.parametrize("damage", ["hold=x", "hold=x&lens=cells&cell=1:2", "2.hold=x&texts=2"])
 def test_a_damaged_link_is_not_opened_and_the_page_works(
     browser: Browser, server: RunningServer, damage: str
 ) -> None:
-    with opened(browser, f"{server.url}/#prime=ab&length=30&{damage}") as page:
+    with ui.opened(browser, f"{server.url}/#prime=ab&length=30&{damage}") as page:
         page.get_by_text("LSTM over").wait_for()
         assert page.locator("#status").inner_text() == (
             "This link is damaged, so it was not opened. "
             "Write a held cell as LAYER:CELL:VALUE instead of x."
         )
-        assert text_of(page) == ""
-        assert len(generate(page, prime="abc", length=30)) == 30
+        assert ui.text_of(page) == ""
+        assert len(ui.generate(page, prime="abc", length=30)) == 30
 
 
 def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:

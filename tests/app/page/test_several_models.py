@@ -10,22 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from tests.app.page.playground import (
-    api_text,
-    content,
-    fill,
-    generate,
-    held_request,
-    opened,
-    press,
-    text_of,
-)
+from tests.app.page import playground as ui
 from tests.app.several_models import OPERATOR, make_folder, save_model
-from tests.browser import needs_browser
 from tests.conftest import make_checkpoint_of
 from tests.server import RunningServer, running_server
-
-pytestmark = needs_browser
 
 FIELDS: dict[str, Any] = {"prime": "abc", "length": 60, "seed": 7}
 
@@ -36,16 +24,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(folder: Path) -> Iterator[RunningServer]:
+def server(folder: Path) -> Iterator[RunningServer]:
+    """A server with two models."""
     with running_server(folder) as server:
         yield server
 
 
 @pytest.fixture
-def page(browser: Browser, two: RunningServer) -> Iterator[Page]:
-    with opened(browser, two.url) as page:
-        page.get_by_label("Model", exact=True).wait_for()
-        yield page
+def page(page: Page) -> Page:
+    page.get_by_label("Model", exact=True).wait_for()
+    return page
 
 
 def choose(page: Page, name: str) -> None:
@@ -54,52 +42,48 @@ def choose(page: Page, name: str) -> None:
 
 
 def test_the_choice_decides_which_model_writes_and_which_card_is_shown(
-    page: Page, two: RunningServer, folder: Path
+    page: Page, server: RunningServer, folder: Path
 ) -> None:
     assert page.locator("#model-choice option").all_inner_texts() == ["ada", "bob"]
-    assert generate(page, **FIELDS) == api_text(two, **FIELDS, model="ada")
+    assert ui.generate(page, **FIELDS) == ui.api_text(server, **FIELDS, model="ada")
     choose(page, "bob")
-    assert generate(page, **FIELDS) == api_text(two, **FIELDS, model="bob")
+    assert ui.generate(page, **FIELDS) == ui.api_text(server, **FIELDS, model="bob")
     model_hash = load_checkpoint(folder / "bob.safetensors").hash
     assert f"model={model_hash}" in page.evaluate("location.hash")
     assert page.locator("#card").get_by_text(model_hash).is_visible()
-    page.get_by_role("tab", name="Score").click()
-    page.get_by_label("Passage").fill("abcabc")
-    press(page, "Score")
+    ui.score(page, "abcabc")
     page.locator("#score-status").get_by_text("6 characters").wait_for()
     assert f"model={model_hash}" in page.evaluate("location.hash")
 
 
 def test_compared_texts_can_come_from_different_models_and_a_link_repeats_them(
-    browser: Browser, page: Page, two: RunningServer
+    browser: Browser, page: Page, server: RunningServer
 ) -> None:
-    fill(page, **FIELDS)
-    press(page, "Compare")  # with the same settings and the other model
+    ui.fill(page, **FIELDS)
+    ui.press(page, "Compare")  # with the same settings and the other model
     column = page.locator(".column").nth(1)
-    press(page, "Generate")
-    page.get_by_text("2 texts").wait_for()
-    texts = [content(text) for text in page.locator("#columns .text").all()]
-    assert texts == [api_text(two, **FIELDS, model=name) for name in ("ada", "bob")]
+    ui.generate_texts(page, 2)
+    texts = ui.texts_of(page)
+    assert texts == [ui.api_text(server, **FIELDS, model=name) for name in ("ada", "bob")]
     assert column.get_by_text("bob: top-k 5").is_visible()
-    with opened(browser, page.url) as other:
+    with ui.opened(browser, page.url) as other:
         other.get_by_text("2 texts").wait_for()
-        assert [content(text) for text in other.locator("#columns .text").all()] == texts
+        assert ui.texts_of(other) == texts
         choice = other.locator(".column").nth(1).get_by_label("Model")
         assert choice.locator("option:checked").inner_text() == "bob"
-        press(other, "Generate")  # with the models of the form and of the column
+        ui.press(other, "Generate")  # with the models of the form and of the column
         other.get_by_text("2 texts").wait_for()
-        assert [content(text) for text in other.locator("#columns .text").all()] == texts
+        assert ui.texts_of(other) == texts
 
 
 def test_compared_texts_name_their_models_when_the_list_arrives_after_them(
-    browser: Browser, page: Page, two: RunningServer
+    browser: Browser, page: Page, server: RunningServer
 ) -> None:
-    fill(page, **FIELDS)
-    press(page, "Compare")
-    press(page, "Generate")
-    page.get_by_text("2 texts").wait_for()
-    with opened(browser, page.url) as other:
-        late = held_request(other, "**/models", other.reload)
+    ui.fill(page, **FIELDS)
+    ui.press(page, "Compare")
+    ui.generate_texts(page, 2)
+    with ui.opened(browser, page.url) as other:
+        late = ui.held_request(other, "**/models", other.reload)
         other.get_by_text("2 texts").wait_for()
         late.continue_()
         for name in ("ada", "bob"):
@@ -116,17 +100,17 @@ def test_the_choice_follows_a_reload(browser: Browser, tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     with (
         running_server(folder, admin_keys="operator") as server,
-        opened(browser, server.url, expect_failures=True) as page,
+        ui.opened(browser, server.url, expect_failures=True) as page,
     ):
         choose(page, "bob")
-        generate(page, **FIELDS)
+        ui.generate(page, **FIELDS)
         save_model(folder, "bob", 3)
         reload(server)
-        press(page, "Generate")
+        ui.press(page, "Generate")
         page.get_by_text("This was made with another model.").wait_for()
-        press(page, "Generate with this model")
+        ui.press(page, "Generate with this model")
         page.locator("#status").get_by_text("60 characters").wait_for()
-        assert text_of(page) == api_text(server, **FIELDS, model="bob")
+        assert ui.text_of(page) == ui.api_text(server, **FIELDS, model="bob")
         save_model(folder, "bob", 4)
         save_model(folder, "cid", 5)
         reload(server)
@@ -134,7 +118,7 @@ def test_the_choice_follows_a_reload(browser: Browser, tmp_path: Path) -> None:
         page.locator("#model-choice option", has_text="cid").wait_for(state="attached")
         assert page.locator("#model-choice option:checked").inner_text() == "bob"
         text_head = page.locator(".column-head").first
-        assert "bob: top-k 5" in content(text_head), "though its model is no longer in the list"
+        assert "bob: top-k 5" in ui.content(text_head), "though its model is no longer in the list"
 
 
 def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(
@@ -144,88 +128,89 @@ def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(
     save_checkpoint(make_checkpoint_of("\nab"), tmp_path / "eve.safetensors")
     with (
         running_server(tmp_path) as server,
-        opened(browser, server.url, expect_failures=True) as page,
+        ui.opened(browser, server.url, expect_failures=True) as page,
     ):
         page.get_by_label("Model", exact=True).wait_for()
-        fill(page, prime="abc", length=60)
-        press(page, "Compare")
-        press(page, "Generate")
+        ui.fill(page, prime="abc", length=60)
+        ui.press(page, "Compare")
+        ui.press(page, "Generate")
         page.get_by_text("The model eve does not know:").wait_for()
-        assert "c\u00a0(U+0063)." in content(page.locator("#prime-error")), "without a line break"
-        press(page, "Replace or remove them")
+        assert "c\u00a0(U+0063)." in ui.content(page.locator("#prime-error")), (
+            "without a line break"
+        )
+        ui.press(page, "Replace or remove them")
         page.locator("#status").get_by_text("2 texts").wait_for()
         assert page.get_by_label("Prime").input_value() == "ab"
 
 
-def test_trying_again_also_reads_the_list_of_models(browser: Browser, two: RunningServer) -> None:
-    with opened(browser, two.url, expect_failures=True) as page:
-        page.route("**/info", lambda route: route.abort())
-        page.reload()
-        page.get_by_text("The model card could not be read.").wait_for()
-        page.unroute("**/info")
-        press(page, "Try again")
-        page.get_by_label("Model", exact=True).wait_for()
+@ui.failures_expected
+def test_trying_again_also_reads_the_list_of_models(page: Page) -> None:
+    page.route("**/info", lambda route: route.abort())
+    page.reload()
+    page.get_by_text("The model card could not be read.").wait_for()
+    page.unroute("**/info")
+    ui.press(page, "Try again")
+    page.get_by_label("Model", exact=True).wait_for()
 
 
 @pytest.mark.parametrize(
     "failure", [Route.abort, lambda route: route.fulfill(status=503)], ids=["broken", "busy"]
 )
+@ui.failures_expected
 def test_the_list_of_models_is_read_again_if_that_has_failed_once(
-    browser: Browser, two: RunningServer, failure: Callable[[Route], None]
+    page: Page, failure: Callable[[Route], None]
 ) -> None:
-    with opened(browser, two.url, expect_failures=True) as page:
-        page.get_by_label("Model", exact=True).wait_for()
-        page.route("**/models", lambda route: failure(route), times=1)
-        with page.expect_request("**/models"):
-            page.reload()
-        page.get_by_label("Model", exact=True).wait_for()
+    page.get_by_label("Model", exact=True).wait_for()
+    page.route("**/models", lambda route: failure(route), times=1)
+    with page.expect_request("**/models"):
+        page.reload()
+    page.get_by_label("Model", exact=True).wait_for()
 
 
 def busy(route: Route) -> None:
     route.fulfill(status=503, headers={"Retry-After": "600"})
 
 
-def test_the_list_of_models_is_not_retried_for_long(browser: Browser, two: RunningServer) -> None:
+@ui.failures_expected
+def test_the_list_of_models_is_not_retried_for_long(page: Page) -> None:
     """A second stands for the minute after which the page gives up."""
-    with opened(browser, two.url, expect_failures=True) as page:
-        choice = page.get_by_label("Model", exact=True)
-        choice.wait_for()
-        page.evaluate(
-            "const timeout = AbortSignal.timeout.bind(AbortSignal);"
-            "AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 60);"
-        )
-        page.route("**/models", busy, times=1)
-        with page.expect_request("**/models"):
-            choice.focus()
-        statuses: list[int] = []
-        page.on("response", lambda response: statuses.append(response.status))
-        for _ in range(300):
-            choice.blur()
-            choice.focus()
-            page.wait_for_timeout(100)
-            if 200 in statuses:
-                return
-        raise AssertionError("no click reads the list again")
+    choice = page.get_by_label("Model", exact=True)
+    page.evaluate(
+        "const timeout = AbortSignal.timeout.bind(AbortSignal);"
+        "AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 60);"
+    )
+    page.route("**/models", busy, times=1)
+    with page.expect_request("**/models"):
+        choice.focus()
+    statuses: list[int] = []
+    page.on("response", lambda response: statuses.append(response.status))
+
+    def a_click_has_read_the_list() -> bool:
+        choice.blur()
+        choice.focus()
+        return 200 in statuses
+
+    ui.wait_until(page, a_click_has_read_the_list)
 
 
-def test_the_card_of_another_model_does_not_wait_for_the_list(
-    browser: Browser, two: RunningServer
-) -> None:
-    with opened(browser, two.url, expect_failures=True) as page:
-        page.get_by_label("Model", exact=True).wait_for()
-        page.route("**/models", busy)
-        page.route(
-            "**/generate",
-            lambda route: route.fulfill(status=409, json={"code": "other_model"}),
-        )
-        with page.expect_response("**/info?model=*"):
-            press(page, "Generate")
+@ui.failures_expected
+def test_the_card_of_another_model_does_not_wait_for_the_list(page: Page) -> None:
+    page.get_by_label("Model", exact=True).wait_for()
+    page.route("**/models", busy)
+    page.route(
+        "**/generate",
+        lambda route: route.fulfill(status=409, json={"code": "other_model"}),
+    )
+    with page.expect_response("**/info?model=*"):
+        ui.press(page, "Generate")
 
 
 def test_the_card_is_that_of_the_model_that_was_chosen_last(page: Page, folder: Path) -> None:
     hashes = {name: load_checkpoint(folder / f"{name}.safetensors").hash for name in ("ada", "bob")}
     choice = page.locator("#model-choice")
-    late = held_request(page, f"**/info?model={hashes['bob']}", lambda: choice.select_option("bob"))
+    late = ui.held_request(
+        page, f"**/info?model={hashes['bob']}", lambda: choice.select_option("bob")
+    )
     with page.expect_response(f"**/info?model={hashes['ada']}"):
         choice.select_option("ada")
     with page.expect_response(f"**/info?model={hashes['bob']}"):
@@ -246,22 +231,16 @@ def test_a_click_on_the_choice_reads_the_list_once(page: Page) -> None:
     assert [url.rpartition("/")[2] for url in requests] == ["models"]
 
 
-def test_a_copied_command_names_the_model(browser: Browser, two: RunningServer) -> None:
-    clipboard: dict[str, Any] = {"permissions": ["clipboard-read", "clipboard-write"]}
-    with opened(browser, two.url, **clipboard) as page:
-        choose(page, "bob")
-        page.get_by_text("Export").click()
-        press(page, "Copy as curl")
-        page.locator("#status").get_by_text("copied").wait_for()
-        command = page.evaluate("navigator.clipboard.readText()")
-        value = page.locator("#model-choice").input_value()
+@ui.with_clipboard
+def test_a_copied_command_names_the_model(page: Page) -> None:
+    choose(page, "bob")
+    command = ui.copied(page, "Copy as curl")
+    value = page.locator("#model-choice").input_value()
     assert f'"model":"{value}"' in command
 
 
-def test_a_server_with_one_model_has_no_choice(browser: Browser, server: RunningServer) -> None:
-    with opened(browser, server.url) as page:
-        page.get_by_text("LSTM over").wait_for()
-        press(page, "Compare")
-        assert not page.locator(".model-choice").first.is_visible()
-        assert not page.locator(".model-choice").nth(1).is_visible()
-        assert text_of(page) == ""
+def test_a_server_with_one_model_has_no_choice(charted_page: Page) -> None:
+    ui.press(charted_page, "Compare")
+    assert not charted_page.locator(".model-choice").first.is_visible()
+    assert not charted_page.locator(".model-choice").nth(1).is_visible()
+    assert ui.text_of(charted_page) == ""

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests.app.page.playground import (
-    api_text,
-    fill,
-    look_through,
-    opened,
-    press,
-    text_of,
-    wait_for_text,
-)
-from tests.browser import needs_browser
+from tests.app.page import playground as ui
 from tests.conftest import SHIPPED
 from tests.server import RunningServer, free_port, running_server
-
-pytestmark = needs_browser
+from tests.sockets import connected
+from tests.waiting import wait_until
 
 
 def test_an_unreachable_server_is_not_reported_as_a_lost_connection(browser: Browser) -> None:
@@ -32,9 +21,9 @@ def test_an_unreachable_server_is_not_reported_as_a_lost_connection(browser: Bro
         page = context.new_page()
         page.goto(server.url)
         page.get_by_text("LSTM over").wait_for()
-    press(page, "Generate")
+    ui.press(page, "Generate")
     page.get_by_text("The server cannot be reached.", exact=True).wait_for()
-    press(page, "Stop")
+    ui.press(page, "Stop")
     assert page.locator("#status").inner_text() == "Stopped."
     context.close()
 
@@ -43,88 +32,93 @@ def test_a_broken_stream_continues_when_the_server_is_back(browser: Browser) -> 
     port = str(free_port())
     with (
         running_server(SHIPPED, port=port) as first,
-        opened(browser, first.url, expect_failures=True) as page,
+        ui.opened(browser, first.url, expect_failures=True) as page,
     ):
-        look_through(page, "Off")
-        fill(page, prime="abc", length=10_000, seed=9)
-        press(page, "Generate")
-        wait_for_text(page, more_than=10)
+        ui.look_through(page, "Off")
+        ui.fill(page, prime="abc", length=10_000, seed=9)
+        ui.press(page, "Generate")
+        ui.wait_for_text(page, more_than=10)
         first.process.kill()
         first.process.wait()
         page.get_by_text("Connection lost").wait_for()
         page.get_by_text("Retrying in").wait_for()
-        countdown = page.locator("#countdown").bounding_box()
-        assert countdown is not None
-        assert countdown["height"] < 25, "it is on one line"
-        assert 10 < len(text_of(page)) < 10_000
+        assert ui.box_of(page.locator("#countdown"))["height"] < 25, "it is on one line"
+        assert 10 < len(ui.text_of(page)) < 10_000
         with running_server(SHIPPED, port=port) as second:
             page.get_by_text("10,000 characters").wait_for(timeout=120_000)
-            assert text_of(page) == api_text(second, prime="abc", length=10_000, seed=9)
+            assert ui.text_of(page) == ui.api_text(second, prime="abc", length=10_000, seed=9)
+
+
+LONG = b'POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 18\r\n\r\n{"length": 100000}'
 
 
 @contextmanager
 def occupied(server: RunningServer, others: int) -> Iterator[None]:
-    """Fill the server's slot for a while, with `others` short requests in its queue."""
+    """Fill the server's slot, and its queue with `others` requests, until the end of the block."""
+    with ExitStack() as stack:
+        stack.enter_context(connected(server, LONG))
+        wait_until(lambda: server.gauge("charstream_streams_active") == 1)
+        for _ in range(others):
+            stack.enter_context(connected(server, LONG))
+        wait_until(lambda: server.gauge("charstream_streams_waiting") == others)
+        yield
 
-    def read(length: int, started: threading.Event) -> None:
-        request = {"length": length}
-        with (
-            server.client() as client,
-            client.stream("GET", "/generate", params=request) as response,
-        ):
-            started.set()
-            for _ in response.iter_bytes():
-                pass
 
-    readers = []
-    for length in [6_000] + [1] * others:
-        started = threading.Event()
-        readers.append(threading.Thread(target=read, args=(length, started)))
-        readers[-1].start()
-        started.wait(20)
-    yield
-    for reader in readers:
-        reader.join()
+def wait_with_a_fast_clock(page: Page, words: str) -> None:
+    """Let the clock of a page, which must be installed, run fast until it shows these words."""
+    element = page.get_by_text(words)
+
+    def is_there() -> bool:
+        page.clock.run_for(1000)
+        return element.is_visible()
+
+    ui.wait_until(page, is_there)
 
 
 def test_a_request_to_a_full_server_is_retried(browser: Browser, one_slot: RunningServer) -> None:
-    with opened(browser, one_slot.url, expect_failures=True) as page:
-        fill(page, prime="abc", length=30)
+    with ui.opened(browser, one_slot.url, expect_failures=True) as page:
+        page.clock.install()
+        ui.fill(page, prime="abc", length=30)
         with occupied(one_slot, others=2):
-            press(page, "Generate")
+            ui.press(page, "Generate")
             page.get_by_text("The server cannot accept the request now").wait_for()
             page.get_by_text("Retrying in").wait_for()
-            page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
+        wait_with_a_fast_clock(page, "30 characters")
 
 
 def test_a_waiting_request_shows_how_many_are_ahead(
     browser: Browser, one_slot: RunningServer
 ) -> None:
-    with opened(browser, one_slot.url) as page:
-        fill(page, prime="abc", length=30)
+    with ui.opened(browser, one_slot.url) as page:
+        ui.fill(page, prime="abc", length=30)
         with occupied(one_slot, others=1):
-            press(page, "Generate")
+            ui.press(page, "Generate")
             page.get_by_text("In the queue: 1 request ahead").wait_for()
-            page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
+        page.locator("#status").get_by_text("30 characters").wait_for()
 
 
-def test_a_request_to_a_draining_server_is_retried(browser: Browser, server: RunningServer) -> None:
+def streamed(body: str) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+
+def refused(route: Route) -> None:
     draining = {"detail": "the service is shutting down", "code": "draining"}
-    cut = 'event: error\ndata: {"detail": "it is shutting down", "code": "draining"}\n\n'
+    route.fulfill(status=503, headers={"Retry-After": "1"}, json=draining)
 
-    def refuse(route: Route) -> None:
-        route.fulfill(status=503, headers={"Retry-After": "1"}, body=json.dumps(draining))
 
-    def cut_off(route: Route) -> None:
-        route.fulfill(status=200, content_type="text/event-stream", body=cut)
+CUT_OFF = 'event: error\ndata: {"detail": "it is shutting down", "code": "draining"}\n\n'
 
-    for failure in (refuse, cut_off):
-        with opened(browser, server.url, expect_failures=True) as page:
-            page.route("**/generate", failure, times=1)
-            fill(page, prime="abc", length=30)
-            press(page, "Generate")
-            page.get_by_text("Retrying in").wait_for()
-            page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
+
+@ui.failures_expected
+@pytest.mark.parametrize("failure", [refused, streamed(CUT_OFF)], ids=["before", "within"])
+def test_a_request_to_a_draining_server_is_retried(
+    page: Page, failure: Callable[[Route], None]
+) -> None:
+    page.route("**/generate", failure, times=1)
+    ui.fill(page, length=30)
+    ui.press(page, "Generate")
+    page.get_by_text("Retrying in").wait_for()
+    page.locator("#status").get_by_text("30 characters").wait_for(timeout=120_000)
 
 
 def counted(page: Page, failure: Callable[[Route], None]) -> list[Route]:
@@ -139,63 +133,41 @@ def counted(page: Page, failure: Callable[[Route], None]) -> list[Route]:
     return attempts
 
 
-def break_at_once(route: Route) -> None:
-    route.fulfill(status=200, content_type="text/event-stream", body=": ping\n\n")
-
-
-@pytest.mark.parametrize("failure", [Route.abort, break_at_once])
+@pytest.mark.parametrize("failure", [Route.abort, streamed(": ping\n\n")])
+@ui.failures_expected
 def test_the_page_gives_up_after_some_attempts_and_the_user_can_retry(
-    browser: Browser, server: RunningServer, failure: Callable[[Route], None]
+    page: Page, server: RunningServer, failure: Callable[[Route], None]
 ) -> None:
-    with opened(browser, server.url, expect_failures=True) as page:
-        attempts = counted(page, failure)
-        page.clock.install()
-        fill(page, prime="abc", length=30, seed=5)
-        press(page, "Generate")
-        given_up = page.locator("#status").get_by_text("Gave up after 8 attempts.")
-        for _ in range(600):
-            if given_up.is_visible():
-                break
-            page.clock.run_for(1000)
-            page.wait_for_timeout(10)
-        assert len(attempts) == 8
-        page.clock.run_for(60_000)
-        assert len(attempts) == 8
-        page.unroute("**/generate")
-        press(page, "Try again")
-        page.locator("#status").get_by_text("30 characters").wait_for()
-        assert text_of(page) == api_text(server, prime="abc", length=30, seed=5)
+    attempts = counted(page, failure)
+    page.clock.install()
+    ui.fill(page, length=30, seed=5)
+    ui.press(page, "Generate")
+    wait_with_a_fast_clock(page, "Gave up after 8 attempts.")
+    assert len(attempts) == 8
+    page.clock.run_for(60_000)
+    assert len(attempts) == 8
+    page.unroute("**/generate")
+    ui.press(page, "Try again")
+    page.locator("#status").get_by_text("30 characters").wait_for()
+    assert ui.text_of(page) == ui.api_text(server, prime="abc", length=30, seed=5)
 
 
-def test_a_request_that_has_given_up_can_be_stopped(
-    browser: Browser, server: RunningServer
-) -> None:
-    with opened(browser, server.url, expect_failures=True) as page:
-        page.clock.install()
-        counted(page, Route.abort)
-        press(page, "Generate")
-        for _ in range(600):
-            if page.get_by_role("button", name="Try again").is_visible():
-                break
-            page.clock.run_for(1000)
-            page.wait_for_timeout(10)
-        press(page, "Stop")
-        assert page.locator("#status").inner_text() == "Stopped."
-        assert page.get_by_role("button", name="Try again").is_hidden()
-        assert page.get_by_role("button", name="Generate").is_enabled()
+@ui.failures_expected
+def test_a_request_that_has_given_up_can_be_stopped(page: Page) -> None:
+    page.clock.install()
+    counted(page, Route.abort)
+    ui.press(page, "Generate")
+    wait_with_a_fast_clock(page, "Gave up after 8 attempts.")
+    ui.press(page, "Stop")
+    assert page.locator("#status").inner_text() == "Stopped."
+    assert page.get_by_role("button", name="Try again").is_hidden()
+    assert page.get_by_role("button", name="Generate").is_enabled()
 
 
-def test_an_unreadable_response_is_not_requested_again(
-    browser: Browser, server: RunningServer
-) -> None:
-    with opened(browser, server.url, expect_failures=True) as page:
-        broken = 'id: 5-1\ndata: {"token": \n\n'
-
-        def fulfill(route: Route) -> None:
-            route.fulfill(status=200, content_type="text/event-stream", body=broken)
-
-        attempts = counted(page, fulfill)
-        press(page, "Generate")
-        page.locator("#status").get_by_text("a response that this page cannot read").wait_for()
-        page.wait_for_timeout(1500)
-        assert len(attempts) == 1
+@ui.failures_expected
+def test_an_unreadable_response_is_not_requested_again(page: Page) -> None:
+    attempts = counted(page, streamed('id: 5-1\ndata: {"token": \n\n'))
+    ui.press(page, "Generate")
+    page.locator("#status").get_by_text("a response that this page cannot read").wait_for()
+    page.wait_for_timeout(1500)
+    assert len(attempts) == 1

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.resume import Position, ResumedGeneration
-from app.engine import output_buffer
+from app.engine import slow_reader
 from app.engine.chunk import Chunk
 from app.engine.engine import Engine
 from app.engine.job import Job
@@ -86,7 +86,7 @@ def test_cancelled_waits_lose_no_character(
             same = job(length, alternatives=alternatives, stops=stops)
             await check(engine, same, skip, actions)
 
-    with patch.object(output_buffer, "LIMIT", 20), patch.object(output_buffer, "RESUME_BELOW", 10):
+    with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):
         asyncio.run(scenario())
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from app.engine.cell_search import CellFinder, CellSearch
 from app.engine.chunk import Chunk
 from app.engine.job import Job
-from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import Sequence
+from app.engine.slow_reader import OutputBuffer
 from model.cells.correlation import strongest
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.read_cells import CellNumbers, CellValues

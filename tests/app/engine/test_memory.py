@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-from app.engine import output_buffer, worker
+from app.engine import slow_reader, worker
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.scheduler import Scheduler
@@ -81,7 +81,7 @@ async def cancel(engine: Engine) -> Refs:
 
 
 async def cancel_while_paused(engine: Engine) -> Refs:
-    with patch.object(output_buffer, "LIMIT", 50):  # a busy machine takes long for 4,096 steps
+    with patch.object(slow_reader, "LIMIT", 50):  # a busy machine takes long for 4,096 steps
         generation = engine.submit(job(length=LONG))
         refs = refs_of(generation)
         await until(lambda: generation.paused)

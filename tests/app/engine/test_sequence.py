@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import FinishReason, Sequence
+from app.engine.slow_reader import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import DeadlineError
 from tests.app.engine.test_chunk import characters, chunk_of

@@ -108,7 +108,7 @@ class Engine:
     @property
     def running(self) -> int:
         """Number of generations that have a slot."""
-        return self._scheduler.running
+        return self._scheduler.batch.running
 
     @property
     def waiting(self) -> int:

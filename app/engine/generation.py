@@ -22,12 +22,12 @@ _OBJECT_BYTES = 1 << 14  # of a generation, apart from its arrays
 class Generation:
     """A queued, running or finished generation. Belongs to the event loop.
 
-    `Engine.submit` makes it. Iterate over it to get its chunks, or alternate `wait` and `take`. Call
-    `cancel` when you need no more characters.
+    Iterate over it to get its chunks, or alternate `wait` and `take`. Call `cancel` when you need
+    no more characters.
 
     Args:
         job: what to generate.
-        scheduler: the scheduler of its engine.
+        scheduler: the scheduler of the engine.
         metrics: the metrics to update when the generation ends.
         ready: event to set when there is something to take. Several generations may share one.
 

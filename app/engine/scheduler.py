@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.engine.bulk_scoring import spare_lanes, spread
+from app.engine.bulk_scoring import lanes_by_job, spare_lanes, spread
 from app.engine.sequence import Delivery, Sequence
 from app.engine.slots import Slots
 from app.errors import DrainingError, EngineError
@@ -45,11 +45,6 @@ class Scheduler:
     def active(self) -> list[Sequence]:
         """The sequences that have a slot, in the order of the decoder's rows."""
         return self.batch.active
-
-    @property
-    def running(self) -> int:
-        """Number of jobs that have a slot. Some of them have several."""
-        return self.batch.running
 
     @property
     def waiting(self) -> int:
@@ -92,8 +87,9 @@ class Scheduler:
         """Free a job's position in the queue now, or its slots before the next step."""
         with self._wake:
             sequence.cancelled = True
-            for lane in self.active if sequence.texts is not None else ():
-                lane.cancelled |= lane.texts is sequence.texts
+            if sequence.texts is not None:
+                for lane in lanes_by_job(self.active).get(sequence.texts, ()):
+                    lane.cancelled = True
             if sequence in self._paused:
                 self._paused.remove(sequence)
             self.slots.dequeue(self.batch, sequence)
@@ -137,7 +133,9 @@ class Scheduler:
         """
         with self._wake:
             while not self._stopping and self._drain_seconds_left() != 0:
-                changes = Changes(self._drop_cancelled() + self._make_room(), self._fill_slots())
+                cancelled = [sequence for sequence in self.active if sequence.cancelled]
+                left = [self._leave(sequence) for sequence in cancelled]
+                changes = Changes(left + self._make_room(), self._fill_slots())
                 if not changes.joined:
                     self._share_lanes(changes)
                 self.slots.wake_next()
@@ -181,9 +179,6 @@ class Scheduler:
             sequences = self.slots.close(self.batch) + self._paused
             self._paused = []
         return sequences
-
-    def _drop_cancelled(self) -> list[Sequence]:
-        return [self._leave(sequence) for sequence in list(self.active) if sequence.cancelled]
 
     def _make_room(self) -> list[Sequence]:
         """Take slots from bulk jobs with several, for waiting sequences and other engines."""

@@ -10,11 +10,9 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
+from app.engine.retry_after import DRAIN_RETRY_SECONDS, OVERLOAD_RETRY_SECONDS
 from model.errors import CharstreamError, UnknownCharacterError
 
-DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
-
-_OVERLOAD_RETRY_SECONDS = 2  # in which large requests usually end
 _MAX_CHARACTERS = 10  # unknown characters listed in a message
 _MAX_SHOWN = 80  # characters of a value in a message
 _MAX_ITEMS = 20  # of a list or an object that is shown
@@ -93,7 +91,7 @@ class OverloadedError(CharstreamError):
     """The memory budget has no room for a request of `size` bytes, because of `whose` requests."""
 
     status, code = 503, "overloaded"
-    retry_after = _OVERLOAD_RETRY_SECONDS
+    retry_after = OVERLOAD_RETRY_SECONDS
     headers: Mapping[str, str] = {"Connection": "close"}  # the body may not have been read
 
     def __init__(self, size: int, whose: str) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
-from app.engine.resources import Resources
+from app.engine.slots import Resources
 from app.errors import SettingsError
 from app.loaded_models import LoadedModels
 from app.service import Service

@@ -10,7 +10,7 @@ import numpy as np
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.engine.resources import Resources
+from app.engine.slots import Resources
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Precision

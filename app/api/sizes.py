@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.engine.job import Job
-from app.engine.output_buffer import LIMIT, cost_of
+from app.engine.slow_reader import LIMIT, cost_of
 
 _ID_BYTES = 8  # of a character that is read, and of one that is generated: ids, and their copies
 _STOP_BYTES = 24  # of a character of a stop string, with the tables that search for it

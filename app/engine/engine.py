@@ -14,9 +14,10 @@ from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.metrics import Metrics, ModelMetrics
 from app.engine.prefix_cache import PrefixCache
-from app.engine.resources import Resources
 from app.engine.scheduler import Scheduler
-from app.engine.worker import Deliveries, Worker
+from app.engine.sequence import Deliveries, Sequence
+from app.engine.slots import Resources
+from app.engine.worker import Worker
 from model.decoding.decoder import Decoder
 
 
@@ -89,11 +90,13 @@ class Engine:
 
         Raises:
             QueueFullError: if every slot and every position in the queue is taken.
-            TooManyTextsError: if the texts of all bulk jobs would take too much memory.
             DrainingError: if the engine is shutting down.
             EngineError: if the engine has failed.
         """
         generation = Generation(job, self._scheduler, self._metrics, ready)
+        sequence = Sequence(job, generation.buffer, generation.receive)
+        self._scheduler.submit(sequence)
+        generation.follow(sequence)
         if self._deadline:
             generation.expire_after(self._deadline)
         return generation
@@ -105,7 +108,7 @@ class Engine:
     @property
     def running(self) -> int:
         """Number of generations that have a slot."""
-        return self._scheduler.running
+        return self._scheduler.batch.running
 
     @property
     def waiting(self) -> int:

@@ -9,15 +9,12 @@ from collections.abc import AsyncIterator
 from app.engine.cell_search import FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
-from app.engine.lane import new_sequence
 from app.engine.metrics import ModelMetrics
-from app.engine.output_buffer import OutputBuffer, cost_of
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
+from app.engine.slow_reader import OutputBuffer, cost_of
 from app.errors import DeadlineError, EngineError
 from model.decoding.text_scoring import TextScores
-
-_OBJECT_BYTES = 1 << 14  # of a generation, apart from its arrays
 
 
 class Generation:
@@ -28,7 +25,7 @@ class Generation:
 
     Args:
         job: what to generate.
-        scheduler: the scheduler to which the sequence of this generation is submitted.
+        scheduler: the scheduler of the engine.
         metrics: the metrics to update when the generation ends.
         ready: event to set when there is something to take. Several generations may share one.
 
@@ -39,13 +36,11 @@ class Generation:
         finished: time when the generation ended or failed, or None.
         finish_reason: why the text ended; None if it has not ended or has failed.
         generated: number of characters received from the engine, or scored by it.
+        buffer: characters that were received and not taken.
         scores: the scores of a bulk job that has ended. It has no characters to take.
         cached: number of the prime's characters that were not read again, because the prefix cache
             had the state after them.
         found: the cells that the job's search has found, or None.
-
-    Raises:
-        EngineError: what `Scheduler.submit` raises.
     """
 
     def __init__(
@@ -67,13 +62,14 @@ class Generation:
         self.found: FoundCells | None = None
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
-        self._buffer = OutputBuffer(cost_of(job.alternatives))
+        self.buffer = OutputBuffer(cost_of(job.alternatives))
         self._error: EngineError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         # None after the end or a cancellation, so that no reference cycle keeps memory.
         self._sequence: Sequence | None = None
-        sequence = new_sequence(job, self._buffer, self._receive)
-        scheduler.submit(sequence)
+
+    def follow(self, sequence: Sequence) -> None:
+        """Connect the generation with its sequence, which was submitted with its buffer."""
         self._sequence = sequence
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
@@ -91,23 +87,17 @@ class Generation:
     @property
     def unread(self) -> int:
         """Number of characters that were generated but not taken yet."""
-        return self._buffer.unread
-
-    @property
-    def memory(self) -> int:
-        """Approximate size of what it keeps, without the job, in bytes."""
-        text = self._sequence.memory if self._sequence is not None else 0
-        return _OBJECT_BYTES + text + self._buffer.bytes
+        return self.buffer.unread
 
     @property
     def readable(self) -> bool:
         """Whether `take` has something to return: characters, the end, or an error."""
-        return len(self._buffer) > 0 or self.finished is not None
+        return len(self.buffer) > 0 or self.finished is not None
 
     @property
     def ended(self) -> bool:
         """Whether the text is complete and every character was taken."""
-        return self.finish_reason is not None and not self._buffer
+        return self.finish_reason is not None and not self.buffer
 
     async def wait(self) -> None:
         """Wait until `take` has something to return. Can be cancelled without a loss."""
@@ -123,8 +113,8 @@ class Generation:
         Raises:
             EngineError: once, after the last character, if the text could not be finished.
         """
-        chunk = self._buffer.take(most)
-        if (sequence := self._sequence) is not None and sequence.paused and self._buffer.has_room:
+        chunk = self.buffer.take(most)
+        if (sequence := self._sequence) is not None and sequence.paused and self.buffer.may_resume:
             self._scheduler.resume(sequence)
         if not chunk and self._error is not None:
             raise self._pop_error()
@@ -143,6 +133,24 @@ class Generation:
         scores, self.scores = self.scores, None
         assert scores is not None
         return scores
+
+    def receive(self, delivery: Delivery) -> None:
+        """Take a delivery of the engine, unless the generation has ended."""
+        if self._sequence is None:
+            return
+        if delivery.characters and self.first_character is None:
+            self.first_character = delivery.made_at
+        self.admitted, self.cached = delivery.admitted, delivery.cached
+        self.found = delivery.found
+        self.generated += delivery.characters
+        self.buffer.put(delivery.chunk)
+        if delivery.finish_reason is not None or delivery.error is not None:
+            self._error, self.finish_reason = delivery.error, delivery.finish_reason
+            self.scores = delivery.scores
+            self.finished = delivery.made_at
+            self._detach()
+            self._count()
+        self._ready.set()
 
     def cancel(self) -> None:
         """Cancel the generation. After the end, this does nothing.
@@ -172,25 +180,8 @@ class Generation:
 
     def _expire(self, seconds: float) -> None:
         if (sequence := self._sequence) is not None:
-            self._receive(sequence.fail(DeadlineError(seconds)))
+            self.receive(sequence.fail(DeadlineError(seconds)))
             self._scheduler.cancel(sequence)
-
-    def _receive(self, delivery: Delivery) -> None:
-        if self._sequence is None:
-            return
-        if delivery.characters and self.first_character is None:
-            self.first_character = delivery.made_at
-        self.admitted, self.cached = delivery.admitted, delivery.cached
-        self.found = delivery.found
-        self.generated += delivery.characters
-        self._buffer.put(delivery.chunk)
-        if delivery.finish_reason is not None or delivery.error is not None:
-            self._error, self.finish_reason = delivery.error, delivery.finish_reason
-            self.scores = delivery.scores
-            self.finished = delivery.made_at
-            self._detach()
-            self._count()
-        self._ready.set()
 
     def _detach(self) -> None:
         self._sequence = None

@@ -8,10 +8,8 @@ from app.engine.cell_search import CellSearch
 from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import DecoderStream
-from model.decoding.text_scoring import Texts
+from model.decoding.text_scoring import Texts, TextScoring
 from model.text.vocabulary import Ids
-
-_ID_BYTES = 8  # of an id in a tuple
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,6 @@ class Job:
     texts: Texts | None = None
     detail: bool = False
 
-    @property
-    def memory(self) -> int:
-        """Approximate size of what it keeps, without the sampling parameters, in bytes."""
-        return self.prime.nbytes + _ID_BYTES * sum(map(len, self.stops))
-
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""
         return DecoderStream(
@@ -66,3 +59,9 @@ class Job:
             self.prompt_length,
             self.cells,
         )
+
+    def scoring(self) -> TextScoring | None:
+        """Return new scores of this job's texts, or None if it has none."""
+        if self.texts is None:
+            return None
+        return TextScoring(self.texts, self.prime, self.alternatives or 0, self.detail)

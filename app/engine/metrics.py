@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -14,20 +15,8 @@ _DURATION_BUCKETS = (
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
 _STEP_BUCKETS = (
-    5e-5,
-    1e-4,
-    2e-4,
-    3e-4,
-    5e-4,
-    1e-3,
-    1.5e-3,
-    2e-3,
-    3e-3,
-    5e-3,
-    0.01,
-    0.02,
-    0.05,
-    0.1,
+    *(5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 1.5e-3),
+    *(2e-3, 3e-3, 5e-3, 0.01, 0.02, 0.05, 0.1),
 )
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -53,21 +42,18 @@ class Metrics:
         return ModelMetrics(self, model)
 
     def _register_requests(self) -> None:
-        self.requests = Counter(
-            "charstream_requests",
+        self.requests = self._counter(
+            "requests",
             "HTTP responses, by endpoint, method and status.",
-            ["endpoint", "method", "status"],
-            registry=self.registry,
+            ("endpoint", "method", "status"),
         )
-
         self.memory_leased = self._gauge(
             "memory_leased_bytes", "Memory that requests have leased, of CHARSTREAM_MEMORY_MB."
         )
-        self.connections_ended = Counter(
-            "charstream_connections_ended",
+        self.connections_ended = self._counter(
+            "connections_ended",
             "Connections that the server refused or closed, by reason.",
-            ["reason"],
-            registry=self.registry,
+            ("reason",),
         )
 
     def _register_generations(self) -> None:
@@ -77,41 +63,34 @@ class Metrics:
             "streams_paused", "Generations that are paused because their reader is behind."
         )
         self.slots = self._gauge("slots", "Generations that can run at the same time.")
-        self.model_streams = Gauge(
-            "charstream_model_streams",
+        self.model_streams = self._gauge(
+            "model_streams",
             "Generations of a model, by state: active, waiting, paused.",
-            ["model", "state"],
-            registry=self.registry,
+            ("model", "state"),
         )
-        self.generations = Counter(
-            "charstream_texts",
+        self.generations = self._counter(
+            "texts",
             "Generations ended, by model and reason: length, stop, pattern, cancelled (the client "
             "disconnected), error.",
-            ["model", "reason"],
-            registry=self.registry,
+            ("model", "reason"),
         )
         self.reader_pauses = self._counter(
             "reader_pauses",
             "Number of times that a generation was paused because its reader was behind.",
         )
         self.first_character = self._histogram(
-            "first_character_seconds",
-            "Time from when a text is queued to its first character.",
-            _DURATION_BUCKETS,
+            "first_character_seconds", "Time from when a text is queued to its first character."
         )
         self.duration = self._histogram(
-            "text_seconds",
-            "Time from when a text is queued to its last character.",
-            _DURATION_BUCKETS,
+            "text_seconds", "Time from when a text is queued to its last character."
         )
         self.queue = self._histogram(
-            "queue_seconds", "Time from when a text is queued to its slot.", _DURATION_BUCKETS
+            "queue_seconds", "Time from when a text is queued to its slot."
         )
 
     def _register_steps(self) -> None:
         self.characters = self._counter(
-            "generated_characters",
-            "Characters generated, scored, or read by /cells.",
+            "generated_characters", "Characters generated, scored, or read by /cells."
         )
         self.step = self._histogram(
             "step_seconds", "Duration of one step, averaged over a wake-up.", _STEP_BUCKETS
@@ -131,43 +110,37 @@ class Metrics:
             "cache_characters",
             "Characters of primes that were not read again, because the cache had their state.",
         )
-        self.cache_bytes = Gauge(
-            "charstream_cache_bytes",
-            "Size of the prefix cache in bytes.",
-            ["model"],
-            registry=self.registry,
+        self.cache_bytes = self._gauge(
+            "cache_bytes", "Size of the prefix cache in bytes.", ("model",)
         )
 
     def _register_reloads_and_version(self) -> None:
-        self.reloads = Counter(
-            "charstream_reloads",
-            "Reloads, by result: loaded, unchanged, failed.",
-            ["result"],
-            registry=self.registry,
+        self.reloads = self._counter(
+            "reloads", "Reloads, by result: loaded, unchanged, failed.", ("result",)
         )
-        self.model = Gauge(
-            "charstream_model_info",
+        self.model = self._gauge(
+            "model_info",
             "The models that serve new requests, and how they are computed.",
-            ["name", "hash", "device", "precision", "kernel"],
-            registry=self.registry,
+            ("name", "hash", "device", "precision", "kernel"),
         )
-        build = Gauge(
-            "charstream_build_info",
+        build = self._gauge(
+            "build_info",
             'Versions of charstream, Python and torch ("none" if it is not installed).',
-            ["version", "python", "torch"],
-            registry=self.registry,
+            ("version", "python", "torch"),
         )
         build.labels(__version__, platform.python_version(), _torch_version()).set(1)
 
-    def _counter(self, name: str, description: str) -> Counter:
-        return Counter(f"charstream_{name}", description, ["model"], registry=self.registry)
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ("model",)) -> Counter:
+        return Counter(f"charstream_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, description: str) -> Gauge:
-        return Gauge(f"charstream_{name}", description, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"charstream_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
+    def _histogram(
+        self, name: str, text: str, buckets: Sequence[float] = _DURATION_BUCKETS
+    ) -> Histogram:
         return Histogram(
-            f"charstream_{name}", description, ["model"], buckets=buckets, registry=self.registry
+            f"charstream_{name}", text, ["model"], buckets=buckets, registry=self.registry
         )
 
 

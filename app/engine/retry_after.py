@@ -1,7 +1,7 @@
-"""Retry-After: estimate when a full engine has room again.
+"""Retry-After: when a client that was refused may try again.
 
-The header of other responses comes from `middleware/rate_limit.py` (429), `app/errors.py`
-(shutdown) and `server/refusal.py` (too many connections).
+A full queue estimates it, see `retry_after`. The other refusals have a constant here, except the
+rate limit (429), which knows when the next request is due (`middleware/rate_limit.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
+
+DRAIN_RETRY_SECONDS = 5  # after this time another replica, or the next version, should respond
+CONNECTION_RETRY_SECONDS = 1  # after too many connections
+OVERLOAD_RETRY_SECONDS = 2  # in which large requests usually end
 
 
 def retry_after(position: int, running: Sequence[float], queued: Sequence[float]) -> float:

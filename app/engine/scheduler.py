@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from app.engine.lane import Lane, lanes_by_job, spare_lanes
+from app.engine.bulk_scoring import lanes_by_job, spare_lanes, spread
 from app.engine.sequence import Delivery, Sequence
 from app.engine.slots import Slots
 from app.errors import DrainingError, EngineError
@@ -29,13 +29,13 @@ class Scheduler:
         slots: the slots and the queue, which several schedulers may share.
 
     Attributes:
-        sequences: the sequences that have a slot or wait for one.
+        batch: the sequences that have a slot.
         failure: why the engine has failed; None if it has not.
     """
 
     def __init__(self, slots: Slots) -> None:
-        self.slots, self.sequences = slots, slots.add_engine()
-        self._wake = self.sequences.wake  # its lock guards everything below
+        self.slots, self.batch = slots, slots.add_engine()
+        self._wake = self.batch.wake  # its lock guards everything below
         self.failure: EngineError | None = None
         self._paused: list[Sequence] = []
         self._stopping = False
@@ -44,17 +44,12 @@ class Scheduler:
     @property
     def active(self) -> list[Sequence]:
         """The sequences that have a slot, in the order of the decoder's rows."""
-        return self.sequences.active
-
-    @property
-    def running(self) -> int:
-        """Number of jobs that have a slot. Some of them have several."""
-        return self.sequences.running
+        return self.batch.active
 
     @property
     def waiting(self) -> int:
         """Number of sequences that wait for a slot."""
-        return self.sequences.waiting_count
+        return self.slots.waiting_of(self.batch)
 
     @property
     def paused(self) -> int:
@@ -80,7 +75,7 @@ class Scheduler:
         with self._wake:
             self.check_ready()
             self.slots.check_room()
-            self.slots.enqueue(self.sequences, sequence)
+            self.slots.enqueue(self.batch, sequence)
 
     def check_room(self, count: int) -> None:
         """Raise what `submit` raises unless `count` more can get a slot or a place in the queue."""
@@ -89,14 +84,16 @@ class Scheduler:
             self.slots.check_room(count)
 
     def cancel(self, sequence: Sequence) -> None:
-        """Free a sequence's position in the queue now, or its slot before the next step."""
+        """Free a job's position in the queue now, or its slots before the next step."""
         with self._wake:
             sequence.cancelled = True
-            for queue in (self.sequences.waiting, self.sequences.resuming, self._paused):
-                if sequence in queue:
-                    queue.remove(sequence)
+            if sequence.texts is not None:
+                for lane in lanes_by_job(self.active).get(sequence.texts, ()):
+                    lane.cancelled = True
+            if sequence in self._paused:
+                self._paused.remove(sequence)
+            self.slots.dequeue(self.batch, sequence)
             self._wake.notify()
-            self.slots.wake_next()
 
     def resume(self, sequence: Sequence) -> None:
         """Let a paused sequence continue, ahead of sequences that have not had a slot yet."""
@@ -104,7 +101,7 @@ class Scheduler:
             if sequence in self._paused:
                 self._paused.remove(sequence)
                 sequence.paused = False
-                self.slots.enqueue(self.sequences, sequence, resumed=True)
+                self.slots.enqueue(self.batch, sequence, resumed=True)
 
     def check_ready(self) -> None:
         """Raise EngineError unless new sequences are accepted."""
@@ -136,7 +133,9 @@ class Scheduler:
         """
         with self._wake:
             while not self._stopping and self._drain_seconds_left() != 0:
-                changes = Changes(self._drop_cancelled() + self._make_room(), self._fill_slots())
+                cancelled = [sequence for sequence in self.active if sequence.cancelled]
+                left = [self._leave(sequence) for sequence in cancelled]
+                changes = Changes(left + self._make_room(), self._fill_slots())
                 if not changes.joined:
                     self._share_lanes(changes)
                 self.slots.wake_next()
@@ -146,9 +145,9 @@ class Scheduler:
             return None
 
     def settle(
-        self, deliveries: Iterable[tuple[Sequence, Delivery]], ended: Iterable[Lane] = ()
+        self, deliveries: Iterable[tuple[Sequence, Delivery]], ended: Iterable[Sequence] = ()
     ) -> Changes:
-        """Remove finished sequences, and pause sequences whose output buffer is full.
+        """Remove finished sequences, and pause sequences whose reader is too far behind.
 
         A sequence that must read its text again leaves its slot, and gets the next free one.
         `ended` are lanes that have no text left.
@@ -157,15 +156,17 @@ class Scheduler:
         its sequence paused and resumes it.
         """
         with self._wake:
-            left = [self._remove(lane) for lane in ended]
+            left = [self._leave(lane) for lane in ended]
             for sequence, delivery in deliveries:
                 if delivery.finish_reason is not None:
-                    left.append(self._remove(sequence))
-                elif sequence.rereads and not sequence.cancelled:
-                    left.append(self._remove(sequence))
-                    self.slots.enqueue(self.sequences, sequence, resumed=True)
-                elif sequence.buffer.is_full and not sequence.cancelled:
-                    left.append(self._remove(sequence))
+                    left.append(self._leave(sequence))
+                elif sequence.cancelled:
+                    continue
+                elif sequence.rereads:
+                    left.append(self._leave(sequence))
+                    self.slots.enqueue(self.batch, sequence, resumed=True)
+                elif sequence.buffer.must_pause:
+                    left.append(self._leave(sequence))
                     sequence.paused = True
                     self._paused.append(sequence)
             self.slots.wake_next()
@@ -175,57 +176,34 @@ class Scheduler:
         """Accept no more sequences. Remove and return all of them."""
         with self._wake:
             self._stopping = True
-            queues = (self.active, self.sequences.waiting, self.sequences.resuming, self._paused)
-            sequences = [sequence for queue in queues for sequence in queue]
-            for queue in queues:
-                queue.clear()
-            self.slots.wake_next()
+            sequences = self.slots.close(self.batch) + self._paused
+            self._paused = []
         return sequences
-
-    def _drop_cancelled(self) -> list[Sequence]:
-        return [self._remove(sequence) for sequence in list(self.active) if sequence.cancelled]
 
     def _make_room(self) -> list[Sequence]:
         """Take slots from bulk jobs with several, for waiting sequences and other engines."""
         missing = self.slots.waiting - self.slots.free
         excess = len(self.active) - self.slots.share
         lanes = spare_lanes(self.active, max(0, missing, excess))
-        return [self._remove(lane) for lane in lanes]
+        return [self._leave(lane) for lane in lanes]
 
     def _share_lanes(self, changes: Changes) -> None:
-        """Give the free slots to bulk jobs, and each of the jobs about the same number.
-
-        All slots of this engine are then at most its share, see `Slots.share`.
-        """
+        """Give the free slots to bulk jobs, up to this engine's share of all slots."""
         free = min(self.slots.free - self.slots.waiting, self.slots.share - len(self.active))
-        jobs = lanes_by_job(self.active)
-        while wanting := [lanes for job, lanes in jobs.items() if job.wants_lane]:
-            poorest = min(wanting, key=len)
-            if free <= 0:
-                richest = max(jobs.values(), key=len)
-                if len(richest) < len(poorest) + 2 or richest[-1] in changes.joined:
-                    break
-                changes.left.append(self._remove(richest.pop()))
-                free += 1
-            free -= 1
-            lane = poorest[0].another()
-            poorest.append(lane)
-            changes.joined.append(lane)
+        ended, added = spread(self.active, free)
+        changes.left.extend([self._leave(lane) for lane in ended])
         # After the last removal, because the decoder removes rows before it adds new ones.
-        self.active.extend(changes.joined)
+        self.slots.add(self.batch, added)
+        changes.joined.extend(added)
 
     def _fill_slots(self) -> list[Sequence]:
         joined = []
-        while (sequence := self.slots.take(self.sequences)) is not None:
+        while (sequence := self.slots.take(self.batch)) is not None:
             joined.append(sequence)
         return joined
 
-    def _remove(self, sequence: Sequence) -> Sequence:
-        """Mirror `Decoder.leave`: the last row moves into the gap."""
-        last = self.active.pop()
-        if last is not sequence:
-            self.active[self.active.index(sequence)] = last
-        return sequence
+    def _leave(self, sequence: Sequence) -> Sequence:
+        return self.slots.leave(self.batch, sequence)
 
     def _drain_seconds_left(self) -> float | None:
         if self._drain_deadline is None:

@@ -12,12 +12,16 @@ from typing import Any, Literal
 from app.engine.cell_search import CellFinder, FoundCells
 from app.engine.chunk import Chunk
 from app.engine.job import Job
-from app.engine.output_buffer import OutputBuffer
+from app.engine.slow_reader import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
-from model.decoding.text_scoring import TextScores
+from model.decoding.decoder import DecoderStream
+from model.decoding.text_scoring import TextScores, TextStream
 
 FinishReason = Literal["length", "pattern", "stop"]
+
+# Characters of a text that are delivered at once, although the first one could come sooner.
+_SHORT = 24
 
 
 @dataclass(frozen=True)
@@ -54,47 +58,61 @@ class Delivery:
 
 
 class Sequence:
-    """The decoder stream of one job and its progress. Belongs to the engine thread.
+    """What one slot computes for a job, and its progress. Belongs to the engine thread.
 
-    The scheduler's lock guards `arrived`, `cancelled` and `paused`.
+    The scheduler's lock guards `cancelled` and `paused`.
 
     Args:
         job: what to generate.
         buffer: the output buffer, which counts characters that the reader has not taken.
         deliver: function that receives the deliveries. It is called in the event loop.
+
+    Attributes:
+        stream: the stream to decode.
+        texts: the scores of a bulk job, which may use several sequences, see `bulk_scoring`.
+        text: everything that the decoder produced after the prompt.
+        found: the cells that a search has found.
+        expires: time of the monotonic clock at which the server ends it.
+        rereads: whether a search has read the text and must read it again.
     """
 
     def __init__(self, job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> None:
         self.job, self.buffer, self.deliver = job, buffer, deliver
-        self.stream = job.stream()
-        self.text = array("i")  # everything the decoder produced after the prompt
+        self.stream: DecoderStream = job.stream()
+        self.texts = job.scoring()
+        self.text = array("i")
         self.admitted: float | None = None
         self.cached = 0
-        self.arrived = 0  # its number in the queue
-        self.cancelled = False
-        self.paused = False
+        self.cancelled = self.paused = False
         self.found: FoundCells | None = None
-        self.expires = math.inf  # time of the monotonic clock at which the server ends it
-        self.rereads = False  # whether a search has read the text and must read it again
+        self.expires = math.inf
+        self.rereads = False
         self._finder = CellFinder(job.search, job.cells) if job.search else None
         self._matcher = StopMatcher(job.stops) if job.stops else None
         self._held = Chunk()  # may turn out to be part of a stop string
 
     @property
-    def memory(self) -> int:
-        """Approximate size of the characters that it keeps, in bytes. Any thread may ask."""
-        return 4 * len(self.text) + self._held.bytes
+    def text_stream(self) -> TextStream | None:
+        """The text of a bulk job that is scored now. None while the prime is read."""
+        return self.stream if isinstance(self.stream, TextStream) else None
 
     @property
     def steps_left(self) -> int:
-        """Number of steps until the job is complete."""
+        """Number of steps until the job is complete, if no other sequence works for it."""
+        if self.texts is not None:
+            return self.stream.prompt_steps_left + self.texts.characters_left
         again = self.stream.length + len(self.stream.prime) - 1 if self._finder is not None else 0
         return self.stream.steps_left + again
 
     @property
     def steps_to_boundary(self) -> int:
-        """Number of steps to the next boundary: end of the prompt, first character, or end."""
-        return self.stream.prompt_steps_left or (self.stream.steps_left if self.text else 1)
+        """Number of steps to the next boundary: end of the prompt, first character, or end.
+
+        A bulk job and a short text have no boundary after the first character.
+        """
+        left = self.stream.steps_left
+        whole = self.texts is not None or self.text or left <= _SHORT
+        return self.stream.prompt_steps_left or (left if whole else 1)
 
     def accept(self, chunk: Chunk) -> Delivery:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
@@ -144,3 +162,6 @@ class Sequence:
             released += matcher.flush()
         ready, self._held = (self._held + chunk).split(len(released))
         return ready, "stop" if stopped else otherwise
+
+
+Deliveries = list[tuple[Sequence, Delivery]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
 import threading
 import time
 import weakref
@@ -11,91 +9,70 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from app.engine.lane import spare_lanes
+from app.engine.bulk_scoring import count_jobs
+from app.engine.prefix_cache import CacheMemory
 from app.engine.retry_after import retry_after
 from app.engine.sequence import Sequence
 from app.errors import QueueFullError
 
 
 @dataclass(eq=False)
-class EngineSequences:
-    """The sequences of one engine that have a slot, or wait for one.
+class Batch:
+    """The sequences of one engine that have a slot.
 
     Attributes:
         wake: wakes the engine thread. Its lock is the lock of `Slots`.
-        active: sequences that have a slot, in the order of the decoder's rows.
-        resuming: sequences that had a slot before. They are served first.
-        waiting: the other sequences that wait, in order of arrival.
+        active: the sequences, in the order of the decoder's rows.
         seconds_per_step: duration of a step, measured by the engine thread.
     """
 
     wake: threading.Condition
     active: list[Sequence] = field(default_factory=list)
-    resuming: deque[Sequence] = field(default_factory=deque)
-    waiting: deque[Sequence] = field(default_factory=deque)
     seconds_per_step: float = 0.001
 
     @property
     def running(self) -> int:
         """Number of jobs that have a slot. Some of them have several."""
-        active = list(self.active)  # the engine thread may change the list
-        return len(active) - len(spare_lanes(active, len(active)))
+        return count_jobs(list(self.active))  # a copy: the engine thread may change the list
 
-    @property
-    def waiting_count(self) -> int:
-        """Number of sequences that wait."""
-        return len(self.resuming) + len(self.waiting)
-
-    @property
-    def order(self) -> tuple[bool, int]:
-        """Sort key of the first sequence that waits. There must be one."""
-        first = (self.resuming or self.waiting)[0]
-        return not self.resuming, first.arrived
-
-    def seconds_left(self, sequences: Iterable[Sequence]) -> list[float]:
-        """Return the estimated seconds that each sequence needs, at most until its deadline."""
-        now = time.monotonic()
-        return [
-            min(sequence.steps_left * self.seconds_per_step, max(0.0, sequence.expires - now))
-            for sequence in sequences
-        ]
+    def seconds_left(self, sequence: Sequence) -> float:
+        """Return the estimated seconds that a sequence needs, at most until its deadline."""
+        left = max(0.0, sequence.expires - time.monotonic())
+        return min(sequence.steps_left * self.seconds_per_step, left)
 
 
 class Slots:
     """Gives slots to the sequences of several engines in order of arrival.
 
     Sequences that resume come before those that have not had a slot yet. Hold `lock` while you call
-    a method or change an engine's sequences. `waiting`, `taken`, `computing` and `add_engine` take
-    it themselves.
+    a method. The properties `waiting` and `computing`, `waiting_of` and `add_engine` need no lock.
 
     Args:
         count: number of sequences that run at the same time, whichever engines they belong to.
         max_queue: number of sequences that may wait for a slot.
+
+    Attributes:
+        free: number of slots that no sequence has.
     """
 
     def __init__(self, count: int, max_queue: int) -> None:
-        self.count, self._max_queue = count, max_queue
+        self.count, self.free, self._max_queue = count, count, max_queue
         self.lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
-        self._engines: weakref.WeakSet[EngineSequences] = weakref.WeakSet()
-        self._arrivals = itertools.count()
+        self._batches: weakref.WeakSet[Batch] = weakref.WeakSet()
+        # Each sequence with the batch that it wants to join. The first queue is served first.
+        self._resuming: deque[tuple[Batch, Sequence]] = deque()
+        self._waiting: deque[tuple[Batch, Sequence]] = deque()
         self._refused = 0  # in a row
 
     @property
     def waiting(self) -> int:
         """Number of sequences of all engines that wait for a slot."""
-        with self.lock:
-            return sum(engine.waiting_count for engine in self._engines)
+        return len(self._resuming) + len(self._waiting)
 
     @property
     def taken(self) -> int:
         """Number of slots that sequences of all engines have."""
-        with self.lock:
-            return sum(len(engine.active) for engine in self._engines)
-
-    @property
-    def free(self) -> int:
-        """Number of slots that no sequence has."""
-        return self.count - self.taken
+        return self.count - self.free
 
     @property
     def share(self) -> int:
@@ -106,61 +83,103 @@ class Slots:
     def computing(self) -> int:
         """Number of engines that have sequences with slots."""
         with self.lock:
-            return sum(1 for engine in self._engines if engine.active)
+            return sum(1 for batch in self._batches if batch.active)
 
-    def add_engine(self) -> EngineSequences:
-        """Return the sequences of another engine. They count for as long as somebody keeps them."""
-        engine = EngineSequences(threading.Condition(self.lock))
+    def waiting_of(self, batch: Batch) -> int:
+        """Return the number of sequences that wait to join a batch."""
         with self.lock:
-            self._engines.add(engine)
-        return engine
+            return sum(own is batch for own, _ in (*self._resuming, *self._waiting))
 
-    def enqueue(self, engine: EngineSequences, sequence: Sequence, resumed: bool = False) -> None:
-        """Add a sequence to its engine, as the last of those that resume or of the others."""
-        sequence.arrived = next(self._arrivals)
-        (engine.resuming if resumed else engine.waiting).append(sequence)
+    def add_engine(self) -> Batch:
+        """Return the batch of another engine."""
+        batch = Batch(threading.Condition(self.lock))
+        with self.lock:
+            self._batches.add(batch)
+        return batch
+
+    def close(self, batch: Batch) -> list[Sequence]:
+        """Remove and return all sequences of a batch, also those that wait to join it."""
+        sequences = list(batch.active)
+        self.free += len(batch.active)
+        batch.active.clear()
+        for queue in (self._resuming, self._waiting):
+            sequences += [sequence for own, sequence in queue if own is batch]
+            others = [entry for entry in queue if entry[0] is not batch]
+            queue.clear()
+            queue.extend(others)
+        self.wake_next()
+        return sequences
+
+    def enqueue(self, batch: Batch, sequence: Sequence, resumed: bool = False) -> None:
+        """Add a sequence as the last of those that resume, or of the others."""
+        (self._resuming if resumed else self._waiting).append((batch, sequence))
         self.wake_next()
 
-    def take(self, engine: EngineSequences) -> Sequence | None:
-        """Give a free slot to an engine's first sequence, if no other engine's first precedes it.
+    def dequeue(self, batch: Batch, sequence: Sequence) -> None:
+        """Remove a sequence from the queue, if it waits there."""
+        for queue in (self._resuming, self._waiting):
+            if (batch, sequence) in queue:
+                queue.remove((batch, sequence))
+        self.wake_next()
+
+    def take(self, batch: Batch) -> Sequence | None:
+        """Give a free slot to the first sequence of the queue if it belongs to a batch.
 
         Return the sequence, which is then the last active one, or None.
         """
-        if self.free <= 0 or self._next_engine() is not engine:
+        queue = self._resuming or self._waiting
+        if self.free <= 0 or not queue or queue[0][0] is not batch:
             return None
-        sequence = (engine.resuming or engine.waiting).popleft()
-        engine.active.append(sequence)
+        _, sequence = queue.popleft()
+        self.add(batch, [sequence])
+        return sequence
+
+    def add(self, batch: Batch, sequences: Iterable[Sequence]) -> None:
+        """Give free slots to sequences that do not wait in the queue."""
+        before = len(batch.active)
+        batch.active += sequences
+        self.free -= len(batch.active) - before
+
+    def leave(self, batch: Batch, sequence: Sequence) -> Sequence:
+        """Free the slot of a sequence and return it. The last row of the batch fills the gap."""
+        last = batch.active.pop()
+        if last is not sequence:
+            batch.active[batch.active.index(sequence)] = last
+        self.free += 1
         return sequence
 
     def wake_next(self) -> None:
         """Wake the engine whose sequence may get a slot, if there are both."""
-        if self.free > 0 and (engine := self._next_engine()) is not None:
-            engine.wake.notify()
+        if self.free > 0 and (queue := self._resuming or self._waiting):
+            queue[0][0].wake.notify()
 
     def check_room(self, count: int = 1) -> None:
         """Raise QueueFullError unless `count` more can get a slot or a place in the queue."""
-        waiting, running = self.waiting, sum(engine.running for engine in self._engines)
-        room = self._max_queue + self.count - running - waiting
+        running = sum(batch.running for batch in self._batches)
+        room = self._max_queue + self.count - running - self.waiting
         if count <= room:
             self._refused = 0
             return
         self._refused += 1
-        ended = self._refused - 1 + count - max(0, room)
-        raise QueueFullError(waiting, retry_after(ended, *self._seconds_left()), count)
-
-    def _next_engine(self) -> EngineSequences | None:
-        engines = [engine for engine in self._engines if engine.waiting_count]
-        return min(engines, key=operator.attrgetter("order"), default=None)
-
-    def _seconds_left(self) -> tuple[list[float], list[float]]:
-        """Return the seconds that each running and each waiting sequence needs, in their order."""
-        running = [
-            seconds for engine in self._engines for seconds in engine.seconds_left(engine.active)
+        position = self._refused - 1 + count - max(0, room)
+        active = [
+            batch.seconds_left(sequence) for batch in self._batches for sequence in batch.active
         ]
-        waiting = [
-            (is_waiting, sequence.arrived, seconds)
-            for engine in self._engines
-            for is_waiting, queue in enumerate((engine.resuming, engine.waiting))
-            for sequence, seconds in zip(queue, engine.seconds_left(queue), strict=True)
+        queued = [
+            batch.seconds_left(sequence) for batch, sequence in (*self._resuming, *self._waiting)
         ]
-        return running, [seconds for _, _, seconds in sorted(waiting)]
+        raise QueueFullError(self.waiting, retry_after(position, active, queued), count)
+
+
+class Resources:
+    """What the engines of one server share: slots, queue, and the memory of the prefix caches.
+
+    Args:
+        slots: number of generations that run at the same time.
+        max_queue: number of generations that may wait for a slot.
+        cache_bytes: maximum size of all prefix caches together. 0 disables them.
+    """
+
+    def __init__(self, slots: int, max_queue: int, cache_bytes: int) -> None:
+        self.slots = Slots(slots, max_queue)
+        self.cache_memory = CacheMemory(cache_bytes)

@@ -9,18 +9,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from app.engine import bulk_scoring
 from app.engine.chunk import Chunk
-from app.engine.lane import Lane, lanes_by_job
 from app.engine.metrics import ModelMetrics
 from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Changes, Scheduler
-from app.engine.sequence import Delivery, Sequence
+from app.engine.sequence import Deliveries, Sequence
+from app.engine.shared_cores import share_cores
 from app.errors import DrainingError, EngineError
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import with_alternatives
 from model.decoding.backend import StepOutput
 from model.decoding.decoder import Decoder, DecoderStream
-from model.decoding.text_scoring import TextStream, best_steps
+from model.decoding.text_scoring import best_steps
 
 # Target time between two deliveries, in seconds. It is too short to notice, and several times as
 # long as the event loop takes to send a delivery, so the event loop does not delay the engine.
@@ -30,8 +31,6 @@ _MAX_STEPS = 128  # characters of one generation per delivery
 _PRIME_STEPS = 128  # characters of a new prime to read while the other generations wait
 _WARM_STEPS = 8
 _RATE_SMOOTHING = 0.2  # weight of the newest measurement of a step's duration
-
-Deliveries = list[tuple[Sequence, Delivery]]
 
 logger = logging.getLogger("charstream")
 
@@ -86,7 +85,7 @@ class Worker:
             return False
         self._apply(changes)
         if self._scheduler.active:
-            self._decoder.limit_threads(self._decoder.threads // self._scheduler.slots.computing)
+            share_cores(self._decoder, self._scheduler.slots.computing)
             self._read_primes(changes.joined)
             self._step_all()
         return True
@@ -107,13 +106,10 @@ class Worker:
     def _apply(self, changes: Changes) -> None:
         for sequence in changes.left:
             self._decoder.leave(sequence.stream)
-            if isinstance(sequence, Lane):
-                sequence.give_back()
+            bulk_scoring.give_back(sequence)
         for sequence in changes.joined:
-            if sequence.stream.read == 0 and not isinstance(sequence.stream, TextStream):
+            if sequence.stream.read == 0 and sequence.text_stream is None:
                 self._admit(sequence)
-                if isinstance(sequence, Lane) and not sequence.stream.prompt_steps_left:
-                    sequence.begin(sequence.stream.state)
             self._decoder.join(sequence.stream)
 
     def _admit(self, sequence: Sequence) -> None:
@@ -124,10 +120,12 @@ class Worker:
             sequence.admitted, sequence.cached = time.monotonic(), read
         if state is None:
             self._metrics.cache_misses.inc()
-            return
-        stream.skip(read, state)
-        self._metrics.cache_hits.inc()
-        self._metrics.cache_characters.inc(read)
+        else:
+            stream.skip(read, state)
+            self._metrics.cache_hits.inc()
+            self._metrics.cache_characters.inc(read)
+        if sequence.texts is not None and not stream.prompt_steps_left:
+            bulk_scoring.begin(sequence, state)
 
     def _read_primes(self, joined: list[Sequence]) -> None:
         """Read a part of the new primes first, so that their first characters come soon.
@@ -145,8 +143,8 @@ class Worker:
         began = time.monotonic()
         self._step(steps)
         measured = (time.monotonic() - began) / steps
-        own = self._scheduler.sequences
-        own.seconds_per_step += _RATE_SMOOTHING * (measured - own.seconds_per_step)
+        batch = self._scheduler.batch
+        batch.seconds_per_step += _RATE_SMOOTHING * (measured - batch.seconds_per_step)
 
     def _choose_steps(self) -> int:
         """Return the number of steps to the next delivery, which never passes a boundary.
@@ -157,12 +155,12 @@ class Worker:
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.slots.taken
-        fitting = int(seconds / self._scheduler.sequences.seconds_per_step)
+        fitting = int(seconds / self._scheduler.batch.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []
         for sequence in active:
-            is_text = isinstance(sequence.stream, TextStream)
-            (text_ends if is_text else boundaries).append(sequence.steps_to_boundary)
+            ends = boundaries if sequence.text_stream is None else text_ends
+            ends.append(sequence.steps_to_boundary)
         most = max(1, min(fitting, _MAX_STEPS, *boundaries))
         return best_steps(text_ends, len(boundaries), most) if text_ends else most
 
@@ -179,51 +177,21 @@ class Worker:
         for row, (sequence, skip) in enumerate(zip(sequences, prompt_steps, strict=True)):
             if skip == steps:  # all of the prompt except its last character has been read
                 self._end_prompt(sequence)
-            elif skip < steps and isinstance(sequence, Lane):
+            elif skip < steps and sequence.texts is not None:
                 lanes[sequence] = row
             elif skip < steps and not sequence.cancelled:
                 chunk = _chunk(output, row, skip, sequence.stream)
                 deliveries.append((sequence, sequence.accept(chunk)))
-        self._settle(deliveries, *self._collect(lanes, output))
+        self._settle(deliveries, *bulk_scoring.collect(self._decoder, lanes, output))
 
     def _end_prompt(self, sequence: Sequence) -> None:
         stream, state = sequence.stream, self._decoder.state(sequence.stream)
         self._cache.put(stream.prime[: stream.read], state)
-        if isinstance(sequence, Lane):
-            sequence.begin(state)
+        if sequence.texts is not None:
+            bulk_scoring.begin(sequence, state)
             self._decoder.replace(stream, sequence.stream)
 
-    def _collect(
-        self, rows: dict[Sequence, int], output: StepOutput
-    ) -> tuple[Deliveries, list[Lane]]:
-        """Add the scores of lanes to their jobs. Return a delivery per job, and the ended lanes.
-
-        Args:
-            rows: the lanes, with their columns in `output`.
-            output: the result of the steps.
-        """
-        deliveries: Deliveries = []
-        ended = []
-        for bulk, lanes in lanes_by_job(rows).items():
-            assert output.scores is not None
-            streams = [lane.text_stream for lane in lanes]
-            scored = bulk.scoring.collect(streams, output.scores[:, [rows[lane] for lane in lanes]])
-            deliveries.append((lanes[0], lanes[0].scored(scored)))
-            ended += [lane for lane in lanes if not self._continues(lane)]
-        return deliveries, ended
-
-    def _continues(self, lane: Lane) -> bool:
-        """Let a lane whose text has ended take the next one. Return whether it has a text."""
-        text = lane.text_stream
-        if text.steps_left > 0:
-            return True
-        if (successor := lane.bulk.scoring.next()) is None:
-            return False
-        self._decoder.replace(text, successor)
-        lane.stream = successor
-        return True
-
-    def _settle(self, deliveries: Deliveries, scored: Deliveries, ended: list[Lane]) -> None:
+    def _settle(self, deliveries: Deliveries, scored: Deliveries, ended: list[Sequence]) -> None:
         changes = self._scheduler.settle(deliveries, ended)
         self._apply(changes)
         self._metrics.reader_pauses.inc(sum(sequence.paused for sequence in changes.left))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.api.resume import Position
 from app.api.sse import GenerateFrames
-from app.engine import output_buffer
+from app.engine import slow_reader
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.errors import EngineError, InvalidFieldError
@@ -93,7 +93,7 @@ def test_cancelled_waits_lose_no_character(
             resumed = frames_of(engine, tiny, engine.submit(same), skip)
             assert characters_of(await receive(resumed, actions)) == whole[skip:]
 
-    with patch.object(output_buffer, "LIMIT", 20), patch.object(output_buffer, "RESUME_BELOW", 10):
+    with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):
         asyncio.run(scenario())
 
 

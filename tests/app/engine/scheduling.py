@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import OutputBuffer
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, Sequence
+from app.engine.slow_reader import OutputBuffer
 from tests.app.engine.tiny_engine import job
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from app.engine.cell_search import CellFinder, CellSearch
 from app.engine.chunk import Chunk
 from app.engine.job import Job
-from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import Sequence
+from app.engine.slow_reader import OutputBuffer
 from model.cells.correlation import strongest
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.read_cells import CellNumbers, CellValues
@@ -84,7 +84,7 @@ def test_searches_beside_other_jobs_find_the_same_cells_as_alone(
 def test_a_cancelled_search_frees_its_slot(tiny: Checkpoint, passes: int) -> None:
     async def scenario() -> None:
         async with running(tiny, slots=1) as engine:
-            generation = engine.submit(search_job(1, length=20_000))
+            generation = engine.submit(search_job(1, length=5_000))
             sequence = generation._sequence
             assert sequence is not None
             await until(lambda: sequence.stream.read if passes == 1 else sequence.found)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.engine import output_buffer, worker
+from app.engine import slow_reader, worker
 from app.engine.engine import Engine
 from app.errors import DrainingError, EngineError, QueueFullError
 from model.checkpoints.checkpoint import Checkpoint
@@ -99,7 +99,7 @@ def test_consecutive_refusals_wait_for_consecutive_ends(
             generations = [engine.submit(job(length=length)) for length in lengths]
             await until(lambda: engine.running == 2)
             monkeypatch.setattr(worker, "_RATE_SMOOTHING", 0.0)
-            monkeypatch.setattr(engine._scheduler.sequences, "seconds_per_step", 1.0)
+            monkeypatch.setattr(engine._scheduler.batch, "seconds_per_step", 1.0)
             estimates = [refused(engine) for _ in range(6)]
             left = [steps_left(generation) for generation in generations]
             assert estimates[0] == pytest.approx(left[0], rel=0.2)
@@ -122,7 +122,7 @@ def test_consecutive_refusals_wait_for_consecutive_ends(
 def test_a_slow_reader_pauses_only_its_own_generation(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output_buffer, "LIMIT", 50)
+    monkeypatch.setattr(slow_reader, "LIMIT", 50)
     slow_job = job(length=2000, seed=5)
 
     async def scenario() -> None:

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.engine import output_buffer
+from app.engine import slow_reader
 from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -83,7 +83,7 @@ def test_any_mix_of_actions_gives_exact_texts_and_frees_all_slots(
                     assert one.generation.generated == len(whole)
             await until(lambda: engine.idle)
 
-    with patch.object(output_buffer, "LIMIT", 20), patch.object(output_buffer, "RESUME_BELOW", 10):
+    with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):
         asyncio.run(scenario())
 
 

@@ -6,123 +6,97 @@ In a reference cycle they would keep their memory until the next full garbage co
 from __future__ import annotations
 
 import asyncio
-import weakref
+import gc
 from collections.abc import Awaitable, Callable
 from unittest.mock import patch
 
 import pytest
 
-from app.engine import output_buffer, worker
+from app.engine import slow_reader, worker
 from app.engine.engine import Engine
 from app.engine.generation import Generation
+from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Sequence
 from app.errors import DeadlineError, DrainingError, EngineError, QueueFullError
 from model.checkpoints.checkpoint import Checkpoint
+from model.decoding.decoder import Decoder
 from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.tiny_engine import LONG, job, read, running, take, until
 
-Refs = list[weakref.ref[object]]
-
-
 pytestmark = pytest.mark.usefixtures("no_garbage_collection")
 
-
-def refs_of(generation: Generation) -> Refs:
-    assert generation._sequence is not None
-    return [weakref.ref(generation), weakref.ref(generation._sequence)]
+OF_A_JOB = {Generation, Sequence}
+OF_AN_ENGINE = {Engine, Scheduler, Decoder, PrefixCache, *OF_A_JOB}
 
 
-async def finish(engine: Engine) -> Refs:
-    generation = engine.submit(job(length=30))
-    refs = refs_of(generation)
-    await read(generation)
-    return refs
+def alive(types: set[type]) -> list[object]:
+    return [each for each in gc.get_objects() if type(each) in types]
 
 
-async def finish_with_scores(engine: Engine) -> Refs:
-    generation = engine.submit(job(length=30, alternatives=2))
-    refs = refs_of(generation)
-    await read(generation)
-    return refs
+async def until_freed(types: set[type], before: list[object]) -> None:
+    """Wait until all objects of some types are those that were there before."""
+    await until(lambda: len(alive(types)) <= len(before))
+    assert {id(each) for each in alive(types)} <= {id(each) for each in before}
 
 
-async def finish_unread(engine: Engine) -> Refs:
+async def finish(engine: Engine) -> None:
+    await read(engine.submit(job(length=30)))
+
+
+async def finish_with_scores(engine: Engine) -> None:
+    await read(engine.submit(job(length=30, alternatives=2)))
+
+
+async def finish_unread(engine: Engine) -> None:
     generation = engine.submit(job(length=30))
     generation.expire_after(600)
-    refs = refs_of(generation)
     await until(lambda: generation.finished is not None)
-    return refs
 
 
-async def finish_bulk(engine: Engine) -> Refs:
-    generation = engine.submit(bulk_job(many(30)))
-    refs = refs_of(generation)
-    await generation.read()
-    return refs
+async def finish_bulk(engine: Engine) -> None:
+    await engine.submit(bulk_job(many(30))).read()
 
 
-async def cancel_bulk(engine: Engine) -> Refs:
+async def cancel_bulk(engine: Engine) -> None:
     generation = engine.submit(bulk_job(many(50_000)))
-    refs = refs_of(generation)
     await until(lambda: generation.generated)
-    refs += [weakref.ref(lane) for lane in engine._scheduler.active]
     generation.cancel()
-    return refs
 
 
-async def cancel(engine: Engine) -> Refs:
+async def cancel(engine: Engine) -> None:
     generation = engine.submit(job(length=LONG))
     generation.expire_after(600)
-    refs = refs_of(generation)
     await take(generation)
     generation.cancel()
-    return refs
 
 
-async def cancel_while_paused(engine: Engine) -> Refs:
-    with patch.object(output_buffer, "LIMIT", 50):  # a busy machine takes long for 4,096 steps
+async def cancel_while_paused(engine: Engine) -> None:
+    with patch.object(slow_reader, "LIMIT", 50):  # a busy machine takes long for 4,096 steps
         generation = engine.submit(job(length=LONG))
-        refs = refs_of(generation)
         await until(lambda: generation.paused)
     generation.cancel()
-    return refs
 
 
-async def cancel_while_waiting(engine: Engine) -> Refs:
-    active = [engine.submit(job(length=LONG)) for _ in range(2)]
-    waiting = engine.submit(job())
-    refs = refs_of(waiting)
-    for generation in (*active, waiting):
+async def cancel_while_waiting(engine: Engine) -> None:
+    for generation in [engine.submit(job(length=LONG)) for _ in range(3)]:
         generation.cancel()
-    return refs
 
 
-async def expire(engine: Engine) -> Refs:
+async def expire(engine: Engine) -> None:
     generation = engine.submit(job(length=LONG))
-    refs = refs_of(generation)
     generation.expire_after(0.02)
     with pytest.raises(DeadlineError):
         await read(generation)
-    return refs
 
 
-async def refuse(engine: Engine) -> Refs:
+async def refuse(engine: Engine) -> None:
     """Submit more jobs than the engine accepts."""
-    refs: Refs = []
-    submit = Scheduler.submit
-
-    def watch(scheduler: Scheduler, sequence: Sequence) -> None:
-        refs.append(weakref.ref(sequence))
-        submit(scheduler, sequence)
-
-    with patch.object(Scheduler, "submit", watch):
-        accepted = [engine.submit(job(length=LONG)) for _ in range(4)]
-        with pytest.raises(QueueFullError):
-            engine.submit(job())
+    accepted = [engine.submit(job(length=LONG)) for _ in range(4)]
+    with pytest.raises(QueueFullError):
+        engine.submit(job())
     for generation in accepted:
         generation.cancel()
-    return refs
 
 
 @pytest.mark.parametrize(
@@ -141,14 +115,14 @@ async def refuse(engine: Engine) -> Refs:
     ],
 )
 def test_an_ended_generation_is_freed(
-    tiny: Checkpoint, end: Callable[[Engine], Awaitable[Refs]]
+    tiny: Checkpoint, end: Callable[[Engine], Awaitable[None]]
 ) -> None:
     async def scenario() -> None:
+        before = alive(OF_A_JOB)
         async with running(tiny, slots=2, queue=2) as engine:
-            refs = await end(engine)
-            assert refs
+            await end(engine)
             await until(lambda: engine.idle)
-            await until(lambda: all_freed(refs))
+            await until_freed(OF_A_JOB, before)
 
     asyncio.run(scenario())
 
@@ -162,42 +136,35 @@ def test_generations_of_a_failed_engine_are_freed(
     # Pytest keeps the log records, whose traceback would keep the frames of the engine thread.
     monkeypatch.setattr(worker.logger, "disabled", True)
 
-    async def fail_all(engine: Engine) -> Refs:
+    async def fail_all(engine: Engine) -> None:
         active, waiting = (engine.submit(job(length=LONG)) for _ in range(2))
-        refs = [*refs_of(active), *refs_of(waiting)]
         await take(active)
-        monkeypatch.setattr(engine._decoder, "advance", fail)
+        monkeypatch.setattr(Decoder, "advance", fail)
         for generation in (active, waiting):
             with pytest.raises(EngineError, match="out of memory"):
                 await read(generation)
-        return refs
 
     async def scenario() -> None:
+        before = alive(OF_A_JOB)
         async with running(tiny, slots=1) as engine:
-            refs = await fail_all(engine)
-            await until(lambda: all_freed(refs))
+            await fail_all(engine)
+            await until_freed(OF_A_JOB, before)
 
     asyncio.run(scenario())
 
 
 def test_a_stopped_engine_is_freed_with_its_decoder_and_its_cache(tiny: Checkpoint) -> None:
-    async def run_and_stop() -> Refs:
+    async def run_and_stop() -> None:
         async with running(tiny) as engine:
             await finish(engine)
             unfinished = engine.submit(job(length=LONG))
             await take(unfinished)
-            parts = (engine, engine._scheduler, engine._decoder, engine._cache, engine._metrics)
-            refs = [*map(weakref.ref, parts), *refs_of(unfinished)]
         with pytest.raises(DrainingError):
             await read(unfinished)
-        return refs
 
     async def scenario() -> None:
-        refs = await run_and_stop()
-        await until(lambda: all_freed(refs))
+        before = alive(OF_AN_ENGINE)
+        await run_and_stop()
+        await until_freed(OF_AN_ENGINE, before)
 
     asyncio.run(scenario())
-
-
-def all_freed(refs: Refs) -> bool:
-    return all(ref() is None for ref in refs)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import LIMIT
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
 from app.engine.slots import Slots
+from app.engine.slow_reader import LIMIT
 from app.errors import DrainingError, EngineError, QueueFullError
 from tests.app.engine.scheduling import finish, joined, new_sequence
 
@@ -277,7 +277,7 @@ class AnyOrder(RuleBasedStateMachine):
         sequence = self.rows[number % len(self.rows)]
         if finish_reason is not None:
             self.sequences.remove(sequence)
-        elif not sequence.buffer.is_full:
+        elif not sequence.buffer.must_pause:
             sequence.buffer.produce(LIMIT)
         self.follow(self.scheduler.settle([(sequence, Delivery(Chunk(), finish_reason))]))
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import OutputBuffer
 from app.engine.sequence import FinishReason, Sequence
+from app.engine.slow_reader import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import DeadlineError
 from tests.app.engine.test_chunk import characters, chunk_of
@@ -57,13 +57,17 @@ def test_ids_and_scores_stay_aligned_for_any_split(
 
 
 def test_the_next_boundary_is_the_prompt_then_the_first_character_then_the_end() -> None:
-    sequence = new_sequence(10)
+    sequence = new_sequence(100)
     sequence.stream.read = 0
     assert sequence.steps_to_boundary == 2, "the end of the prompt"
     sequence.stream.read = 2
     assert sequence.steps_to_boundary == 1, "the first character"
     feed(sequence, Chunk(array("i", [1])))
-    assert sequence.steps_to_boundary == 9, "the end of the text"
+    assert sequence.steps_to_boundary == 99, "the end of the text"
+
+
+def test_a_short_text_has_no_boundary_after_its_first_character() -> None:
+    assert new_sequence(20).steps_to_boundary == 20
 
 
 def test_an_error_ends_a_sequence_without_the_characters_held_back() -> None:

@@ -13,11 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from app.engine.chunk import Chunk
 from app.engine.engine import Engine
-from app.engine.output_buffer import LIMIT, OutputBuffer
-from app.engine.resources import Resources
 from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, Sequence
-from app.engine.slots import Slots
+from app.engine.slots import Resources, Slots
+from app.engine.slow_reader import LIMIT, OutputBuffer
 from app.errors import QueueFullError
 from model.checkpoints.checkpoint import Checkpoint
 from model.decoding.decoder import Decoder
@@ -65,10 +64,10 @@ def test_a_slot_that_one_engine_frees_wakes_the_engine_whose_turn_it_is() -> Non
     assert results == [[b]]
 
 
-def test_the_queue_is_full_for_all_engines_and_the_estimate_counts_all() -> None:
+def test_the_queue_must_pause_for_all_engines_and_the_estimate_counts_all() -> None:
     slots = Slots(1, max_queue=1)
     first, second = Scheduler(slots), Scheduler(slots)
-    first.sequences.seconds_per_step, second.sequences.seconds_per_step = 0.5, 2.0
+    first.batch.seconds_per_step, second.batch.seconds_per_step = 0.5, 2.0
     running, waiting = submitted(first, length=10), submitted(second, length=20)
     joined(first)
     estimates = []
@@ -85,7 +84,7 @@ def test_the_queue_is_full_for_all_engines_and_the_estimate_counts_all() -> None
 def test_several_sequences_need_room_together_and_wait_until_enough_have_ended() -> None:
     slots = Slots(3, max_queue=0)
     scheduler = Scheduler(slots)
-    scheduler.sequences.seconds_per_step = 1.0
+    scheduler.batch.seconds_per_step = 1.0
     running = [submitted(scheduler, length) for length in (10, 20)]
     joined(scheduler)
     scheduler.check_room(1)
@@ -99,7 +98,7 @@ def test_several_sequences_need_room_together_and_wait_until_enough_have_ended()
 
 def test_retry_after_ends_with_the_deadline_of_a_text() -> None:
     scheduler = Scheduler(Slots(1, max_queue=1))
-    scheduler.sequences.seconds_per_step = 1.0
+    scheduler.batch.seconds_per_step = 1.0
     running, waiting = submitted(scheduler, 1000), submitted(scheduler, 1000)
     assert joined(scheduler) == [running]
     running.expires = waiting.expires = time.monotonic() + 99.5
@@ -189,6 +188,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.slots = Slots(slots, max_queue=4)
         self.schedulers = [Scheduler(self.slots) for _ in range(engines)]
         self.expected: list[Sequence] = []  # those that wait, in the order in which they get a slot
+        self.owners: dict[Sequence | None, Scheduler] = {}
         self.resuming = 0  # how many of them are first, because they resume
 
     def scheduler(self, number: int) -> Scheduler:
@@ -199,6 +199,7 @@ class AnyOrder(RuleBasedStateMachine):
         sequence = new_sequence()
         try:
             self.scheduler(number).submit(sequence)
+            self.owners[sequence] = self.scheduler(number)
             self.expected.append(sequence)
         except QueueFullError:
             assert self.slots.waiting >= 4
@@ -223,11 +224,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(number=st.integers(0, 99), place=st.integers(0, 99))
     def cancel(self, number: int, place: int) -> None:
         scheduler = self.scheduler(number)
-        own = [
-            each
-            for each in self.expected
-            if each in (*scheduler.sequences.waiting, *scheduler.sequences.resuming)
-        ]
+        own = [each for each in self.expected if self.owners[each] is scheduler]
         if own:
             sequence = own[place % len(own)]
             self.resuming -= self.expected.index(sequence) < self.resuming
@@ -252,10 +249,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert running == self.slots.count or not self.expected, "no slot is left empty"
 
     def may_join(self, scheduler: Scheduler) -> bool:
-        own = scheduler.sequences
         running = sum(len(each.active) for each in self.schedulers)
-        queue = own.resuming or own.waiting
-        return bool(queue) and queue[0] is self.expected[0] and running < self.slots.count
+        first = self.expected[0] if self.expected else None
+        return running < self.slots.count and self.owners.get(first) is scheduler
 
 
 TestAnyOrder = AnyOrder.TestCase

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.engine import scheduler
 from app.engine.engine import Engine
 from app.engine.generation import Generation
-from app.errors import DeadlineError, DrainingError, QueueFullError, TooManyTextsError
+from app.errors import DeadlineError, DrainingError, QueueFullError
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, nats_of
@@ -141,26 +140,6 @@ def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoint) -> 
             assert await read(beside) == text_alone
             for bulk, nats in zip((first, *rest), expected, strict=True):
                 assert (await scores_of(bulk)).nats_T.tolist() == nats
-
-    asyncio.run(scenario())
-
-
-def test_the_texts_of_all_bulk_jobs_are_bounded(
-    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scheduler, "_MAX_TEXT_CHARACTERS", 240_000)
-
-    async def scenario() -> None:
-        async with running(tiny, slots=2) as engine:
-            bulks = [engine.submit(bulk_job(many(1000, 100))) for _ in range(2)]
-            with pytest.raises(TooManyTextsError):
-                engine.submit(bulk_job(many(1000, 100)))
-            engine.submit(job(3))
-            bulks[0].cancel()
-            await until(
-                lambda: engine._scheduler.running <= 2 and engine.waiting_in_all_engines == 0
-            )
-            engine.submit(bulk_job(many(1000, 100)))
 
     asyncio.run(scenario())
 

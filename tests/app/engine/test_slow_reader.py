@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine import output_buffer
+from app.engine import slow_reader
 from app.engine.chunk import Chunk
-from app.engine.output_buffer import OutputBuffer, cost_of
+from app.engine.slow_reader import OutputBuffer, cost_of
 
 actions = st.lists(st.one_of(st.integers(0, 9), st.sampled_from(["deliver", "take"])), max_size=50)
 
@@ -69,31 +69,31 @@ def test_two_threads_never_see_a_negative_count() -> None:
     assert ids == list(range(20_000))
 
 
-def test_a_full_buffer_has_room_again_when_half_of_it_is_taken(
+def test_a_full_buffer_may_resume_again_when_half_of_it_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(output_buffer, "LIMIT", 10)
-    monkeypatch.setattr(output_buffer, "RESUME_BELOW", 5)
+    monkeypatch.setattr(slow_reader, "LIMIT", 10)
+    monkeypatch.setattr(slow_reader, "RESUME_BELOW", 5)
     buffer = OutputBuffer()
     buffer.produce(9)
-    assert not buffer.is_full
+    assert not buffer.must_pause
     buffer.produce(1)
-    assert buffer.is_full
+    assert buffer.must_pause
     buffer.put(Chunk(array("i", [1] * 5)))
     buffer.take()
-    assert not buffer.is_full
-    assert not buffer.has_room
+    assert not buffer.must_pause
+    assert not buffer.may_resume
     buffer.put(Chunk(array("i", [1])))
     buffer.take()
-    assert buffer.has_room
+    assert buffer.may_resume
 
 
 def test_scores_fill_a_buffer_sooner() -> None:
     buffer = OutputBuffer(cost_of(10))
-    buffer.produce(output_buffer.LIMIT // 12)
-    assert not buffer.is_full
+    buffer.produce(slow_reader.LIMIT // 12)
+    assert not buffer.must_pause
     buffer.produce(1)
-    assert buffer.is_full
+    assert buffer.must_pause
 
 
 @given(st.integers(0, 20), st.integers(1, 9))

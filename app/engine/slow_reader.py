@@ -1,6 +1,7 @@
-"""OutputBuffer: characters that a reader has not taken yet, and the limit on their number.
+"""Slow reader: a generation that is too far ahead of its reader is paused.
 
-The scheduler pauses and resumes generations, see `Scheduler.settle`.
+`OutputBuffer` decides when. The scheduler then takes the slot of the sequence away, and puts the
+sequence back into the queue when its reader has caught up.
 """
 
 from __future__ import annotations
@@ -17,10 +18,7 @@ def cost_of(alternatives: int | None) -> int:
 
 
 class OutputBuffer:
-    """Bounds how far a generation may run ahead of its reader.
-
-    A slow reader fills only its own buffer. The scheduler pauses a generation whose buffer is
-    full, and the reader resumes it.
+    """Characters that a reader has not taken yet, and the limit on their number.
 
     Two threads count without a lock, because each counter has one writer: the engine thread
     calls `produce`, the event loop calls `put` and `take`.
@@ -40,22 +38,17 @@ class OutputBuffer:
         return len(self._chunk)
 
     @property
-    def bytes(self) -> int:
-        """Size of the characters that can be taken now, with their scores, in bytes."""
-        return self._chunk.bytes
-
-    @property
     def unread(self) -> int:
         """Number of characters that were produced and not taken, including those in transit."""
         return self._produced - self._taken
 
     @property
-    def is_full(self) -> bool:
+    def must_pause(self) -> bool:
         """Whether so many characters are unread that the generation must pause."""
         return self.unread * self._cost >= LIMIT
 
     @property
-    def has_room(self) -> bool:
+    def may_resume(self) -> bool:
         """Whether so few characters are unread that a paused generation can continue."""
         return self.unread * self._cost < RESUME_BELOW
 

@@ -20,7 +20,6 @@ from app.errors import DrainingError, TooManyPatternsError
 from app.fair_queue import FairQueue
 from model.errors import PatternError
 from model.patterns.pattern import Pattern, compile_pattern
-from model.patterns.work_limit import WorkLimit
 from model.text.vocabulary import Vocabulary
 
 _MAX_BYTES = 16 * 2**20
@@ -232,15 +231,15 @@ class PatternCache:
         expression, banned = compilation.key
         pause = _pauses(lambda: self._rest_factor(compilation))
         try:
-            result = self._result(expression, banned, WorkLimit(pause))
+            result = self._result(expression, banned)
             pause()
         except _AbandonedError:
             return None
         return result
 
-    def _result(self, expression: str, banned: frozenset[int], work: WorkLimit) -> _Result:
+    def _result(self, expression: str, banned: frozenset[int]) -> _Result:
         try:
-            return compile_pattern(expression, self._vocabulary, banned, work)
+            return compile_pattern(expression, self._vocabulary, banned)
         except PatternError as error:
             return str(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-_RETRY_SECONDS = 1
+from app.engine.retry_after import CONNECTION_RETRY_SECONDS
 
 
 class RefusedError(Exception):
@@ -24,7 +24,7 @@ class RefusedError(Exception):
     def response(self) -> bytes:
         """Return the whole response as bytes. The connection must close after it."""
         body = json.dumps({"detail": self.detail, "code": self.code}).encode("ascii")
-        retry = f"Retry-After: {_RETRY_SECONDS}\r\n" if self.status == 503 else ""
+        retry = f"Retry-After: {CONNECTION_RETRY_SECONDS}\r\n" if self.status == 503 else ""
         head = (
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{retry}"

@@ -43,8 +43,7 @@ def read_metadata(
             f"{path}: unknown metadata key {unknown[0]!r:.60}; without a digest, expected only "
             f"{', '.join(_KNOWN_KEYS)}"
         )
-    version = metadata["format_version"]
-    if version != FORMAT_VERSION:
+    if (version := metadata["format_version"]) != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: format_version is {version!r:.40}, but this program reads {FORMAT_VERSION!r}"
         )

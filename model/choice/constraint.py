@@ -6,16 +6,13 @@ Shape letters: S streams, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from model.errors import SamplingError
 from model.patterns.pattern import Pattern, any_text
-
-if TYPE_CHECKING:
-    from model.choice.sampling_params import SamplingParams
 
 MAX_BIAS = 100.0  # -100 bans a character, as in OpenAI's API
 MAX_BIASES = 1000  # characters with a bias
@@ -50,16 +47,18 @@ class Constraint(NamedTuple):
     biases_V: npt.NDArray[np.float32] | None  # minus infinity bans a character
 
     @classmethod
-    def of(cls, params: SamplingParams, vocabulary_size: int) -> Constraint | None:
+    def of(
+        cls, pattern: Pattern | None, biases: LogitBias, vocabulary_size: int
+    ) -> Constraint | None:
         """Return the constraint of a stream, or None if every character may be drawn."""
-        if not params.constrained:
+        if pattern is None and not biases:
             return None
         biases_V = None
-        if params.logit_bias:
+        if biases:
             biases_V = np.zeros(vocabulary_size, np.float32)
-            for character, bias in params.logit_bias:
+            for character, bias in biases:
                 biases_V[character] = bias if bias > -MAX_BIAS else -np.inf
-        return cls(params.pattern or any_text(vocabulary_size), biases_V)
+        return cls(pattern or any_text(vocabulary_size), biases_V)
 
 
 # Mirrors Constraint in model/native/lstm.h.
@@ -76,12 +75,11 @@ class ConstraintColumns(NamedTuple):
     owners: Sequence[Constraint | None]  # keep the memory alive that the column points to
 
     @classmethod
-    def of(cls, params: Sequence[SamplingParams], vocabulary_size: int) -> ConstraintColumns | None:
+    def of(cls, owners: Sequence[Constraint | None]) -> ConstraintColumns | None:
         """Return the columns, or None if no stream has a constraint."""
-        if not any(p.constrained for p in params):
+        if not any(owners):
             return None
-        owners = [Constraint.of(p, vocabulary_size) for p in params]
-        column_S = np.zeros(len(params), _NATIVE)
+        column_S = np.zeros(len(owners), _NATIVE)
         for row, owner in enumerate(owners):
             if owner is not None:
                 column_S[row] = _addresses(owner)

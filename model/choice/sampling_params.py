@@ -1,6 +1,6 @@
 """Sampling: the parameters and the random numbers of the choice of the next character.
 
-`model/native/sampler.cpp` and `model/pytorch/sampling.py` make the choice.
+`model/native/sampling.cpp` and `model/pytorch/sampling.py` make the choice.
 
 Shape letters: S streams, V vocabulary.
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from model.choice.constraint import LogitBias, check_logit_bias
+from model.choice.constraint import Constraint, LogitBias, check_logit_bias
 from model.choice.held_cell import HeldCell, check_held_cells
 from model.errors import SamplingError
 from model.patterns.pattern import Pattern
@@ -80,6 +80,10 @@ class SamplingParams:
     def constrained(self) -> bool:
         """Whether the choice depends on more than the network's logits and the filters."""
         return self.pattern is not None or bool(self.logit_bias)
+
+    def constraint(self, vocabulary_size: int) -> Constraint | None:
+        """Return what restricts the characters, or None if every character may be drawn."""
+        return Constraint.of(self.pattern, self.logit_bias, vocabulary_size)
 
 
 class SamplingColumns(NamedTuple):

@@ -14,8 +14,6 @@
 
 #include <algorithm>
 
-#include "target.h"
-
 CHARSTREAM_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")
 namespace {
 

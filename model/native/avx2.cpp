@@ -10,8 +10,6 @@
 #ifdef CHARSTREAM_AVX2
 #include <immintrin.h>
 
-#include "target.h"
-
 CHARSTREAM_TARGET("avx2,fma")
 #include "avx2.h"
 

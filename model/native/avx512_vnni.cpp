@@ -5,8 +5,6 @@
 #ifdef CHARSTREAM_AVX512_VNNI
 #include <immintrin.h>
 
-#include "target.h"
-
 CHARSTREAM_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")
 #include "avx512_vnni.h"
 

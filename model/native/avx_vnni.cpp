@@ -7,8 +7,6 @@
 #include <cpuid.h>
 #include <immintrin.h>
 
-#include "target.h"
-
 CHARSTREAM_TARGET("avx2,fma,avxvnni")
 #include "avx2.h"
 

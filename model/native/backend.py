@@ -30,8 +30,8 @@ from model.decoding.backend import DecoderState, PatternProgress, StepInput, Ste
 from model.decoding.packing import input_table, stacked_weight
 from model.decoding.quantization import quantize_rows
 from model.native import library as native_library
-from model.native.array import aligned_copy, aligned_empty, checked_address
-from model.native.library import LAYOUT
+from model.native.library import LAYOUT, aligned_copy, aligned_empty, checked_address
+from model.native.team import Team
 
 _LANES, _TILE, _GROUP, _BLOCK = LAYOUT.lanes, LAYOUT.tile, LAYOUT.group, LAYOUT.block
 _HIDDEN_SCALE = 1 / LAYOUT.hidden_steps  # hidden value per unit of its code
@@ -83,7 +83,7 @@ class NativeBackend:
         self._hidden_address = self._hidden_BLRW.ctypes.data
         self._cell_address = self._cell_SLW.ctypes.data
         self.sample_with([SamplingParams()] * slots)
-        self._team = native_library.Team(kernel, self._network.struct, threads)
+        self._team = Team(kernel, self._network.struct, threads)
         # Do not close the team at the interpreter's exit: a daemon thread may still compute a step.
         # The threads end with the process anyway.
         weakref.finalize(self, self._team.close).atexit = False
@@ -119,7 +119,9 @@ class NativeBackend:
         held = HeldCellColumns.of([p.hold for p in params], self._cell_SLW.shape[2])
         if held is not None:
             columns |= held._asdict()
-        self._constraints = ConstraintColumns.of(params, self._vocabulary_size)
+        self._constraints = ConstraintColumns.of(
+            [p.constraint(self._vocabulary_size) for p in params]
+        )
         if self._constraints is not None:
             columns["constraints"] = self._constraints.constraints
         self._columns_S: dict[str, npt.NDArray[Any]] = columns  # keeps the arrays alive

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "lstm.h"
-#include "sampler.h"
+#include "sampling.h"
 
 class Meeting;
 

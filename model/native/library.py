@@ -1,4 +1,7 @@
-"""Native library: ctypes bindings of the compiled kernels in model/native.
+"""Native library: ctypes bindings of the compiled kernels, and the memory that they read and write.
+
+C++ gets addresses and nothing else. So `checked_address` checks the type, the shape and the order
+of an array that comes from a caller.
 
 The library is optional. If it is not compiled, or no kernel runs on this processor, torch computes
 the steps.
@@ -10,21 +13,33 @@ import ctypes
 import functools
 import importlib.util
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable
-from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_int64, c_void_p, sizeof
-from typing import NamedTuple, cast
+from ctypes import (
+    POINTER,
+    Structure,
+    addressof,
+    c_char,
+    c_char_p,
+    c_int,
+    c_int32,
+    c_int64,
+    c_void_p,
+    sizeof,
+)
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from model.choice.held_cell import MAX_HELD_CELLS
-from model.native.team_size import TeamSize
 
 PLAIN = "plain"  # name of the kernel in portable C++, the last of `kernels()`
 
-# Nanoseconds on the account of a team's patience (model/native/patience.h): long enough that the
-# event loop of a busy server, which uses a core for moments, does not end it.
-PATIENCE = 200_000_000
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector that a kernel loads
+
+Array = npt.NDArray[Any]
+
+_from_buffer: Callable[[Any], c_char] = c_char.from_buffer
 
 logger = logging.getLogger("charstream")
 
@@ -88,7 +103,7 @@ class CBatch(Structure):
 
 
 class Layout(NamedTuple):
-    """The constants of the memory that Python and C++ share, in the order of native.cpp."""
+    """The constants of the memory that Python and C++ share, in the order of team.cpp."""
 
     version: int  # raised with every change of a function, a structure or its meaning
     product_bytes: int
@@ -149,111 +164,71 @@ def library() -> ctypes.CDLL | None:
 def kernels() -> tuple[str, ...]:
     """Return the names of the kernels that run on this processor, fastest first."""
     found = library()
-    return () if found is None else tuple(name for name in _names(found) if _runs(found, name))
+    return (
+        () if found is None else tuple(name for name in kernel_names(found) if _runs(found, name))
+    )
 
 
-class Team:
-    """A team of threads that computes the steps of a network. The caller's thread is one of them.
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return a C-contiguous array without initial values at a multiple of `ALIGNMENT` bytes."""
+    kind = np.dtype(dtype)
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + size].view(kind).reshape(shape)
 
-    One call computes at a time: a call during another one raises RuntimeError, as does a call after
-    `close` or in a forked process.
+
+def aligned_copy(array: Array) -> Array:
+    """Return a C-contiguous copy of an array at a multiple of `ALIGNMENT` bytes."""
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def checked_address(
+    name: str, array: Array, dtype: np.dtype[Any], shape: tuple[int, ...], writable: bool = False
+) -> int:
+    """Return the address of an array, after a check that C++ can use its memory.
+
+    The address is valid as long as the array exists. A call costs about a microsecond, less than
+    `array.ctypes.data` alone.
 
     Args:
-        kernel: one of `kernels()`.
-        network: packed weights. Their memory must outlive the team.
-        threads: number of threads, at least 1. Fewer compute while others keep the cores busy.
+        name: name of the array in error messages.
+        array: the array.
+        dtype: expected type of the elements, as an instance of `np.dtype`.
+        shape: expected shape.
+        writable: whether C++ writes into the array.
 
     Raises:
-        ValueError: if the kernel does not run on this processor, or `threads` is below 1.
-        MemoryError: if the system has no memory or no threads left.
-
-    Attributes:
-        threads: number of threads.
-        limit: how many of them may compute, at least 1. The others sleep.
+        TypeError: if `array` is not a numpy array or its elements have another type.
+        ValueError: if the shape, the order of the elements, their alignment or the permission to
+            write differs from what is expected.
     """
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(f"{name} must be a numpy array of {dtype}, got {_type_of(array)}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, got {array.shape}")
+    flags = array.flags
+    if not flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous, got strides {array.strides}")
+    if writable and array.size and not flags.writeable:
+        raise ValueError(f"{name} must be writable, but the array is read-only")
+    if flags.writeable and array.size:
+        address = addressof(_from_buffer(array))  # numpy's own way takes twice as long
+    else:
+        address = int(array.ctypes.data)
+    if address % dtype.alignment and array.size:
+        raise ValueError(
+            f"{name} must be aligned to {dtype.alignment} bytes, got address {address:#x}"
+        )
+    return address
 
-    def __init__(self, kernel: str, network: CNetwork, threads: int) -> None:
-        if kernel not in kernels():  # this call also requests what a kernel needs (AMX tiles)
-            raise ValueError(
-                f"kernel {kernel!r} does not run on this processor; expected {', '.join(kernels())}"
-            )
-        self._library, self._pid = cast("ctypes.CDLL", library()), os.getpid()
-        self._kernel, self._network = _names(self._library).index(kernel), network
-        self._busy = threading.Lock()
-        self._team: int | None = self._open(threads)
-        self.threads = self.limit = threads
-        self._size = TeamSize(threads)
 
-    def resize(self, threads: int) -> None:
-        """Change the number of threads. Raises what the constructor raises.
-
-        If it fails, the team has the same number of threads as before.
-        """
-        self._take()
-        try:
-            new = self._open(threads)
-            self._library.charstream_close(self._team)
-            self._team, self._size = new, TeamSize(threads)
-            self.threads = self.limit = threads
-        finally:
-            self._busy.release()
-
-    def run(self, batch: CBatch) -> None:
-        """Compute the steps of a batch. This releases the interpreter's lock."""
-        self._call(self._run, batch)
-
-    def multiply(self, batch: CBatch) -> None:
-        """Compute only the layers' matrix products: a lower bound for the time of `run`."""
-        self._call(self._library.charstream_multiply, batch)
-
-    def close(self) -> None:
-        """End the threads. A second call does nothing, and neither does one in a forked process."""
-        if os.getpid() != self._pid or not self._team:
-            return  # a forked process has no such threads, and would wait for their end for ever
-        self._take()
-        self._library.charstream_close(self._team)
-        self._team = None
-        self._busy.release()
-
-    def _open(self, threads: int) -> int:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        team = self._library.charstream_open(self._kernel, byref(self._network), threads)
-        if not team:
-            raise MemoryError(
-                f"the native kernel could not start {threads} threads or allocate its memory"
-            )
-        return int(team)
-
-    def _run(self, team: int | None, batch: object) -> None:
-        chosen = self._size.choose(time.monotonic())
-        threads = min(chosen, self.limit)
-        left = self._library.charstream_run(team, batch, threads, PATIENCE)
-        if left < threads or threads == chosen:  # the limit is not a sign of other processes
-            self._size.record(time.monotonic(), left)
-
-    def _call(self, function: Callable[[int | None, object], None], batch: CBatch) -> None:
-        self._take()
-        try:
-            function(self._team, byref(batch))
-        finally:
-            self._busy.release()
-
-    def _take(self) -> None:
-        """Keep other threads out until `_busy` is released, if the team can compute."""
-        if os.getpid() != self._pid:
-            raise RuntimeError(
-                "a forked process does not have the native kernel's threads; "
-                "create the decoder after the fork"
-            )
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError(
-                "the native kernel is computing a step in another thread; "
-                "use a decoder from one thread at a time"
-            )
-        if not self._team:
-            self._busy.release()
-            raise RuntimeError("the native kernel's threads have ended; create a new decoder")
+def _type_of(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _difference(found: ctypes.CDLL) -> str | None:
@@ -284,7 +259,8 @@ def _declare(found: ctypes.CDLL) -> None:
     found.charstream_close.argtypes, found.charstream_close.restype = [c_void_p], None
 
 
-def _names(found: ctypes.CDLL) -> list[str]:
+def kernel_names(found: ctypes.CDLL) -> list[str]:
+    """Return the names of all compiled kernels, also of those that do not run here."""
     names: list[str] = []
     while name := found.charstream_name(len(names)):
         names.append(name.decode())
@@ -292,4 +268,4 @@ def _names(found: ctypes.CDLL) -> list[str]:
 
 
 def _runs(found: ctypes.CDLL, name: str) -> bool:
-    return bool(found.charstream_available(_names(found).index(name)))
+    return bool(found.charstream_available(kernel_names(found).index(name)))

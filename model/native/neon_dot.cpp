@@ -8,8 +8,6 @@
     (defined(__aarch64__) && defined(__linux__) && !(defined(__clang__) && __clang_major__ < 16))
 #include <arm_neon.h>
 
-#include "target.h"
-
 #ifdef __ARM_FEATURE_DOTPROD  // the whole program is compiled for processors with dot products
 static bool available() { return true; }
 #else

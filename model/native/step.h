@@ -25,6 +25,7 @@
 // the whole program, and this copy might use instructions that the processor lacks.
 #pragma once
 
+#include "held_cells.h"
 #include "kernel.h"  // already included above the instruction set's region, and so is vectors.h
 #include "vectors.h"
 
@@ -171,20 +172,6 @@ struct UnitPointers {
   int holder;       // the stream, if it holds some of the cells at a value; otherwise -1
 };
 
-// The number of a layer's first cell in a tile, as `Batch::hold_cells` counts cells.
-inline int first_cell(const Network& network, int layer, int tile) {
-  return layer * network.width + tile * kLanes;
-}
-
-// Whether a stream holds some of the 16 cells from `first` on in a step.
-inline bool holds_cells(const Batch& batch, int step, int stream, int first) {
-  if (step < batch.prompt_steps[stream]) return false;
-  const int32_t* cells = batch.hold_cells + std::size_t(stream) * kMaxHolds;
-  for (int i = 0; i < batch.hold_counts[stream]; ++i)
-    if (cells[i] >= first && cells[i] < first + kLanes) return true;
-  return false;
-}
-
 // Computes the addresses and prefetches them. The processor cannot predict them; if it fetches them
 // now, they arrive while it computes the products.
 inline UnitPointers locate_units(const Task& task, int layer, int tile, int stream, Step step) {
@@ -205,12 +192,6 @@ inline UnitPointers locate_units(const Task& task, int layer, int tile, int stre
       __builtin_prefetch(units.biases + std::size_t(tile) * kTileOutputs + t * kLanes);
   return units;
 }
-
-// The cell states that a stream holds among 16 cells.
-struct HeldCells {
-  int32_t held[kLanes];  // 0 if the cell is not held
-  float values[kLanes];
-};
 
 // Computes the gates, the new cell state and the new hidden values of 16 units of one stream. Held
 // cells get their value before the hidden values are computed from them.
@@ -262,15 +243,8 @@ template <bool has_held_cells>
 [[gnu::noinline]] void update_held_units(const Task& task, int layer, int tile,
                                          const UnitPointers& units, const int32_t* sums,
                                          int gate_stride) {
-  const Batch& batch = task.batch;
-  const std::size_t holds = std::size_t(units.holder) * kMaxHolds;
-  HeldCells held = {};
-  for (int i = 0; i < batch.hold_counts[units.holder]; ++i) {
-    const int unit = batch.hold_cells[holds + i] - first_cell(task.network, layer, tile);
-    if (unit < 0 || unit >= kLanes) continue;
-    held.held[unit] = 1;
-    held.values[unit] = batch.hold_values[holds + i];
-  }
+  const HeldCells held =
+      find_held_cells(task.batch, units.holder, first_cell(task.network, layer, tile));
   compute_units<true>(task.network.layers[layer], tile, units, sums, gate_stride, &held);
 }
 

@@ -42,7 +42,7 @@ class Team {
  private:
   using Work = void (*)(Task&);
 
-  // What a thread writes while it chooses ids. On lines of its own, see cache_line.h.
+  // What a thread writes while it chooses ids. On lines of its own, see barrier.h.
   struct alignas(kCacheLine) Workspace {
     explicit Workspace(const Network& network);
     Sampler sampler;

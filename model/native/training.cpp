@@ -12,7 +12,6 @@
 #include <thread>
 #include <vector>
 
-#include "cache_line.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 

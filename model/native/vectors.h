@@ -1,11 +1,11 @@
-// Vector types of a given number of 32-bit elements, by GCC's and Clang's vector extension.
-//
-// Choose the width of the machine's registers. Compilers accept wider vectors and split them, but
-// GCC then keeps the parts in memory.
+// Vector types, the instruction sets that the compiler knows, and code for another instruction set.
 #pragma once
 
 #include <cstdint>
 
+// Vectors of a given number of 32-bit elements, by GCC's and Clang's vector extension. Choose the
+// width of the machine's registers. Compilers accept wider vectors and split them, but GCC then keeps
+// the parts in memory.
 template <int width>
 struct Vectors {
   typedef float Floats __attribute__((vector_size(4 * width)));
@@ -33,4 +33,17 @@ struct Vectors {
 #define CHARSTREAM_AMX_BF16
 #endif
 #endif
+#endif
+
+// Macros that compile the functions between them for another instruction set than the rest of the
+// program. So the library is built with one set of flags, and chooses a kernel at run time.
+#define CHARSTREAM_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define CHARSTREAM_TARGET(set)                                                       \
+  CHARSTREAM_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define CHARSTREAM_TARGET_END CHARSTREAM_PRAGMA(clang attribute pop)
+#else
+#define CHARSTREAM_TARGET(set) \
+  CHARSTREAM_PRAGMA(GCC push_options) CHARSTREAM_PRAGMA(GCC target(set))
+#define CHARSTREAM_TARGET_END CHARSTREAM_PRAGMA(GCC pop_options)
 #endif

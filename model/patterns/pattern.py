@@ -8,23 +8,22 @@ Shape letters: N states, C classes of characters, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from model.errors import PatternError
-from model.patterns.character_classes import CharacterClasses, bits_of, character_classes
-from model.patterns.syntax import END, Positions, missing_error, positions_of
-from model.patterns.work_limit import WorkLimit
-from model.text.vocabulary import UNKNOWN, Vocabulary
+from model.patterns.syntax import END, Positions, positions_of
+from model.text.vocabulary import Vocabulary
 
 NOWHERE = -1  # in a table: the pattern does not allow the character
 FINAL = -2  # in a table: the pattern allows the character, and nothing can follow it
 ENDED = -1  # the state of a text that has ended
 
 MAX_ENTRIES = 1 << 18  # states times classes: 1 MiB
+MAX_STEPS = 15_000  # positions and classes of all states, and stand-ins that are replaced
 
 Table = npt.NDArray[np.int32]
 
@@ -54,40 +53,28 @@ def any_text(vocabulary_size: int) -> Pattern:
 
 
 def compile_pattern(
-    expression: str,
-    vocabulary: Vocabulary,
-    banned: Collection[int] = (),
-    work: WorkLimit | None = None,
+    expression: str, vocabulary: Vocabulary, banned: Collection[int] = ()
 ) -> Pattern:
     """Compile a regular expression that the whole text must match.
 
-    The time and the memory are bounded, whatever the expression is.
+    The time and the memory are bounded, whatever the expression is: with 10,000 characters in the
+    vocabulary, to about 50 milliseconds.
 
     Args:
         expression: a regular expression of Python, without lookaround, backreferences, word
             boundaries, atomic groups and possessive quantifiers. `^` and `$` may be at its ends.
         vocabulary: the characters of the model.
         banned: ids of characters that the text must not have.
-        work: limit of the work.
 
     Raises:
         PatternError: if the expression is not valid or not supported, is too large, or matches no
             text of the vocabulary. The message goes after the name of the field.
     """
-    work = work or WorkLimit()
-    ids = {
-        character: index
-        for index, character in enumerate(vocabulary.characters)
-        if character != UNKNOWN and index not in banned
-    }
-    positions = positions_of(expression, "".join(ids), work)
+    positions = positions_of(expression, vocabulary, banned)
     alive = _alive(positions)
     if not alive & positions.first:
-        if positions.missing:
-            raise missing_error(positions.missing)
-        raise PatternError("matches no text of the model's characters")
-    classes = character_classes(positions.characters, ids, len(vocabulary), work)
-    return _States(positions, alive, classes, work).pattern()
+        raise positions.characters.no_text_error()
+    return _States(positions, alive).pattern()
 
 
 def _alive(positions: Positions) -> int:
@@ -96,12 +83,20 @@ def _alive(positions: Positions) -> int:
     A position's number is higher than those on its way to the end, so one pass is enough.
     """
     alive = END
-    for position, (characters, following) in enumerate(
-        zip(positions.characters, positions.following, strict=True)
-    ):
-        if characters != frozenset() and following & alive:
+    is_empty = positions.characters.emptiness()
+    for position in range(1, len(positions.sets)):
+        number = positions.sets[position]
+        if positions.following[position] & alive and (number is None or not is_empty[number]):
             alive |= 1 << position
     return alive
+
+
+def _bits_of(number: int) -> Iterator[int]:
+    """Yield the positions of the bits of a number that are 1, the lowest first."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
 
 
 class _States:
@@ -111,45 +106,45 @@ class _States:
     Problems").
     """
 
-    def __init__(
-        self, positions: Positions, alive: int, classes: CharacterClasses, work: WorkLimit
-    ) -> None:
-        self._positions, self._alive, self._classes = positions, alive, classes
-        self._work = work
-        self._stand_ins = sum(
-            1 << index for index, found in enumerate(positions.characters) if found is None
+    def __init__(self, positions: Positions, alive: int) -> None:
+        self._positions, self._alive = positions, alive
+        self._classes = positions.characters.classes()
+        self._stand_ins = (
+            sum(1 << position for position, number in enumerate(positions.sets) if number is None)
+            & ~END
         )
         self._following: dict[int, int] = {}  # position -> what `_resolved` returns
         self._found: list[int] = []
         self._numbers: dict[int, int] = {}  # set of positions -> state
+        self._steps = 0
 
     def pattern(self) -> Pattern:
         """Return the pattern, with all states that can be reached from the first."""
         self._entry(self._resolved(self._positions.first))
-        rows = [self._row(state) for state in self._found or [END]]  # `_found` grows meanwhile
-        next_NC = np.full((len(rows), self._classes.number), NOWHERE, np.int32)
-        for state, row in enumerate(rows):
-            next_NC[state, list(row)] = list(row.values())
-        may_end_N = np.array([state & END for state in self._found or [END]], np.int32)
+        states, classes, entries = [], [], []
+        for state, members in enumerate(self._found):  # which grows meanwhile
+            for number, after in self._targets(members).items():
+                states.append(state)
+                classes.append(number)
+                entries.append(self._entry(after))
+        next_NC = np.full((max(1, len(self._found)), self._classes.number), NOWHERE, np.int32)
+        next_NC[states, classes] = entries
+        may_end_N = np.array([members & END for members in self._found or [END]], np.int32)
         return Pattern(next_NC, self._classes.class_of_V, may_end_N)
-
-    def _row(self, state: int) -> dict[int, int]:
-        """Return the entries of a state's row, for the classes that the pattern allows."""
-        return {number: self._entry(after) for number, after in self._targets(state).items()}
 
     def _targets(self, state: int) -> dict[int, int]:
         """Return the set of positions after each class that the pattern allows."""
-        after_set: dict[frozenset[str], int] = {}
-        for position in bits_of(state & ~END):
-            characters = self._positions.characters[position] or frozenset()
-            after_set[characters] = after_set.get(characters, 0) | self._after(position)
-            self._work.add(1)
+        after_set: dict[int | None, int] = {}
+        for position in _bits_of(state & ~END):
+            number = self._positions.sets[position]
+            after_set[number] = after_set.get(number, 0) | self._after(position)
+            self._count(1)
         targets: dict[int, int] = {}
-        for characters, after in after_set.items():
-            numbers = self._classes.of_set[characters]
-            self._work.add(len(numbers))
-            for number in numbers:
-                targets[number] = targets.get(number, 0) | after
+        for number, after in after_set.items():
+            classes = self._classes.of_set[number or 0]
+            self._count(len(classes))
+            for one in classes:
+                targets[one] = targets.get(one, 0) | after
         return targets
 
     def _entry(self, state: int) -> int:
@@ -178,7 +173,15 @@ class _States:
         done = 0
         while stand_ins := members & self._stand_ins & self._alive & ~done:
             done |= stand_ins
-            for position in bits_of(stand_ins):
+            for position in _bits_of(stand_ins):
                 members |= self._positions.following[position]
-                self._work.add(1)
+                self._count(1)
         return members & self._alive & ~self._stand_ins
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise PatternError(
+                f"is too large or too ambiguous: its states have more than the {MAX_STEPS} "
+                "transitions that are allowed; simplify it"
+            )

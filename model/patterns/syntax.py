@@ -10,25 +10,18 @@ integer, one bit per position, so that thousands of positions are combined at on
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from model.errors import PatternError, describe_character
-from model.patterns.set_cost import set_operations
-from model.patterns.work_limit import WorkLimit
+from model.errors import PatternError
+from model.patterns.character_sets import CharacterSets
+from model.text.vocabulary import Vocabulary
 
-# CPython's parser. It has no public name; hypothesis and other libraries use it in the same way.
-_constants: Any = re._constants  # type: ignore[attr-defined]
-_compiler: Any = re._compiler  # type: ignore[attr-defined]
-
-MAX_CHARACTERS = 10_000  # of an expression
-MAX_POSITIONS = 5_000  # when repetitions are written out
-_HUGE = 10**9  # positions; larger numbers are not told apart
+MAX_CHARACTERS = 2_500  # of an expression
+MAX_ITEMS = 2_200  # characters, sets, groups and branches when repetitions are written out
+_HUGE = 10**9  # items; larger numbers are not told apart
 _TYPE_FLAGS = re.ASCII | re.UNICODE | re.LOCALE  # a group may replace one by another
-_MAX_LISTED = 10  # missing characters in a message
 _MAX_REASON = 200  # characters of the parser's message, which can repeat the expression
 
 END = 1  # the set that has only position 0, the end of the text
@@ -51,34 +44,10 @@ _BEGINNINGS = ("AT_BEGINNING", "AT_BEGINNING_STRING")
 _ENDS = ("AT_END", "AT_END_STRING")
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
 
-
-class _Warnings:
-    """What the parser finds instead of Python's module of this name."""
-
-    @staticmethod
-    def warn(message: str, *_: object, **__: object) -> None:
-        """Refuse characters in sets that a later Python may read differently."""
-        raise PatternError(f"is ambiguous: {message}; put a backslash before it")
-
-
-def _strict_parser() -> Any:
-    """Return a copy of CPython's parser that raises PatternError where the original warns.
-
-    Python's filters of warnings belong to the whole process, so turning warnings into errors would
-    also affect what other threads do at that moment. Other code keeps the original parser.
-    """
-
-    def import_(name: str, *args: Any) -> Any:
-        return _Warnings if name == "warnings" else __import__(name, *args)
-
-    spec: Any = importlib.util.find_spec("re._parser")
-    parser: Any = importlib.util.module_from_spec(spec)
-    parser.__builtins__ = {**vars(builtins), "__import__": import_}
-    spec.loader.exec_module(parser)
-    return parser
-
-
-_parser = _strict_parser()
+# A comment, an escaped character, or a set, whose first character may be a bracket.
+_TOKENS = r"(?s)\\.|\(\?#[^)]*|\[(\^?(?:\\.|.)(?:\\.|[^\]\\])*)"
+_VERBOSE = re.compile(r"\(\?[aiLmsu]*x")
+_AMBIGUOUS = re.compile(r"(?s)^\[|^\^?+..*?(?:--|&&|~~|\|\|)")
 
 
 class Positions(NamedTuple):
@@ -88,13 +57,13 @@ class Positions(NamedTuple):
     the positions that follow them, at the ends of repetitions.
     """
 
-    characters: list[frozenset[str] | None]  # what each matches; None: a stand-in
+    sets: list[int | None]  # the number of the set that each matches; None: a stand-in
     following: list[int]  # the set of positions that may follow each position
     first: int  # the set of positions where a match begins
-    missing: list[str]  # characters that occur in the expression, but not in the vocabulary
+    characters: CharacterSets
 
 
-def positions_of(expression: str, vocabulary: str, work: WorkLimit) -> Positions:
+def positions_of(expression: str, vocabulary: Vocabulary, banned: Collection[int]) -> Positions:
     """Return the positions of a regular expression over the characters of a vocabulary.
 
     Raises:
@@ -103,32 +72,51 @@ def positions_of(expression: str, vocabulary: str, work: WorkLimit) -> Positions
     """
     if len(expression) > MAX_CHARACTERS:
         raise PatternError(f"must have at most {MAX_CHARACTERS} characters, got {len(expression)}")
+    _check_sets(expression)
     try:
-        work.spend(len(expression))
         parsed = _parsed(expression)
-        if (size := _size(parsed)) > MAX_POSITIONS:
+        if (size := _size(parsed)) > MAX_ITEMS:
             raise PatternError(
-                f"is too large: written out, its repetitions have {size:.6g} characters and sets, "
-                f"and at most {MAX_POSITIONS} are allowed"
+                f"is too large: written out, its repetitions have {size:.6g} characters, sets and "
+                f"groups, and at most {MAX_ITEMS} are allowed"
             )
-        return _Builder(parsed, vocabulary, work).build()
+        return _Builder(parsed, CharacterSets(vocabulary, banned, _matcher)).build()
     except RecursionError as error:
         raise PatternError("has too many groups inside each other") from error
 
 
-def missing_error(missing: Iterable[str]) -> PatternError:
-    """Return the error of an expression that needs characters outside of the vocabulary."""
-    characters = sorted(set(missing))
-    listed = ", ".join(map(describe_character, characters[:_MAX_LISTED]))
-    rest = len(characters) - _MAX_LISTED
-    more = f" and {rest} more" if rest > 0 else ""
-    return PatternError(f"needs characters that the model cannot write: {listed}{more}")
+def _cpython() -> tuple[Any, Any]:
+    """Return CPython's parser and compiler of regular expressions. They have no public names."""
+    return re._parser, re._compiler  # type: ignore[attr-defined]
+
+
+def _matcher(kind: Any, value: Any, flags: int) -> re.Pattern[str]:
+    """Return Python's matcher of one item of a parse tree."""
+    parser, compiler = _cpython()
+    if kind.name == "CATEGORY":
+        kind, value = parser.IN, [(kind, value)]
+    matcher: re.Pattern[str] = compiler.compile(
+        parser.SubPattern(parser.State(), [(kind, value)]), flags
+    )
+    return matcher
+
+
+def _check_sets(expression: str) -> None:
+    """Refuse sets that a later Python may read differently. Python's parser only warns of them."""
+    comments = r"|#[^\n]*" if _VERBOSE.search(expression) else ""
+    for token in re.finditer(_TOKENS + comments, expression):
+        body = re.sub(r"(?s)\\.", "a", token[1] or "")
+        if _AMBIGUOUS.match(body):
+            raise PatternError(
+                f"is ambiguous: the set at position {token.start()} has [, --, &&, ~~ or || in it; "
+                "put a backslash before it"
+            )
 
 
 def _parsed(expression: str) -> Any:
     """Return Python's parse tree of an expression."""
     try:
-        return _parser.parse(expression)
+        return _cpython()[0].parse(expression)
     except (re.error, OverflowError, ValueError) as error:  # a ValueError: too many digits
         reason = str(error)
         if len(reason) > _MAX_REASON:
@@ -137,25 +125,26 @@ def _parsed(expression: str) -> Any:
 
 
 def _size(items: Iterable[Any]) -> int:
-    """Return the number of positions. Raise PatternError for what is not supported."""
+    """Return the number of items. Raise PatternError for what is not supported."""
     total = 0
     for kind, value in items:
-        name = str(kind)
-        if name in _UNSUPPORTED:
+        name = kind.name
+        if name in _UNSUPPORTED and not name.startswith("AT_"):
             raise _unsupported(name)
+        total += 1
         if name == "SUBPATTERN":
             total += _size(value[3])
         elif name == "BRANCH":
-            for branch in value[1]:
-                total += _size(branch)
+            total += sum(1 + _size(branch) for branch in value[1])
         elif name in _REPEATS:
             least, most, body = value
-            times = max(least, 1) if most == _constants.MAXREPEAT else most
-            total += max(1, _size(body)) * times
-        elif name != "AT":
-            total += 1
+            total += _size(body) * (max(least, 1) if _is_unbounded(most) else most)
         total = min(total, _HUGE)
     return total
+
+
+def _is_unbounded(most: int) -> bool:
+    return bool(most == _cpython()[0].MAXREPEAT)
 
 
 class _Context(NamedTuple):
@@ -169,37 +158,29 @@ class _Context(NamedTuple):
 class _Builder:
     """Numbers the positions from the end back, because each one needs those that follow it."""
 
-    def __init__(self, parsed: Any, vocabulary: str, work: WorkLimit) -> None:
-        self._parsed, self._vocabulary, self._work = parsed, vocabulary, work
-        self._alphabet = frozenset(vocabulary)
-        self._characters: list[frozenset[str] | None] = [frozenset()]
+    def __init__(self, parsed: Any, characters: CharacterSets) -> None:
+        self._parsed, self._characters = parsed, characters
+        self._sets: list[int | None] = [None]
         self._following: list[int] = [0]
-        self._sets: dict[tuple[Any, int, int], frozenset[str]] = {}
-        self._sets_by_content: dict[tuple[str, int], frozenset[str]] = {}
-        self._missing: list[str] = []
 
     def build(self) -> Positions:
         context = _Context(self._parsed.state.flags, at_beginning=True, at_end=True)
         first = self._sequence(self._parsed, END, context)
-        return Positions(self._characters, self._following, first, self._missing)
+        return Positions(self._sets, self._following, first, self._characters)
 
     def _sequence(self, items: Any, after: int, context: _Context) -> int:
         """Return where a match of consecutive items begins if it goes on at `after`."""
-        inside = [index for index, (kind, _) in enumerate(items) if str(kind) != "AT"]
+        inside = [index for index, (kind, _) in enumerate(items) if kind.name != "AT"]
         first, last = (inside[0], inside[-1]) if inside else (len(items), 0)
-        self._work.add(1)
         for index in range(len(items) - 1, -1, -1):
-            self._work.add(1)
-            own = context._replace(
-                at_beginning=context.at_beginning and index <= first,
-                at_end=context.at_end and index >= last,
-            )
+            begins = context.at_beginning and index <= first
+            ends = context.at_end and index >= last
             kind, value = items[index]
-            after = self._item(kind, value, after, own)
+            after = self._item(kind, value, after, _Context(context.flags, begins, ends))
         return after
 
     def _item(self, kind: Any, value: Any, after: int, context: _Context) -> int:
-        name = str(kind)
+        name = kind.name
         if name == "SUBPATTERN":
             _, added, removed, body = value
             kept = context.flags & ~_TYPE_FLAGS if added & _TYPE_FLAGS else context.flags
@@ -211,22 +192,21 @@ class _Builder:
                 first |= self._sequence(branch, after, context)
             return first
         if name in _REPEATS:
-            inner = context._replace(at_beginning=False, at_end=False)
+            inner = _Context(context.flags, at_beginning=False, at_end=False)
             least, most, body = value
             return self._repetition(least, most, body, after, inner)
         if name == "AT":
-            return _anchor(str(value), after, context)
-        return self._position(self._matched(kind, value, context.flags), after)
+            return _anchor(value.name, after, context)
+        return self._position(self._characters.number(kind, value, context.flags), after)
 
-    def _position(self, characters: frozenset[str] | None, following: int) -> int:
+    def _position(self, number: int | None, following: int) -> int:
         """Add a position. Return the set that has only this position."""
-        self._work.add(1)
-        self._characters.append(characters)
+        self._sets.append(number)
         self._following.append(following)
-        return 1 << (len(self._characters) - 1)
+        return 1 << (len(self._sets) - 1)
 
     def _repetition(self, least: int, most: int, body: Any, after: int, context: _Context) -> int:
-        if most == _constants.MAXREPEAT:
+        if _is_unbounded(most):
             end_of_body = self._position(None, after)
             place = len(self._following) - 1
             again = self._sequence(body, end_of_body, context)
@@ -234,35 +214,12 @@ class _Builder:
             after, least = (again | after, 0) if least == 0 else (again, least - 1)
         else:
             optional = after
-            for _ in range(most - least):
+            for _ in range(most - least if body else 0):
                 optional = self._sequence(body, optional, context) | after
             after = optional
-        for _ in range(least):
+        for _ in range(least if body else 0):
             after = self._sequence(body, after, context)
         return after
-
-    def _matched(self, kind: Any, value: Any, flags: int) -> frozenset[str]:
-        """Return the characters of the vocabulary that a character or a set matches."""
-        # The tree keeps its values alive, so an id does not change its meaning.
-        key = kind, value if isinstance(value, int) else id(value), flags
-        if key not in self._sets:
-            found = self._matched_by_content(kind, value, flags)
-            if not found and str(kind) in ("LITERAL", "IN"):
-                self._missing += _named(kind, value)
-            self._sets[key] = found
-        return self._sets[key]
-
-    def _matched_by_content(self, kind: Any, value: Any, flags: int) -> frozenset[str]:
-        """Compute `_matched`, once for equal sets in different places of the expression."""
-        if str(kind) == "LITERAL" and not flags & re.IGNORECASE:
-            return frozenset({chr(value)} & self._alphabet)
-        key = repr((kind, value)), flags
-        if key not in self._sets_by_content:
-            self._work.add(set_operations(kind, value, flags, len(self._vocabulary)))
-            one = _parser.SubPattern(_parser.State(), [(kind, value)])
-            matcher = _compiler.compile(one, flags)
-            self._sets_by_content[key] = frozenset(matcher.findall(self._vocabulary))
-        return self._sets_by_content[key]
 
 
 def _anchor(name: str, after: int, context: _Context) -> int:
@@ -275,13 +232,3 @@ def _anchor(name: str, after: int, context: _Context) -> int:
 
 def _unsupported(name: str) -> PatternError:
     return PatternError(f"has {_UNSUPPORTED[name]}, which is not supported")
-
-
-def _named(kind: Any, value: Any) -> list[str]:
-    """Return the first character that an item of the expression names, if it names one."""
-    name = str(kind)
-    if name == "LITERAL":
-        return [chr(value)]
-    if name == "RANGE":
-        return [chr(value[0])]
-    return _named(*value[0]) if name == "IN" else []

@@ -22,7 +22,7 @@ from model.pytorch.held_cells import HeldCellRows, held_states
 from model.pytorch.linear import random_rows, rows_are_independent
 from model.pytorch.sampling import SamplingRows
 from model.pytorch.step_graph import MAX_STEPS, step_graph
-from model.pytorch.stepper import Stepper, compiled, rows_per_call
+from model.pytorch.stepper import Stepper, Wanted, compiled, rows_per_call
 
 logger = logging.getLogger("charstream")
 
@@ -131,12 +131,14 @@ class TorchBackend:
             self.cell_SX[slots],
             forced_ids_kS,
             uniforms_kS,
-            _steps_without_logits(inputs),
-            self._rows.of_streams(slots),
-            min(max(scored), self._vocabulary_size) if scored else -1,
-            self._held_rows(inputs, slots),
-            None if columns is None else self._read_cells(columns),
-            constraints,
+            Wanted(
+                _steps_without_logits(inputs),
+                self._rows.of_streams(slots),
+                min(max(scored), self._vocabulary_size) if scored else -1,
+                self._held_rows(inputs, slots),
+                None if columns is None else self._read_cells(columns),
+                constraints,
+            ),
         )
         return StepOutput(
             ids_kS.cpu().numpy(),

@@ -1,7 +1,7 @@
 """Constraints in torch: patterns and logit biases, for the streams that have them.
 
-The native kernel applies them in `model/native/sampler.cpp`. The streams without a constraint are
-not touched, so their texts have the same bits with and without constrained ones beside them.
+The native kernel applies them in `model/native/constraints.cpp`. The streams without a constraint
+are not touched, so their texts have the same bits with and without constrained ones beside them.
 
 A state is the position of its row in `table`, where the rows of all patterns stand one after the
 other. The last entry of a row tells whether the text may end in the state.
@@ -19,7 +19,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from model.choice.constraint import Constraint
 from model.choice.sampling_params import SamplingParams
 from model.patterns.pattern import ENDED, Pattern
 from model.pytorch.sampling import (
@@ -58,7 +57,7 @@ class Constraints:
     def __init__(
         self, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
     ) -> None:
-        found = [Constraint.of(p, vocabulary_size) for p in params]
+        found = [p.constraint(vocabulary_size) for p in params]
         constrained = [(row, one) for row, one in enumerate(found) if one is not None]
         self._device = device
         self._rows = np.array([row for row, _ in constrained])

@@ -1,6 +1,6 @@
-"""Held cells in torch: the states that streams hold, as tensors that broadcast over all cells.
+"""Held cells in torch: keep the states of cells at the values that streams hold.
 
-The native kernel holds cells in `model/native/step.h`.
+The native kernel holds cells in `model/native/held_cells.h`.
 
 Shape letters: S streams, W padded hidden size, X = layers * W.
 """
@@ -45,3 +45,15 @@ def held_states(
         cells = torch.from_numpy(columns.hold_cells[row, :count]).long()
         states_SX[row, cells] = torch.from_numpy(columns.hold_values[row, :count])
     return states_SX.to(device)
+
+
+def held_in_step(rows: HeldCellRows | None, step: int) -> Tensor | None:
+    """Return the states that streams hold in a step, float32 (S, X), NaN where none is held."""
+    if rows is None:
+        return None
+    return rows.states_SX.masked_fill(rows.first_step_S1 > step, float("nan"))
+
+
+def hold(cell_SW: Tensor, held_SW: Tensor) -> None:
+    """Replace the states of held cells in place."""
+    cell_SW.copy_(torch.where(held_SW.isnan(), cell_SW, held_SW))

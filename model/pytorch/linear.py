@@ -118,9 +118,7 @@ def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int =
                 f"precision 'int8' needs the CPU, not {weight_NK.device.type}; use 'fp32'"
             )
         return Int8Linear(weight_NK, bias_N)
-    layer: nn.Module = PlainLinear(weight_NK, bias_N)
-    if on_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        layer = PackedLinear(weight_NK, bias_N)
+    layer = _fp32_layer(weight_NK, bias_N)
     if rows_are_independent(layer, random_rows(rows, weight_NK.size(1), weight_NK.device)):
         return layer
     logger.info(
@@ -128,6 +126,19 @@ def prepare(weight_NK: Tensor, bias_N: Tensor, precision: Precision, rows: int =
         rows,
     )
     return PaddedLinear(layer, rows)
+
+
+def _fp32_layer(weight_NK: Tensor, bias_N: Tensor) -> nn.Module:
+    """Return the fastest layer for a device. oneDNN's operators are private names of torch."""
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if weight_NK.device.type == "cpu" and available:
+        try:
+            layer = PackedLinear(weight_NK, bias_N)
+            layer(weight_NK[:1])
+            return layer
+        except (AttributeError, RuntimeError) as error:
+            logger.warning("this version of torch cannot pack fp32 weights: %s", error)
+    return PlainLinear(weight_NK, bias_N)
 
 
 @torch.inference_mode()

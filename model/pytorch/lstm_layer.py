@@ -1,4 +1,4 @@
-"""LSTM layer: one layer in training, in the precision that autocast asks for.
+"""LSTM layer: one layer in training, in the precision that autocast asks for, and its dropout.
 
 Shape letters: T steps, B batch size, H hidden, L layers, I input size of a layer.
 """
@@ -9,11 +9,13 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.pytorch.native_lstm import native_lstm, native_lstm_runs
 
 State = tuple[Tensor, Tensor]  # hidden and cell, each (L, B, H)
+_LEVELS = 256  # one random byte decides each value
 
 
 def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[Tensor, State]:
@@ -62,3 +64,28 @@ def _lstm(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> tuple[
         values_TBI, state, list(weights), True, 1, 0.0, True, False, False
     )
     return values_TBH, (hidden, cell)
+
+
+def dropout(values: Tensor, share: float) -> Tensor:
+    """Return the values with about `share` of them set to zero (Srivastava et al. 2014).
+
+    On a CPU, `share` is rounded to a multiple of 1/256, and one random byte decides each value.
+    `F.dropout` draws a whole integer for each value, which took a sixth of the time of an update.
+
+    Args:
+        values: a tensor of any shape and floating-point type.
+        share: at least 0 and below 1.
+    """
+    if values.device.type != "cpu":
+        return F.dropout(values, share)
+    dropped_levels = min(round(share * _LEVELS), _LEVELS - 1)
+    if dropped_levels == 0:
+        return values
+    kept = (_random_bytes(values.numel()) >= dropped_levels).view(values.shape)
+    return values * kept.to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped_levels))
+
+
+def _random_bytes(count: int) -> Tensor:
+    words = torch.empty(-(-count // 8), dtype=torch.int64)
+    words.random_(-(2**63), None)  # all 64 bits
+    return words.view(torch.uint8)[:count]

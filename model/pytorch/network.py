@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.network_config import Array, NetworkConfig, Weights
-from model.pytorch.dropout import dropout
-from model.pytorch.lstm_layer import State, lstm_layer
+from model.pytorch.lstm_layer import State, dropout, lstm_layer
 
 
 class CharLSTM(nn.Module):

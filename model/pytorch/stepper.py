@@ -19,11 +19,10 @@ Shape letters: k steps, S streams, V vocabulary, H hidden, W = H padded to whole
 G = 4W gate rows, X = L * W, C cells to read, D numbers of a score.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: TorchScript reads Wanted's field types.
 import logging
 import warnings
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -33,16 +32,26 @@ from model.checkpoints.network_config import Array, NetworkConfig, Weights
 from model.decoding.backend import Precision
 from model.decoding.packing import input_table, padded_weights, stacked_weight
 from model.pytorch.constraints import ConstraintRows, choose_constrained
-from model.pytorch.held_cells import HeldCellRows
+from model.pytorch.held_cells import HeldCellRows, held_in_step, hold
 from model.pytorch.linear import prepare
-from model.pytorch.sampling import SamplingRows, next_ids, sampling_probabilities
-from model.pytorch.scores import score_rows
+from model.pytorch.sampling import SamplingRows, next_ids, sampling_probabilities, score_rows
 
 _VECTOR_VALUES = 32  # most values per iteration of torch's loops: two AVX-512 vectors
 _SERIAL_VALUES = 32_767  # most values that torch computes in one thread: GRAIN_SIZE - 1 of ATen
 _ALL_ROWS = 1 << 30
 
 logger = logging.getLogger("charstream")
+
+
+class Wanted(NamedTuple):
+    """How S streams draw in some steps, and what they return beside the ids."""
+
+    steps_without_logits: int  # first steps whose logits no stream needs: all ids are forced
+    rows: SamplingRows
+    alternatives: int  # number of top alternatives to score, see `score_rows`; below 0, no scores
+    held: HeldCellRows | None  # None if no stream holds a cell
+    read_cells: Tensor | None  # numbers s * X + x of `cell_SX`, int64 (C,); None: none are read
+    constraints: ConstraintRows | None  # changed in place; None if no stream has one
 
 
 class Stepper(nn.Module):
@@ -97,12 +106,7 @@ class Stepper(nn.Module):
         cell_SX: Tensor,
         forced_ids_kS: Tensor,
         uniforms_kS: Tensor,
-        steps_without_logits: int,
-        rows: SamplingRows,
-        alternatives: int = -1,
-        held: HeldCellRows | None = None,
-        read_cells: Tensor | None = None,
-        constraints: ConstraintRows | None = None,
+        wanted: Wanted,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run k steps. The first reads `ids_S`, each later one the result of the step before.
 
@@ -112,15 +116,7 @@ class Stepper(nn.Module):
             cell_SX: cell values, changed in place.
             forced_ids_kS: ids to use as results instead of drawn ones, int64. -1 draws one.
             uniforms_kS: the random numbers to draw with, float32 in [0, 1).
-            steps_without_logits: number of first steps whose logits no stream needs. In these, the
-                ids of all streams are forced.
-            rows: sampling parameters.
-            alternatives: number of top alternatives to score, see
-                `model.pytorch.scores.score_rows`. Below 0, no scores are computed.
-            held: the cells that streams hold at a value. None if no stream holds any.
-            read_cells: the cells to read, as numbers s * X + x of `cell_SX`, int64 (C,). None if
-                no stream reads any.
-            constraints: the constraints of streams, changed in place. None if no stream has one.
+            wanted: how to draw, and what to return beside the ids.
 
         Returns:
             ids (k, S), int64; scores (k, S, D), float64, zeros in steps without logits; and cell
@@ -129,27 +125,18 @@ class Stepper(nn.Module):
         ids: list[Tensor] = []
         scores: list[Tensor] = []
         states: list[Tensor] = []
+        read_cells = wanted.read_cells  # a name that TorchScript refines
         for step, forced_S in enumerate(forced_ids_kS):
-            held_SX: Tensor | None = None
-            if held is not None:
-                held_SX = held.states_SX.masked_fill(held.first_step_S1 > step, float("nan"))
-            top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_SX)
+            top_SW = self.recur(ids_S, hidden_SX, cell_SX, held_in_step(wanted.held, step))
             if read_cells is not None:
                 states.append(cell_SX.take(read_cells))
-            if step < steps_without_logits:
+            if step < wanted.steps_without_logits:
                 ids_S = forced_S
-                if alternatives >= 0:
-                    scores.append(_no_scores(ids_S, alternatives))
-                if constraints is not None:
-                    constraints.lengths_P.add_(1)
+                _skip_choice(ids_S, wanted, scores)
             else:
-                ids_S = self.choose(
-                    top_SW, forced_S, uniforms_kS[step], rows, alternatives, scores, constraints
-                )
+                ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], wanted, scores)
             ids.append(ids_S)
-        scores_kSD = torch.stack(scores) if len(scores) > 0 else uniforms_kS[:0]
-        states_kC = torch.stack(states) if len(states) > 0 else uniforms_kS[:0]
-        return torch.stack(ids), scores_kSD, states_kC
+        return torch.stack(ids), _stacked(scores, uniforms_kS), _stacked(states, uniforms_kS)
 
     @torch.jit.export
     def choose(
@@ -157,24 +144,22 @@ class Stepper(nn.Module):
         top_SW: Tensor,
         forced_S: Tensor,
         uniforms_S: Tensor,
-        rows: SamplingRows,
-        alternatives: int,
+        wanted: Wanted,
         scores: list[Tensor],
-        constraints: ConstraintRows | None = None,
     ) -> Tensor:
         """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
         logits_SV = self.output(top_SW)
-        drawn_S = next_ids(logits_SV, uniforms_S, rows)
+        drawn_S = next_ids(logits_SV, uniforms_S, wanted.rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
-        probabilities_SV = logits_SV
-        if alternatives >= 0:
-            probabilities_SV = sampling_probabilities(logits_SV, rows)
+        probabilities_SV, constraints = logits_SV, wanted.constraints
+        if wanted.alternatives >= 0:
+            probabilities_SV = sampling_probabilities(logits_SV, wanted.rows)
         if constraints is not None:
             ids_S, probabilities_SV = choose_constrained(
                 logits_SV, uniforms_S, forced_S, constraints, ids_S, probabilities_SV
             )
-        if alternatives >= 0:
-            scores.append(score_rows(logits_SV, ids_S, probabilities_SV, alternatives))
+        if wanted.alternatives >= 0:
+            scores.append(score_rows(logits_SV, ids_S, probabilities_SV, wanted.alternatives))
         return ids_S
 
     @torch.jit.export
@@ -226,15 +211,24 @@ def _update(gates_SG: Tensor, hidden_SW: Tensor, cell_SW: Tensor, held_SW: Tenso
     forget_SW, input_SW, output_SW, doubled_SW = gates_SG.sigmoid_().chunk(4, dim=1)
     cell_SW.mul_(forget_SW).sub_(input_SW).addcmul_(input_SW, doubled_SW, value=2.0)
     if held_SW is not None:
-        cell_SW.copy_(torch.where(held_SW.isnan(), cell_SW, held_SW))
+        hold(cell_SW, held_SW)
     squashed_SW = (cell_SW * 2.0).sigmoid_()
     torch.addcmul(-output_SW, output_SW, squashed_SW, value=2.0, out=hidden_SW)
 
 
-def _no_scores(ids_S: Tensor, alternatives: int) -> Tensor:
-    return torch.zeros(
-        [ids_S.size(0), 4 + 3 * alternatives], dtype=torch.float64, device=ids_S.device
-    )
+def _skip_choice(ids_S: Tensor, wanted: Wanted, scores: list[Tensor]) -> None:
+    """Do what `Stepper.choose` does with scores and constraints, in a step without logits."""
+    if wanted.alternatives >= 0:
+        shape = [ids_S.size(0), 4 + 3 * wanted.alternatives]
+        scores.append(torch.zeros(shape, dtype=torch.float64, device=ids_S.device))
+    constraints = wanted.constraints
+    if constraints is not None:
+        constraints.lengths_P.add_(1)
+
+
+def _stacked(parts: list[Tensor], like: Tensor) -> Tensor:
+    """Return the parts of all steps as one tensor, without elements if there are none."""
+    return torch.stack(parts) if len(parts) > 0 else like[:0]
 
 
 def compiled(stepper: Stepper) -> Stepper:

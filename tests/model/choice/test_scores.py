@@ -13,8 +13,7 @@ from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, scores_of, with_alternatives
 from model.decoding.decoder import Decoder, DecoderStream
 from model.pytorch.network import CharLSTM
-from model.pytorch.sampling import SamplingRows, next_ids, sampling_probabilities
-from model.pytorch.scores import score_rows
+from model.pytorch.sampling import SamplingRows, next_ids, sampling_probabilities, score_rows
 from tests.model.streams import VOCABULARY, checkpoint
 
 network = CharLSTM.of(checkpoint)

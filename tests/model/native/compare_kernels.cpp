@@ -4,7 +4,7 @@
 //
 //   make sanitize
 //   aarch64-linux-gnu-g++ -std=c++20 -O2 -ffp-contract=off -Wno-psabi -static -o build/compare
-//       tests/model/native/compare_kernels.cpp model/native/[!n]*.cpp model/native/neon_dot.cpp
+//       tests/model/native/compare_kernels.cpp model/native/*.cpp
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // Patience for Python: `test_patience.py`.
-#include "../../../model/native/patience.h"
+#include "../../../model/native/barrier.h"
 
 // A call that computes and waits in turn. Returns how many waits it takes until the patience is
 // over, or -1.

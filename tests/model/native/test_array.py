@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.native.array import ALIGNMENT, aligned_copy, aligned_empty, checked_address
+from model.native.library import ALIGNMENT, aligned_copy, aligned_empty, checked_address
 
 Array = npt.NDArray[Any]
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.native.library import PATIENCE
+from model.native.team import PATIENCE
 
 _SOURCE = Path(__file__).with_name("patience.cpp")
-_MIN_WAIT, _MAX_WAIT = 20_000, 6_000_000  # nanoseconds, as in model/native/patience.h
+_MIN_WAIT, _MAX_WAIT = 20_000, 6_000_000  # nanoseconds, as in model/native/barrier.h
 
 Waits = list[tuple[int, int]]  # nanoseconds of computing, then of waiting
 Until = Callable[[Waits], int]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.native.team_size import TeamSize
+from model.native.team import TeamSize
 
 _CALL = 0.01  # seconds of a call
 _MAX_PAUSE = 1.0

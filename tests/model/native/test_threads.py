@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from model.checkpoints.network_config import NetworkConfig
 from model.choice.sampling_params import SamplingParams
-from model.native import library as native_library
-from model.native.team_size import TeamSize
+from model.native import team
+from model.native.team import PATIENCE, TeamSize
 from model.pytorch.network import CharLSTM
 from tests.kernels import KERNELS, needs_kernel
 from tests.model.native.test_backend import make, params, random_input, results
@@ -67,7 +67,7 @@ def test_every_number_of_threads_up_to_16_gives_the_same_bits(kernel: str) -> No
     sampling=st.lists(params, min_size=1, max_size=20),
     most=st.integers(2, _MAX_THREADS),
     sizes=st.lists(st.integers(1, _MAX_THREADS), min_size=4, max_size=4),
-    patience=st.sampled_from([0, native_library.PATIENCE]),
+    patience=st.sampled_from([0, PATIENCE]),
     seed=st.integers(0, 1000),
 )
 def test_a_number_of_threads_that_changes_gives_the_same_bits(
@@ -86,7 +86,7 @@ def test_a_number_of_threads_that_changes_gives_the_same_bits(
     for kernel in KERNELS:
         backend = make(network, slots, kernel, most)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(native_library, "PATIENCE", patience)
+            patch.setattr(team, "PATIENCE", patience)
             chosen = iter([min(size, most) for size in sizes])
             patch.setattr(TeamSize, "choose", lambda self, now, chosen=chosen: next(chosen))
             assert results(backend, sampling, inputs) == expected
@@ -95,7 +95,7 @@ def test_a_number_of_threads_that_changes_gives_the_same_bits(
 def test_a_team_without_patience_halves_its_threads_after_each_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(native_library, "PATIENCE", 0)
+    monkeypatch.setattr(team, "PATIENCE", 0)
     ends: list[int] = []
     monkeypatch.setattr(TeamSize, "record", lambda self, now, threads: ends.append(threads))
     backend = make(CharLSTM(NetworkConfig(20, 64, 2)), 1, KERNELS[0], threads=8)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import threading
 import time
 import warnings
-from typing import Literal
 
 import pytest
 
 from model.errors import PatternError
 from model.patterns.pattern import FINAL, NOWHERE, Pattern, compile_pattern
-from model.patterns.work_limit import WorkLimit
+from model.patterns.syntax import MAX_CHARACTERS, MAX_ITEMS
 from model.text.vocabulary import UNKNOWN, Vocabulary
 
 VOCABULARY = Vocabulary("abA\u00e9\u0663\n\x1c1-] kK\u212a" + UNKNOWN)
@@ -99,7 +97,7 @@ def test_every_state_leads_to_a_match() -> None:
     [
         (r"(a", r"is not a regular expression: missing \)"),
         (r"a**", r"is not a regular expression: multiple repeat at position 2"),
-        (r"[[a]", r"is ambiguous: Possible nested set at position 1"),
+        (r"[[a]", r"is ambiguous: the set at position 0"),
         (r"(?=a)b", r"has lookaround, which is not supported"),
         (r"a(?<!b)", r"has lookaround"),
         (r"(a)\1", r"has a backreference"),
@@ -121,66 +119,60 @@ def test_an_expression_that_cannot_be_used_is_refused(expression: str, message: 
         compile_pattern(expression, VOCABULARY)
 
 
-@pytest.mark.parametrize("action", ["ignore", "always", "once"])
-def test_ambiguous_sets_are_refused_whatever_filters_of_warnings_other_code_sets(
-    action: Literal["ignore", "always", "once"],
-) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter(action)
-        filters = list(warnings.filters)
-        for expression in ("[[a]", "[a--b]", "[a&&b]", "[a||b]", "[a~~b]", "[a-b--1]"):
-            for _ in range(2):
-                with pytest.raises(PatternError, match="is ambiguous: Possible "):
-                    compile_pattern(expression, VOCABULARY)
-            assert warnings.filters == filters
-        assert matches(compile_pattern("(?x) a # [[a]", VOCABULARY), "a")
+def test_python_still_has_the_parser_and_the_compiler_that_patterns_need() -> None:
+    try:
+        compile_pattern(r"(?i)[\wa]{2,}", VOCABULARY)
+    except (AttributeError, TypeError) as error:
+        pytest.fail(
+            f"this Python has another re._parser or re._compiler than _cpython and _matcher in "
+            f"model/patterns/syntax.py expect: {error}"
+        )
 
 
-def test_compiling_a_pattern_turns_no_warning_of_another_thread_into_an_error() -> None:
-    ended = threading.Event()
-
-    def compile_all() -> None:
-        for _ in range(10):  # long enough to change threads meanwhile
-            with contextlib.suppress(PatternError):
-                compile_pattern("[ab]" * 2400 + "(", VOCABULARY)
-        ended.set()
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        thread = threading.Thread(target=compile_all)
-        thread.start()
-        try:
-            while not ended.is_set():
-                warnings.warn("something else", FutureWarning, stacklevel=1)
-        finally:
-            thread.join()
+def test_ambiguous_sets_are_refused_without_a_warning() -> None:
+    """Filters of warnings belong to the whole process, so compiling must not need them."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for expression in ("[[a]", "[a--b]", "[a&&b]", "[a||b]", "[a~~b]", "[a-b--1]", r"\\[[a]"):
+            with pytest.raises(PatternError, match="is ambiguous: the set at position"):
+                compile_pattern(expression, VOCABULARY)
+        for expression in (
+            "(?x) a # [[a]", "(?#[)a", "(?#[[)a", r"\[?a", r"[\[a]", r"[\\a]", "a|(|)|a",
+            "[^[a]", "[--a]", "[^--a]", "[]a]", r"[^\]a]", "[|a]||b"
+        ):  # fmt: skip
+            assert matches(compile_pattern(expression, VOCABULARY), "a") == (
+                re.fullmatch(expression, "a") is not None
+            )
+    assert not warned
 
 
 HOSTILE = {
     "exponentially many states": r"(a|b)*a(a|b){40}",
     "a long repetition": r"a{1,100000}",
+    "a long text": "a" * MAX_CHARACTERS,
+    "a repetition as long as is allowed": f".{{0,{MAX_ITEMS - 1}}}",
     "repetitions in repetitions": r"(?:a{1,1000}){1,1000}",
     "repetitions of nothing": r"(?:(?:){0,60000}){0,60000}",
     "a repetition beyond Python's limit": r"a{1,9999999999}",
     "optional repetitions": r"(.{0,70}){0,70}",
-    "stars side by side": "(?:" + "a*b*1*k*" * 600 + "){2}",
-    "stars in a loop": "(?:" + "a*b*1*k*" * 600 + ")*" + "a(?:a|b){20}",
+    "stars side by side": "(?:" + "a*b*1*k*" * 200 + "){2}",
+    "stars in a loop": "(?:" + "a*b*1*k*" * 200 + ")*" + "a(?:a|b){20}",
     "nested quantifiers": "(?:" * 150 + "a" + "b*)*" * 150,
-    "nested groups": "(" * 4000 + "a" + ")" * 4000,
-    "thousands of alternatives": "|".join(f"a{'b' * (n % 50)}{'ab1k'[n % 4]}" for n in range(3000)),
-    "long": "a" * 10_001,
-    "many sets": "".join(f"[^a{chr(200 + n)}]" for n in range(1600)),
-    "empty branches": "(?:" + "|" * 9900 + "){5000}",
-    "empty groups": "(?:" + "()" * 4900 + "){5000}",
-    "a large set": "[" + "ab" * 4900 + "]{5000}",
-    "a number with 5,000 digits": "a{" + "1" * 5000 + "}",
-    "characters beyond 16 bits": "[" + "".join(chr(0x10000 + 2 * n) for n in range(9900)) + "]",
-    "wide ranges": "(?i)[" + "".join(f"{chr(n)}-{chr(0xFFFF - n)}" for n in range(256, 3500)) + "]",
-    "a wide range in many sets": "".join(f"[a\u0100-{chr(0xF000 + n)}]" for n in range(1400)),
+    "nested groups": "(" * 900 + "a" + ")" * 900,
+    "thousands of alternatives": "|".join(f"a{'b' * (n % 50)}{'ab1k'[n % 4]}" for n in range(150)),
+    "long": "a" * (MAX_CHARACTERS + 1),
+    "many sets": "".join(f"[^a{chr(200 + n)}]" for n in range(390)),
+    "empty branches": "(?:" + "|" * 1900 + "){500}",
+    "empty groups": "(?:" + "()" * 900 + "){2}",
+    "a large set": "[" + "ab" * 900 + "]{1900}",
+    "a number with 1,900 digits": "a{" + "1" * 1900 + "}",
+    "characters beyond 16 bits": "[" + "".join(chr(0x10000 + 2 * n) for n in range(1900)) + "]",
+    "wide ranges": "(?i)[" + "".join(f"{chr(n)}-{chr(0xFFFF - n)}" for n in range(256, 750)) + "]",
+    "a wide range in many sets": "".join(f"[a\u0100-{chr(0xF000 + n)}]" for n in range(330)),
     "many sets beyond Latin-1": "".join(
-        f"[a\u0400\u0402\u0404\u0406{chr(0x500 + 2 * n)}]" for n in range(1200)
+        f"[a\u0400\u0402\u0404\u0406{chr(0x500 + 2 * n)}]" for n in range(240)
     ),
-    "many sets that ignore case": "(?i)" + "".join(f"[ak{chr(200 + n)}]" for n in range(1900)),
+    "many sets that ignore case": "(?i)" + "".join(f"[ak{chr(200 + n)}]" for n in range(390)),
     "a number with 400 digits": "(?:" * 40 + "a" + "){4000000000}" * 40,
 }
 
@@ -190,17 +182,18 @@ def test_a_hostile_expression_takes_little_time(name: str) -> None:
     began = time.thread_time()
     with contextlib.suppress(PatternError):
         assert compile_pattern(HOSTILE[name], VOCABULARY).bytes < 2 << 20
-    assert time.thread_time() - began < 0.5
+    assert time.thread_time() - began < 0.1  # 0.02 where nothing else runs
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("exponentially many states", "takes more than the 30000 operations"),
-        ("a long repetition", "is too large: written out, its repetitions have 100000 characters"),
-        ("repetitions of nothing", "have 1e[+]09 characters and sets, and at most 5000"),
+        ("exponentially many states", "states have more than the 15000 transitions"),
+        ("a long repetition", "is too large: written out, its repetitions have 100001 characters"),
+        ("a number with 400 digits", "have 1e[+]09 characters, sets and groups, and at most 2200"),
         ("nested groups", "has too many groups inside each other"),
-        ("long", "must have at most 10000 characters, got 10001"),
+        ("long", "must have at most 2500 characters, got 2501"),
+        ("wide ranges", "ignores the case of too many different characters, or of too wide"),
     ],
 )
 def test_the_error_of_a_large_expression_names_the_limit(name: str, message: str) -> None:
@@ -208,19 +201,25 @@ def test_the_error_of_a_large_expression_names_the_limit(name: str, message: str
         compile_pattern(HOSTILE[name], VOCABULARY)
 
 
-def test_a_wide_set_costs_once_however_often_it_occurs() -> None:
-    assert compile_pattern("[a\u4e00-\u9fff]" * 1000, VOCABULARY).bytes
+LETTERS = Vocabulary(
+    "".join(map(chr, range(32, 127))) + "\n" + "".join(chr(0x4E00 + n) for n in range(9900))
+)
+WORDS = "|".join(f"{'abcdefgh'[n % 8]}rdin{'aeiou'[n % 5]}r{n % 25 + 10}" for n in range(200))
 
 
-def test_reading_a_long_expression_counts_until_a_pause() -> None:
-    pauses: list[None] = []
-    compile_pattern(
-        "[" + "ab" * 4900 + "]", VOCABULARY, work=WorkLimit(lambda: pauses.append(None))
-    )
-    assert pauses
-
-
-def test_pauses_divide_the_work() -> None:
-    pauses: list[None] = []
-    compile_pattern("(a|b)*a(a|b){8}", VOCABULARY, work=WorkLimit(lambda: pauses.append(None)))
-    assert 2 < len(pauses) < 30
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,}",
+        r"(?:18|19)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+        r'\{"name": "[^"\\]{1,40}", "age": \d{1,3}, "tags": \[("\w+"(, "\w+")*)?\]\}',
+        r"\+?\d{1,3}[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]?\d{4}",
+        f"(?i:{WORDS})( and (?i:{WORDS[:80]}))*",
+        "[a-z]{1000}",
+        "[a\u4e00-\u9fff]" * 250,
+    ],
+)
+def test_a_realistic_expression_is_within_the_limits_for_any_vocabulary(expression: str) -> None:
+    began = time.thread_time()
+    assert compile_pattern(expression, LETTERS).bytes
+    assert time.thread_time() - began < 0.2  # 0.05 where nothing else runs

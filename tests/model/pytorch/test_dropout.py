@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.pytorch.dropout import dropout
+from model.pytorch.lstm_layer import dropout
 
 
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.9])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.pytorch import linear
 from model.pytorch.linear import (
+    PackedLinear,
     PaddedLinear,
     PlainLinear,
     prepare,
@@ -51,6 +52,26 @@ def test_a_kernel_that_changes_with_the_rows_is_found_out_and_mended(
     assert rows_are_independent(layer, random_rows(8, 16, CPU))
     inputs = torch.rand(3, 16)
     torch.testing.assert_close(layer(inputs), inputs @ weight.T + bias)
+
+
+def test_without_torchs_private_operators_weights_are_not_packed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.ops, "mkldnn", None)
+    layer = prepare(weight, bias, "fp32", 8)
+    inputs = random_rows(8, 16, CPU)
+    assert rows_are_independent(layer, inputs)
+    torch.testing.assert_close(layer(inputs), inputs @ weight.T + bias)
+
+
+def test_this_torch_has_the_private_operators_that_pack_weights() -> None:
+    try:
+        PackedLinear(weight, bias)(weight)
+    except (AttributeError, RuntimeError) as error:
+        pytest.fail(
+            "this torch has changed the operators of oneDNN that PackedLinear in "
+            f"model/pytorch/linear.py uses, so fp32 is slower: {error}"
+        )
 
 
 def test_a_padded_layer_runs_as_torchscript() -> None:

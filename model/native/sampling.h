@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "cache_line.h"
+#include "barrier.h"
 #include "lstm.h"
 
 // Character ids by falling logit; equal logits by rising id. Sorts only as far as it is read.

@@ -17,7 +17,7 @@ from model.text.folding import fold
 from model.text.vocabulary import Ids
 
 # A larger result would occupy the processor and the connection for too long.
-MAX_SCORES = 100_000  # characters and alternatives in one JSON response, or one echo
+MAX_SCORES = 200_000  # characters and alternatives in one JSON response, or one echo
 MAX_CELL_VALUES = 800_000  # in one JSON response
 MAX_TEXT = 1_000_000  # characters of all texts in one JSON response
 

@@ -109,6 +109,7 @@ async def post_generate(request: Request, last_event_id: LastEventId = None) -> 
     async with ended_by_disconnect(request.receive):
         job = await _job(request, service, params, None)
         lease(request, job_bytes(job) + size)
+        del params  # its prime is not needed while the text is generated
         generation = submit(request, service, job)
         text = await read_to_end(generation)
         return await json_response(request, size, partial(_content, service, generation, text))

@@ -41,7 +41,8 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
 
 def score_slices(vocabulary: Vocabulary, text: Chunk) -> Iterator[list[dict[str, Any]]]:
     """Yield the score fields of a whole text, slice by slice."""
-    assert text.scores is not None
+    if text.scores is None:
+        return
     for first in range(0, len(text), _SLICE):
         last = first + _SLICE
         yield score_fields(vocabulary, Chunk(text.ids[first:last], text.scores[first:last]))

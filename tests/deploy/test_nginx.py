@@ -21,7 +21,7 @@ from tests.server import free_port, running_server
 from tests.waiting import wait_until
 
 SLOW = {"precision": "fp32"}  # so that a text is not made in a blink
-LONG = b'POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"length": 10000000}'
+LONG = b'POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n{"length": 1000000}'
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="needs nginx")
 

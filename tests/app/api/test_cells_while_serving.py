@@ -56,7 +56,7 @@ def test_a_reload_and_a_shutdown_let_a_search_end(
 def test_a_search_that_outlasts_the_drain_time_is_unavailable(tiny_path: Path) -> None:
     settings = {"drain_seconds": "0.05", "max_prime": "1000000"}
     with running_server(tiny_path, **settings) as ending, ThreadPoolExecutor() as pool:
-        response = pool.submit(post, ending, {**FIELDS, "text": TEXT * 5})
+        response = pool.submit(post, ending, {**FIELDS, "text": TEXT * 4})
         wait_until_active(ending, response)
         ending.process.terminate()
         assert response.result().status_code == 503

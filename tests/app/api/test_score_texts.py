@@ -113,7 +113,7 @@ def test_too_many_scores_of_characters_are_refused(busy: RunningServer) -> None:
         (error,) = response.json()["errors"]
         assert error["field"] == "texts"
         assert error["value"] == "'20010 characters x (1 + 10)'"
-        assert "must be at most 100000" in error["message"]
+        assert "must be at most 200000" in error["message"]
 
 
 def test_a_text_that_takes_too_long_is_a_504(tiny_path: Path) -> None:

@@ -125,7 +125,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
-    """Return a checkpoint, and the metadata of its file."""
     try:
         with open_tensor_file(path) as file:
             config, vocabulary, training, cells = read_metadata(file.metadata, path)

@@ -91,7 +91,6 @@ def _cpython() -> tuple[Any, Any]:
 
 
 def _matcher(kind: Any, value: Any, flags: int) -> re.Pattern[str]:
-    """Return Python's matcher of one item of a parse tree."""
     parser, compiler = _cpython()
     if kind.name == "CATEGORY":
         kind, value = parser.IN, [(kind, value)]
@@ -114,7 +113,6 @@ def _check_sets(expression: str) -> None:
 
 
 def _parsed(expression: str) -> Any:
-    """Return Python's parse tree of an expression."""
     try:
         return _cpython()[0].parse(expression)
     except (re.error, OverflowError, ValueError) as error:  # a ValueError: too many digits

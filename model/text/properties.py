@@ -45,7 +45,8 @@ def brackets(text: str) -> Values:
     Brackets are the mirrored characters of Unicode's categories Ps and Pe. Their kinds are counted
     together. A closing bracket without an opening one is ignored.
     """
-    opening, closing = _of(text, _opens_bracket), _of(text, _closes_bracket)
+    opening = _of(text, lambda character: _is_bracket(character, "Ps"))
+    closing = _of(text, lambda character: _is_bracket(character, "Pe"))
     depth = np.cumsum(opening.astype(np.int64) - closing)
     # How many brackets are open is the height above the lowest depth, because a closing bracket at
     # the lowest depth is ignored.
@@ -115,15 +116,9 @@ PROPERTIES: Mapping[str, Callable[[str], Values]] = MappingProxyType(
     {
         function.__name__: function
         for function in (
-            quotes,
-            brackets,
-            line_position,
-            word_position,
-            sentence_position,
-            paragraph_position,
-            indentation,
-            capitals,
-            digits,
+            *(quotes, brackets),
+            *(line_position, word_position, sentence_position, paragraph_position),
+            *(indentation, capitals, digits),
         )
     }
 )
@@ -169,12 +164,8 @@ def _is_open(codes: npt.NDArray[np.uint32], opening: str, closing: str) -> _Flag
     return is_open
 
 
-def _opens_bracket(character: str) -> bool:
-    return unicodedata.category(character) == "Ps" and bool(unicodedata.mirrored(character))
-
-
-def _closes_bracket(character: str) -> bool:
-    return unicodedata.category(character) == "Pe" and bool(unicodedata.mirrored(character))
+def _is_bracket(character: str, category: str) -> bool:
+    return unicodedata.category(character) == category and bool(unicodedata.mirrored(character))
 
 
 def _is_of_word(character: str) -> bool:

@@ -201,7 +201,6 @@ class Vocabulary:
 
 
 def _check_none(refused: npt.NDArray[np.bool_], text: str) -> None:
-    """Raise UnknownCharacterError if some characters of a text are refused."""
     if refused.any():
         first_seen: dict[str, int] = {}
         for position in np.flatnonzero(refused).tolist():

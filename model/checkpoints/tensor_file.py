@@ -79,7 +79,6 @@ class TensorFile:
         return weights
 
     def _read_header(self) -> tuple[dict[str, Any], int]:
-        """Return the header and the number of bytes after it."""
         size = self._before.st_size
         length = int.from_bytes(self._file.read(8), "little")
         if size < 8 or length > size - 8:

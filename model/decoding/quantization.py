@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from model.checkpoints.network_config import Array, Weights
 
-Codes = npt.NDArray[np.int8]
-
 _MAX_CODE = 63  # 7 bits: a pair of products with 8-bit inputs then fits into 16 bits
 
 
@@ -59,7 +57,7 @@ def padded_weights(weights: Weights, multiple: int) -> dict[str, Array]:
     return padded
 
 
-def quantize_rows(weight_NK: Array) -> tuple[Codes, Array]:
+def quantize_rows(weight_NK: Array) -> tuple[npt.NDArray[np.int8], Array]:
     """Return codes, int8 (N, K) in -63..63, and the scale of each row, float32 (N,).
 
     `codes * scale` approximates the weight. The quantization is symmetric: the largest absolute

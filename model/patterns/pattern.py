@@ -97,7 +97,6 @@ def _alive(positions: Positions) -> int:
 
 
 def _bits_of(number: int) -> Iterator[int]:
-    """Yield the positions of the bits of a number that are 1, the lowest first."""
     while number:
         lowest = number & -number
         yield lowest.bit_length() - 1

@@ -85,18 +85,15 @@ class TorchBackend:
             torch.set_num_threads(max(1, min(most, self._wanted_threads)))
 
     def put(self, slot: int, state: DecoderState | None) -> None:
-        for rows, name in ((self.hidden_SX, "hidden"), (self.cell_SX, "cell")):
-            if state is None:
-                rows[slot].zero_()
-            else:
-                rows[slot].copy_(getattr(state, name))
+        self.hidden_SX[slot] = 0 if state is None else state.hidden
+        self.cell_SX[slot] = 0 if state is None else state.cell
 
     def state(self, slot: int) -> DecoderState:
         return DecoderState(self.hidden_SX[slot].clone(), self.cell_SX[slot].clone())
 
     def move(self, source: int, target: int) -> None:
-        for rows in (self.hidden_SX, self.cell_SX):
-            rows[target].copy_(rows[source])
+        self.hidden_SX[target] = self.hidden_SX[source]
+        self.cell_SX[target] = self.cell_SX[source]
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)

@@ -61,8 +61,6 @@ def native_lstm(
 
 
 class _NativeLstm(torch.autograd.Function):
-    """The forward and the backward pass of `native_lstm`."""
-
     @staticmethod
     def forward(
         ctx: Any,

@@ -1,17 +1,4 @@
-"""Exceptions that `model` and `training` raise, and their base class.
-
-CharstreamError
-├── UnknownCharacterError   a text has characters that are not in the vocabulary
-├── VocabularyError         the given characters cannot form a vocabulary
-├── SamplingError           a sampling parameter is out of range
-├── PatternError            a regular expression cannot constrain a text
-├── CorrelationError        a property or a span cannot be correlated with cells
-├── CheckpointError         a checkpoint is missing, damaged or inconsistent
-├── CorpusError             a text cannot be read, or is too short to train on
-├── TrainingError           a training run cannot start or continue
-├── OutputError             standard output cannot be written
-└── DeviceError             a device, precision or kernel is not available on this machine
-"""
+"""Exceptions that `model` and `training` raise. All are subclasses of `CharstreamError`."""
 
 from __future__ import annotations
 

@@ -106,19 +106,15 @@ def spread(sequences: Iterable[Sequence], free: int) -> tuple[list[Sequence], li
             ended.append(richest.pop())
             free += 1
         free -= 1
-        poorest.append(_another(poorest[0]))
-        added.append(poorest[-1])
+        another = copy.copy(poorest[0])
+        _take_text(another)
+        poorest.append(another)
+        added.append(another)
     return ended, added
 
 
 def _has_text_for_another(lane: Sequence) -> bool:
     return lane.texts is not None and lane.text_stream is not None and lane.texts.has_next
-
-
-def _another(lane: Sequence) -> Sequence:
-    another = copy.copy(lane)
-    _take_text(another)
-    return another
 
 
 def _take_text(lane: Sequence) -> None:

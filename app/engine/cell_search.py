@@ -6,7 +6,6 @@ values of those that it found. So its memory does not depend on the length of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,17 +14,11 @@ from model.cells.correlation import CellCorrelation, Floats, strongest
 from model.choice.read_cells import CellNumbers, CellValues
 
 
-@dataclass(frozen=True, eq=False)
-class CellSearch:
-    """What to search for.
+class CellSearch(NamedTuple):
+    """What to search for."""
 
-    Attributes:
-        property_n: value of the property at each character of the text.
-        top: number of cells to find.
-    """
-
-    property_n: Floats
-    top: int
+    property_n: Floats  # value of the property at each character of the text
+    top: int  # number of cells to find
 
 
 class FoundCells(NamedTuple):

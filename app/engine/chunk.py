@@ -28,12 +28,6 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def bytes(self) -> int:
-        """Size of the arrays in bytes."""
-        arrays = (self.scores, self.cells)
-        return 4 * len(self.ids) + sum(array.nbytes for array in arrays if array is not None)
-
     def __add__(self, other: Chunk) -> Chunk:
         return Chunk.joined([self, other])
 

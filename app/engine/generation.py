@@ -29,18 +29,7 @@ class Generation:
         metrics: the metrics to update when the generation ends.
         ready: event to set when there is something to take. Several generations may share one.
 
-    Attributes:
-        submitted: time when the job was queued. All times are seconds of the monotonic clock.
-        admitted: time when the job got a slot, or None before that.
-        first_character: time when the first character was generated, or None.
-        finished: time when the generation ended or failed, or None.
-        finish_reason: why the text ended; None if it has not ended or has failed.
-        generated: number of characters received from the engine, or scored by it.
-        buffer: characters that were received and not taken.
-        scores: the scores of a bulk job that has ended. It has no characters to take.
-        cached: number of the prime's characters that were not read again, because the prefix cache
-            had the state after them.
-        found: the cells that the job's search has found, or None.
+    The times are in seconds of the monotonic clock, and None before the event.
     """
 
     def __init__(
@@ -51,18 +40,18 @@ class Generation:
         ready: asyncio.Event | None = None,
     ) -> None:
         self.job = job
-        self.submitted = time.monotonic()
-        self.admitted: float | None = None
-        self.first_character: float | None = None
-        self.finished: float | None = None
-        self.finish_reason: FinishReason | None = None
-        self.generated = 0
-        self.cached = 0
-        self.scores: TextScores | None = None
-        self.found: FoundCells | None = None
+        self.submitted = time.monotonic()  # when the job was queued
+        self.admitted: float | None = None  # when it got a slot
+        self.first_character: float | None = None  # when the first one was generated
+        self.finished: float | None = None  # when the text ended or failed
+        self.finish_reason: FinishReason | None = None  # why it ended; None also if it failed
+        self.generated = 0  # characters received from the engine, or scored by it
+        self.cached = 0  # the prime's characters whose state the prefix cache had
+        self.scores: TextScores | None = None  # of a bulk job that has ended
+        self.found: FoundCells | None = None  # by the job's search
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
-        self.buffer = OutputBuffer(cost_of(job.alternatives))
+        self.buffer = OutputBuffer(cost_of(job.alternatives))  # received and not taken
         self._error: EngineError | None = None
         self._deadline: asyncio.TimerHandle | None = None
         # None after the end or a cancellation, so that no reference cycle keeps memory.
@@ -83,11 +72,6 @@ class Generation:
     def paused(self) -> bool:
         """Whether the generation is paused until its reader has caught up."""
         return self._sequence is not None and self._sequence.paused
-
-    @property
-    def unread(self) -> int:
-        """Number of characters that were generated but not taken yet."""
-        return self.buffer.unread
 
     @property
     def readable(self) -> bool:
@@ -180,7 +164,7 @@ class Generation:
 
     def _expire(self, seconds: float) -> None:
         if (sequence := self._sequence) is not None:
-            self.receive(sequence.fail(DeadlineError(seconds)))
+            self.receive(sequence.delivery(error=DeadlineError(seconds)))
             self._scheduler.cancel(sequence)
 
     def _detach(self) -> None:

@@ -16,37 +16,21 @@ from model.text.vocabulary import Ids
 class Job:
     """The parameters of one generation.
 
-    Attributes:
-        prime: ids that the network reads, at least one. These are the prompt and, in a job that
-            scores a text, the ids of that text.
-        length: number of characters to generate. A job that only reads generates none, and needs
-            no parameters and no seed.
-        params: sampling parameters.
-        seed: seed of the random numbers, 0..2^63-1.
-        stops: ids of the stop strings, none of them empty. The text ends before the first match.
-        prime_characters: number of characters of the user's prime. It may be 0 although `prime`
-            has an id.
-        alternatives: number of top alternatives to report per character. None disables scores.
-        prompt_length: number of ids of `prime` that belong to the prompt, by default all of them.
-            The other ids are scored as if they had been drawn.
-        cells: cells whose values to report. With a search, the cells to search.
-        search: the search for cells. The job then reports the values of the cells that it finds.
-        texts: texts to score, each of them after `prime`. Then nothing is generated.
-        detail: whether to keep the scores of the texts' characters, and not only their sums.
+    A job that only reads generates no characters, and needs no sampling parameters and no seed.
     """
 
-    prime: Ids
-    length: int = 0
+    prime: Ids  # what the network reads, at least one id: the prompt, and then a text to score
+    length: int = 0  # number of characters to generate
     params: SamplingParams = field(default_factory=SamplingParams)
-    seed: int = 0
-    stops: tuple[tuple[int, ...], ...] = ()
-    prime_characters: int = 0
-    alternatives: int | None = None
-    prompt_length: int | None = None
-    cells: CellNumbers = field(default_factory=lambda: NO_CELLS)
-    search: CellSearch | None = None
-    texts: Texts | None = None
-    detail: bool = False
+    seed: int = 0  # of the random numbers, 0..2^63-1
+    stops: tuple[tuple[int, ...], ...] = ()  # none is empty; the text ends before the first match
+    prime_characters: int = 0  # of the user's prime, which may be empty although `prime` is not
+    alternatives: int | None = None  # top alternatives to report per character; None: no scores
+    prompt_length: int | None = None  # ids of `prime` that are the prompt; None: all of them
+    cells: CellNumbers = field(default_factory=lambda: NO_CELLS)  # to report, or to search
+    search: CellSearch | None = None  # the job reports the values of the cells that it finds
+    texts: Texts | None = None  # to score, each after `prime`; then nothing is generated
+    detail: bool = False  # whether to keep the scores of the texts' characters beside their sums
 
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""

@@ -32,8 +32,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._register_requests()
         self._register_generations()
-        self._register_steps()
-        self._register_cache()
+        self._register_steps_and_cache()
         self._register_reloads_and_version()
         ProcessCollector(registry=self.registry)
 
@@ -88,7 +87,7 @@ class Metrics:
             "queue_seconds", "Time from when a text is queued to its slot."
         )
 
-    def _register_steps(self) -> None:
+    def _register_steps_and_cache(self) -> None:
         self.characters = self._counter(
             "generated_characters", "Characters generated, scored, or read by /cells."
         )
@@ -98,8 +97,6 @@ class Metrics:
         self.batch = self._histogram(
             "batch_streams", "Generations advanced together in a wake-up.", _BATCH_BUCKETS
         )
-
-    def _register_cache(self) -> None:
         self.cache_hits = self._counter(
             "cache_hits", "Primes whose beginning was in the prefix cache."
         )

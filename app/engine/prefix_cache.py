@@ -58,7 +58,8 @@ class PrefixCache:
 
     def put(self, ids: Ids, state: DecoderState) -> None:
         """Store the state after the network has read `ids`."""
-        memory, size = self._memory, _size(state)
+        memory = self._memory
+        size = int(state.hidden.nbytes + state.cell.nbytes) + _ENTRY_BYTES
         if size > memory.limit or len(ids) == 0:
             return
         key = hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
@@ -119,7 +120,3 @@ class PrefixCache:
         if self._count_by_length[length] == 0:
             del self._count_by_length[length]
             self._lengths.remove(length)
-
-
-def _size(state: DecoderState) -> int:
-    return int(state.hidden.nbytes + state.cell.nbytes) + _ENTRY_BYTES

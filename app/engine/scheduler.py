@@ -29,22 +29,18 @@ class Scheduler:
         slots: the slots and the queue, which several schedulers may share.
 
     Attributes:
-        batch: the sequences that have a slot.
+        active: the sequences that have a slot, in the order of the decoder's rows.
         failure: why the engine has failed; None if it has not.
     """
 
     def __init__(self, slots: Slots) -> None:
         self.slots, self.batch = slots, slots.add_engine()
+        self.active = self.batch.active
         self._wake = self.batch.wake  # its lock guards everything below
         self.failure: EngineError | None = None
         self._paused: list[Sequence] = []
         self._stopping = False
         self._drain_deadline: float | None = None
-
-    @property
-    def active(self) -> list[Sequence]:
-        """The sequences that have a slot, in the order of the decoder's rows."""
-        return self.batch.active
 
     @property
     def waiting(self) -> int:
@@ -73,8 +69,7 @@ class Scheduler:
             EngineError: if the engine has failed.
         """
         with self._wake:
-            self.check_ready()
-            self.slots.check_room()
+            self.check_room(1)
             self.slots.enqueue(self.batch, sequence)
 
     def check_room(self, count: int) -> None:
@@ -135,7 +130,9 @@ class Scheduler:
             while not self._stopping and self._drain_seconds_left() != 0:
                 cancelled = [sequence for sequence in self.active if sequence.cancelled]
                 left = [self._leave(sequence) for sequence in cancelled]
-                changes = Changes(left + self._make_room(), self._fill_slots())
+                room = self._make_room()
+                joined = list(iter(lambda: self.slots.take(self.batch), None))
+                changes = Changes(left + room, joined)
                 if not changes.joined:
                     self._share_lanes(changes)
                 self.slots.wake_next()
@@ -195,12 +192,6 @@ class Scheduler:
         # After the last removal, because the decoder removes rows before it adds new ones.
         self.slots.add(self.batch, added)
         changes.joined.extend(added)
-
-    def _fill_slots(self) -> list[Sequence]:
-        joined = []
-        while (sequence := self.slots.take(self.batch)) is not None:
-            joined.append(sequence)
-        return joined
 
     def _leave(self, sequence: Sequence) -> Sequence:
         return self.slots.leave(self.batch, sequence)

@@ -28,28 +28,18 @@ _SHORT = 24
 class Delivery:
     """The result of one wake-up of the engine for one generation.
 
-    Attributes:
-        chunk: the new characters.
-        finish_reason: why the text ended; None if it did not.
-        error: why the generation failed; None if it did not.
-        admitted: time when the sequence got its first slot, in seconds of the monotonic clock.
-        cached: number of the prime's characters that were not read again, because the prefix cache
-            had the state after them.
-        found: the cells that a search has found; None before, and without a search.
-        made_at: time when this delivery was made, in seconds of the monotonic clock.
-        scored: number of characters that a bulk job has scored. They are not in the chunk.
-        scores: the result of a bulk job that has ended.
+    Times are in seconds of the monotonic clock.
     """
 
-    chunk: Chunk = field(default_factory=Chunk)
-    finish_reason: FinishReason | None = None
-    error: EngineError | None = None
-    admitted: float | None = None
-    cached: int = 0
-    found: FoundCells | None = None
+    chunk: Chunk = field(default_factory=Chunk)  # the new characters
+    finish_reason: FinishReason | None = None  # why the text ended; None if it did not
+    error: EngineError | None = None  # why the generation failed; None if it did not
+    admitted: float | None = None  # time when the sequence got its first slot
+    cached: int = 0  # the prime's characters whose state the prefix cache had
+    found: FoundCells | None = None  # by a search that has read the text once
     made_at: float = field(default_factory=time.monotonic)
-    scored: int = 0
-    scores: TextScores | None = None
+    scored: int = 0  # characters that a bulk job has scored; they are not in the chunk
+    scores: TextScores | None = None  # the result of a bulk job that has ended
 
     @property
     def characters(self) -> int:
@@ -60,33 +50,23 @@ class Delivery:
 class Sequence:
     """What one slot computes for a job, and its progress. Belongs to the engine thread.
 
-    The scheduler's lock guards `cancelled` and `paused`.
-
     Args:
         job: what to generate.
         buffer: the output buffer, which counts characters that the reader has not taken.
         deliver: function that receives the deliveries. It is called in the event loop.
-
-    Attributes:
-        stream: the stream to decode.
-        texts: the scores of a bulk job, which may use several sequences, see `bulk_scoring`.
-        text: everything that the decoder produced after the prompt.
-        found: the cells that a search has found.
-        expires: time of the monotonic clock at which the server ends it.
-        rereads: whether a search has read the text and must read it again.
     """
 
     def __init__(self, job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> None:
         self.job, self.buffer, self.deliver = job, buffer, deliver
         self.stream: DecoderStream = job.stream()
-        self.texts = job.scoring()
-        self.text = array("i")
-        self.admitted: float | None = None
+        self.texts = job.scoring()  # of a bulk job, which may have several sequences
+        self.text = array("i")  # everything that the decoder produced after the prompt
+        self.admitted: float | None = None  # see `Delivery`
         self.cached = 0
-        self.cancelled = self.paused = False
-        self.found: FoundCells | None = None
-        self.expires = math.inf
-        self.rereads = False
+        self.cancelled = self.paused = False  # the scheduler's lock guards both
+        self.found: FoundCells | None = None  # by a search that has read the text once
+        self.expires = math.inf  # time of the monotonic clock at which the server ends it
+        self.rereads = False  # whether a search must read the text again
         self._finder = CellFinder(job.search, job.cells) if job.search else None
         self._matcher = StopMatcher(job.stops) if job.stops else None
         self._held = Chunk()  # may turn out to be part of a stop string
@@ -131,10 +111,6 @@ class Sequence:
         self.stream.restart()
         self.stream.cells = self.found.cells
         self.text, self.rereads, self._finder = array("i"), False, None
-
-    def fail(self, error: EngineError) -> Delivery:
-        """Return the delivery that ends this sequence with an error."""
-        return self.delivery(error=error)
 
     def delivery(self, **fields: Any) -> Delivery:
         """Return a delivery with these fields and what is known so far."""

@@ -18,17 +18,11 @@ from app.errors import QueueFullError
 
 @dataclass(eq=False)
 class Batch:
-    """The sequences of one engine that have a slot.
+    """The sequences of one engine that have a slot."""
 
-    Attributes:
-        wake: wakes the engine thread. Its lock is the lock of `Slots`.
-        active: the sequences, in the order of the decoder's rows.
-        seconds_per_step: duration of a step, measured by the engine thread.
-    """
-
-    wake: threading.Condition
-    active: list[Sequence] = field(default_factory=list)
-    seconds_per_step: float = 0.001
+    wake: threading.Condition  # wakes the engine thread; its lock is the lock of `Slots`
+    active: list[Sequence] = field(default_factory=list)  # in the order of the decoder's rows
+    seconds_per_step: float = 0.001  # measured by the engine thread
 
     @property
     def running(self) -> int:
@@ -153,7 +147,7 @@ class Slots:
         if self.free > 0 and (queue := self._resuming or self._waiting):
             queue[0][0].wake.notify()
 
-    def check_room(self, count: int = 1) -> None:
+    def check_room(self, count: int) -> None:
         """Raise QueueFullError unless `count` more can get a slot or a place in the queue."""
         running = sum(batch.running for batch in self._batches)
         room = self._max_queue + self.count - running - self.waiting
@@ -162,12 +156,8 @@ class Slots:
             return
         self._refused += 1
         position = self._refused - 1 + count - max(0, room)
-        active = [
-            batch.seconds_left(sequence) for batch in self._batches for sequence in batch.active
-        ]
-        queued = [
-            batch.seconds_left(sequence) for batch, sequence in (*self._resuming, *self._waiting)
-        ]
+        active = [own.seconds_left(one) for own in self._batches for one in own.active]
+        queued = [own.seconds_left(one) for own, one in (*self._resuming, *self._waiting)]
         raise QueueFullError(self.waiting, retry_after(position, active, queued), count)
 
 

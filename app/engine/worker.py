@@ -218,7 +218,7 @@ class Worker:
 
     def _fail_all(self, error: EngineError) -> None:
         sequences = self._scheduler.close()
-        self._send([(sequence, sequence.fail(error.copy())) for sequence in sequences])
+        self._send([(sequence, sequence.delivery(error=error.copy())) for sequence in sequences])
 
 
 def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Chunk:

@@ -37,12 +37,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _keep(path.parent)
-
-
-def _keep(folder: Path) -> None:
-    """Write the entries of a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path.parent, os.O_RDONLY)  # the folder, to keep the new entry
     try:
         os.fsync(handle)
     except OSError as error:

@@ -25,26 +25,17 @@ _MAX_LISTED = 8  # differences named in one message
 
 @dataclass(frozen=True, eq=False)  # arrays cannot be compared with ==
 class Checkpoint:
-    """A model: the content of a checkpoint file.
-
-    Attributes:
-        config: sizes of the network.
-        vocabulary: the characters, in the order of their ids.
-        weights: float32 arrays by PyTorch parameter name, with the shapes of `config.shapes()`.
-        training: the training record: corpus, split, losses, settings. Plain JSON values.
-        name: the file name without its extension, or the folder's name for `best.safetensors`.
-        hash: the first 16 hex digits of a SHA-256 digest of the content without `cells`. Empty
-            until it is saved.
-        cells: the cell that tracks each property best. Empty if nobody has looked for them.
-    """
+    """A model: the content of a checkpoint file."""
 
     config: NetworkConfig
     vocabulary: Vocabulary
     weights: Weights
+    # The training record: corpus, split, losses, settings. Plain JSON values.
     training: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
+    name: str = ""  # the file's name without extension; the folder's name for best.safetensors
+    # The first 16 hex digits of a SHA-256 digest of the content without `cells`. Empty if unsaved.
     hash: str = ""
-    cells: Catalogue = ()
+    cells: Catalogue = ()  # that track each property best; empty if nobody has looked for them
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -125,7 +116,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
-    """Return a checkpoint, and the metadata of its file."""
     try:
         with open_tensor_file(path) as file:
             config, vocabulary, training, cells = read_metadata(file.metadata, path)

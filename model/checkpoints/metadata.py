@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,8 @@ def _check_limits(value: Any, key: str, path: Path) -> None:
     """Check the nesting and the numbers of a JSON value, which clients must be able to parse."""
     level = [value]
     for _ in range(_MAX_NESTING):
-        level = [x for item in level if isinstance(item, list | dict) for x in _children(item)]
+        lists = [list(x.values()) if isinstance(x, dict) else x for x in level]
+        level = [x for items in lists if isinstance(items, list) for x in items]
         if any(isinstance(x, int) and abs(x) > sys.float_info.max for x in level):
             raise CheckpointError(
                 f"{path}: metadata key {key!r} has a number beyond the range of a float"
@@ -119,10 +120,6 @@ def _check_limits(value: Any, key: str, path: Path) -> None:
         raise CheckpointError(
             f"{path}: metadata key {key!r} has more than {_MAX_NESTING} nested lists and objects"
         )
-
-
-def _children(value: list[Any] | dict[str, Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def escaped(name: str, length: int = 60) -> str:

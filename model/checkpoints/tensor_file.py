@@ -46,7 +46,7 @@ class TensorFile:
 
     Attributes:
         metadata: the strings of the header's `__metadata__`.
-        entries: the tensors by name.
+        entries: the tensors by name, in the order of their data.
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
@@ -57,7 +57,8 @@ class TensorFile:
         if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
             raise self._damaged("its metadata does not consist of strings")
         self.metadata: Mapping[str, str] = metadata
-        self.entries = {name: self._entry(name, value) for name, value in header.items()}
+        entries = [(name, self._entry(name, value)) for name, value in header.items()]
+        self.entries = dict(sorted(entries, key=lambda item: item[1].begin))
 
     def read(self) -> dict[str, Array]:
         """Return the tensors in float32. Those in float16 and bfloat16 are converted, exactly.
@@ -71,14 +72,13 @@ class TensorFile:
             OSError: if the file cannot be read.
         """
         self._check_sizes()
-        weights = {name: self._read_tensor(entry) for name, entry in self._in_file_order()}
+        weights = {name: self._read_tensor(entry) for name, entry in self.entries.items()}
         after = os.fstat(self._file.fileno())
         if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
             raise self._changed()
         return weights
 
     def _read_header(self) -> tuple[dict[str, Any], int]:
-        """Return the header and the number of bytes after it."""
         size = self._before.st_size
         length = int.from_bytes(self._file.read(8), "little")
         if size < 8 or length > size - 8:
@@ -101,13 +101,10 @@ class TensorFile:
                 return TensorEntry(dtype, tuple(shape), *offsets)
         raise self._damaged(f"the header's entry of tensor {name!r:.60} is not valid")
 
-    def _in_file_order(self) -> list[tuple[str, TensorEntry]]:
-        return sorted(self.entries.items(), key=lambda item: item[1].begin)
-
     def _check_sizes(self) -> None:
         """Check that the entries have known types and cover the data without gaps and overlaps."""
         position = 0
-        for name, entry in self._in_file_order():
+        for name, entry in self.entries.items():
             if entry.dtype not in _STORED:
                 expected = ", ".join(_STORED)
                 raise CheckpointError(
@@ -174,7 +171,7 @@ def encode_tensor_file(weights: Weights, metadata: Mapping[str, str], path: Path
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file. A FIFO without a writer does not block."""
+    # A FIFO without a writer does not block.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

@@ -42,27 +42,22 @@ def greatest_sums(config: NetworkConfig, weights: Weights) -> Iterator[tuple[str
     yield "the logits", float(logits_V.max())
 
 
-def _sums(weight_NK: Array) -> _Sums:
-    """Return the sums of absolute values, (N,): the largest products with inputs in [-1, 1]."""
-    return _weighted_sums(weight_NK, np.ones(weight_NK.shape[1]))
-
-
 def _input_sums(weights: Weights) -> _Sums:
     """Return the largest products of the first layer with the input of a character, (G,)."""
     weight_GK = weights["lstm.weight_ih_l0"]
     if "embedding.weight" in weights:
         embedding_VE = weights["embedding.weight"]
-        return _weighted_sums(weight_GK, np.maximum(embedding_VE.max(0), -embedding_VE.min(0)))
+        return _sums(weight_GK, np.maximum(embedding_VE.max(0), -embedding_VE.min(0)))
     largest: _Sums = np.maximum(weight_GK.max(1), -weight_GK.min(1)).astype(np.float64)
     return largest
 
 
-def _weighted_sums(weight_NK: Array, factors_K: npt.NDArray[np.floating]) -> _Sums:
-    """Return the sums of absolute values times factors, (N,).
+def _sums(weight_NK: Array, largest_K: Array | None = None) -> _Sums:
+    """Return the largest products with inputs up to `largest_K`, by default in [-1, 1], (N,).
 
     Some rows at a time, since large arrays for a moment would make the process larger for good.
     """
-    factors_K = factors_K.astype(np.float64)
+    factors_K = np.ones(weight_NK.shape[1]) if largest_K is None else largest_K.astype(np.float64)
     parts = [
         np.abs(weight_NK[first : first + _ROWS]).astype(np.float64) @ factors_K
         for first in range(0, len(weight_NK), _ROWS)

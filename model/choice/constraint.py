@@ -82,16 +82,7 @@ class ConstraintColumns(NamedTuple):
         column_S = np.zeros(len(owners), _NATIVE)
         for row, owner in enumerate(owners):
             if owner is not None:
-                column_S[row] = _addresses(owner)
+                arrays = (*owner.pattern.arrays, owner.biases_V)
+                addresses = [0 if array is None else array.ctypes.data for array in arrays]
+                column_S[row] = (*addresses, owner.pattern.next_NC.shape[1])
         return cls(column_S, owners)
-
-
-def _addresses(constraint: Constraint) -> tuple[int, ...]:
-    pattern, biases_V = constraint
-    return (
-        pattern.next_NC.ctypes.data,
-        pattern.class_of_V.ctypes.data,
-        pattern.may_end_N.ctypes.data,
-        0 if biases_V is None else biases_V.ctypes.data,
-        pattern.next_NC.shape[1],
-    )

@@ -46,11 +46,14 @@ class StepInput:
     # The state of each stream's pattern; None if no stream has one, or all begin.
     pattern_states_S: PatternStates | None = None
 
-    def pattern_states(self) -> PatternStates:
-        """Return a copy of the states of the patterns, (S,)."""
-        if self.pattern_states_S is None:
-            return np.zeros(len(self.last_ids_S), np.int32)
-        return self.pattern_states_S.copy()
+    def progress(self) -> PatternProgress:
+        """Return the progress before the steps, in new arrays, as if no text would end."""
+        states_S = self.pattern_states_S
+        steps, streams = self.forced_ids_kS.shape
+        return PatternProgress(
+            np.zeros(streams, np.int32) if states_S is None else states_S.copy(),
+            np.full(streams, steps, np.int32),
+        )
 
 
 class PatternProgress(NamedTuple):

@@ -16,14 +16,7 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.weight_limit import MAX_SUM
 from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams, Uniforms, uniforms
-from model.decoding.backend import (
-    DecoderState,
-    PatternStates,
-    Precision,
-    StepIds,
-    StepInput,
-    StepOutput,
-)
+from model.decoding.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
 from model.decoding.selection import make_backend
 from model.patterns.pattern import ENDED
 from model.text.vocabulary import Ids
@@ -135,6 +128,9 @@ class Decoder:
             kernels.
         kernel: one of `selection.kernels_for(precision, device)`, by default the fastest.
 
+    Attributes:
+        kernel: name of the kernel that computes the steps.
+
     Raises:
         DeviceError: if the precision or the kernel is not available on the device.
     """
@@ -159,13 +155,9 @@ class Decoder:
         self._backend = make_backend(
             checkpoint.config, weights, slots, device, precision, threads, kernel
         )
+        self.kernel = self._backend.kernel
         self.streams: list[DecoderStream] = []
         self._changed = False  # whether streams joined or left since the last step
-
-    @property
-    def kernel(self) -> str:
-        """Name of the kernel that computes the steps."""
-        return self._backend.kernel
 
     @property
     def threads(self) -> int:
@@ -263,7 +255,6 @@ class Decoder:
         return np.concatenate(generated).astype(np.int32)
 
     def _check(self, stream: DecoderStream) -> None:
-        """Raise ValueError if a stream has ids or cells that the network does not have."""
         params, size = stream.params, self.vocabulary_size
         if stream.prime.min() < 0 or stream.prime.max() >= size:
             raise ValueError(f"a prime's ids must be in 0..{size - 1}")
@@ -293,11 +284,7 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         prompt_steps_S=np.array([stream.prompt_steps_left for stream in streams], dtype=np.int64),
         alternatives=[stream.alternatives for stream in streams],
         cells=[NO_CELLS if s.prompt_steps_left >= steps else s.cells for s in streams],
-        pattern_states_S=_pattern_states(streams),
+        pattern_states_S=np.array([stream.pattern_state for stream in streams], dtype=np.int32)
+        if any(stream.params.constrained for stream in streams)
+        else None,
     )
-
-
-def _pattern_states(streams: Sequence[DecoderStream]) -> PatternStates | None:
-    if not any(stream.params.constrained for stream in streams):
-        return None
-    return np.array([stream.pattern_state for stream in streams], dtype=np.int32)

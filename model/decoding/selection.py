@@ -151,7 +151,11 @@ def make_backend(
     if kernel is None:
         require_torch(f"precision {precision!r}", "train")
         raise DeviceError(_unavailable(precision, device))
-    _check_precision(kernel, precision, device)
+    if not _computes(kernel, precision, device):
+        raise DeviceError(
+            f"kernel {kernel!r} is not available in {precision} on {device}; "
+            f"expected {_listed(kernels_for(precision, device))}"
+        )
     most = default_threads(precision, device, kernel) if threads is None else threads
     if kernel == TORCH:
         import torch
@@ -179,14 +183,6 @@ def require_torch(what: str, extra: str) -> None:
         raise DeviceError(
             f"{what} needs torch, which is not installed: run make setup, or in a clone of the "
             f"repository: pip install '.[{extra}]'"
-        )
-
-
-def _check_precision(kernel: str, precision: Precision, device: str) -> None:
-    if not _computes(kernel, precision, device):
-        raise DeviceError(
-            f"kernel {kernel!r} is not available in {precision} on {device}; "
-            f"expected {_listed(kernels_for(precision, device))}"
         )
 
 

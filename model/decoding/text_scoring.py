@@ -38,17 +38,11 @@ class Texts:
 
 @dataclass(frozen=True, eq=False)
 class TextScores:
-    """The scores of texts.
+    """The scores of texts."""
 
-    Attributes:
-        lengths_T: number of characters of each text.
-        nats_T: negative sum of the logprobs of each text.
-        rows_ND: scores of all characters, see `choice.scores`. None if only sums were asked for.
-    """
-
-    lengths_T: Counts
-    nats_T: Numbers
-    rows_ND: ScoreRows | None
+    lengths_T: Counts  # number of characters of each text
+    nats_T: Numbers  # negative sum of the logprobs of each text
+    rows_ND: ScoreRows | None  # of all characters, see `choice.scores`; None: only sums were wanted
 
 
 class TextStream(DecoderStream):

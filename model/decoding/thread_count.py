@@ -39,21 +39,15 @@ def candidates(most: int) -> list[int]:
     One thread is no candidate if two are possible. Two were faster in every measurement, because
     each keeps half of the weights in its core's cache, even with a CPU limit of one core or less.
     """
-    if most < 2:
-        return [1]
-    counts = {most}
-    power = 2
-    while power <= most:
-        counts |= {count for count in (power, power * 3 // 2) if count <= most}
-        power *= 2
-    return sorted(counts)
+    powers = [1 << bits for bits in range(1, most.bit_length())]
+    counts = {most, *powers, *(power * 3 // 2 for power in powers)}
+    return sorted(count for count in counts if count <= most)
 
 
 def fastest(seconds: Mapping[int, float]) -> int:
     """Return the largest count whose time is within 3% of the least.
 
-    Other processes disturb a measurement with many threads more than one with few. So on a tie,
-    more threads are probably faster.
+    Other processes disturb a measurement with many threads more than one with few.
     """
     least = min(seconds.values())
     return max(count for count, time in seconds.items() if time <= least * _NEAR)
@@ -62,11 +56,8 @@ def fastest(seconds: Mapping[int, float]) -> int:
 def measure(counts: list[int], time_count: Callable[[int], float]) -> dict[int, float] | None:
     """Return each count's least time, or None if the measurement would take too long.
 
-    The rounds are interleaved, so that a short disturbance does not decide.
-
-    Args:
-        counts: the counts to compare.
-        time_count: function that computes with a number of threads and returns its time.
+    `time_count` returns the time of a count. The rounds are interleaved, so that a short
+    disturbance does not decide.
     """
     began = time.perf_counter()
     least = dict.fromkeys(counts, math.inf)
@@ -84,12 +75,7 @@ def choose_threads(backend: Resizable, slots: int, most: int) -> None:
     This takes a few hundredths of a second, and no time if `most` is 1 or 2. A network that is too
     large to be measured in this time uses `most` threads: its products take far longer than its
     threads wait. So does any network while other processes slow the measurement down. The states
-    of the first slots change.
-
-    Args:
-        backend: a backend without streams.
-        slots: maximum number of streams.
-        most: maximum number of threads.
+    of the first of the backend's `slots` slots change.
     """
     counts = candidates(most)
     seconds = measure(counts, lambda count: _time(backend, slots, count)) if counts[1:] else None
@@ -97,7 +83,6 @@ def choose_threads(backend: Resizable, slots: int, most: int) -> None:
 
 
 def _time(backend: Resizable, slots: int, threads: int) -> float:
-    """Return the geometric mean of a step's time with one stream and with many."""
     backend.use_threads(threads)
     backend.step(_inputs(1, 1))  # the first step starts the threads
     times = []
@@ -106,7 +91,7 @@ def _time(backend: Resizable, slots: int, threads: int) -> float:
         began = time.perf_counter()
         backend.step(inputs)
         times.append((time.perf_counter() - began) / steps)
-    return math.sqrt(math.prod(times))
+    return math.sqrt(math.prod(times))  # the geometric mean
 
 
 def _inputs(streams: int, steps: int) -> StepInput:

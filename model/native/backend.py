@@ -24,11 +24,10 @@ import numpy.typing as npt
 from model.checkpoints.network_config import Array, NetworkConfig, Weights
 from model.choice.constraint import ConstraintColumns
 from model.choice.held_cell import HeldCellColumns
-from model.choice.read_cells import CellValues, ReadCellColumns
+from model.choice.read_cells import ReadCellColumns
 from model.choice.sampling_params import SamplingParams, sampling_columns
 from model.decoding.backend import DecoderState, PatternProgress, StepInput, StepOutput
-from model.decoding.packing import input_table, stacked_weight
-from model.decoding.quantization import quantize_rows
+from model.decoding.quantization import input_table, quantize_rows, stacked_weight
 from model.native import library as native_library
 from model.native.library import LAYOUT, aligned_copy, aligned_empty, checked_address
 from model.native.team import Team
@@ -39,8 +38,8 @@ _ZERO_CODE = LAYOUT.zero_code
 
 # The kernel computes sigmoid and tanh from powers of two, and the products give it the exponents:
 # sigmoid(x) = 1 / (1 + 2^(-x log2 e)), tanh(x) = 2 sigmoid(2x) - 1.
-# Factors of the input, forget, cell and output gate:
-_EXPONENTS = np.float32(-math.log2(math.e)) * np.array([1, 1, 2, 1], np.float32)
+# Factors of a tile's outputs, (O,): the units of the input, forget, cell and output gate.
+_GATE_EXPONENTS = np.float32(-math.log2(math.e)) * np.repeat(np.float32([1, 1, 2, 1]), _LANES)
 
 _INT32, _INT64, _FLOAT32 = map(np.dtype, (np.int32, np.int64, np.float32))
 
@@ -83,6 +82,7 @@ class NativeBackend:
         self._hidden_address = self._hidden_BLRW.ctypes.data
         self._cell_address = self._cell_SLW.ctypes.data
         self.sample_with([SamplingParams()] * slots)
+        self.threads = threads
         self._team = Team(kernel, self._network.struct, threads)
         # Do not close the team at the interpreter's exit: a daemon thread may still compute a step.
         # The threads end with the process anyway.
@@ -105,14 +105,10 @@ class NativeBackend:
         self._hidden_BLRW[0, :, target] = self._hidden_BLRW[0, :, source]
         self._cell_SLW[target] = self._cell_SLW[source]
 
-    @property
-    def threads(self) -> int:
-        """Number of threads that compute."""
-        return self._team.threads
-
     def use_threads(self, threads: int) -> None:
-        """Change the number of threads. Results do not depend on it."""
-        self._team.resize(threads)
+        """Compute with some of the team's threads from now on. Results do not depend on it."""
+        self.threads = threads
+        self.limit_threads(threads)
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         columns = sampling_columns(params, self._vocabulary_size)._asdict()
@@ -142,22 +138,17 @@ class NativeBackend:
         )
         most = int(alternatives_S.max())
         scores_kSD = np.zeros((steps, streams, 4 + 3 * most)) if most >= 0 else None
-        progress = self._progress(inputs, steps)
+        progress = None if self._constraints is None else inputs.progress()
         result = StepOutput(np.empty((steps, streams), np.int64), scores_kSD, progress=progress)
         columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self._cell_SLW.shape[2])
         if columns is None:
             self._run(inputs, alternatives_S, result)
             return result
         states_kC = np.zeros((steps, len(columns.read_cells)), np.float32)
-        self._run(inputs, alternatives_S, result, _read_addresses(columns, states_kC))
+        read = {**columns._asdict(), "read_states": states_kC}
+        addresses = {name: array.ctypes.data for name, array in read.items()}
+        self._run(inputs, alternatives_S, result, addresses)
         return result._replace(cells=columns.values(states_kC))
-
-    def _progress(self, inputs: StepInput, steps: int) -> PatternProgress | None:
-        """Return the states before the steps, and the lengths of texts that do not end."""
-        if self._constraints is None:
-            return None
-        states_S = inputs.pattern_states()
-        return PatternProgress(states_S, np.full(len(states_S), steps, np.int32))
 
     def _run(
         self,
@@ -166,7 +157,6 @@ class NativeBackend:
         result: StepOutput,
         read_addresses: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """Compute the steps and write them into the arrays of `result`."""
         steps, streams = size = result.ids.shape
         prompt_steps_S = inputs.prompt_steps_S.astype(np.int32)  # a name keeps the array alive
         scores = result.scores
@@ -228,7 +218,7 @@ class _PackedNetwork:
         )
         table_VTO = _gate_tiles(input_table(weights).T, size).transpose(2, 0, 1)
         self.struct = native_library.CNetwork(
-            input_table=self._keep(table_VTO * _gate_exponents()),
+            input_table=self._keep(table_VTO * _GATE_EXPONENTS),
             layers=self._layers,
             output=pointer(self._output),
             depth=config.layers,
@@ -241,7 +231,7 @@ class _PackedNetwork:
         tiles_TOK = _gate_tiles(_padded_inputs(weight_GK, size), size)
         weight_NK = tiles_TOK.reshape(-1, tiles_TOK.shape[2])
         bias_N = None if bias_G is None else _gate_tiles(bias_G[:, None], size).reshape(-1)
-        return self._product(weight_NK, bias_N, np.tile(_gate_exponents(), len(tiles_TOK)))
+        return self._product(weight_NK, bias_N, np.tile(_GATE_EXPONENTS, len(tiles_TOK)))
 
     def _product(
         self, weight_NK: Array, bias_N: Array | None, factor_N: Array
@@ -268,12 +258,6 @@ class _PackedNetwork:
         return kept.ctypes.data
 
 
-def _read_addresses(columns: ReadCellColumns, states_kC: CellValues) -> dict[str, int]:
-    """Return the batch's fields for the cells to read. The arrays must outlive the call."""
-    arrays = {**columns._asdict(), "read_states": states_kC}
-    return {name: array.ctypes.data for name, array in arrays.items()}
-
-
 def _padded(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
@@ -291,8 +275,3 @@ def _gate_tiles(rows_GK: Array, size: int) -> Array:
     padded = np.pad(units, [(0, 0), (0, _padded(size, _LANES) - size), (0, 0)])
     tiles = padded.reshape(4, -1, _LANES, padded.shape[2]).swapaxes(0, 1)
     return tiles.reshape(-1, _TILE, padded.shape[2])
-
-
-def _gate_exponents() -> Array:
-    """Return the factors of a tile's outputs, (O,)."""
-    return np.repeat(_EXPONENTS, _LANES)

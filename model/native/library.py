@@ -44,14 +44,16 @@ _from_buffer: Callable[[Any], c_char] = c_char.from_buffer
 logger = logging.getLogger("charstream")
 
 
+def fields(kind: type[Any], *names: str) -> list[tuple[str, type[Any]]]:
+    """Return consecutive fields of a C structure that have the same type."""
+    return [(name, kind) for name in names]
+
+
 class CProduct(Structure):
     """A matrix product with int8 weights. Mirrors Product in model/native/lstm.h."""
 
     _fields_ = [
-        ("weights", c_void_p),
-        ("offsets", c_void_p),
-        ("scales", c_void_p),
-        ("biases", c_void_p),
+        *fields(c_void_p, "weights", "offsets", "scales", "biases"),
         ("tiles", c_int32),
     ]
 
@@ -61,11 +63,8 @@ class CNetwork(Structure):
 
     _fields_ = [
         ("input_table", c_void_p),
-        ("layers", POINTER(CProduct)),
-        ("output", POINTER(CProduct)),
-        ("depth", c_int32),
-        ("width", c_int32),
-        ("vocabulary_size", c_int32),
+        *fields(POINTER(CProduct), "layers", "output"),
+        *fields(c_int32, "depth", "width", "vocabulary_size"),
     ]
 
 
@@ -73,68 +72,34 @@ class CBatch(Structure):
     """The inputs and outputs of some steps. Mirrors Batch in model/native/lstm.h."""
 
     _fields_ = [
-        ("hidden", c_void_p),
-        ("cell", c_void_p),
-        ("last_ids", c_void_p),
-        ("forced_ids", c_void_p),
-        ("uniforms", c_void_p),
-        ("prompt_steps", c_void_p),
-        ("inverse_temperatures", c_void_p),
-        ("top_k", c_void_p),
-        ("top_p", c_void_p),
-        ("min_p", c_void_p),
-        ("alternatives", c_void_p),
-        ("hold_counts", c_void_p),
-        ("hold_cells", c_void_p),
-        ("hold_values", c_void_p),
-        ("constraints", c_void_p),
-        ("pattern_states", c_void_p),
-        ("lengths", c_void_p),
-        ("read_offsets", c_void_p),
-        ("read_cells", c_void_p),
-        ("read_states", c_void_p),
-        ("ids", c_void_p),
-        ("scores", c_void_p),
-        ("slot_rows", c_int32),
-        ("streams", c_int32),
-        ("steps", c_int32),
-        ("max_alternatives", c_int32),
+        *fields(c_void_p, "hidden", "cell", "last_ids", "forced_ids", "uniforms", "prompt_steps"),
+        *fields(c_void_p, "inverse_temperatures", "top_k", "top_p", "min_p", "alternatives"),
+        *fields(c_void_p, "hold_counts", "hold_cells", "hold_values"),
+        *fields(c_void_p, "constraints", "pattern_states", "lengths"),
+        *fields(c_void_p, "read_offsets", "read_cells", "read_states", "ids", "scores"),
+        *fields(c_int32, "slot_rows", "streams", "steps", "max_alternatives"),
     ]
 
 
 class Layout(NamedTuple):
     """The constants of the memory that Python and C++ share, in the order of team.cpp."""
 
-    version: int  # raised with every change of a function, a structure or its meaning
-    product_bytes: int
-    network_bytes: int
-    batch_bytes: int
-    lanes: int  # floats in one vector of the layout
-    group: int  # inputs that one dot-product instruction multiplies and adds
-    tile: int  # outputs that a kernel computes together; in a layer, 4 gates of `lanes` units
-    block: int  # slot rows that a kernel may read together, even if some have no stream
-    alignment: int  # of weights, offsets, scales, biases and the input table, in bytes
-    most_weight: int  # largest absolute value of a weight's code
-    zero_code: int  # code of the hidden value 0
-    hidden_steps: int  # steps of a hidden value's code between 0 and 1
-    most_holds: int  # cells that a stream can hold
+    version: int = 7  # raised with every change of a function, a structure or its meaning
+    product_bytes: int = sizeof(CProduct)
+    network_bytes: int = sizeof(CNetwork)
+    batch_bytes: int = sizeof(CBatch)
+    lanes: int = 16  # floats in one vector of the layout
+    group: int = 4  # inputs that one dot-product instruction multiplies and adds
+    tile: int = 64  # outputs that a kernel computes together; in a layer, 4 gates of `lanes` units
+    block: int = 16  # slot rows that a kernel may read together, even if some have no stream
+    alignment: int = 64  # of weights, offsets, scales, biases and the input table, in bytes
+    most_weight: int = 63  # largest absolute value of a weight's code
+    zero_code: int = 128  # code of the hidden value 0
+    hidden_steps: int = 127  # steps of a hidden value's code between 0 and 1
+    most_holds: int = MAX_HELD_CELLS  # cells that a stream can hold
 
 
-LAYOUT = Layout(
-    version=7,
-    product_bytes=sizeof(CProduct),
-    network_bytes=sizeof(CNetwork),
-    batch_bytes=sizeof(CBatch),
-    lanes=16,
-    group=4,
-    tile=64,
-    block=16,
-    alignment=64,
-    most_weight=63,
-    zero_code=128,
-    hidden_steps=127,
-    most_holds=MAX_HELD_CELLS,
-)
+LAYOUT = Layout()
 
 
 @functools.cache
@@ -164,9 +129,10 @@ def library() -> ctypes.CDLL | None:
 def kernels() -> tuple[str, ...]:
     """Return the names of the kernels that run on this processor, fastest first."""
     found = library()
-    return (
-        () if found is None else tuple(name for name in kernel_names(found) if _runs(found, name))
-    )
+    if found is None:
+        return ()
+    names = kernel_names(found)
+    return tuple(name for number, name in enumerate(names) if found.charstream_available(number))
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
@@ -265,7 +231,3 @@ def kernel_names(found: ctypes.CDLL) -> list[str]:
     while name := found.charstream_name(len(names)):
         names.append(name.decode())
     return names
-
-
-def _runs(found: ctypes.CDLL, name: str) -> bool:
-    return bool(found.charstream_available(kernel_names(found).index(name)))

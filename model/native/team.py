@@ -86,7 +86,6 @@ class Team:
         MemoryError: if the system has no memory or no threads left.
 
     Attributes:
-        threads: number of threads.
         limit: how many of them may compute, at least 1. The others sleep.
     """
 
@@ -99,22 +98,8 @@ class Team:
         self._kernel, self._network = kernel_names(self._library).index(kernel), network
         self._busy = threading.Lock()
         self._team: int | None = self._open(threads)
-        self.threads = self.limit = threads
+        self.limit = threads
         self._size = TeamSize(threads)
-
-    def resize(self, threads: int) -> None:
-        """Change the number of threads. Raises what the constructor raises.
-
-        If it fails, the team has the same number of threads as before.
-        """
-        self._take()
-        try:
-            new = self._open(threads)
-            self._library.charstream_close(self._team)
-            self._team, self._size = new, TeamSize(threads)
-            self.threads = self.limit = threads
-        finally:
-            self._busy.release()
 
     def run(self, batch: CBatch) -> None:
         """Compute the steps of a batch. This releases the interpreter's lock."""

@@ -40,9 +40,14 @@ class Pattern:
     may_end_N: Table  # 1 if the text may end in the state, otherwise 0
 
     @property
+    def arrays(self) -> tuple[Table, Table, Table]:
+        """The arrays, in the order of the native kernel's fields."""
+        return self.next_NC, self.class_of_V, self.may_end_N
+
+    @property
     def bytes(self) -> int:
         """Size of the arrays in bytes."""
-        return self.next_NC.nbytes + self.class_of_V.nbytes + self.may_end_N.nbytes
+        return sum(array.nbytes for array in self.arrays)
 
 
 def any_text(vocabulary_size: int) -> Pattern:
@@ -92,7 +97,6 @@ def _alive(positions: Positions) -> int:
 
 
 def _bits_of(number: int) -> Iterator[int]:
-    """Yield the positions of the bits of a number that are 1, the lowest first."""
     while number:
         lowest = number & -number
         yield lowest.bit_length() - 1

@@ -91,7 +91,6 @@ def _cpython() -> tuple[Any, Any]:
 
 
 def _matcher(kind: Any, value: Any, flags: int) -> re.Pattern[str]:
-    """Return Python's matcher of one item of a parse tree."""
     parser, compiler = _cpython()
     if kind.name == "CATEGORY":
         kind, value = parser.IN, [(kind, value)]
@@ -114,7 +113,6 @@ def _check_sets(expression: str) -> None:
 
 
 def _parsed(expression: str) -> Any:
-    """Return Python's parse tree of an expression."""
     try:
         return _cpython()[0].parse(expression)
     except (re.error, OverflowError, ValueError) as error:  # a ValueError: too many digits
@@ -148,8 +146,6 @@ def _is_unbounded(most: int) -> bool:
 
 
 class _Context(NamedTuple):
-    """What surrounds a part of an expression."""
-
     flags: int
     at_beginning: bool  # whether nothing is before it
     at_end: bool  # whether nothing is after it
@@ -200,10 +196,9 @@ class _Builder:
         return self._position(self._characters.number(kind, value, context.flags), after)
 
     def _position(self, number: int | None, following: int) -> int:
-        """Add a position. Return the set that has only this position."""
         self._sets.append(number)
         self._following.append(following)
-        return 1 << (len(self._sets) - 1)
+        return 1 << (len(self._sets) - 1)  # the set of this position alone
 
     def _repetition(self, least: int, most: int, body: Any, after: int, context: _Context) -> int:
         if _is_unbounded(most):

@@ -16,8 +16,8 @@ from torch import Tensor
 from model.checkpoints.network_config import NetworkConfig, Weights
 from model.choice.read_cells import ReadCellColumns
 from model.choice.sampling_params import SamplingParams
-from model.decoding.backend import DecoderState, PatternProgress, Precision, StepInput, StepOutput
-from model.pytorch.constraints import ConstraintRows, Constraints
+from model.decoding.backend import DecoderState, Precision, StepInput, StepOutput
+from model.pytorch.constraints import Constraints
 from model.pytorch.held_cells import HeldCellRows, held_states
 from model.pytorch.linear import random_rows, rows_are_independent
 from model.pytorch.sampling import SamplingRows
@@ -85,18 +85,15 @@ class TorchBackend:
             torch.set_num_threads(max(1, min(most, self._wanted_threads)))
 
     def put(self, slot: int, state: DecoderState | None) -> None:
-        for rows, name in ((self.hidden_SX, "hidden"), (self.cell_SX, "cell")):
-            if state is None:
-                rows[slot].zero_()
-            else:
-                rows[slot].copy_(getattr(state, name))
+        self.hidden_SX[slot] = 0 if state is None else state.hidden
+        self.cell_SX[slot] = 0 if state is None else state.cell
 
     def state(self, slot: int) -> DecoderState:
         return DecoderState(self.hidden_SX[slot].clone(), self.cell_SX[slot].clone())
 
     def move(self, source: int, target: int) -> None:
-        for rows in (self.hidden_SX, self.cell_SX):
-            rows[target].copy_(rows[source])
+        self.hidden_SX[target] = self.hidden_SX[source]
+        self.cell_SX[target] = self.cell_SX[source]
 
     def sample_with(self, params: Sequence[SamplingParams]) -> None:
         self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)
@@ -116,9 +113,9 @@ class TorchBackend:
         )
         scored = [count for count in inputs.alternatives if count is not None]
         columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self.stepper.width)
-        constraints = None
+        constraints = progress = None
         if self._constraints is not None:
-            constraints = self._constraints.rows(inputs.first, inputs.pattern_states())
+            constraints = self._constraints.rows(inputs)
         fits = inputs.first == 0 and steps <= MAX_STEPS
         plain = not scored and self._held_SX is None and columns is None and constraints is None
         if self.graph is not None and fits and plain:
@@ -140,27 +137,16 @@ class TorchBackend:
                 constraints,
             ),
         )
+        if self._constraints is not None and constraints is not None:
+            progress = self._constraints.progress(inputs, constraints)
         return StepOutput(
             ids_kS.cpu().numpy(),
             scores_kSD.cpu().numpy() if scored else None,
             () if columns is None else columns.values(states_kC.cpu().numpy()),
-            self._progress(inputs, steps, constraints),
+            progress,
         )
 
-    def _progress(
-        self, inputs: StepInput, steps: int, constraints: ConstraintRows | None
-    ) -> PatternProgress | None:
-        if self._constraints is None or constraints is None:
-            return None
-        states_S = inputs.pattern_states()
-        lengths_S = np.full(len(states_S), steps, np.int32)
-        streams_P = constraints.streams_P.cpu().numpy()
-        states_S[streams_P] = self._constraints.states(inputs.first, constraints)
-        lengths_S[streams_P] = constraints.lengths_P.cpu().numpy()
-        return PatternProgress(states_S, lengths_S)
-
     def _held_rows(self, inputs: StepInput, slots: slice) -> HeldCellRows | None:
-        """Return the cells that the streams of `inputs` hold, None if no stream holds any."""
         if self._held_SX is None:
             return None
         first_step_S = torch.from_numpy(inputs.prompt_steps_S).to(self._device)
@@ -184,7 +170,6 @@ class TorchBackend:
         return torch.cat([hidden_SX, cell_SX, self.stepper.output(top_SW)], dim=1)
 
     def _example_rows(self) -> Tensor:
-        """Return a row for every slot, as `_step_once` reads them."""
         slots, size = self.hidden_SX.shape
         rows_SR = random_rows(slots, 1 + 2 * size, self._device)
         rows_SR[:, 0] = torch.arange(slots) % self._vocabulary_size

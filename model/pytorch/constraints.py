@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from model.choice.sampling_params import SamplingParams
+from model.decoding.backend import PatternProgress, StepInput
 from model.patterns.pattern import ENDED, Pattern
 from model.pytorch.sampling import (
     Candidates,
@@ -73,15 +74,12 @@ class Constraints:
         own = [params[row] for row, _ in constrained]
         self._sampling = SamplingRows.of(own, vocabulary_size + 1, device)
 
-    def rows(self, first: int, states_S: npt.NDArray[np.int32]) -> ConstraintRows | None:
-        """Return the rows for the streams from `first` on, None if none has a constraint.
-
-        Args:
-            first: the first of S adjacent streams.
-            states_S: the states of their patterns.
-        """
-        own = slice(*np.searchsorted(self._rows, [first, first + len(states_S)]))
-        streams_P = self._rows[own] - first
+    def rows(self, inputs: StepInput) -> ConstraintRows | None:
+        """Return the rows for the streams of some steps, None if none has a constraint."""
+        states_S, _ = inputs.progress()
+        first_and_end = inputs.first, inputs.first + len(states_S)
+        own = slice(*np.searchsorted(self._rows, first_and_end))
+        streams_P = self._rows[own] - inputs.first
         if len(streams_P) == 0:
             return None
         states_P = states_S[streams_P].astype(int)
@@ -97,12 +95,15 @@ class Constraints:
             torch.zeros(len(streams_P), dtype=torch.int64, device=self._device),
         )
 
-    def states(self, first: int, rows: ConstraintRows) -> npt.NDArray[np.int32]:
-        """Return the new states of the patterns of some rows, for the streams from `first` on."""
-        places_P = rows.states_P.cpu().numpy()
-        own = np.searchsorted(self._rows, rows.streams_P.cpu().numpy() + first)
+    def progress(self, inputs: StepInput, rows: ConstraintRows) -> PatternProgress:
+        """Return the progress of the streams after the steps, which have changed the rows."""
+        progress = inputs.progress()
+        streams_P, places_P = rows.streams_P.cpu().numpy(), rows.states_P.cpu().numpy()
+        own = np.searchsorted(self._rows, streams_P + inputs.first)
         states_P = (places_P - self._first[own]) // self._row_entries[own]
-        return np.where(places_P == ENDED, ENDED, states_P).astype(np.int32)
+        progress.states_S[streams_P] = np.where(places_P == ENDED, ENDED, states_P)
+        progress.lengths_S[streams_P] = rows.lengths_P.cpu().numpy()
+        return progress
 
     def _tensor(self, array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

@@ -30,24 +30,19 @@ def lstm_layer(values_TBI: Tensor, state: State, weights: Sequence[Tensor]) -> t
         weights: input weights, recurrent weights and the two biases, in the order of `nn.LSTM`.
     """
     device = values_TBI.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     if device == "cpu":
-        if _is_in_bfloat16(device) and native_lstm_runs(state[0].size(2)):
+        if dtype == torch.bfloat16 and native_lstm_runs(state[0].size(2)):
             hidden_TBH, cell_BH = native_lstm(values_TBI, state[0][0], state[1][0], weights)
             return hidden_TBH, (hidden_TBH[-1:], cell_BH[None])
         return _lstm(values_TBI, state, weights)
     # Autocast computes cuDNN's LSTM in float16, whatever type it is set to. float16 needs scaled
     # gradients, so the layer casts to autocast's type itself.
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     with torch.autocast(device, enabled=False), warnings.catch_warnings():
         # cuDNN copies the weights into one block in every call, and warns about it. Weight dropout
         # makes new weights in every call, so there is nothing to do about it.
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
         return lstm_in(dtype or values_TBI.dtype, values_TBI, state, weights)
-
-
-def _is_in_bfloat16(device: str) -> bool:
-    asks = torch.is_autocast_enabled(device)
-    return asks and torch.get_autocast_dtype(device) == torch.bfloat16
 
 
 def lstm_in(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from model.native.library import library
+from model.native.library import fields, library
 
 _UNITS = 16  # units of a block, see model/native/training.h
 _GATES = 4
@@ -26,15 +26,8 @@ class CPass(Structure):
     """A pass over a layer. Mirrors LstmPass in model/native/training.h."""
 
     _fields_ = [
-        ("weights", c_void_p),
-        ("gates", c_void_p),
-        ("hidden", c_void_p),
-        ("cells", c_void_p),
-        ("d_hidden", c_void_p),
-        ("d_bias", c_void_p),
-        ("steps", c_int32),
-        ("batch_size", c_int32),
-        ("hidden_size", c_int32),
+        *fields(c_void_p, "weights", "gates", "hidden", "cells", "d_hidden", "d_bias"),
+        *fields(c_int32, "steps", "batch_size", "hidden_size"),
     ]
 
 
@@ -68,8 +61,6 @@ def native_lstm(
 
 
 class _NativeLstm(torch.autograd.Function):
-    """The forward and the backward pass of `native_lstm`."""
-
     @staticmethod
     def forward(
         ctx: Any,
@@ -87,10 +78,8 @@ class _NativeLstm(torch.autograd.Function):
         bias = _by_block(bias_ih + bias_hh).to(torch.bfloat16)
         gates_NG = torch.addmm(bias, inputs_NI, by_block.T)
         recurrent = weight_hh.to(torch.bfloat16).contiguous()
-        hidden, cells = (
-            _with_first(hidden_BH.to(torch.bfloat16), steps),
-            _with_first(cell_BH.float(), steps),
-        )
+        hidden = _with_first(hidden_BH.to(torch.bfloat16), steps)
+        cells = _with_first(cell_BH.float(), steps)
         _run("forward", recurrent, gates_NG, hidden, cells)
         ctx.save_for_backward(inputs_NI, by_block, recurrent, gates_NG, hidden, cells)
         ctx.input_dtype = values_TBI.dtype

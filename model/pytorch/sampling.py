@@ -34,13 +34,9 @@ class SamplingRows(NamedTuple):
         inverse, top_k, top_p, min_p = (
             torch.from_numpy(column).to(device).unsqueeze(1) for column in columns
         )
-        uses_top_p, uses_min_p = bool((columns.top_p < 1).any()), bool((columns.min_p > 0).any())
-        return cls(
-            inverse,
-            top_k.long() - 1,
-            top_p if uses_top_p else None,
-            min_p if uses_min_p else None,
-        )
+        used_top_p = top_p if (columns.top_p < 1).any() else None
+        used_min_p = min_p if (columns.min_p > 0).any() else None
+        return cls(inverse, top_k.long() - 1, used_top_p, used_min_p)
 
     @classmethod
     def unfiltered(cls, slots: int, device: torch.device) -> "SamplingRows":
@@ -49,10 +45,8 @@ class SamplingRows(NamedTuple):
         A CUDA graph always applies every filter, on tensors of these shapes. These rows are its
         placeholders until real parameters are copied into them.
         """
-        ones = torch.ones(slots, 1, device=device)
-        return cls(
-            ones.clone(), torch.zeros_like(ones).long(), ones.clone(), torch.zeros_like(ones)
-        )
+        ones, zeros = torch.ones(slots, 1, device=device), torch.zeros(slots, 1, device=device)
+        return cls(ones, zeros.long(), ones.clone(), zeros)
 
     def of_streams(self, streams: slice) -> "SamplingRows":
         """Return the rows of some of the streams."""

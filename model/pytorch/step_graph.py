@@ -69,19 +69,15 @@ class StepGraph:
         self._uniforms_KS[:steps, :streams] = uniforms_kS
         self._copy_params(rows, streams)
         self._step_1.zero_()
+        step = self._step if self._graph is None else self._graph.replay
         for _ in range(steps):
-            if self._graph is None:
-                self._step()
-            else:
-                self._graph.replay()
+            step()
         return self._ids_KS[:steps, :streams].clone()
 
     def _copy_params(self, rows: SamplingRows, streams: int) -> None:
-        """Copy sampling parameters. A filter that no stream uses gets the value that keeps all."""
         for fixed, given, neutral in zip(self._rows, rows, self._unfiltered, strict=True):
-            cast("Tensor", fixed)[:streams] = (
-                cast("Tensor", neutral)[:streams] if given is None else given
-            )
+            kept = cast("Tensor", neutral)[:streams]  # the value with which a filter keeps all
+            cast("Tensor", fixed)[:streams] = kept if given is None else given
 
     def _step(self) -> None:
         top_SW = self._stepper.recur(self._ids_S, self._hidden_SX, self._cell_SX)

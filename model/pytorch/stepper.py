@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from model.checkpoints.network_config import Array, NetworkConfig, Weights
 from model.decoding.backend import Precision
-from model.decoding.packing import input_table, padded_weights, stacked_weight
+from model.decoding.quantization import input_table, padded_weights, stacked_weight
 from model.pytorch.constraints import ConstraintRows, choose_constrained
 from model.pytorch.held_cells import HeldCellRows, held_in_step, hold
 from model.pytorch.linear import prepare

@@ -76,13 +76,13 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _tensors(state: object, path: Path) -> dict[str, Tensor]:
-    """Return the tensors under the names of `NetworkConfig.shapes`."""
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
         raise CheckpointError(f"{path}: its state_dict does not map names to tensors")
     for name, tensor in state.items():
-        if not _is_dense_float(tensor):
+        is_dense = tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_nested)
+        if not is_dense or tensor.is_quantized or not tensor.is_floating_point():
             layout = "nested" if tensor.is_nested else tensor.layout
             raise CheckpointError(
                 f"{path}: {name} is not a dense floating-point tensor: "
@@ -94,11 +94,3 @@ def _tensors(state: object, path: Path) -> dict[str, Tensor]:
         name.replace("fc.", "output.", 1) if name.startswith("fc.") else name: tensor
         for name, tensor in state.items()
     }
-
-
-def _is_dense_float(tensor: Tensor) -> bool:
-    return (
-        tensor.layout == torch.strided
-        and tensor.is_floating_point()
-        and not (tensor.is_quantized or tensor.is_meta or tensor.is_nested)
-    )

@@ -93,7 +93,6 @@ def _equivalent(character: str, vocabulary: Vocabulary) -> str:
 
 
 def _candidates(character: str) -> Iterator[str]:
-    """Yield equivalents of a character, the closest first."""
     if character in _REMOVED:
         yield ""
     yield unicodedata.normalize("NFC", character)

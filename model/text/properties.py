@@ -14,6 +14,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from model.text.vocabulary import code_points
+
 Values = npt.NDArray[np.float64]  # (number of characters,)
 _Flags = npt.NDArray[np.bool_]
 _Indices = npt.NDArray[np.int64]
@@ -31,7 +33,7 @@ def quotes(text: str) -> Values:
     paragraph of a long quotation has one. “ closes a quotation that „ has opened. Single quotation
     marks do not count, because apostrophes look the same.
     """
-    codes = _codes(text)
+    codes = code_points(text)
     inside: _Flags = np.cumsum(codes == ord('"')) % 2 == 1
     for opening, closing in _QUOTES:
         inside |= _is_open(codes, opening, closing)
@@ -45,7 +47,8 @@ def brackets(text: str) -> Values:
     Brackets are the mirrored characters of Unicode's categories Ps and Pe. Their kinds are counted
     together. A closing bracket without an opening one is ignored.
     """
-    opening, closing = _of(text, _opens_bracket), _of(text, _closes_bracket)
+    opening = _of(text, lambda character: _is_bracket(character, "Ps"))
+    closing = _of(text, lambda character: _is_bracket(character, "Pe"))
     depth = np.cumsum(opening.astype(np.int64) - closing)
     # How many brackets are open is the height above the lowest depth, because a closing bracket at
     # the lowest depth is ignored.
@@ -58,7 +61,7 @@ def line_position(text: str) -> Values:
 
     A newline has 0, and the first character of a line has 1.
     """
-    return _distance(_codes(text) == ord("\n"))
+    return _distance(code_points(text) == ord("\n"))
 
 
 def word_position(text: str) -> Values:
@@ -75,7 +78,7 @@ def sentence_position(text: str) -> Values:
     A full stop, an exclamation mark, a question mark, an ellipsis, or their equivalent in another
     script ends a sentence and has 0. This includes the full stop of an abbreviation.
     """
-    return _distance(np.isin(_codes(text), _codes(_SENTENCE_ENDS)))
+    return _distance(np.isin(code_points(text), code_points(_SENTENCE_ENDS)))
 
 
 def paragraph_position(text: str) -> Values:
@@ -83,7 +86,7 @@ def paragraph_position(text: str) -> Values:
 
     A line is blank if it has nothing but white space. The newline that ends it has 0.
     """
-    newlines = _codes(text) == ord("\n")
+    newlines = code_points(text) == ord("\n")
     visible = _last(~_of(text, str.isspace))
     line_starts = _last(newlines, before=True)
     return _distance(newlines & (visible <= line_starts))
@@ -94,7 +97,7 @@ def indentation(text: str) -> Values:
 
     A newline has 0.
     """
-    codes = _codes(text)
+    codes = code_points(text)
     newlines = codes == ord("\n")
     others = ~newlines & (codes != ord(" ")) & (codes != ord("\t"))
     ends = _last(_last(others) <= _last(newlines))  # where the indentation was last read
@@ -115,23 +118,12 @@ PROPERTIES: Mapping[str, Callable[[str], Values]] = MappingProxyType(
     {
         function.__name__: function
         for function in (
-            quotes,
-            brackets,
-            line_position,
-            word_position,
-            sentence_position,
-            paragraph_position,
-            indentation,
-            capitals,
-            digits,
+            *(quotes, brackets),
+            *(line_position, word_position, sentence_position, paragraph_position),
+            *(indentation, capitals, digits),
         )
     }
 )
-
-
-def _codes(text: str) -> npt.NDArray[np.uint32]:
-    """Return the code points of a text. Lone surrogates are allowed."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
 
 
 def _of(text: str, is_one: Callable[[str], bool]) -> _Flags:
@@ -139,7 +131,7 @@ def _of(text: str, is_one: Callable[[str], bool]) -> _Flags:
 
     The function is called once per distinct character.
     """
-    codes = _codes(text)
+    codes = code_points(text)
     distinct, places = np.unique(codes, return_inverse=True)
     flags = np.array([is_one(chr(code)) for code in distinct.tolist()], np.bool_)
     return flags[places]
@@ -161,20 +153,16 @@ def _distance(marks: _Flags) -> Values:
 
 def _is_open(codes: npt.NDArray[np.uint32], opening: str, closing: str) -> _Flags:
     """Return for each character whether the last mark of a family opened a quotation."""
-    is_mark = np.isin(codes, _codes(opening + closing))
+    is_mark = np.isin(codes, code_points(opening + closing))
     marks = codes[is_mark]
-    opens = np.isin(marks, _codes(opening))
+    opens = np.isin(marks, code_points(opening))
     opens[1:] &= (marks[1:] != ord("“")) | (marks[:-1] != ord("„"))
     is_open: _Flags = np.concatenate([[False], opens])[np.cumsum(is_mark)]
     return is_open
 
 
-def _opens_bracket(character: str) -> bool:
-    return unicodedata.category(character) == "Ps" and bool(unicodedata.mirrored(character))
-
-
-def _closes_bracket(character: str) -> bool:
-    return unicodedata.category(character) == "Pe" and bool(unicodedata.mirrored(character))
+def _is_bracket(character: str, category: str) -> bool:
+    return unicodedata.category(character) == category and bool(unicodedata.mirrored(character))
 
 
 def _is_of_word(character: str) -> bool:

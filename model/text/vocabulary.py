@@ -21,7 +21,8 @@ UNKNOWN = "\ufffd"
 _ENCODED_AT_ONCE = 1 << 20  # characters; bounds the temporary memory for a long text
 
 
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
+def code_points(text: str) -> npt.NDArray[np.uint32]:
+    """Return the code points of a text. Lone surrogates are allowed."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
@@ -84,7 +85,7 @@ class Vocabulary:
         return hash(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        return len(character) == 1 and self._lookup(_code_points(character))[0] >= 0
+        return len(character) == 1 and self._lookup(code_points(character))[0] >= 0
 
     @property
     def start_id(self) -> int:
@@ -110,7 +111,7 @@ class Vocabulary:
             UnknownCharacterError: if the text has characters that are not in the vocabulary. The
                 error lists each of them with the index of its first occurrence.
         """
-        ids = self._lookup(_code_points(text))
+        ids = self._lookup(code_points(text))
         _check_none(ids < 0, text)
         return ids
 
@@ -123,7 +124,7 @@ class Vocabulary:
         """
         if self.unknown_id is None:
             return self.encode(text)
-        ids = self._lookup(_code_points(text))
+        ids = self._lookup(code_points(text))
         return np.where(ids < 0, np.int32(self.unknown_id), ids)
 
     def encode_scored(self, text: str) -> Ids:
@@ -135,24 +136,24 @@ class Vocabulary:
             UnknownCharacterError: if the text has UNKNOWN, or characters that are not in the
                 vocabulary. It lists all of them, as that of `encode` does.
         """
-        ids = self._lookup(_code_points(text))
+        ids = self._lookup(code_points(text))
         _check_none(self._unscorable(ids), text)
         return ids
 
     def encode_known(self, text: str) -> Ids:
         """Return the ids of a text, without the characters that are not in the vocabulary."""
-        ids = self._lookup(_code_points(text))
+        ids = self._lookup(code_points(text))
         known = ids >= 0
         return ids if known.all() else ids[known]
 
     def find_unscorable(self, text: str) -> int:
         """Return the index of the first character that `encode_scored` refuses, or -1."""
-        unscorable = self._unscorable(self._lookup(_code_points(text)))
+        unscorable = self._unscorable(self._lookup(code_points(text)))
         return int(unscorable.argmax()) if unscorable.any() else -1
 
     def unknown_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are not in the vocabulary."""
-        codes = _code_points(text)
+        codes = code_points(text)
         return {chr(code) for code in np.unique(codes[self._lookup(codes) < 0]).tolist()}
 
     def encode_corpus(self, text: str) -> tuple[CorpusIds, Counter[str]]:
@@ -167,7 +168,7 @@ class Vocabulary:
         parts, unknown = [], Counter[str]()
         for first in range(0, len(text), _ENCODED_AT_ONCE):
             piece = text[first : first + _ENCODED_AT_ONCE]
-            codes = _code_points(piece)
+            codes = code_points(piece)
             ids = self._lookup(codes)
             missing = ids < 0
             if missing.any():
@@ -201,7 +202,6 @@ class Vocabulary:
 
 
 def _check_none(refused: npt.NDArray[np.bool_], text: str) -> None:
-    """Raise UnknownCharacterError if some characters of a text are refused."""
     if refused.any():
         first_seen: dict[str, int] = {}
         for position in np.flatnonzero(refused).tolist():

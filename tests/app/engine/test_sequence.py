@@ -76,6 +76,6 @@ def test_an_error_ends_a_sequence_without_the_characters_held_back() -> None:
     chunk, reason = feed(sequence, Chunk(array("i", [0, 1])))
     assert (chunk.ids.tolist(), reason) == ([0], None)
     error = DeadlineError(1)
-    delivery = sequence.fail(error)
+    delivery = sequence.delivery(error=error)
     assert (delivery.error, delivery.finish_reason, delivery.cached) == (error, None, 2)
     assert not delivery.chunk

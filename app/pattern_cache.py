@@ -59,7 +59,9 @@ class PatternCache:
             try:
                 async with self._turns.setdefault(client, asyncio.Lock()):
                     if key not in self._entries:
-                        self._store(key, await self._compiled(key))
+                        self._entries[key] = await self._compiled(key)
+                        if len(self._entries) > _MAX_ENTRIES:
+                            self._entries.popitem(last=False)
             finally:
                 self.waiting -= 1
         self._entries.move_to_end(key)
@@ -83,8 +85,3 @@ class PatternCache:
             return compile_pattern(expression, self._vocabulary, banned)
         except PatternError as error:
             return str(error)
-
-    def _store(self, key: _Key, result: _Result) -> None:
-        self._entries[key] = result
-        if len(self._entries) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)

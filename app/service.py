@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from model.choice.read_cells import CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
 from model.decoding.text_scoring import Texts
-from model.errors import UnknownCharacterError
 from model.text.vocabulary import Ids, Vocabulary
 
 
@@ -30,16 +29,6 @@ class ModelId(NamedTuple):
 
     name: str
     hash: str
-
-
-class Cell(Protocol):
-    """A cell of the network, by its layer and its number in the layer. Both count from 0."""
-
-    @property
-    def layer(self) -> int: ...
-
-    @property
-    def cell(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +134,7 @@ class Service:
     def cells_job(self, prime: Ids, text: Ids, cells: CellNumbers) -> Job:
         """Return a job that reports the values of cells after each character of a text.
 
-        Args:
-            prime: ids to read first; may be empty.
-            text: ids of the text, at least one.
-            cells: the cells, as `cell_numbers` returns them.
+        The prime may be empty, the text not. Cell c of layer l has number l * hidden_size + c.
         """
         prompt = self.vocabulary.prompt(prime)
         # A step reports the values after the character that it reads. So the first one that counts
@@ -166,17 +152,7 @@ class Service:
         cells = np.arange(config.layers * config.hidden_size, dtype=np.int32)
         return replace(self.cells_job(prime, text, cells), search=search)
 
-    def cell_numbers(self, cells: Sequence[Cell]) -> CellNumbers:
-        """Return the numbers of cells that the model has."""
-        size = self.checkpoint.config.hidden_size
-        return np.array([cell.layer * size + cell.cell for cell in cells], np.int32)
-
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return the ids of the stop strings that can occur, those without unknown characters."""
-        ids = []
-        for text in stops:
-            try:
-                ids.append(tuple(self.vocabulary.encode(text).tolist()))
-            except UnknownCharacterError:
-                continue
-        return tuple(ids)
+        known = (text for text in stops if all(c in self.vocabulary for c in text))
+        return tuple(tuple(self.vocabulary.encode(text).tolist()) for text in known)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from app.api.field_types import Cell
 from app.errors import InvalidFieldError, UnknownInFieldError
-from app.service import Cell, Service
+from app.service import Service
 from app.settings import Unknown
 from model.choice.constraint import LogitBias, banned_ids
 from model.errors import PatternError, UnknownCharacterError

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import uuid
 from collections import Counter
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -21,9 +20,8 @@ from app.api.checks import (
     encode_biases,
     encode_read,
 )
-from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.dependencies import current_models, lease, respond, submit
 from app.api.disconnect import ClosedConnection, closer_of, ended_by_disconnect
-from app.api.json_response import json_response
 from app.api.parsing import check_names, read_request
 from app.api.resume import Position
 from app.api.schemas import (
@@ -108,10 +106,7 @@ async def post_generate(request: Request, last_event_id: LastEventId = None) -> 
     size = result_bytes(params.length, params.logprobs)
     async with ended_by_disconnect(request.receive):
         job = await _job(request, service, params, None)
-        lease(request, job_bytes(job) + size)
-        generation = submit(request, service, job)
-        text = await read_to_end(generation)
-        return await json_response(request, size, partial(_content, service, generation, text))
+        return await respond(request, service, job, size, _content)
 
 
 async def _check_query(request: Request) -> None:

@@ -16,7 +16,9 @@ from app.api.field_types import (
     Number,
     OrNull,
     PatternText,
+    Seed,
     Stops,
+    Temperature,
     held_cells,
 )
 from app.engine.generation import Generation
@@ -24,11 +26,10 @@ from app.engine.sequence import FinishReason
 from app.errors import FieldError
 from app.service import ModelId
 from app.settings import Unknown
-from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from model.choice.sampling_params import SamplingParams
 from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
-
 
 MODEL = Field(
     None,
@@ -56,13 +57,7 @@ class GenerateRequest(BaseModel):
         ge=1,
         description="Draw only from this many of the most likely characters. Null draws from all.",
     )
-    temperature: Number = Field(
-        1.0,
-        ge=0,
-        le=MAX_TEMPERATURE,
-        description="Values below 1 make likely characters likelier, values above 1 make the "
-        "text more random. 0 always takes the most likely character.",
-    )
+    temperature: Temperature = 1.0
     top_p: Annotated[Number | None, OrNull] = Field(
         None,
         gt=0,
@@ -91,14 +86,8 @@ class GenerateRequest(BaseModel):
         "character.",
         examples=[{"e": -100, "!": 3}],
     )
-    seed: Annotated[Integer | None, OrNull] = Field(
-        None,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of the random numbers. The same seed gives the same text. The server "
-        "chooses one if absent.",
-    )
-    stop: Stops = Field([], description="The text ends before the first of these strings.")
+    seed: Seed = None
+    stop: Stops = []
     stream: bool = Field(False, description="Whether to respond with server-sent events.")
     unknown: Annotated[Unknown | None, OrNull] = Field(
         None,
@@ -107,7 +96,6 @@ class GenerateRequest(BaseModel):
         "accented letters with equivalents. Null uses the server's default. If the vocabulary "
         "contains U+FFFD, the model reads U+FFFD for each remaining unknown character.",
     )
-
     logprobs: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
@@ -142,7 +130,6 @@ class GenerateQuery(GenerateRequest):
         "parameter for up to 1,000 characters. -100 bans a character.",
         examples=[["e:-100"]],
     )
-
     stream: bool = Field(False, description="Has no effect: the response is always a stream.")
 
     @property

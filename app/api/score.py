@@ -14,13 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from app.api import openapi
 from app.api.checks import check_read_length, check_scores, encode_read, encode_scored
-from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.dependencies import current_models, respond
 from app.api.disconnect import ended_by_disconnect
-from app.api.json_response import json_list, json_response
+from app.api.json_response import json_list
 from app.api.parsing import read_request
 from app.api.schemas import MODEL, CharacterScore, ModelName
 from app.api.scores import sums_of, text_score
-from app.api.sizes import job_bytes, result_bytes
+from app.api.sizes import result_bytes
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -128,15 +128,11 @@ async def score(request: Request) -> Response:
     service = current_models(request).find(params.model)
     job, size, detail = _job(service, params), _result_bytes(params), params.with_detail
     del params  # its texts are not needed while the model reads them
-    lease(request, job_bytes(job) + size)
-    generation = submit(request, service, job)
     async with ended_by_disconnect(request.receive):
-        text = await read_to_end(generation)
-        content = partial(_content, service, generation, text, detail)
-        return await json_response(request, size, content)
+        return await respond(request, service, job, size, partial(_content, detail))
 
 
-def _content(service: Service, generation: Generation, text: Chunk, detail: bool) -> dict[str, Any]:
+def _content(detail: bool, service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
     if generation.job.texts is None:
         content = text_score(service.vocabulary, text, detail)
     else:

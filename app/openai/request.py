@@ -19,10 +19,17 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.api.field_types import PATTERN_DESCRIPTION, Holds, PatternText, Stops, TokenBiases
+from app.api.field_types import (
+    PATTERN_DESCRIPTION,
+    Holds,
+    PatternText,
+    Seed,
+    Stops,
+    Temperature,
+    TokenBiases,
+)
 from app.api.schemas import DEFAULT_PRIME
 from app.settings import Unknown
-from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE
 from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_MAX_TOKENS = 16  # as in OpenAI's API
@@ -54,11 +61,8 @@ def _prompts(value: Any) -> Any:
 
 
 def _are_ids(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(type(part) is int and part >= 0 for part in value)
-    )
+    is_list = isinstance(value, list) and len(value) > 0
+    return is_list and all(type(part) is int and part >= 0 for part in value)
 
 
 def _only(neutral: Any) -> Any:
@@ -162,21 +166,9 @@ class CompletionRequest(_Parameters):
         description="Number of top alternatives to return per character. Omit it to disable "
         "scores.",
     )
-    stop: Stops = Field([], description="The text ends before the first of these strings.")
-    seed: int | None = Field(
-        None,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of the random numbers. The same seed gives the same text. The server "
-        "chooses one if absent.",
-    )
-    temperature: float = Field(
-        1.0,
-        ge=0,
-        le=MAX_TEMPERATURE,
-        description="Values below 1 make likely characters likelier, values above 1 make the "
-        "text more random. 0 always takes the most likely character.",
-    )
+    stop: Stops = []
+    seed: Seed = None
+    temperature: Temperature = 1.0
     top_p: float = Field(
         1.0,
         gt=0,

@@ -27,9 +27,6 @@ class PatternCache:
 
     A compilation takes a few tens of milliseconds at most. At most one pattern of each client waits
     for the thread, so a client waits for its own patterns and for one pattern of each other client.
-
-    Args:
-        vocabulary: the characters of the model.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -43,15 +40,9 @@ class PatternCache:
     async def get(
         self, expression: str, banned: frozenset[int] = frozenset(), client: Hashable = None
     ) -> Pattern:
-        """Return the pattern of an expression. Raises what `compile_pattern` raises.
+        """Return the pattern of an expression for texts without the characters of `banned` ids.
 
-        Args:
-            expression: a regular expression.
-            banned: ids of characters that the text must not have.
-            client: who asks.
-
-        Raises:
-            DrainingError: if the service is shutting down.
+        Raises what `compile_pattern` raises, or DrainingError if the service is shutting down.
         """
         key = expression, banned
         if key not in self._entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from model.choice.read_cells import CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
 from model.decoding.text_scoring import Texts
+from model.errors import UnknownCharacterError
 from model.text.vocabulary import Ids, Vocabulary
 
 
@@ -91,15 +93,9 @@ class Service:
         stops: Sequence[str] = (),
         alternatives: int | None = None,
     ) -> Job:
-        """Return a job that generates text.
+        """Return a job that generates text, see `Job`.
 
-        Args:
-            prime: ids to read first; may be empty, see `Vocabulary.prompt`.
-            length: number of characters to generate.
-            params: sampling parameters.
-            seed: seed of the random numbers, 0..2^63-1. None chooses one at random.
-            stops: stop strings. The text ends before the first of them.
-            alternatives: number of top alternatives per character. None disables scores.
+        The prime may be empty, see `Vocabulary.prompt`. Without a seed, it gets a random one.
         """
         return Job(
             prime=self.vocabulary.prompt(prime),
@@ -154,5 +150,8 @@ class Service:
 
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return the ids of the stop strings that can occur, those without unknown characters."""
-        known = (text for text in stops if all(c in self.vocabulary for c in text))
-        return tuple(tuple(self.vocabulary.encode(text).tolist()) for text in known)
+        ids = []
+        for text in stops:
+            with suppress(UnknownCharacterError):
+                ids.append(tuple(self.vocabulary.encode(text).tolist()))
+        return tuple(ids)

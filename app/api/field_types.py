@@ -91,13 +91,16 @@ Stops = Annotated[
 
 # Patterns and biases -------------------------------------------------------------------------
 
-PATTERN_DESCRIPTION = (
-    "A regular expression of Python that the whole text must match, without lookaround, "
-    "backreferences and word boundaries. Only characters that can still lead to a match are drawn. "
-    "Where the match may end, the text ends if one of the other characters is drawn."
-)
-
-PatternText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+PatternText = Annotated[
+    Annotated[str, Field(max_length=MAX_CHARACTERS)] | None,
+    OrNull,
+    Field(
+        description="A regular expression of Python that the whole text must match, without "
+        "lookaround, backreferences and word boundaries. Only characters that can still lead to a "
+        "match are drawn. Where the match may end, the text ends if one of the other characters is "
+        "drawn."
+    ),
+]
 Bias = Annotated[Number, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 
 _ID = re.compile("0|[1-9][0-9]{0,8}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import uuid
 from collections import Counter
 from typing import Annotated, Any
@@ -16,12 +15,13 @@ from app.api.checks import (
     check_generated_length,
     check_result,
     check_scores,
-    compile_checked,
+    constrained,
     encode_biases,
     encode_read,
 )
 from app.api.dependencies import current_models, lease, respond, submit
 from app.api.disconnect import ClosedConnection, closer_of, ended_by_disconnect
+from app.api.json_response import json_list
 from app.api.parsing import check_names, read_request
 from app.api.resume import Position
 from app.api.schemas import (
@@ -32,16 +32,15 @@ from app.api.schemas import (
     GenerateRequest,
     GenerateResponse,
     Token,
-    done_of,
+    done_fields,
 )
-from app.api.scores import drawn_scores
+from app.api.scores import score_slices
 from app.api.sizes import job_bytes, result_bytes, stream_bytes
 from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import DrainingError, InvalidFieldError
-from app.middleware.request_log import RequestRecord
 from app.service import Service
 
 _LIST_PARAMETERS = ("hold", "logit_bias", "stop")  # of a query string
@@ -110,13 +109,9 @@ async def post_generate(request: Request, last_event_id: LastEventId = None) -> 
 
 
 async def _check_query(request: Request) -> None:
-    """Raise an error for unknown parameters, and for repeated ones that are not lists.
+    """Refuse unknown parameters, and repeated ones that are not lists.
 
     This comes before the validation, which takes much longer for many unknown parameters.
-
-    Raises:
-        InvalidFieldsError: if a parameter is unknown.
-        InvalidFieldError: if a parameter must not be repeated.
     """
     check_names(GenerateQuery, request.query_params)
     counts = Counter(name for name, _ in request.query_params.multi_items())
@@ -158,10 +153,10 @@ def _content(service: Service, generation: Generation, text: Chunk) -> dict[str,
     content = {
         "id": f"gen-{uuid.uuid4().hex}",
         "text": service.vocabulary.decode(text.ids),
-        **done_of(service.model, generation).model_dump(),
+        **done_fields(service.model, generation),
     }
     if generation.job.alternatives is not None:
-        content["logprobs"] = drawn_scores(service.vocabulary, text)
+        content["logprobs"] = json_list(score_slices(service.vocabulary, text))
     return content
 
 
@@ -218,12 +213,13 @@ async def _job(
         unknown = "skip"  # the default prime must not make a request fail
     prime = encode_read(service, "prime", params.prime, unknown, has_choice=True)
     biases = encode_biases(service, "logit_bias", params.biases)
-    client = RequestRecord.of(request.scope).lease.client
-    pattern = await compile_checked(service, "pattern", params.pattern, biases, client)
+    sampling = await constrained(
+        request, service, params.sampling, biases, "pattern", params.pattern
+    )
     return service.generation_job(
         prime,
         params.length,
-        dataclasses.replace(params.sampling, logit_bias=biases, pattern=pattern),
+        sampling,
         position.seed if position else params.seed,
         params.stop,
         params.logprobs,

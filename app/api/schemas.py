@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.field_types import (
-    PATTERN_DESCRIPTION,
     BiasTexts,
     CharacterBiases,
     Holds,
@@ -77,9 +76,7 @@ class GenerateRequest(BaseModel):
         description="Cells of the LSTM that keep a state of your choice while the text is "
         "generated, at most 8. GET /info lists what some of the cells track.",
     )
-    pattern: Annotated[PatternText | None, OrNull] = Field(
-        None, description=PATTERN_DESCRIPTION, examples=[r"[A-Z][a-z]+ [A-Z][a-z]+"]
-    )
+    pattern: PatternText = Field(None, examples=[r"[A-Z][a-z]+ [A-Z][a-z]+"])
     logit_bias: CharacterBiases = Field(
         {},
         description="Numbers to add to the logits of characters, at most 1,000. -100 bans a "
@@ -244,29 +241,25 @@ class ErrorBody(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def done_of(model: ModelId, generation: Generation) -> Done:
-    """Return the summary of a finished generation."""
-    assert generation.finish_reason is not None
-    return Done(
-        finish_reason=generation.finish_reason,
-        seed=generation.job.seed,
-        usage=Usage(
-            prime_characters=generation.job.prime_characters,
-            cached_characters=generation.cached,
-            generated_characters=generation.generated,
-        ),
-        timings=_timings(generation),
-        model=ModelName(**model._asdict()),
-    )
+def done_fields(model: ModelId, generation: Generation) -> dict[str, Any]:
+    """Return the fields of `Done` for a finished generation."""
 
-
-def _timings(generation: Generation) -> Timings:
     def milliseconds(moment: float | None) -> float | None:
         return None if moment is None else round((moment - generation.submitted) * 1000, 3)
 
-    return Timings(
-        queue_ms=milliseconds(generation.admitted) or 0.0,
-        first_character_ms=milliseconds(generation.first_character),
-        total_ms=milliseconds(generation.finished) or 0.0,
-        characters_per_second=round(generation.characters_per_second, 1),
-    )
+    return {
+        "finish_reason": generation.finish_reason,
+        "seed": generation.job.seed,
+        "usage": {
+            "prime_characters": generation.job.prime_characters,
+            "cached_characters": generation.cached,
+            "generated_characters": generation.generated,
+        },
+        "timings": {
+            "queue_ms": milliseconds(generation.admitted) or 0.0,
+            "first_character_ms": milliseconds(generation.first_character),
+            "total_ms": milliseconds(generation.finished) or 0.0,
+            "characters_per_second": round(generation.characters_per_second, 1),
+        },
+        "model": model._asdict(),
+    }

@@ -81,6 +81,10 @@ class ScoreRequest(BaseModel):
     model: str | None = MODEL
 
     @property
+    def all_texts(self) -> list[str]:
+        return [self.text or ""] if self.texts is None else self.texts
+
+    @property
     def with_detail(self) -> bool:
         """Whether to return the score of each character."""
         return self.texts is None if self.detail is None else self.detail
@@ -164,7 +168,7 @@ def _sums(nats: Sequence[float], lengths: Sequence[int]) -> Iterator[list[dict[s
 
 
 def _result_bytes(params: ScoreRequest) -> int:
-    texts = [params.text or ""] if params.texts is None else params.texts
+    texts = params.all_texts
     characters = sum(map(len, texts))
     if params.with_detail:
         return result_bytes(characters, params.logprobs, sums=len(texts))
@@ -180,8 +184,7 @@ def _job(service: Service, params: ScoreRequest) -> Job:
         raise InvalidFieldError("texts", params.texts, "is not supported together with text")
     if params.logprobs and not params.with_detail:
         raise InvalidFieldError("logprobs", params.logprobs, "requires `detail` to be true")
-    field = "text" if params.texts is None else "texts"
-    texts = [params.text or ""] if params.texts is None else params.texts
+    field, texts = "text" if params.texts is None else "texts", params.all_texts
     if params.with_detail:
         advice = "send less text, or set detail to false"
         check_scores(field, sum(map(len, texts)), params.logprobs, advice)
@@ -196,8 +199,7 @@ def _encode_texts(service: Service, texts: Sequence[str]) -> Texts:
     """Return the ids of texts to score, none of them empty.
 
     Raises:
-        InvalidFieldError: if one text, or all of them together, are longer than this server
-            accepts.
+        InvalidFieldError: if one text is too long, or all of them together.
         UnknownInFieldError: if a character cannot be scored. It lists those of one text.
     """
     lengths = np.array([len(text) for text in texts])

@@ -92,13 +92,10 @@ def error_content(problem: Problem) -> dict[str, Any]:
 
 def error_responses(*statuses: int) -> openapi.Responses:
     """Return the OpenAPI description of /v1's errors for the given statuses of the native API."""
+    descriptions = openapi.ERRORS | _DESCRIPTIONS
     return {
-        _status(status): openapi.error(
-            OpenAIErrorBody,
-            _status(status),
-            _DESCRIPTIONS.get(_status(status), openapi.ERRORS[status]),
-        )
-        for status in statuses
+        status: openapi.error(OpenAIErrorBody, status, descriptions[status])
+        for status in map(_status, statuses)
     }
 
 

@@ -20,16 +20,17 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.api.field_types import (
-    PATTERN_DESCRIPTION,
     Holds,
     PatternText,
     Seed,
     Stops,
     Temperature,
     TokenBiases,
+    held_cells,
 )
 from app.api.schemas import DEFAULT_PRIME
 from app.settings import Unknown
+from model.choice.sampling_params import SamplingParams
 from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_MAX_TOKENS = 16  # as in OpenAI's API
@@ -132,7 +133,7 @@ class StreamOptions(_Parameters):
 class StructuredOutputs(_Parameters):
     """What a text must look like, with vLLM's names. Only regular expressions are supported."""
 
-    regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
+    regex: PatternText = None
 
 
 class CompletionRequest(_Parameters):
@@ -199,7 +200,7 @@ class CompletionRequest(_Parameters):
         description="Numbers to add to the logits of tokens, at most 1,000. -100 bans a token.",
         examples=[{"5": -100}],
     )
-    guided_regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
+    guided_regex: PatternText = None
     structured_outputs: StructuredOutputs = Field(
         StructuredOutputs(), description="vLLM's newer form of `guided_regex`."
     )
@@ -248,3 +249,19 @@ class CompletionRequest(_Parameters):
         if self.guided_regex is None and self.structured_outputs.regex is not None:
             return "structured_outputs.regex", self.structured_outputs.regex
         return "guided_regex", self.guided_regex
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """The sampling parameters without the biases and the pattern."""
+        return SamplingParams(
+            self.temperature,
+            self.top_k if self.top_k > 0 else None,
+            self.top_p if self.top_p < 1 else None,
+            self.min_p or None,
+            held_cells(self.hold),
+        )
+
+    @property
+    def scores_echo(self) -> bool:
+        """Whether the prompts themselves are scored."""
+        return self.echo and self.logprobs is not None

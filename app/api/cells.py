@@ -179,11 +179,7 @@ def _check_choice(params: CellsRequest) -> None:
 
 
 def _property_values(find: str | Spans, text: str) -> Floats:
-    """Return the values to correlate cells with, one per character of the text.
-
-    Raises:
-        InvalidFieldError: if the property has one value only, or a span is not part of the text.
-    """
+    """Return the values to correlate cells with, one per character of the text."""
     name = f"property {find!r}" if isinstance(find, str) else "the marked part"
     try:
         values = PROPERTIES[find](text) if isinstance(find, str) else span_values(find, len(text))

@@ -56,23 +56,14 @@ NamedService = Annotated[Service, Depends(_named_service)]  # of the query param
 
 
 def lease(request: Request, size: int) -> None:
-    """Lease memory for what a request makes the server hold, until its response has been sent.
-
-    Raises:
-        OverloadedError: if the memory budget has no room.
-    """
+    """Lease memory for what a request makes the server hold, until its response has been sent."""
     RequestRecord.of(request.scope).lease.add(size)
 
 
 def submit(
     request: Request, service: Service, job: Job, ready: asyncio.Event | None = None
 ) -> Generation:
-    """Queue a job and add its generation to the request log.
-
-    `ready` is set whenever the generation has something to take.
-
-    Raises what `Engine.submit` raises.
-    """
+    """Queue a job and add its generation to the request log. See `Engine.submit`."""
     generation = service.engine.submit(job, ready)
     prime = None
     if service.settings.log_primes:

@@ -32,12 +32,9 @@ _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 
 
 class InvalidFieldsError(RequestValidationError):
-    """A JSON body or a query string does not match its schema.
+    """A JSON body or a query string does not match its schema, which has the `known_fields`.
 
-    Args:
-        error: what is wrong with the fields.
-        known_fields: names of the fields that the request may have.
-        left_out: number of further errors, which are counted but not listed.
+    `left_out` is the number of further errors, which are counted but not listed.
     """
 
     def __init__(

@@ -180,10 +180,9 @@ async def _stream(request: Request, params: GenerateRequest, last_event_id: str 
 
 
 async def _has_more(frames: GenerateFrames, generation: Generation) -> bool:
-    """Return whether there is a character to resume with.
+    """Return whether there is a character to resume with. If not, cancel the generation.
 
-    Waits for at most `PING_SECONDS` and then returns True, so that the response can begin. If the
-    text has ended, or the client disconnects, the generation is cancelled.
+    Waits for at most `PING_SECONDS` and then returns True, so that the response can begin.
     """
     more = False
     try:
@@ -205,7 +204,7 @@ async def _job(
 
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
-    check_cells(service, "hold", params.sampling.hold)
+    check_cells(service, "hold", params.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown

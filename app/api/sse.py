@@ -125,10 +125,7 @@ def _token_data(vocabulary: Vocabulary) -> list[str]:
 class GenerateFrames:
     """A stream of /generate: one event per character, then `done`, or `error` after a failure.
 
-    Args:
-        service: the service that generates the text.
-        generation: the generation to send.
-        sent: number of characters that the client has already, and does not get again.
+    The client has `sent` characters already, and does not get them again.
     """
 
     resumable: ClassVar[bool] = True

@@ -64,10 +64,7 @@ class OpenAIRoute(APIRoute):
 
 
 async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application that responds to requests without a route under /v1.
-
-    The response is 405 if the path supports other methods, otherwise 404.
-    """
+    """ASGI application for requests without a route under /v1. The response is 405 or 404."""
     request = Request(scope, receive)
     error = HTTPException(405 if allowed_methods(request) else 404)
     problem = problem_for(request, error)

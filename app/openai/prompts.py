@@ -45,14 +45,9 @@ class Prompt:
 
 
 async def prompts_of(http: Request, service: Service, request: CompletionRequest) -> list[Prompt]:
-    """Check a request and return its prompts, without generations.
+    """Check a request and return its prompts, without generations. Raises what `checks` raises.
 
     Waits until the pattern is compiled. The caller must not wait before it submits the jobs.
-
-    Raises:
-        InvalidFieldError: if a field is over this server's limit or contradicts another one, or the
-            pattern cannot be used.
-        UnknownInFieldError: if a prompt has characters that the vocabulary lacks.
     """
     _check(service, request)
     encoded = [_encode(service, request, index) for index in range(len(request.prompt))]

@@ -16,12 +16,7 @@ from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
 from app.openai.prompts import jobs_bytes, most_generations, prompts_of, response_bytes
 from app.openai.request import CompletionRequest
-from app.openai.schemas import (
-    CompletionResponse,
-    ModelCard,
-    ModelList,
-    OpenAIErrorBody,
-)
+from app.openai.schemas import CompletionResponse, ModelCard, ModelList, OpenAIErrorBody
 from app.openai.stream import CompletionFrames
 from app.service import Service
 

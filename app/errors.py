@@ -30,10 +30,7 @@ class FieldError(BaseModel):
 
 
 class SettingsError(CharstreamError):
-    """An environment variable has an unusable value.
-
-    The message names the variable, its value and what is expected.
-    """
+    """An environment variable has an unusable value, which the message names."""
 
 
 class EngineError(CharstreamError):
@@ -104,10 +101,7 @@ class OverloadedError(CharstreamError):
 class InvalidFieldError(CharstreamError):
     """A field of a request has a value that this server does not accept.
 
-    Args:
-        field: name of the field.
-        value: the value received.
-        message: what was expected.
+    The message says what was expected.
     """
 
     status, code = 422, "invalid_field"

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import cells, errors, generate, operator, page, score
+from app.api import cells, errors, generate, model_card, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import Auth
@@ -64,7 +64,7 @@ def _add_routes(app: FastAPI, auth: Auth) -> None:
         generate.router,
         score.router,
         cells.router,
-        operator.info_router,
+        model_card.router,
         openai_routes.router,
     )
     for router in routers:

@@ -27,9 +27,6 @@ class PatternCache:
 
     A compilation takes a few tens of milliseconds at most. At most one pattern of each client waits
     for the thread, so a client waits for its own patterns and for one pattern of each other client.
-
-    Args:
-        vocabulary: the characters of the model.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -43,15 +40,9 @@ class PatternCache:
     async def get(
         self, expression: str, banned: frozenset[int] = frozenset(), client: Hashable = None
     ) -> Pattern:
-        """Return the pattern of an expression. Raises what `compile_pattern` raises.
+        """Return the pattern of an expression for texts without the characters of `banned` ids.
 
-        Args:
-            expression: a regular expression.
-            banned: ids of characters that the text must not have.
-            client: who asks.
-
-        Raises:
-            DrainingError: if the service is shutting down.
+        Raises what `compile_pattern` raises, or DrainingError if the service is shutting down.
         """
         key = expression, banned
         if key not in self._entries:
@@ -59,7 +50,9 @@ class PatternCache:
             try:
                 async with self._turns.setdefault(client, asyncio.Lock()):
                     if key not in self._entries:
-                        self._store(key, await self._compiled(key))
+                        self._entries[key] = await self._compiled(key)
+                        if len(self._entries) > _MAX_ENTRIES:
+                            self._entries.popitem(last=False)
             finally:
                 self.waiting -= 1
         self._entries.move_to_end(key)
@@ -83,8 +76,3 @@ class PatternCache:
             return compile_pattern(expression, self._vocabulary, banned)
         except PatternError as error:
             return str(error)
-
-    def _store(self, key: _Key, result: _Result) -> None:
-        self._entries[key] = result
-        if len(self._entries) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,16 +31,6 @@ class ModelId(NamedTuple):
 
     name: str
     hash: str
-
-
-class Cell(Protocol):
-    """A cell of the network, by its layer and its number in the layer. Both count from 0."""
-
-    @property
-    def layer(self) -> int: ...
-
-    @property
-    def cell(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +93,9 @@ class Service:
         stops: Sequence[str] = (),
         alternatives: int | None = None,
     ) -> Job:
-        """Return a job that generates text.
+        """Return a job that generates text, see `Job`.
 
-        Args:
-            prime: ids to read first; may be empty, see `Vocabulary.prompt`.
-            length: number of characters to generate.
-            params: sampling parameters.
-            seed: seed of the random numbers, 0..2^63-1. None chooses one at random.
-            stops: stop strings. The text ends before the first of them.
-            alternatives: number of top alternatives per character. None disables scores.
+        The prime may be empty, see `Vocabulary.prompt`. Without a seed, it gets a random one.
         """
         return Job(
             prime=self.vocabulary.prompt(prime),
@@ -145,10 +130,7 @@ class Service:
     def cells_job(self, prime: Ids, text: Ids, cells: CellNumbers) -> Job:
         """Return a job that reports the values of cells after each character of a text.
 
-        Args:
-            prime: ids to read first; may be empty.
-            text: ids of the text, at least one.
-            cells: the cells, as `cell_numbers` returns them.
+        The prime may be empty, the text not. Cell c of layer l has number l * hidden_size + c.
         """
         prompt = self.vocabulary.prompt(prime)
         # A step reports the values after the character that it reads. So the first one that counts
@@ -166,17 +148,10 @@ class Service:
         cells = np.arange(config.layers * config.hidden_size, dtype=np.int32)
         return replace(self.cells_job(prime, text, cells), search=search)
 
-    def cell_numbers(self, cells: Sequence[Cell]) -> CellNumbers:
-        """Return the numbers of cells that the model has."""
-        size = self.checkpoint.config.hidden_size
-        return np.array([cell.layer * size + cell.cell for cell in cells], np.int32)
-
     def _encode_stops(self, stops: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Return the ids of the stop strings that can occur, those without unknown characters."""
         ids = []
         for text in stops:
-            try:
+            with suppress(UnknownCharacterError):
                 ids.append(tuple(self.vocabulary.encode(text).tolist()))
-            except UnknownCharacterError:
-                continue
         return tuple(ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,12 +11,12 @@ from pydantic_core import PydanticCustomError
 
 from app.api import openapi
 from app.api.checks import check_cell_values, check_cells, encode_read
-from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.dependencies import current_models, respond
 from app.api.disconnect import ended_by_disconnect
-from app.api.json_response import json_response
+from app.api.field_types import Cell
 from app.api.parsing import read_request
 from app.api.schemas import MODEL, ModelName
-from app.api.sizes import job_bytes, result_bytes
+from app.api.sizes import result_bytes
 from app.engine.cell_search import CellSearch
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
@@ -66,15 +65,6 @@ Find = Annotated[
         }
     ),
 ]
-
-
-class Cell(BaseModel):
-    """A cell of the LSTM."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    layer: int = Field(ge=0, description="Layer of the cell, counted from 0.")
-    cell: int = Field(ge=0, description="Number of the cell in its layer, counted from 0.")
 
 
 class CellsRequest(BaseModel):
@@ -142,11 +132,8 @@ async def cells(request: Request) -> Response:
     job = _job(service, params)
     cells = params.top if params.cells is None else len(params.cells)
     size = result_bytes(len(params.text), cells=cells)
-    lease(request, job_bytes(job) + size)
-    generation = submit(request, service, job)
     async with ended_by_disconnect(request.receive):
-        text = await read_to_end(generation)
-        return await json_response(request, size, partial(_content, service, generation, text))
+        return await respond(request, service, job, size, _content)
 
 
 def _content(service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
@@ -172,7 +159,9 @@ def _job(service: Service, params: CellsRequest) -> Job:
     if params.cells is not None:
         check_cells(service, "cells", params.cells)
         check_cell_values("cells", len(text), len(params.cells))
-        return service.cells_job(prime, text, service.cell_numbers(params.cells))
+        size = service.checkpoint.config.hidden_size
+        numbers = np.array([each.layer * size + each.cell for each in params.cells], np.int32)
+        return service.cells_job(prime, text, numbers)
     assert params.find is not None
     check_cell_values("top", len(text), params.top)
     values = _property_values(params.find, params.text)
@@ -190,11 +179,7 @@ def _check_choice(params: CellsRequest) -> None:
 
 
 def _property_values(find: str | Spans, text: str) -> Floats:
-    """Return the values to correlate cells with, one per character of the text.
-
-    Raises:
-        InvalidFieldError: if the property has one value only, or a span is not part of the text.
-    """
+    """Return the values to correlate cells with, one per character of the text."""
     name = f"property {find!r}" if isinstance(find, str) else "the marked part"
     try:
         values = PROPERTIES[find](text) if isinstance(find, str) else span_values(find, len(text))

@@ -1,18 +1,24 @@
 """Checks: compare the fields of a request with the model's vocabulary and the server's limits.
 
-Each function names the field in its error, as the user wrote it.
+Each function raises InvalidFieldError, or UnknownInFieldError if the vocabulary lacks a character.
+The error names the field as the user wrote it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from fastapi import Request
+
+from app.api.field_types import Cell
 from app.errors import InvalidFieldError, UnknownInFieldError
-from app.service import Cell, Service
+from app.middleware.request_log import RequestRecord
+from app.service import Service
 from app.settings import Unknown
 from model.choice.constraint import LogitBias, banned_ids
+from model.choice.sampling_params import SamplingParams
 from model.errors import PatternError, UnknownCharacterError
-from model.patterns.pattern import Pattern
 from model.text.folding import fold
 from model.text.vocabulary import Ids
 
@@ -31,17 +37,9 @@ def encode_read(
 ) -> Ids:
     """Return the ids of a text to read.
 
-    Args:
-        service: the service of the model.
-        field: name of the request's field.
-        text: the text that the user sent.
-        unknown: what to do with characters that the vocabulary lacks. None uses the server's
-            default. If the vocabulary has UNKNOWN, it replaces the characters that are left.
-        has_choice: whether the request has a field `unknown`.
-
-    Raises:
-        InvalidFieldError: if the text is longer than this server accepts, also after folding.
-        UnknownInFieldError: if a character is left that the vocabulary lacks.
+    `unknown` says what to do with characters that the vocabulary lacks; None uses the server's
+    default. If the vocabulary has UNKNOWN, it replaces the characters that are left. `has_choice`
+    says whether the request has a field `unknown`.
     """
     check_read_length(service, field, text)
     unknown = unknown or service.settings.unknown
@@ -59,12 +57,7 @@ def encode_read(
 
 
 def encode_scored(service: Service, field: str, text: str) -> Ids:
-    """Return the ids of a text to score.
-
-    Raises:
-        InvalidFieldError: if the text is longer than this server accepts.
-        UnknownInFieldError: if a character cannot be scored.
-    """
+    """Return the ids of a text to score."""
     check_read_length(service, field, text)
     try:
         return service.vocabulary.encode_scored(text)
@@ -73,7 +66,7 @@ def encode_scored(service: Service, field: str, text: str) -> Ids:
 
 
 def check_read_length(service: Service, field: str, text: str, stage: str = "") -> None:
-    """Raise InvalidFieldError if a text has more characters than this server reads."""
+    """Refuse a text with more characters than this server reads."""
     most = service.settings.max_prime
     if len(text) > most:
         message = f"must have at most {most} characters on this server"
@@ -81,14 +74,14 @@ def check_read_length(service: Service, field: str, text: str, stage: str = "") 
 
 
 def check_generated_length(service: Service, field: str, length: int) -> None:
-    """Raise InvalidFieldError if a text would be longer than this server generates."""
+    """Refuse a text that would be longer than this server generates."""
     most = service.settings.max_length
     if length > most:
         raise InvalidFieldError(field, length, f"must be at most {most} on this server")
 
 
 def check_result(field: str, texts: int, characters: int) -> None:
-    """Raise InvalidFieldError if the texts of a JSON response would be too long together."""
+    """Refuse texts of one JSON response that would be too long together."""
     if characters > MAX_TEXT:
         message = (
             f"all texts of one response must have at most {MAX_TEXT} characters together, "
@@ -100,14 +93,7 @@ def check_result(field: str, texts: int, characters: int) -> None:
 def check_scores(
     field: str, characters: int, alternatives: int | None, advice: str = "request less"
 ) -> None:
-    """Raise InvalidFieldError if a response would have too many scores at once.
-
-    Args:
-        field: name of the field that sets the number of characters or alternatives.
-        characters: number of characters that are scored.
-        alternatives: number of alternatives per character. None is a response without scores.
-        advice: what to do.
-    """
+    """Refuse a response with too many scores at once. Without alternatives, it has no scores."""
     if alternatives is not None and characters * (1 + alternatives) > MAX_SCORES:
         message = (
             f"characters times (1 + logprobs) must be at most {MAX_SCORES} in one response: "
@@ -117,7 +103,7 @@ def check_scores(
 
 
 def check_cells(service: Service, field: str, cells: Sequence[Cell]) -> None:
-    """Raise InvalidFieldError if the model does not have one of the cells in a field."""
+    """Refuse cells that the model does not have."""
     config = service.checkpoint.config
     for index, cell in enumerate(cells):
         for name, count in (("layer", config.layers), ("cell", config.hidden_size)):
@@ -127,7 +113,7 @@ def check_cells(service: Service, field: str, cells: Sequence[Cell]) -> None:
 
 
 def check_cell_values(field: str, characters: int, cells: int) -> None:
-    """Raise InvalidFieldError if a response would have too many values of cells."""
+    """Refuse a response with too many values of cells."""
     if characters * cells > MAX_CELL_VALUES:
         message = (
             f"characters times cells must be at most {MAX_CELL_VALUES} in one response: "
@@ -137,12 +123,7 @@ def check_cell_values(field: str, characters: int, cells: int) -> None:
 
 
 def encode_biases(service: Service, field: str, biases: Mapping[str, float]) -> LogitBias:
-    """Return the ids of characters with what is added to their logits.
-
-    Raises:
-        UnknownInFieldError: if the vocabulary lacks a character.
-        InvalidFieldError: if every character is banned.
-    """
+    """Return the biases of characters by id, see `check_biases`."""
     try:
         ids = service.vocabulary.encode("".join(biases))
     except UnknownCharacterError as error:
@@ -167,26 +148,24 @@ def check_biases(service: Service, field: str, biases: Mapping[int, float]) -> L
     return kept
 
 
-async def compile_checked(
-    service: Service, field: str, expression: str | None, biases: LogitBias, client: object
-) -> Pattern | None:
-    """Return the pattern that a text must match, or None if there is no expression.
+async def constrained(
+    request: Request,
+    service: Service,
+    params: SamplingParams,
+    biases: LogitBias,
+    field: str,
+    expression: str | None,
+) -> SamplingParams:
+    """Return sampling parameters with biases, and with the compiled pattern of an expression.
 
     Between the return and the submission of a job, the caller must not wait, see `Service.idle`.
-
-    Args:
-        service: compiles the pattern.
-        field: name of the request's field.
-        expression: a regular expression.
-        biases: the biases of the request. The text cannot have characters that they ban.
-        client: who asks, see `Lease.client`.
-
-    Raises:
-        InvalidFieldError: if the expression cannot be used.
     """
+    params = replace(params, logit_bias=biases)
     if expression is None:
-        return None
+        return params
+    client = RequestRecord.of(request.scope).lease.client
     try:
-        return await service.patterns.get(expression, banned_ids(biases), client)
+        pattern = await service.patterns.get(expression, banned_ids(biases), client)
     except PatternError as error:
         raise InvalidFieldError(field, expression, str(error)) from error
+    return replace(params, pattern=pattern)

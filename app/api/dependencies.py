@@ -7,12 +7,16 @@ no generations. So an endpoint must not wait between getting the models and subm
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from app.api.json_response import json_response
 from app.api.parsing import check_names
+from app.api.sizes import job_bytes
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -52,23 +56,14 @@ NamedService = Annotated[Service, Depends(_named_service)]  # of the query param
 
 
 def lease(request: Request, size: int) -> None:
-    """Lease memory for what a request makes the server hold, until its response has been sent.
-
-    Raises:
-        OverloadedError: if the memory budget has no room.
-    """
+    """Lease memory for what a request makes the server hold, until its response has been sent."""
     RequestRecord.of(request.scope).lease.add(size)
 
 
 def submit(
     request: Request, service: Service, job: Job, ready: asyncio.Event | None = None
 ) -> Generation:
-    """Queue a job and add its generation to the request log.
-
-    `ready` is set whenever the generation has something to take.
-
-    Raises what `Engine.submit` raises.
-    """
+    """Queue a job and add its generation to the request log. See `Engine.submit`."""
     generation = service.engine.submit(job, ready)
     prime = None
     if service.settings.log_primes:
@@ -77,13 +72,25 @@ def submit(
     return generation
 
 
-async def read_to_end(generation: Generation) -> Chunk:
-    """Return the whole text of a generation. If this is cancelled, so is the generation.
+async def respond(
+    request: Request,
+    service: Service,
+    job: Job,
+    size: int,
+    content: Callable[[Service, Generation, Chunk], dict[str, Any]],
+) -> Response:
+    """Run a job to its end, and return the JSON response with what `content` makes of it.
+
+    If this is cancelled, so is the generation. `size` is the largest size of the result in bytes.
 
     Raises:
+        OverloadedError: if the memory budget has no room for the job and its result.
         EngineError: if the text could not be finished.
     """
+    lease(request, job_bytes(job) + size)
+    generation = submit(request, service, job)
     try:
-        return await generation.read()
+        text = await generation.read()
     finally:
         generation.cancel()
+    return await json_response(request, size, partial(content, service, generation, text))

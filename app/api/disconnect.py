@@ -86,9 +86,6 @@ class ClosedConnection(Response):
     """Stands for no response: the connection closes before the first byte of one.
 
     EventSource reconnects after a broken connection. Any status but 200 makes it give up.
-
-    Args:
-        close: closes the connection.
     """
 
     def __init__(self, close: Callable[[], None]) -> None:

@@ -26,9 +26,22 @@ MAX_FIELDS = 10  # invalid fields listed in a response; a body may have many mor
 _MAX_NAME = 80  # characters of a field's name in a response
 _METHODS = ("GET", "HEAD", "POST")
 
-EXPECTED_ERRORS = (CharstreamError, RequestValidationError, ValidationError, HTTPException)
+EXPECTED_ERRORS = (CharstreamError, RequestValidationError, HTTPException)
 
 _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+
+
+class InvalidFieldsError(RequestValidationError):
+    """A JSON body or a query string does not match its schema, which has the `known_fields`.
+
+    `left_out` is the number of further errors, which are counted but not listed.
+    """
+
+    def __init__(
+        self, error: ValidationError, known_fields: Sequence[str], left_out: int = 0
+    ) -> None:
+        super().__init__(error.errors())
+        self.known_fields, self.left_out = known_fields, left_out
 
 
 def install(app: FastAPI) -> None:
@@ -40,13 +53,12 @@ def install(app: FastAPI) -> None:
 
 def problem_for(request: Request, error: Exception) -> Problem:
     """Return the problem to report for one of `EXPECTED_ERRORS`. Raise any other error."""
-    match error:
-        case CharstreamError():
-            return problem_of(error)
-        case RequestValidationError() | ValidationError():
-            return _validation_problem(error)
-        case HTTPException():
-            return _http_problem(request, error)
+    if isinstance(error, CharstreamError):
+        return problem_of(error)
+    if isinstance(error, RequestValidationError):
+        return _validation_problem(error)
+    if isinstance(error, HTTPException):
+        return _http_problem(request, error)
     raise error
 
 
@@ -62,52 +74,32 @@ async def _on_disconnect(_: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED)
 
 
-def _validation_problem(error: RequestValidationError | ValidationError) -> Problem:
+def _validation_problem(error: RequestValidationError) -> Problem:
     """Return 400 for a body that is not JSON, otherwise 422 with the invalid fields."""
     errors: Sequence[Any] = error.errors()
+    known: Sequence[str] = getattr(error, "known_fields", ())
     if any(found["type"] == "json_invalid" for found in errors):
         reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
-        return Problem(400, "malformed", f"the body is not JSON: {reason}{_example(error)}")
-    fields = [_field_error(error, found) for found in errors[:MAX_FIELDS]]
-    rest = len(errors) - len(fields)
-    if isinstance(error, InvalidFieldsError):
-        rest += error.left_out
+        return Problem(400, "malformed", f"the body is not JSON: {reason}{_example(known)}")
+    # FastAPI says first where the field was.
+    start = 0 if isinstance(error, InvalidFieldsError) else 1
+    fields = [_field_error(known, found, found["loc"][start:]) for found in errors[:MAX_FIELDS]]
+    rest = len(errors) - len(fields) + getattr(error, "left_out", 0)
     detail = "; ".join(map(str, fields)) + (f"; and {rest} more" if rest > 0 else "")
     return Problem(422, "invalid_field", detail, fields)
 
 
-def _example(error: Exception) -> str:
+def _example(known: Sequence[str]) -> str:
     """Return the advice to send an object with a field of the request."""
-    known = error.known_fields if isinstance(error, InvalidFieldsError) else ()
     name = next((name for name in ("prompt", "text", "prime") if name in known), None)
     return f'; send an object such as {{"{name}": "And Levin said,"}}' if name else ""
 
 
-class InvalidFieldsError(RequestValidationError):
-    """A JSON body or a query string does not match its schema.
-
-    Args:
-        error: what is wrong with the fields.
-        known_fields: names of the fields that the request may have.
-        left_out: number of further errors, which are counted but not listed.
-    """
-
-    def __init__(
-        self, error: ValidationError, known_fields: Sequence[str], left_out: int = 0
-    ) -> None:
-        super().__init__(error.errors())
-        self.known_fields, self.left_out = known_fields, left_out
-
-
-def _field_error(error: RequestValidationError | ValidationError, found: Any) -> FieldError:
-    """Return one of the entries of an error."""
-    location = [str(part) for part in found["loc"]]
-    if type(error) is RequestValidationError:  # FastAPI says first where the field was
-        location = location[1:]
+def _field_error(known: Sequence[str], found: Any, place: Sequence[int | str]) -> FieldError:
+    location = [str(part) for part in place]
     if location[-1:] == ["[key]"]:  # Pydantic's mark of an invalid key, after the key itself
         location.pop()
     message = found["msg"].replace(" after validation", "")
-    known = error.known_fields if isinstance(error, InvalidFieldsError) else ()
     if found["type"] == "extra_forbidden":
         listed = known if len(location) == 1 else ()  # not the fields of an object inside
         message = "unknown field" + (f"; expected one of {', '.join(listed)}" if listed else "")

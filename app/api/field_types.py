@@ -19,16 +19,13 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from model.choice.constraint import MAX_BIAS, MAX_BIASES
 from model.choice.held_cell import MAX_CELL_STATE, MAX_HELD_CELLS, HeldCell, repeated_cell
+from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE
 from model.patterns.syntax import MAX_CHARACTERS
 
 # Numbers -------------------------------------------------------------------------------------
 
 _INTEGER_TEXT = re.compile(r"[+-]?[0-9]+")
 _NUMBER_TEXT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-
-
-def _is_query(value: Any, info: ValidationInfo) -> bool:
-    return info.mode == "python" and isinstance(value, str)
 
 
 def _null_in_query(value: Any, info: ValidationInfo) -> Any:
@@ -38,14 +35,14 @@ def _null_in_query(value: Any, info: ValidationInfo) -> Any:
 
 def _integer_in_query(value: Any, info: ValidationInfo) -> Any:
     """Refuse strings that only Python reads as an integer, such as "1_0"."""
-    if _is_query(value, info) and not _INTEGER_TEXT.fullmatch(value):
+    if info.mode == "python" and isinstance(value, str) and not _INTEGER_TEXT.fullmatch(value):
         raise PydanticKnownError("int_parsing")
     return value
 
 
 def _number_in_query(value: Any, info: ValidationInfo) -> Any:
     """Refuse strings that only Python reads as a number, such as "1_0.5"."""
-    if _is_query(value, info) and not _NUMBER_TEXT.fullmatch(value):
+    if info.mode == "python" and isinstance(value, str) and not _NUMBER_TEXT.fullmatch(value):
         raise PydanticKnownError("float_parsing")
     return value
 
@@ -53,6 +50,27 @@ def _number_in_query(value: Any, info: ValidationInfo) -> Any:
 OrNull = BeforeValidator(_null_in_query)
 Integer = Annotated[int, BeforeValidator(_integer_in_query)]
 Number = Annotated[float, BeforeValidator(_number_in_query)]
+
+# Numbers that both APIs have. A validator for query strings stands after the range: what stands
+# after a validator has no place in the JSON schema.
+Temperature = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=MAX_TEMPERATURE,
+        description="Values below 1 make likely characters likelier, values above 1 make the "
+        "text more random. 0 always takes the most likely character.",
+    ),
+    BeforeValidator(_number_in_query),
+]
+Seed = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_integer_in_query)] | None,
+    OrNull,
+    Field(
+        description="Seed of the random numbers. The same seed gives the same text. The server "
+        "chooses one if absent."
+    ),
+]
 
 # Stop strings --------------------------------------------------------------------------------
 
@@ -66,20 +84,23 @@ def _in_a_list(value: Any) -> Any:
 _STOP = {"type": "string", "minLength": 1, "maxLength": 1000}
 Stops = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=1000)]],
-    Field(max_length=4),
+    Field(max_length=4, description="The text ends before the first of these strings."),
     BeforeValidator(_in_a_list),
     WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP, "maxItems": 4}]}),
 ]
 
 # Patterns and biases -------------------------------------------------------------------------
 
-PATTERN_DESCRIPTION = (
-    "A regular expression of Python that the whole text must match, without lookaround, "
-    "backreferences and word boundaries. Only characters that can still lead to a match are drawn. "
-    "Where the match may end, the text ends if one of the other characters is drawn."
-)
-
-PatternText = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+PatternText = Annotated[
+    Annotated[str, Field(max_length=MAX_CHARACTERS)] | None,
+    OrNull,
+    Field(
+        description="A regular expression of Python that the whole text must match, without "
+        "lookaround, backreferences and word boundaries. Only characters that can still lead to a "
+        "match are drawn. Where the match may end, the text ends if one of the other characters is "
+        "drawn."
+    ),
+]
 Bias = Annotated[Number, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 
 _ID = re.compile("0|[1-9][0-9]{0,8}")
@@ -138,17 +159,20 @@ BiasTexts = Annotated[
 # Held cells ----------------------------------------------------------------------------------
 
 
-class Hold(BaseModel):
-    """A cell of the LSTM, and the state that it keeps while the text is generated."""
+class Cell(BaseModel):
+    """A cell of the LSTM."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     layer: Integer = Field(ge=0, description="Layer of the cell, counted from 0.")
     cell: Integer = Field(ge=0, description="Number of the cell in its layer, counted from 0.")
+
+
+class Hold(Cell):
+    """A cell of the LSTM, and the state that it keeps while the text is generated."""
+
     value: Number = Field(
-        ge=-MAX_CELL_STATE,
-        le=MAX_CELL_STATE,
-        description="State of the cell, before tanh.",
+        ge=-MAX_CELL_STATE, le=MAX_CELL_STATE, description="State of the cell, before tanh."
     )
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import uuid
 from collections import Counter
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -17,13 +15,13 @@ from app.api.checks import (
     check_generated_length,
     check_result,
     check_scores,
-    compile_checked,
+    constrained,
     encode_biases,
     encode_read,
 )
-from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.dependencies import current_models, lease, respond, submit
 from app.api.disconnect import ClosedConnection, closer_of, ended_by_disconnect
-from app.api.json_response import json_response
+from app.api.json_response import json_list
 from app.api.parsing import check_names, read_request
 from app.api.resume import Position
 from app.api.schemas import (
@@ -34,16 +32,15 @@ from app.api.schemas import (
     GenerateRequest,
     GenerateResponse,
     Token,
-    done_of,
+    done_fields,
 )
-from app.api.scores import drawn_scores
+from app.api.scores import score_slices
 from app.api.sizes import job_bytes, result_bytes, stream_bytes
 from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import DrainingError, InvalidFieldError
-from app.middleware.request_log import RequestRecord
 from app.service import Service
 
 _LIST_PARAMETERS = ("hold", "logit_bias", "stop")  # of a query string
@@ -108,21 +105,14 @@ async def post_generate(request: Request, last_event_id: LastEventId = None) -> 
     size = result_bytes(params.length, params.logprobs)
     async with ended_by_disconnect(request.receive):
         job = await _job(request, service, params, None)
-        lease(request, job_bytes(job) + size)
         del params  # its prime is not needed while the text is generated
-        generation = submit(request, service, job)
-        text = await read_to_end(generation)
-        return await json_response(request, size, partial(_content, service, generation, text))
+        return await respond(request, service, job, size, _content)
 
 
 async def _check_query(request: Request) -> None:
-    """Raise an error for unknown parameters, and for repeated ones that are not lists.
+    """Refuse unknown parameters, and repeated ones that are not lists.
 
     This comes before the validation, which takes much longer for many unknown parameters.
-
-    Raises:
-        InvalidFieldsError: if a parameter is unknown.
-        InvalidFieldError: if a parameter must not be repeated.
     """
     check_names(GenerateQuery, request.query_params)
     counts = Counter(name for name, _ in request.query_params.multi_items())
@@ -164,10 +154,10 @@ def _content(service: Service, generation: Generation, text: Chunk) -> dict[str,
     content = {
         "id": f"gen-{uuid.uuid4().hex}",
         "text": service.vocabulary.decode(text.ids),
-        **done_of(service.model, generation).model_dump(),
+        **done_fields(service.model, generation),
     }
     if generation.job.alternatives is not None:
-        content["logprobs"] = drawn_scores(service.vocabulary, text)
+        content["logprobs"] = json_list(score_slices(service.vocabulary, text))
     return content
 
 
@@ -191,10 +181,9 @@ async def _stream(request: Request, params: GenerateRequest, last_event_id: str 
 
 
 async def _has_more(frames: GenerateFrames, generation: Generation) -> bool:
-    """Return whether there is a character to resume with.
+    """Return whether there is a character to resume with. If not, cancel the generation.
 
-    Waits for at most `PING_SECONDS` and then returns True, so that the response can begin. If the
-    text has ended, or the client disconnects, the generation is cancelled.
+    Waits for at most `PING_SECONDS` and then returns True, so that the response can begin.
     """
     more = False
     try:
@@ -216,7 +205,7 @@ async def _job(
 
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
-    check_cells(service, "hold", params.sampling.hold)
+    check_cells(service, "hold", params.hold)
     if position is not None:
         position.check_seed(params.seed)
     unknown = params.unknown
@@ -224,12 +213,13 @@ async def _job(
         unknown = "skip"  # the default prime must not make a request fail
     prime = encode_read(service, "prime", params.prime, unknown, has_choice=True)
     biases = encode_biases(service, "logit_bias", params.biases)
-    client = RequestRecord.of(request.scope).lease.client
-    pattern = await compile_checked(service, "pattern", params.pattern, biases, client)
+    sampling = await constrained(
+        request, service, params.sampling, biases, "pattern", params.pattern
+    )
     return service.generation_job(
         prime,
         params.length,
-        dataclasses.replace(params.sampling, logit_bias=biases, pattern=pattern),
+        sampling,
         position.seed if position else params.seed,
         params.stop,
         params.logprobs,

@@ -23,13 +23,10 @@ _MIN_RATE = 1 << 14  # bytes per second
 async def json_response(
     request: Request, size: int, content: Callable[[], dict[str, Any]]
 ) -> Response:
-    """Return a JSON response.
+    """Return a JSON response with the fields that `content` makes, of at most `size` bytes.
 
-    Args:
-        request: the request.
-        size: the largest size of the result in bytes. A large one is encoded in a thread, of which
-            there is one, so that the event loop serves other requests meanwhile.
-        content: makes the fields of the result.
+    A large one is encoded in a thread, of which there is one, so that the event loop serves other
+    requests meanwhile.
     """
 
     def encode() -> bytes:

@@ -1,16 +1,20 @@
-"""Model card: the bodies of GET /info and GET /models."""
+"""The endpoints that describe the loaded models: GET /models, /info and /tokenizer.json."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from app import __version__
+from app.api import openapi
+from app.api.dependencies import NamedService, current_models
 from app.api.schemas import ModelName
-from app.loaded_models import LoadedModels
-from app.service import Service
+from model.checkpoints.tokenizer_file import tokenizer_json
+
+router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 
 class Limits(BaseModel):
@@ -75,18 +79,25 @@ class Models(BaseModel):
     models: list[LoadedModel]
 
 
-def models_of(models: LoadedModels) -> Models:
-    """Return the list of the loaded models."""
+@router.get("/models", summary="The loaded models")
+async def models(request: Request) -> Models:
+    """Returns the name and the hash of each model, and which one is the default."""
+    loaded = current_models(request)
     return Models(
         models=[
-            LoadedModel(**service.model._asdict(), default=service is models.default)
-            for service in models.services
+            LoadedModel(**service.model._asdict(), default=service is loaded.default)
+            for service in loaded.services
         ]
     )
 
 
-def info_of(service: Service) -> Info:
-    """Return the model card of a service."""
+@router.get(
+    "/info",
+    summary="A model and the server's limits",
+    responses=openapi.errors(404, 409, 422),
+)
+async def info(service: NamedService) -> Info:
+    """Returns a loaded model, the device that computes, and the limits of a request."""
     settings, checkpoint = service.settings, service.checkpoint
     return Info(
         name=service.model.name,
@@ -109,3 +120,13 @@ def info_of(service: Service) -> Info:
         ),
         version=__version__,
     )
+
+
+@router.get(
+    "/tokenizer.json",
+    summary="The vocabulary as a tokenizer for other tools",
+    responses=openapi.errors(404, 409, 422),
+)
+async def tokenizer(service: NamedService) -> dict[str, Any]:
+    """Returns the vocabulary as a Hugging Face tokenizer file. One token is one character."""
+    return tokenizer_json(service.vocabulary)

@@ -75,12 +75,7 @@ def events(kinds: Sequence[dict[str, Any]], *examples: str) -> Responses:
 
 
 def kind(data: type[BaseModel], name: str = "message") -> dict[str, Any]:
-    """Return the schema of a kind of event.
-
-    Args:
-        data: schema of the event's data, which is JSON.
-        name: the event's name.
-    """
+    """Return the schema of the events with a name, whose data is JSON."""
     return {
         "type": "object",
         "properties": {

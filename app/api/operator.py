@@ -1,21 +1,16 @@
-"""The endpoints for operators: health checks, metrics, models, tokenizer and reload."""
+"""The endpoints for operators: health checks, metrics and reload."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import openapi
-from app.api.dependencies import CurrentManager, NamedService, current_models
-from app.api.model_card import Info, Models, info_of, models_of
+from app.api.dependencies import CurrentManager
 from app.api.schemas import Health, ModelName, Reloaded
 from app.engine.metrics import Metrics
-from model.checkpoints.tokenizer_file import tokenizer_json
 
 public = APIRouter(tags=["Operation"])
-info_router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
 
 
@@ -58,32 +53,6 @@ async def ready(manager: CurrentManager) -> Health:
     """
     manager.check_ready()
     return Health(status="ready")
-
-
-@info_router.get("/models", summary="The loaded models")
-async def models(request: Request) -> Models:
-    """Returns the name and the hash of each model, and which one is the default."""
-    return models_of(current_models(request))
-
-
-@info_router.get(
-    "/info",
-    summary="A model and the server's limits",
-    responses=openapi.errors(404, 409, 422),
-)
-async def info(service: NamedService) -> Info:
-    """Returns a loaded model, the device that computes, and the limits of a request."""
-    return info_of(service)
-
-
-@info_router.get(
-    "/tokenizer.json",
-    summary="The vocabulary as a tokenizer for other tools",
-    responses=openapi.errors(404, 409, 422),
-)
-async def tokenizer(service: NamedService) -> dict[str, Any]:
-    """Returns the vocabulary as a Hugging Face tokenizer file. One token is one character."""
-    return tokenizer_json(service.vocabulary)
 
 
 @operator.post("/reload", summary="Load the checkpoints again")

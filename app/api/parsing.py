@@ -33,11 +33,6 @@ async def read_request(
 ) -> _Request:
     """Return the request in the JSON body of an endpoint without parameters in its URL.
 
-    Args:
-        request: the HTTP request.
-        schema: the Pydantic model of the body.
-        max_items: limit on the keys, items, lists and objects in the body.
-
     Raises:
         BodyTooLargeError: as soon as the body is known to be larger than the server's limit.
         OverloadedError: if the memory budget has no room for the body.
@@ -64,10 +59,7 @@ def parse_body(
 
 
 def check_names(schema: type[BaseModel], query: Mapping[str, Any]) -> None:
-    """Raise InvalidFieldsError if a schema does not have all of these parameters of a URL.
-
-    This takes much less time than the validation of thousands of unknown parameters.
-    """
+    """Raise InvalidFieldsError if a schema does not have all of these parameters of a URL."""
     known = list(schema.model_fields)
     if unknown := [name for name in query if name not in known]:
         _refuse(unknown, query, "extra_forbidden", known)

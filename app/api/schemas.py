@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.field_types import (
-    PATTERN_DESCRIPTION,
     BiasTexts,
     CharacterBiases,
     Holds,
@@ -16,7 +15,9 @@ from app.api.field_types import (
     Number,
     OrNull,
     PatternText,
+    Seed,
     Stops,
+    Temperature,
     held_cells,
 )
 from app.engine.generation import Generation
@@ -24,11 +25,10 @@ from app.engine.sequence import FinishReason
 from app.errors import FieldError
 from app.service import ModelId
 from app.settings import Unknown
-from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE, SamplingParams
+from model.choice.sampling_params import SamplingParams
 from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
-
 
 MODEL = Field(
     None,
@@ -56,13 +56,7 @@ class GenerateRequest(BaseModel):
         ge=1,
         description="Draw only from this many of the most likely characters. Null draws from all.",
     )
-    temperature: Number = Field(
-        1.0,
-        ge=0,
-        le=MAX_TEMPERATURE,
-        description="Values below 1 make likely characters likelier, values above 1 make the "
-        "text more random. 0 always takes the most likely character.",
-    )
+    temperature: Temperature = 1.0
     top_p: Annotated[Number | None, OrNull] = Field(
         None,
         gt=0,
@@ -82,23 +76,15 @@ class GenerateRequest(BaseModel):
         description="Cells of the LSTM that keep a state of your choice while the text is "
         "generated, at most 8. GET /info lists what some of the cells track.",
     )
-    pattern: Annotated[PatternText | None, OrNull] = Field(
-        None, description=PATTERN_DESCRIPTION, examples=[r"[A-Z][a-z]+ [A-Z][a-z]+"]
-    )
+    pattern: PatternText = Field(None, examples=[r"[A-Z][a-z]+ [A-Z][a-z]+"])
     logit_bias: CharacterBiases = Field(
         {},
         description="Numbers to add to the logits of characters, at most 1,000. -100 bans a "
         "character.",
         examples=[{"e": -100, "!": 3}],
     )
-    seed: Annotated[Integer | None, OrNull] = Field(
-        None,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of the random numbers. The same seed gives the same text. The server "
-        "chooses one if absent.",
-    )
-    stop: Stops = Field([], description="The text ends before the first of these strings.")
+    seed: Seed = None
+    stop: Stops = []
     stream: bool = Field(False, description="Whether to respond with server-sent events.")
     unknown: Annotated[Unknown | None, OrNull] = Field(
         None,
@@ -107,7 +93,6 @@ class GenerateRequest(BaseModel):
         "accented letters with equivalents. Null uses the server's default. If the vocabulary "
         "contains U+FFFD, the model reads U+FFFD for each remaining unknown character.",
     )
-
     logprobs: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
@@ -142,7 +127,6 @@ class GenerateQuery(GenerateRequest):
         "parameter for up to 1,000 characters. -100 bans a character.",
         examples=[["e:-100"]],
     )
-
     stream: bool = Field(False, description="Has no effect: the response is always a stream.")
 
     @property
@@ -257,29 +241,25 @@ class ErrorBody(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def done_of(model: ModelId, generation: Generation) -> Done:
-    """Return the summary of a finished generation."""
-    assert generation.finish_reason is not None
-    return Done(
-        finish_reason=generation.finish_reason,
-        seed=generation.job.seed,
-        usage=Usage(
-            prime_characters=generation.job.prime_characters,
-            cached_characters=generation.cached,
-            generated_characters=generation.generated,
-        ),
-        timings=_timings(generation),
-        model=ModelName(**model._asdict()),
-    )
+def done_fields(model: ModelId, generation: Generation) -> dict[str, Any]:
+    """Return the fields of `Done` for a finished generation."""
 
-
-def _timings(generation: Generation) -> Timings:
     def milliseconds(moment: float | None) -> float | None:
         return None if moment is None else round((moment - generation.submitted) * 1000, 3)
 
-    return Timings(
-        queue_ms=milliseconds(generation.admitted) or 0.0,
-        first_character_ms=milliseconds(generation.first_character),
-        total_ms=milliseconds(generation.finished) or 0.0,
-        characters_per_second=round(generation.characters_per_second, 1),
-    )
+    return {
+        "finish_reason": generation.finish_reason,
+        "seed": generation.job.seed,
+        "usage": {
+            "prime_characters": generation.job.prime_characters,
+            "cached_characters": generation.cached,
+            "generated_characters": generation.generated,
+        },
+        "timings": {
+            "queue_ms": milliseconds(generation.admitted) or 0.0,
+            "first_character_ms": milliseconds(generation.first_character),
+            "total_ms": milliseconds(generation.finished) or 0.0,
+            "characters_per_second": round(generation.characters_per_second, 1),
+        },
+        "model": model._asdict(),
+    }

@@ -14,13 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from app.api import openapi
 from app.api.checks import check_read_length, check_scores, encode_read, encode_scored
-from app.api.dependencies import current_models, lease, read_to_end, submit
+from app.api.dependencies import current_models, respond
 from app.api.disconnect import ended_by_disconnect
-from app.api.json_response import json_list, json_response
+from app.api.json_response import json_list
 from app.api.parsing import read_request
 from app.api.schemas import MODEL, CharacterScore, ModelName
 from app.api.scores import sums_of, text_score
-from app.api.sizes import job_bytes, result_bytes
+from app.api.sizes import result_bytes
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
@@ -81,6 +81,10 @@ class ScoreRequest(BaseModel):
     model: str | None = MODEL
 
     @property
+    def all_texts(self) -> list[str]:
+        return [self.text or ""] if self.texts is None else self.texts
+
+    @property
     def with_detail(self) -> bool:
         """Whether to return the score of each character."""
         return self.texts is None if self.detail is None else self.detail
@@ -128,15 +132,11 @@ async def score(request: Request) -> Response:
     service = current_models(request).find(params.model)
     job, size, detail = _job(service, params), _result_bytes(params), params.with_detail
     del params  # its texts are not needed while the model reads them
-    lease(request, job_bytes(job) + size)
-    generation = submit(request, service, job)
     async with ended_by_disconnect(request.receive):
-        text = await read_to_end(generation)
-        content = partial(_content, service, generation, text, detail)
-        return await json_response(request, size, content)
+        return await respond(request, service, job, size, partial(_content, detail))
 
 
-def _content(service: Service, generation: Generation, text: Chunk, detail: bool) -> dict[str, Any]:
+def _content(detail: bool, service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
     if generation.job.texts is None:
         content = text_score(service.vocabulary, text, detail)
     else:
@@ -168,7 +168,7 @@ def _sums(nats: Sequence[float], lengths: Sequence[int]) -> Iterator[list[dict[s
 
 
 def _result_bytes(params: ScoreRequest) -> int:
-    texts = [params.text or ""] if params.texts is None else params.texts
+    texts = params.all_texts
     characters = sum(map(len, texts))
     if params.with_detail:
         return result_bytes(characters, params.logprobs, sums=len(texts))
@@ -184,8 +184,7 @@ def _job(service: Service, params: ScoreRequest) -> Job:
         raise InvalidFieldError("texts", params.texts, "is not supported together with text")
     if params.logprobs and not params.with_detail:
         raise InvalidFieldError("logprobs", params.logprobs, "requires `detail` to be true")
-    field = "text" if params.texts is None else "texts"
-    texts = [params.text or ""] if params.texts is None else params.texts
+    field, texts = "text" if params.texts is None else "texts", params.all_texts
     if params.with_detail:
         advice = "send less text, or set detail to false"
         check_scores(field, sum(map(len, texts)), params.logprobs, advice)
@@ -200,8 +199,7 @@ def _encode_texts(service: Service, texts: Sequence[str]) -> Texts:
     """Return the ids of texts to score, none of them empty.
 
     Raises:
-        InvalidFieldError: if one text, or all of them together, are longer than this server
-            accepts.
+        InvalidFieldError: if one text is too long, or all of them together.
         UnknownInFieldError: if a character cannot be scored. It lists those of one text.
     """
     lengths = np.array([len(text) for text in texts])

@@ -48,20 +48,12 @@ def score_slices(vocabulary: Vocabulary, text: Chunk) -> Iterator[list[dict[str,
         yield score_fields(vocabulary, Chunk(text.ids[first:last], text.scores[first:last]))
 
 
-def drawn_scores(vocabulary: Vocabulary, text: Chunk) -> orjson.Fragment:
-    """Return a list of `DrawnScore` for a generated text."""
-    return json_list(score_slices(vocabulary, text))
-
-
-def character_scores(vocabulary: Vocabulary, text: Chunk) -> orjson.Fragment:
-    """Return a list of `CharacterScore`: without probabilities, which are about drawing."""
-    return json_list(map(_without_probabilities, score_slices(vocabulary, text)))
-
-
 def text_score(vocabulary: Vocabulary, text: Chunk, detail: bool) -> dict[str, Any]:
     """Return the fields of the `TextScore` of a text, with the score of each character or not."""
     assert text.scores is not None
-    characters = character_scores(vocabulary, text) if detail else len(text)
+    characters: orjson.Fragment | int = len(text)
+    if detail:
+        characters = json_list(map(_without_probabilities, score_slices(vocabulary, text)))
     return {"characters": characters, **sums_of(nats_of(text.scores), len(text))}
 
 
@@ -72,6 +64,7 @@ def sums_of(nats: float, characters: int) -> dict[str, float]:
 
 
 def _without_probabilities(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Turn the fields of `DrawnScore` into those of `CharacterScore`."""
     for score in scores:
         del score["probability"]
         score["top"] = [alternative[:2] for alternative in score["top"]]

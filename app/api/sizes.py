@@ -33,25 +33,19 @@ def job_bytes(job: Job) -> int:
 def result_bytes(
     characters: int, alternatives: int | None = None, cells: int = 0, sums: int = 0
 ) -> int:
-    """Return the largest size of a JSON result.
+    """Return the largest size of a JSON result with some characters and some sums of scores.
 
-    Args:
-        characters: number of characters.
-        alternatives: number of alternatives per character. None is a result without scores.
-        cells: number of cells whose values the result has for each character.
-        sums: number of sums of scores.
+    For each character, it has the scores of alternatives, unless they are None, and the values of
+    cells.
     """
     character = _CHARACTER_BYTES + _score_bytes(alternatives) + cells * _CELL_BYTES
     return characters * character + sums * _SUM_BYTES
 
 
 def stream_bytes(length: int, alternatives: int | None, texts: int = 1) -> int:
-    """Return the largest size of what a stream of some texts keeps for a client that does not read.
+    """Return the largest size of what a stream of texts keeps for a client that does not read.
 
-    Args:
-        length: number of characters of each text.
-        alternatives: number of alternatives per character. None is a stream without scores.
-        texts: number of texts.
+    Each text has `length` characters. None for the alternatives is a stream without scores.
     """
     ahead = min(length, LIMIT // cost_of(alternatives) + _IN_TRANSIT)
     buffers = texts * ahead * (_ID_BYTES + _score_bytes(alternatives))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.disconnect import close_connection, closer_of, ended_by_disconnect, sending
-from app.api.schemas import done_of
+from app.api.schemas import done_fields
 from app.api.scores import score_fields
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
@@ -111,43 +111,21 @@ def _body(frames: bytes) -> Message:
     return {"type": "http.response.body", "body": frames, "more_body": True}
 
 
-class EventFrames:
-    """Encodes the events of characters. The JSON of each character is encoded only once."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self.quoted = [json.dumps(character) for character in vocabulary.characters]
-        self._data = [f'\ndata: {{"token": {quoted}}}\n\n' for quoted in self.quoted]
-
-    def tokens(self, seed: int, first: int, chunk: Chunk) -> bytes:
-        """Return the frames of a chunk whose first character is number `first` of the text.
-
-        The id of an event is the seed in hex, a hyphen, and the number of the character, counted
-        from 1.
-        """
-        if chunk.scores is not None:
-            return b"".join(
-                f"id: {seed:x}-{number}\ndata: {json.dumps(data)}\n\n".encode("ascii")
-                for number, data in enumerate(score_fields(self._vocabulary, chunk), first)
-            )
-        data, head = self._data, f"id: {seed:x}-"
-        frames = [f"{head}{number}{data[i]}" for number, i in enumerate(chunk.ids, first)]
-        return "".join(frames).encode("ascii")
+@functools.lru_cache(maxsize=64)
+def quoted_characters(vocabulary: Vocabulary) -> list[str]:
+    """Return the JSON of each character of a vocabulary. The result is cached."""
+    return [json.dumps(character) for character in vocabulary.characters]
 
 
 @functools.lru_cache(maxsize=64)
-def event_frames(vocabulary: Vocabulary) -> EventFrames:
-    """Return the encoder for a vocabulary. Encoders are cached."""
-    return EventFrames(vocabulary)
+def _token_data(vocabulary: Vocabulary) -> list[str]:
+    return [f'\ndata: {{"token": {quoted}}}\n\n' for quoted in quoted_characters(vocabulary)]
 
 
 class GenerateFrames:
     """A stream of /generate: one event per character, then `done`, or `error` after a failure.
 
-    Args:
-        service: the service that generates the text.
-        generation: the generation to send.
-        sent: number of characters that the client has already, and does not get again.
+    The client has `sent` characters already, and does not get them again.
     """
 
     resumable: ClassVar[bool] = True
@@ -155,7 +133,7 @@ class GenerateFrames:
     def __init__(self, service: Service, generation: Generation, sent: int = 0) -> None:
         self._model, self._generation = service.model, generation
         self._sent = self._skip = sent  # `_skip` characters have not been generated again yet
-        self._frames = event_frames(service.vocabulary)
+        self._vocabulary, self._data = service.vocabulary, _token_data(service.vocabulary)
         has_scores = generation.job.alternatives is not None
         self._most = MAX_SCORED if has_scores else MAX_TAKEN
         self._done = False
@@ -171,12 +149,26 @@ class GenerateFrames:
             return None
         if chunk := self._generation.take(self._most):
             first, self._sent = self._sent + 1, self._sent + len(chunk)
-            return self._frames.tokens(self._generation.job.seed, first, chunk)
+            return self._tokens(first, chunk)
         self._done = True
-        return _event("done", done_of(self._model, self._generation).model_dump())
+        return _event("done", done_fields(self._model, self._generation))
 
     def failed(self, error: EngineError) -> bytes:
         return _event("error", {"detail": str(error), "code": problem_of(error).code})
+
+    def _tokens(self, first: int, chunk: Chunk) -> bytes:
+        """Return the frames of a chunk whose first character is number `first`, from 1.
+
+        The id of an event is the seed in hex, a hyphen, and the number of the character.
+        """
+        head = f"id: {self._generation.job.seed:x}-"
+        if chunk.scores is None:
+            data = self._data
+            frames = [f"{head}{number}{data[i]}" for number, i in enumerate(chunk.ids, first)]
+        else:
+            scores = enumerate(score_fields(self._vocabulary, chunk), first)
+            frames = [f"{head}{number}\ndata: {json.dumps(score)}\n\n" for number, score in scores]
+        return "".join(frames).encode("ascii")
 
 
 def _event(name: str, data: object) -> bytes:

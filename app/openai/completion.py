@@ -20,7 +20,7 @@ from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.openai.logprobs import encode_logprobs, usage_of
-from app.openai.prompts import Prompt, scores_echo
+from app.openai.prompts import Prompt
 from app.openai.request import CompletionRequest
 from app.openai.schemas import OpenAIReason
 from app.service import Service
@@ -47,16 +47,8 @@ class Completion:
     """The running generations of one request. Call `cancel` when you are done.
 
     Text j of a prompt, counted from 0, has the seed of the prompt's first text plus j. It equals
-    the text of a separate request with that seed.
-
-    Args:
-        http: the HTTP request.
-        service: the service that generates the texts.
-        request: what to generate.
-        prompts: the result of `prompts_of`, without a wait in between.
-
-    Attributes:
-        ready: event that is set when any of the generations has something to take.
+    the text of a separate request with that seed. The caller must not wait between `prompts_of` and
+    this. The event `ready` is set when any of the generations has something to take.
 
     Raises:
         EngineError: if there is no room for all of the texts.
@@ -73,10 +65,12 @@ class Completion:
         self.generations: list[Generation] = []
         self.choices: list[Choice] = []
         self.prompts = prompts
-        if texts := self._count():
-            service.engine.check_room(texts)
+        scored = [prompt for prompt in prompts if self._scores(prompt)]
+        texts = self.request.n * len(prompts) if self.request.max_tokens else 0
+        if texts or scored:
+            service.engine.check_room(texts + len(scored))
         try:
-            for prompt in self.prompts:
+            for prompt in prompts:
                 self._start(prompt)
         except BaseException:
             self.cancel()
@@ -117,28 +111,18 @@ class Completion:
     def usage(self) -> dict[str, Any]:
         """Return the fields of a `CompletionUsage` for the characters generated so far."""
         read = sum(prompt.job.prime_characters for prompt in self.prompts)
-        generated = sum(g.generated for prompt in self.prompts for g in prompt.generations)
-        cached = sum(prompt.cached for prompt in self.prompts)
+        generated = sum(c.generation.generated for c in self.choices if c.generation)
+        first = self.choices[:: self.request.n]  # of each prompt
+        cached = sum(choice.generation.cached for choice in first if choice.generation)
         return {**usage_of(read, generated), "prompt_tokens_details": {"cached_tokens": cached}}
 
-    def text_offset(self, choice: Choice) -> int:
-        """Return the position of the first generated character in the text of a choice."""
-        return len(choice.prompt.text)
-
     def _choice(self, choice: Choice, scoring: Chunk, text: Chunk) -> dict[str, Any]:
-        """Return the fields of a `schemas.Choice`.
-
-        Args:
-            choice: a choice whose text has ended.
-            scoring: the result of its prompt's `scoring`, or an empty chunk.
-            text: the text.
-        """
+        """Return the fields of a `schemas.Choice`, given the scores of its prompt and its text."""
         echo = choice.prompt.text
         logprobs = None
         if self.request.logprobs is not None:
             vocabulary = self.service.vocabulary
-            parts = [part for part in (scoring, text) if part]
-            slices = chain.from_iterable(score_slices(vocabulary, part) for part in parts)
+            slices = chain(*(score_slices(vocabulary, part) for part in (scoring, text) if part))
             logprobs = encode_logprobs(slices, unscored=echo[:1])
         return {
             "index": choice.index,
@@ -148,14 +132,9 @@ class Completion:
             "seed": choice.seed,
         }
 
-    def _count(self) -> int:
-        """Return the number of generations that the request needs."""
-        texts = self.request.n * len(self.prompts) if self.request.max_tokens else 0
-        return texts + sum(self._scores(prompt) for prompt in self.prompts)
-
     def _scores(self, prompt: Prompt) -> bool:
         """Return whether a prompt itself is scored. Its first character has no score."""
-        return scores_echo(self.request) and len(prompt.text) > 1
+        return self.request.scores_echo and len(prompt.text) > 1
 
     def _start(self, prompt: Prompt) -> None:
         job, request = prompt.job, self.request
@@ -168,7 +147,6 @@ class Completion:
             generation = None
             if request.max_tokens:
                 generation = self._submit(dataclasses.replace(job, seed=seed))
-                prompt.generations.append(generation)
             self.choices.append(Choice(len(self.choices), seed, prompt, generation))
 
     def _submit(self, job: Job) -> Generation:

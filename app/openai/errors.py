@@ -64,10 +64,7 @@ class OpenAIRoute(APIRoute):
 
 
 async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application that responds to requests without a route under /v1.
-
-    The response is 405 if the path supports other methods, otherwise 404.
-    """
+    """ASGI application for requests without a route under /v1. The response is 405 or 404."""
     request = Request(scope, receive)
     error = HTTPException(405 if allowed_methods(request) else 404)
     problem = problem_for(request, error)
@@ -92,13 +89,10 @@ def error_content(problem: Problem) -> dict[str, Any]:
 
 def error_responses(*statuses: int) -> openapi.Responses:
     """Return the OpenAPI description of /v1's errors for the given statuses of the native API."""
+    descriptions = openapi.ERRORS | _DESCRIPTIONS
     return {
-        _status(status): openapi.error(
-            OpenAIErrorBody,
-            _status(status),
-            _DESCRIPTIONS.get(_status(status), openapi.ERRORS[status]),
-        )
-        for status in statuses
+        status: openapi.error(OpenAIErrorBody, status, descriptions[status])
+        for status in map(_status, statuses)
     }
 
 

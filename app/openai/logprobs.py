@@ -23,13 +23,10 @@ def usage_of(read: int, generated: int) -> dict[str, Any]:
 
 
 def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "") -> LogprobLists:
-    """Return the logprobs of consecutive characters, with the fields of `schemas.Logprobs`.
+    """Return the logprobs of characters from position `offset` of the text.
 
-    Args:
-        scores: the fields of a `DrawnScore` per character.
-        offset: position of the first character in the text.
-        unscored: characters before the scored ones. They have no score, because the model had read
-            nothing before them.
+    The scores are the fields of `DrawnScore`. The `unscored` characters before them have no score,
+    because the model had read nothing.
     """
     nothing = [None] * len(unscored)
     return {
@@ -37,25 +34,21 @@ def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "
         "token_logprobs": [*nothing, *(score["logprob"] for score in scores)],
         "top_logprobs": [
             *nothing,
-            *({**_pairs(score["top"]), score["token"]: score["logprob"]} for score in scores),
+            *(_top_logprobs(score) for score in scores),
         ],
         "text_offset": list(range(offset, offset + len(unscored) + len(scores))),
     }
 
 
-def _pairs(top: Sequence[tuple[str, float, float]]) -> dict[str, float]:
-    return {token: logprob for token, logprob, _ in top}
+def _top_logprobs(score: dict[str, Any]) -> dict[str, float]:
+    top = {token: logprob for token, logprob, _ in score["top"]}
+    return {**top, score["token"]: score["logprob"]}
 
 
 def encode_logprobs(
     slices: Iterable[Sequence[dict[str, Any]]], unscored: str
 ) -> dict[str, orjson.Fragment]:
-    """Return `schemas.Logprobs` for a whole text.
-
-    Args:
-        slices: the fields of a `DrawnScore` per character, slice by slice.
-        unscored: characters before the scored ones, see `logprobs_of`.
-    """
+    """Return the logprobs of a whole text, whose scores come slice by slice, see `logprobs_of`."""
     lists: dict[str, list[bytes]] = {name: [] for name in logprobs_of([], 0)}
     offset = 0
     for scores in chain([()], slices):

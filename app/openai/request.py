@@ -19,10 +19,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from app.api.field_types import PATTERN_DESCRIPTION, Holds, PatternText, Stops, TokenBiases
+from app.api.field_types import (
+    Holds,
+    PatternText,
+    Seed,
+    Stops,
+    Temperature,
+    TokenBiases,
+    held_cells,
+)
 from app.api.schemas import DEFAULT_PRIME
 from app.settings import Unknown
-from model.choice.sampling_params import MAX_SEED, MAX_TEMPERATURE
+from model.choice.sampling_params import SamplingParams
 from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_MAX_TOKENS = 16  # as in OpenAI's API
@@ -54,11 +62,8 @@ def _prompts(value: Any) -> Any:
 
 
 def _are_ids(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(type(part) is int and part >= 0 for part in value)
-    )
+    is_list = isinstance(value, list) and len(value) > 0
+    return is_list and all(type(part) is int and part >= 0 for part in value)
 
 
 def _only(neutral: Any) -> Any:
@@ -128,7 +133,7 @@ class StreamOptions(_Parameters):
 class StructuredOutputs(_Parameters):
     """What a text must look like, with vLLM's names. Only regular expressions are supported."""
 
-    regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
+    regex: PatternText = None
 
 
 class CompletionRequest(_Parameters):
@@ -162,21 +167,9 @@ class CompletionRequest(_Parameters):
         description="Number of top alternatives to return per character. Omit it to disable "
         "scores.",
     )
-    stop: Stops = Field([], description="The text ends before the first of these strings.")
-    seed: int | None = Field(
-        None,
-        ge=0,
-        le=MAX_SEED,
-        description="Seed of the random numbers. The same seed gives the same text. The server "
-        "chooses one if absent.",
-    )
-    temperature: float = Field(
-        1.0,
-        ge=0,
-        le=MAX_TEMPERATURE,
-        description="Values below 1 make likely characters likelier, values above 1 make the "
-        "text more random. 0 always takes the most likely character.",
-    )
+    stop: Stops = []
+    seed: Seed = None
+    temperature: Temperature = 1.0
     top_p: float = Field(
         1.0,
         gt=0,
@@ -207,7 +200,7 @@ class CompletionRequest(_Parameters):
         description="Numbers to add to the logits of tokens, at most 1,000. -100 bans a token.",
         examples=[{"5": -100}],
     )
-    guided_regex: PatternText | None = Field(None, description=PATTERN_DESCRIPTION)
+    guided_regex: PatternText = None
     structured_outputs: StructuredOutputs = Field(
         StructuredOutputs(), description="vLLM's newer form of `guided_regex`."
     )
@@ -256,3 +249,19 @@ class CompletionRequest(_Parameters):
         if self.guided_regex is None and self.structured_outputs.regex is not None:
             return "structured_outputs.regex", self.structured_outputs.regex
         return "guided_regex", self.guided_regex
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """The sampling parameters without the biases and the pattern."""
+        return SamplingParams(
+            self.temperature,
+            self.top_k if self.top_k > 0 else None,
+            self.top_p if self.top_p < 1 else None,
+            self.min_p or None,
+            held_cells(self.hold),
+        )
+
+    @property
+    def scores_echo(self) -> bool:
+        """Whether the prompts themselves are scored."""
+        return self.echo and self.logprobs is not None

@@ -14,14 +14,9 @@ from app.api.parsing import MAX_ITEMS, read_request
 from app.api.sse import EventStreamResponse
 from app.openai.completion import Completion
 from app.openai.errors import OpenAIRoute, error_responses
-from app.openai.prompts import most_generations, prompts_of, size_of
+from app.openai.prompts import jobs_bytes, most_generations, prompts_of, response_bytes
 from app.openai.request import CompletionRequest
-from app.openai.schemas import (
-    CompletionResponse,
-    ModelCard,
-    ModelList,
-    OpenAIErrorBody,
-)
+from app.openai.schemas import CompletionResponse, ModelCard, ModelList, OpenAIErrorBody
 from app.openai.stream import CompletionFrames
 from app.service import Service
 
@@ -101,12 +96,12 @@ async def post_completions(request: Request) -> Response:
     service = current_models(request).find(params.model)
     async with ended_by_disconnect(request.receive):
         prompts = await prompts_of(request, service, params)
-        size = size_of(params, prompts)
-        lease(request, size.jobs + size.result)
+        size = response_bytes(params, prompts)
+        lease(request, jobs_bytes(params, prompts) + size)
         completion = Completion(request, service, params, prompts)
         if not params.stream:
             content = await completion.read()
-            return await json_response(request, size.result, content)
+            return await json_response(request, size, content)
     frames = CompletionFrames(completion)
     return EventStreamResponse(frames, completion.generations, service.model.hash)
 

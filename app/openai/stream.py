@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 from app.api.scores import score_fields
-from app.api.sse import MAX_SCORED, MAX_TAKEN, event_frames
+from app.api.sse import MAX_SCORED, MAX_TAKEN, quoted_characters
 from app.engine.chunk import Chunk
 from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion
 from app.openai.errors import error_content
 from app.openai.logprobs import LogprobLists, logprobs_of, usage_of
-from app.openai.prompts import Prompt, scores_echo
+from app.openai.prompts import Prompt
 from app.openai.schemas import OpenAIReason
 
 _MAX_ECHOED = 1 << 14  # characters of a chunk that repeats a prompt
@@ -21,18 +21,15 @@ _MAX_FRAMES = 1 << 15  # bytes of chunks after which the other texts must wait
 
 
 class _Source(Protocol):
-    """Frames of one part of a completion."""
+    """Frames of one part of a completion. `take` returns the next ones, possibly none."""
 
     @property
-    def readable(self) -> bool:
-        """Whether `take` can make progress."""
+    def readable(self) -> bool: ...
 
     @property
-    def ended(self) -> bool:
-        """Whether there are no more frames."""
+    def ended(self) -> bool: ...
 
-    def take(self) -> bytes:
-        """Return the next frames, possibly none."""
+    def take(self) -> bytes: ...
 
 
 class CompletionFrames:
@@ -49,7 +46,7 @@ class CompletionFrames:
         texts = [_Text(completion, choice) for choice in completion.choices]
         self._texts: list[_Source] = [*texts]
         self._echoes: list[_Source] = []
-        if scores_echo(completion.request):
+        if completion.request.scores_echo:
             self._echoes = [_ScoredEcho(completion, prompt, texts) for prompt in completion.prompts]
         self._finished = False
 
@@ -118,13 +115,13 @@ class _Text:
         self.choice = choice
         self.ended = False
         self._vocabulary = completion.service.vocabulary
-        self._quoted = event_frames(self._vocabulary).quoted
+        self._quoted = quoted_characters(self._vocabulary)
         self._counts_each = options.continuous_usage_stats
         self._has_usage = self._counts_each or options.include_usage
         self._scored = completion.request.logprobs is not None
-        self._offset = completion.text_offset(choice)
+        self._offset = len(choice.prompt.text)
         self._generated = 0
-        self._unsent = "" if scores_echo(completion.request) else choice.prompt.text
+        self._unsent = "" if completion.request.scores_echo else choice.prompt.text
         self._head = f'data: {json.dumps(completion.head())[:-1]}, "choices": [{{"text": '
         self._plain = self._tail(None, None)
 

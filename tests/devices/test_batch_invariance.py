@@ -49,7 +49,7 @@ def test_at_full_size_with_scores_of_others_the_texts_are_the_same(
             decoder.leave(stream)
         for row, text in enumerate(batch[:8]):
             skip = len(text.prime) - 1
-            assert ids[skip:, row].tolist() == expected[row][: 60 - skip]
+            assert ids[skip:, row].tolist() == expected[row].ids[: 60 - skip]
 
 
 @pytest.mark.parametrize("vocabulary", [83, 2003])

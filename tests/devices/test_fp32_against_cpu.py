@@ -8,10 +8,10 @@ import torch
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.choice.sampling_params import SamplingParams
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
 from model.pytorch.network import CharLSTM
 from tests.conftest import SHIPPED, make_checkpoint
-from tests.model.streams import Text, reference, run_alone
+from tests.model.streams import Text, logprobs, network_logprobs, reference, run_alone
 from training.evaluation import estimate, evaluate, evaluate_full_text
 
 
@@ -22,29 +22,22 @@ def shipped_model() -> Checkpoint:
 
 def test_scores_are_those_of_the_network(device: torch.device, shipped_model: Checkpoint) -> None:
     prime = shipped_model.vocabulary.encode("Happy families are all alike; every unhappy family")
-    ids_1S = torch.from_numpy(prime).long().unsqueeze(1)
-    with torch.no_grad():
-        logits_SV = CharLSTM.of(shipped_model)(ids_1S)[0][:-1, 0]
-    expected_S = logits_SV.double().log_softmax(1).gather(1, ids_1S[1:])[:, 0]
-    decoder = Decoder(shipped_model, 3, str(device))
-    decoder.join(DecoderStream(prime, 0, SamplingParams(), 0, alternatives=2, prompt_length=1))
-    scores = decoder.advance(len(prime) - 1).scores
-    assert scores is not None
-    found_S = torch.from_numpy(scores[:, 0, 0])
-    torch.testing.assert_close(found_S, expected_S, atol=1e-4, rtol=1e-4)
+    expected = network_logprobs(shipped_model, prime)
+    found = logprobs(Decoder(shipped_model, 3, str(device)), prime)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("embedding", [None, 8])
-@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("layers", [1, 2, 3])
 def test_texts_are_those_of_the_network(
     device: torch.device, layers: int, embedding: int | None
 ) -> None:
     sizes = {"layers": layers} | ({"embedding_size": embedding} if embedding else {})
     model = make_checkpoint(seed=3, **sizes)
     decoder = Decoder(model, 4, str(device))
-    for seed in range(3):
+    for seed in range(5):
         text = Text(np.arange(1, 2 + 3 * seed, dtype=np.int32), 30, SamplingParams(), seed)
-        assert run_alone(decoder, text) == reference(model, text)
+        assert run_alone(decoder, text).ids == reference(model, text)
 
 
 def test_evaluations_agree(device: torch.device, tiny: Checkpoint) -> None:

@@ -3,7 +3,6 @@
     python -m tests.fuzz connection     raw HTTP connections to a server
     python -m tests.fuzz checkpoints    damaged and forged checkpoints
     python -m tests.fuzz states         damaged states of training runs
-    python -m tests.fuzz resumes        resumed streams and event ids
     python -m tests.fuzz requests       combinations of the fields of requests
 
 Each one ends with an error when it finds a fault, and prints counts of what it tried.
@@ -12,28 +11,22 @@ Each one ends with an error when it finds a fault, and prints counts of what it 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
 import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from functools import partial
 
 from tests.conftest import SHIPPED
 from tests.fuzz import connection_model
-from tests.fuzz.checkpoints import CheckpointFuzzer
-from tests.fuzz.counts import Counts
 from tests.fuzz.requests import RequestFuzzer
-from tests.fuzz.resumes import fuzz_resumes
 from tests.server import running_server
 
-# The sizes of a round: connections, states, resumes, requests. Each round draws other examples.
-_CONNECTIONS, _STATES, _RESUMES, _REQUESTS = 50, 2000, 1000, 20
+# The sizes of a round: connections, files, requests. Each round draws other examples.
+_CONNECTIONS, _FILES, _REQUESTS = 50, 2000, 20
 
 Running = tuple[Callable[[], object], object]  # what runs a round; what to print at the end
 
@@ -47,9 +40,8 @@ def main() -> None:
     )
     fuzzers: dict[str, Callable[[], AbstractContextManager[Running]]] = {
         "connection": _connection,
-        "checkpoints": _checkpoints,
-        "states": _states,
-        "resumes": _resumes,
+        "checkpoints": partial(_tests, "tests/model/checkpoints/test_checkpoint_fuzz.py"),
+        "states": partial(_tests, "tests/training/test_state_file.py", "-k", "damage"),
         "requests": _requests,
     }
     parser.add_argument("fuzzer", choices=fuzzers)
@@ -72,30 +64,11 @@ def _connection() -> Iterator[Running]:
 
 
 @contextmanager
-def _checkpoints() -> Iterator[Running]:
-    with tempfile.TemporaryDirectory() as folder:
-        fuzzer = CheckpointFuzzer(Path(folder))
-        yield fuzzer.run_round, fuzzer.counts
-
-
-@contextmanager
-def _states() -> Iterator[Running]:
-    counts = Counts()
-    command = [sys.executable, "-m", "pytest", "-q", "tests/training/test_state_file.py"]
-
-    def run_round() -> None:
-        environment = os.environ | {"CHARSTREAM_FUZZ_EXAMPLES": str(_STATES)}
-        subprocess.run([*command, "-k", "damage"], env=environment, check=True)
-        counts.tries["damaged states, with and without the right digest"] += 2 * _STATES
-
-    yield run_round, counts
-
-
-@contextmanager
-def _resumes() -> Iterator[Running]:
-    logging.disable(logging.INFO)
-    counts = Counts()
-    yield lambda: asyncio.run(fuzz_resumes(SHIPPED, _RESUMES, random.Random(), counts)), counts
+def _tests(*arguments: str) -> Iterator[Running]:
+    """Run tests that draw other examples each time. pytest counts and prints the results."""
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    environment = os.environ | {"CHARSTREAM_FUZZ_EXAMPLES": str(_FILES)}
+    yield lambda: subprocess.run(command, env=environment, check=True), ""
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from torch import Tensor
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.held_cell import HeldCell
+from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams, uniforms
 from model.decoding.backend import Precision
 from model.decoding.decoder import Decoder, DecoderStream
@@ -30,6 +32,7 @@ WAYS += [("int8", kernel, threads) for kernel in native_library.kernels()[:1] fo
 
 checkpoint = make_checkpoint()
 VOCABULARY = len(checkpoint.vocabulary)
+CELLS = checkpoint.config.layers * checkpoint.config.hidden_size
 
 
 class Text(NamedTuple):
@@ -39,13 +42,25 @@ class Text(NamedTuple):
     length: int
     params: SamplingParams
     seed: int
+    prompt_length: int | None = None
+    cells: CellNumbers = NO_CELLS
 
     def stream(self, alternatives: int | None = None) -> DecoderStream:
-        return DecoderStream(*self, alternatives)
+        return DecoderStream(*self[:4], alternatives, *self[4:])
+
+
+class Written(NamedTuple):
+    """What a stream returned: the ids after its prompt, and the bytes of its cells' values."""
+
+    ids: list[int]
+    values: bytes
+
+    def __add__(self, later: Written) -> Written:
+        return Written(self.ids + later.ids, self.values + later.values)
 
 
 @st.composite
-def texts(draw: st.DrawFn) -> Text:
+def texts(draw: st.DrawFn, read_cells: bool = False) -> Text:
     prime = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=12))
     length = draw(st.integers(1, 20))
     params = draw(
@@ -60,7 +75,12 @@ def texts(draw: st.DrawFn) -> Text:
         )
     )
     seed = draw(st.integers(0, 1000))
-    return Text(np.array(prime, dtype=np.int32), length, params, seed)
+    text = Text(np.array(prime, dtype=np.int32), length, params, seed)
+    if not read_cells:
+        return text
+    cells = draw(st.lists(st.integers(0, CELLS - 1), max_size=12))
+    prompt_length = draw(st.integers(1, len(prime)))
+    return text._replace(prompt_length=prompt_length, cells=np.array(cells, dtype=np.int32))
 
 
 def make_decoder(model: Checkpoint, slots: int, way: Way) -> Decoder:
@@ -68,21 +88,32 @@ def make_decoder(model: Checkpoint, slots: int, way: Way) -> Decoder:
     return Decoder(model, slots, precision=precision, kernel=kernel, threads=threads)
 
 
-def run_alone(decoder: Decoder, text: Text) -> list[int]:
+def advance(decoder: Decoder, steps: int, first: int = 0) -> list[Written]:
+    """Advance the streams from the first one on. Return what each of them wrote."""
+    streams = decoder.streams[first:]
+    skips = [stream.prompt_steps_left for stream in streams]
+    result = decoder.advance(steps, first)
+    return [
+        Written(
+            result.ids[skip:, row].tolist(),
+            result.cells[row][skip:].tobytes() if len(stream.cells) and skip < steps else b"",
+        )
+        for row, (stream, skip) in enumerate(zip(streams, skips, strict=True))
+    ]
+
+
+def run_alone(decoder: Decoder, text: Text) -> Written:
     stream = text.stream()
     decoder.join(stream)
-    skip = stream.prompt_steps_left
-    ids: list[int] = decoder.advance(stream.steps_left).ids[skip:, 0].tolist()
+    (written,) = advance(decoder, stream.steps_left)
     decoder.leave(stream)
-    return ids
+    return written
 
 
-def run_at_random(
-    decoder: Decoder, waiting: list[DecoderStream], random: Random
-) -> list[list[int]]:
+def run_at_random(decoder: Decoder, waiting: list[DecoderStream], random: Random) -> list[Written]:
     """Streams join, leave and pause at random, and sometimes only the last ones advance."""
     waiting = list(waiting)
-    written: dict[DecoderStream, list[int]] = {stream: [] for stream in waiting}
+    written = {stream: Written([], b"") for stream in waiting}
     while waiting or decoder.streams:
         while waiting and len(decoder.streams) < decoder.slots and random.random() < 0.5:
             decoder.join(waiting.pop(0))
@@ -91,10 +122,9 @@ def run_at_random(
         first = random.choice([0, random.randrange(len(decoder.streams))])
         stepped = decoder.streams[first:]
         limit = min(stream.steps_left for stream in stepped)
-        skips = [stream.prompt_steps_left for stream in stepped]
-        ids = decoder.advance(random.randint(1, limit), first).ids
-        for row, (stream, skip) in enumerate(zip(stepped, skips, strict=True)):
-            written[stream] += ids[skip:, row].tolist()
+        more = advance(decoder, random.randint(1, limit), first)
+        for stream, part in zip(stepped, more, strict=True):
+            written[stream] += part
         for stream in list(decoder.streams):
             if stream.steps_left == 0:
                 decoder.leave(stream)
@@ -102,6 +132,22 @@ def run_at_random(
                 decoder.leave(stream)
                 waiting.append(stream)
     return list(written.values())
+
+
+def network_logprobs(model: Checkpoint, ids: Ids) -> Tensor:
+    """The log-probability of each id after the ones before it by `CharLSTM`, without the first."""
+    ids_1S = torch.from_numpy(ids).long().unsqueeze(1)
+    with torch.no_grad():
+        logits_SV = CharLSTM.of(model)(ids_1S)[0][:-1, 0]
+    return logits_SV.double().log_softmax(1).gather(1, ids_1S[1:])[:, 0]
+
+
+def logprobs(decoder: Decoder, ids: Ids) -> Tensor:
+    """The same by a decoder."""
+    decoder.join(DecoderStream(ids, 0, SamplingParams(), 0, alternatives=2, prompt_length=1))
+    scores = decoder.advance(len(ids) - 1).scores
+    assert scores is not None
+    return torch.from_numpy(scores[:, 0, 0])
 
 
 def reference(model: Checkpoint, text: Text) -> list[int]:

@@ -1,4 +1,4 @@
-"""Held cells: every backend computes the LSTM with some cell states set after each step."""
+"""Held and read cells: every backend computes the LSTM, with some cell states set in each step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.checkpoints.network_config import NetworkConfig, Weights
 from model.choice.held_cell import MAX_HELD_CELLS, HeldCell
+from model.choice.read_cells import CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Backend, StepInput
 from model.decoding.decoder import Decoder, DecoderStream
@@ -33,6 +34,11 @@ def random_holds(random: np.random.Generator, config: NetworkConfig) -> tuple[He
     return tuple(map(HeldCell, layers.tolist(), numbers.tolist(), values.tolist()))
 
 
+def random_cells(random: np.random.Generator, cells: int) -> CellNumbers:
+    """Up to 12 cells of a network, or none. A cell may occur more than once."""
+    return random.integers(0, cells, random.integers(0, 13)).astype(np.int32)
+
+
 def sigmoid(x: Floats) -> Floats:
     result: Floats = 1 / (1 + np.exp(-x))
     return result
@@ -44,8 +50,9 @@ def reference(
     """The equations of the LSTM in float64, step by step, with the cells that each step holds.
 
     Returns:
-        the cell states after the last step, (layers, hidden size), and the last logits.
+        the cell states after each step, (steps, layers, hidden size), and the last logits.
     """
+    cells_kLC: list[Floats] = []
     cell, hidden = np.zeros((2, config.layers, config.hidden_size))
     for character, held in zip(ids, holds, strict=True):
         below = np.eye(config.vocabulary_size)[character]
@@ -61,7 +68,8 @@ def reference(
                     cell[layer, one.cell] = one.value
             hidden[layer] = sigmoid(output_gate) * np.tanh(cell[layer])
             below = hidden[layer]
-    return cell, weights["output.weight"] @ below + weights["output.bias"]
+        cells_kLC.append(cell.copy())
+    return np.array(cells_kLC), weights["output.weight"] @ below + weights["output.bias"]
 
 
 @settings(max_examples=40)
@@ -71,36 +79,46 @@ def reference(
     streams=st.integers(1, 7),
     seed=st.integers(0, 1000),
 )
-def test_backends_compute_the_lstm_with_held_cells(
+def test_backends_compute_and_read_the_lstm_with_held_cells(
     layers: int, hidden: int, streams: int, seed: int
 ) -> None:
     """In fp32 to rounding, in int8 within the error that quantization makes without holds."""
+    held = bool(seed % 3)  # otherwise the backends get no arrays of holds
     torch.manual_seed(seed)
     random, steps = np.random.default_rng(seed), 6
     config = NetworkConfig(20, hidden, layers)
     weights = CharLSTM(config).weights()
     ids = random.integers(0, 20, (steps + 1, streams))
     prompts = random.integers(0, steps, streams)
-    sampling = [SamplingParams(hold=random_holds(random, config)) for _ in range(streams)]
+    sampling = [
+        SamplingParams(hold=random_holds(random, config) if held else ()) for _ in range(streams)
+    ]
+    cells = [random_cells(random, layers * hidden) for _ in range(streams)]
+    alternatives = [random.choice([None, 20]) for _ in range(streams)]
     backends: list[tuple[Backend, float]] = [(TorchBackend(config, weights, streams, "fp32"), 1e-4)]
     if KERNELS:
         backends.append((NativeBackend(config, weights, streams, KERNELS[0]), 0.05))
     inputs = StepInput(
-        0, ids[0], ids[1:], np.zeros((steps, streams), np.float32), prompts, [20] * streams
+        0, ids[0], ids[1:], np.zeros((steps, streams), np.float32), prompts, alternatives, cells
     )
     for backend, tolerance in backends:
         backend.sample_with(sampling)
-        scores = backend.step(inputs).scores
-        assert scores is not None
+        result = backend.step(inputs)
+        assert len(result.cells) == (streams if any(map(len, cells)) else 0)
         for row, params in enumerate(sampling):
             holds = [params.hold if step >= prompts[row] else () for step in range(steps)]
-            cell, logits = reference(config, weights, ids[:-1, row].tolist(), holds)
+            cells_kLC, logits = reference(config, weights, ids[:-1, row].tolist(), holds)
             actual = np.array(backend.state(row).cell.tolist()).reshape(layers, -1)[:, :hidden]
-            np.testing.assert_allclose(np.tanh(actual), np.tanh(cell), atol=tolerance)
+            np.testing.assert_allclose(np.tanh(actual), np.tanh(cells_kLC[-1]), atol=tolerance)
+            if result.cells:
+                expected = np.tanh(cells_kLC).reshape(steps, -1)[:, cells[row]]
+                np.testing.assert_allclose(result.cells[row], expected, atol=tolerance)
             for held in params.hold:
                 assert actual[held.layer, held.cell] == np.float32(held.value)
-            logprob = (logits - np.log(np.exp(logits).sum()))[ids[-1, row]]
-            assert scores[-1, row, 0] == pytest.approx(logprob, abs=tolerance)
+            if alternatives[row] is not None:
+                assert result.scores is not None
+                logprob = (logits - np.log(np.exp(logits).sum()))[ids[-1, row]]
+                assert result.scores[-1, row, 0] == pytest.approx(logprob, abs=tolerance)
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("int8", marks=needs_kernel)])

@@ -98,7 +98,10 @@ def test_characters_come_as_often_as_they_are_likely(params: SamplingParams) -> 
     numbers = (torch.arange(20_000) + 0.5) / 20_000
     drawn = draw(logits.expand(20_000, -1), [params] * 20_000, numbers)
     frequencies = np.bincount(drawn, minlength=12) / 20_000
-    np.testing.assert_allclose(frequencies, reference_distribution(logits, params), atol=2e-4)
+    expected = reference_distribution(logits, params)
+    np.testing.assert_allclose(frequencies, expected, atol=2e-4)
+    rows = SamplingRows.of([params], 12, CPU)
+    np.testing.assert_allclose(sampling_probabilities(logits[None], rows)[0], expected, atol=1e-5)
 
 
 @given(

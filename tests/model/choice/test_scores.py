@@ -13,7 +13,7 @@ from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, scores_of, with_alternatives
 from model.decoding.decoder import Decoder, DecoderStream
 from model.pytorch.network import CharLSTM
-from model.pytorch.sampling import SamplingRows, next_ids, sampling_probabilities, score_rows
+from model.pytorch.sampling import score_rows
 from tests.model.streams import VOCABULARY, checkpoint
 
 network = CharLSTM.of(checkpoint)
@@ -71,17 +71,6 @@ def test_a_text_is_scored_as_it_was_generated() -> None:
     assert generated.scores is not None
     assert steps.scores is not None
     np.testing.assert_array_equal(steps.scores[..., :3], generated.scores[..., :3])
-
-
-def test_the_probability_is_how_often_a_character_is_drawn() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(1, 6).expand(20_000, 6)
-    params = [SamplingParams(temperature=1.3, top_k=None, top_p=0.9, min_p=0.05)] * 20_000
-    rows = SamplingRows.of(params, 6, CPU)
-    counts = torch.bincount(next_ids(logits, torch.rand(20_000), rows), minlength=6) / 20_000
-    probabilities = sampling_probabilities(logits[:1], SamplingRows.of(params[:1], 6, CPU))[0]
-    torch.testing.assert_close(counts, probabilities, atol=0.015, rtol=0)
-    assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_an_impossible_character_has_a_number_that_json_can_carry() -> None:

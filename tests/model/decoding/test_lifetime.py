@@ -14,9 +14,8 @@ from model.decoding.backend import Precision
 from model.decoding.decoder import Decoder, DecoderStream
 from model.decoding.selection import TORCH
 from model.native import library as native_library
-from model.pytorch import backend as torch_backend_module
-from model.pytorch.step_graph import StepGraph
 from tests.conftest import make_checkpoint
+from tests.devices.graphed import graphed_decoder
 from tests.threads import await_threads, count_threads
 
 KERNELS: list[tuple[Precision, str]] = [
@@ -41,6 +40,7 @@ def test_a_decoder_is_freed_with_its_last_reference(precision: Precision, kernel
     threads = None if kernel == TORCH else 3  # torch keeps its threads
     decoder = Decoder(make_checkpoint(), 4, precision=precision, kernel=kernel, threads=threads)
     use(decoder)
+    assert kernel == TORCH or count_threads() in (0, before + 2)
     backend = decoder._backend
     freed: list[weakref.ref[Any]] = [weakref.ref(decoder), weakref.ref(backend)]
     freed += [weakref.ref(value) for value in vars(backend).values() if holds_memory(value)]
@@ -59,9 +59,8 @@ def holds_memory(value: object) -> bool:
     )
 
 
-def test_a_step_graph_is_freed_with_its_last_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_backend_module, "step_graph", StepGraph)
-    decoder = Decoder(make_checkpoint(), 4)
+def test_a_step_graph_is_freed_with_its_last_reference() -> None:
+    decoder = graphed_decoder(make_checkpoint(), 4, torch.device("cpu"))
     use(decoder)
     graph = decoder._backend.graph  # type: ignore[attr-defined]
     freed = weakref.ref(graph)

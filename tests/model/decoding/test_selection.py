@@ -34,7 +34,14 @@ def test_what_is_no_device_is_refused(name: str) -> None:
         choose_device(name)
 
 
+def test_int8_off_the_cpu_is_refused() -> None:
+    with pytest.raises(DeviceError, match="int8"):
+        choose_precision("int8", "meta")
+    assert choose_precision("auto", "meta") == "fp32"
+
+
 def test_auto_is_a_device_that_can_compute() -> None:
+    assert choose_device("cpu") == "cpu"
     device = choose_device("auto")
     assert torch.ones(2, device=device).sum().item() == 2
 

@@ -27,7 +27,6 @@ from model.pytorch.linear import int8_is_available
 from model.pytorch.network import CharLSTM
 from tests.kernels import KERNELS, needs_kernel
 from tests.model.choice.test_held_cells import random_holds
-from tests.threads import await_threads, count_threads
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -291,17 +290,6 @@ def test_extreme_weights_give_ids_of_the_vocabulary() -> None:
             assert steps.ids.max() < 50
 
 
-@needs_kernel
-def test_a_backend_that_is_gone_leaves_no_threads() -> None:
-    if not (before := count_threads()):
-        pytest.skip("the system does not list threads")
-    backend = make(CharLSTM(NetworkConfig(5, 16, 1)), 1, KERNELS[0], threads=4)
-    backend.step(one_stream(0, 2))
-    assert count_threads() == before + 3
-    del backend
-    assert await_threads(before) == before
-
-
 STEP_FOREVER = """
 import threading
 import numpy as np
@@ -328,16 +316,6 @@ def test_a_process_may_end_in_the_middle_of_a_step() -> None:
     """An engine's daemon thread may be inside a step when the process exits."""
     for _ in range(2):
         assert subprocess.run([sys.executable, "-c", STEP_FOREVER], cwd=ROOT).returncode == 0
-
-
-@needs_kernel
-def test_a_forked_process_cannot_use_the_threads() -> None:
-    backend = make(CharLSTM(NetworkConfig(5, 16, 1)), 1, KERNELS[0], threads=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.getpid", lambda: -1)
-        with pytest.raises(RuntimeError, match="forked"):
-            backend.step(one_stream(0, 1))
-    backend.step(one_stream(0, 1))
 
 
 @needs_kernel

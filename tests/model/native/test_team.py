@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -66,11 +67,9 @@ def test_two_threads_that_call_at_random_times_never_meet_inside() -> None:
             except RuntimeError:
                 outcomes.append("refused")
 
-    callers = [threading.Thread(target=call_often) for _ in range(3)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
+    with ThreadPoolExecutor(3) as callers:
+        for _ in range(3):
+            callers.submit(call_often)
     assert len(outcomes) == 900
     assert outcomes.count("computed") >= 300
 
@@ -111,13 +110,11 @@ def test_a_forked_process_ends_although_it_collects_the_team() -> None:
         status = 1
         try:
             signal.alarm(_FORK_SECONDS)  # ends a child that hangs
-            try:
+            with pytest.raises(RuntimeError, match="forked"):
                 backend.multiply(streams=1, steps=1)
-            except RuntimeError:
-                backend._team.close()
-                del backend
-                gc.collect()
-                status = 0
+            del backend  # closes the team
+            gc.collect()
+            status = 0
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0

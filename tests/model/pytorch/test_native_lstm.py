@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -132,11 +132,9 @@ def test_threads_of_python_take_turns() -> None:
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                 results.append(lstm_layer(values_TBI, state, layer.all_weights[0])[0])
 
-    others = [threading.Thread(target=compute) for _ in range(3)]
-    for other in others:
-        other.start()
-    for other in others:
-        other.join()
+    with ThreadPoolExecutor(3) as others:
+        for _ in range(3):
+            others.submit(compute)
     assert len(results) == 60
     assert all(torch.equal(result, results[0]) for result in results)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from random import Random
 from types import SimpleNamespace
 from typing import cast
 
@@ -14,53 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
-from model.pytorch import backend as torch_backend_module
 from model.pytorch import step_graph as step_graph_module
-from model.pytorch.step_graph import StepGraph, step_graph
+from model.pytorch.step_graph import MAX_STEPS, StepGraph, step_graph
 from model.pytorch.stepper import Stepper
-from tests.model.streams import Text, checkpoint, run_alone, texts
+from tests.devices.graphed import graphed_decoder
+from tests.model.streams import Text, checkpoint, run_alone, run_at_random, texts
 
 
-def run_together(decoder: Decoder, batch: list[Text]) -> list[list[int]]:
-    """The ids of each text. All streams advance together, 7 steps at a time."""
-    streams = [text.stream() for text in batch]
-    generated: list[list[int]] = [[] for _ in batch]
-    for stream in streams:
-        decoder.join(stream)
-    while decoder.streams:
-        steps = min(7, *(stream.steps_left for stream in decoder.streams))
-        running, forced = list(decoder.streams), [s.prompt_steps_left for s in decoder.streams]
-        ids_kS = decoder.advance(steps).ids
-        for row, stream in enumerate(running):
-            generated[streams.index(stream)] += ids_kS[forced[row] :, row].tolist()
-            if stream.steps_left == 0:
-                decoder.leave(stream)
-    return generated
-
-
-@given(st.lists(texts(), min_size=1, max_size=5))
+@given(batch=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
 @settings(max_examples=20, deadline=None)
-def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text]) -> None:
-    """Without capture, so that it runs on any device."""
+def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text], seed: int) -> None:
+    """Without capture, so that it runs on any device. The last text is longer than the graph."""
+    batch = [*batch, batch[0]._replace(length=MAX_STEPS + 20)]
     plain = Decoder(checkpoint, slots=5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_backend_module, "step_graph", StepGraph)
-        graphed = Decoder(checkpoint, slots=5)
-    assert graphed.kernel == "torch, CUDA graph"
+    graphed = graphed_decoder(checkpoint, 5, torch.device("cpu"))
     expected = [run_alone(plain, text) for text in batch]
-    assert run_together(graphed, batch) == expected
     assert [run_alone(graphed, text) for text in batch] == expected
-
-
-def test_calls_with_more_steps_than_the_graph_has_run_without_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    text = Text(checkpoint.vocabulary.encode("a"), 300, SamplingParams(), 5)
-    expected = run_alone(Decoder(checkpoint, slots=2), text)
-    monkeypatch.setattr(torch_backend_module, "step_graph", StepGraph)
-    assert run_alone(Decoder(checkpoint, slots=2), text) == expected
+    assert run_at_random(graphed, [text.stream() for text in batch], Random(seed)) == expected
 
 
 def test_a_device_without_graphs_has_none() -> None:

@@ -125,14 +125,6 @@ def test_it_equals_its_definition(name: str, text: str) -> None:
     assert values.tolist() == [float(value) for value in LOOPS[name](text)]
 
 
-@pytest.mark.parametrize("name", PROPERTIES)
-@settings(deadline=None)
-@given(text=texts, length=st.integers(0, 80))
-def test_it_depends_only_on_what_was_read(name: str, text: str, length: int) -> None:
-    of = PROPERTIES[name]
-    assert np.array_equal(of(text)[:length], of(text[:length]))
-
-
 @pytest.mark.parametrize(
     ("text", "inside"),
     [

@@ -84,11 +84,6 @@ def test_a_message_shows_a_character_itself_if_it_can_be_printed(
     str(caught.value).encode()
 
 
-def test_half_a_surrogate_pair_is_an_unknown_character() -> None:
-    with pytest.raises(UnknownCharacterError, match=r"U\+D800"):
-        Vocabulary("ab").encode("a\ud800b")
-
-
 def test_a_long_list_of_unknown_characters_is_cut() -> None:
     with pytest.raises(UnknownCharacterError, match="and 16 more"):
         Vocabulary("01").encode("abcdefghijklmnopqrstuvwxyz")

@@ -83,6 +83,8 @@ def test_no_clipping_is_a_setting() -> None:
         ["--epochs", "nan"],
         ["--epochs", "inf"],
         ["--minutes", "0.0"],
+        ["--minutes", "-1.0"],
+        ["--epochs", "0.0"],
         ["--dropout", "nan"],
         ["--hidden-size", "0"],
         ["--seq-len", "0"],

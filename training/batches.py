@@ -76,7 +76,6 @@ class Batches:
 
     @property
     def _characters(self) -> int:
-        """Characters per batch."""
         return self.batch_size * self.sequence_length
 
 

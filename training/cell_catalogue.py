@@ -130,7 +130,6 @@ def divide(text: str, most: int = MAX_CHARACTERS) -> list[str]:
 
 
 def _beginning(text: str, first: int, last: int) -> int:
-    """Return the first position between two others at which a paragraph or a line begins."""
     for mark in ("\n\n", "\n"):
         if (found := text.find(mark, first, last)) >= 0:
             return found + len(mark)

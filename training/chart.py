@@ -54,8 +54,6 @@ def chart(
 
 
 class _Plane:
-    """Translates values into positions of the picture."""
-
     def __init__(
         self, points: Sequence[Point], height: int, from_zero: bool, ceiling: float
     ) -> None:
@@ -106,7 +104,6 @@ def _between(value: float, ticks: Sequence[float], first: float, last: float) ->
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
-    """Return round numbers at equal distances, from below the values to above them."""
     low, high = min(values), max(values)
     rough = (high - low) / _TICKS or abs(high) / _TICKS or 1.0
     power = 10.0 ** math.floor(math.log10(rough))

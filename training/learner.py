@@ -228,7 +228,6 @@ class Learner:
 
 
 def _new_muon(network: CharLSTM, config: TrainingConfig) -> Muon:
-    """Return the optimizer of the weight matrices. It has none if AdamW updates them."""
     matrices = weight_matrices(network) if config.optimizer == "muon" else {}
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     return Muon(

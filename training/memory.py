@@ -93,7 +93,6 @@ def _physical_bytes() -> int | None:
 
 
 def _container_limits() -> Iterator[int]:
-    """Yield the memory limits of control groups, versions 2 and 1, if there are any."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             yield int((Path("/sys/fs/cgroup") / name).read_text())

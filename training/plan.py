@@ -80,7 +80,6 @@ class Plan:
         self.validated = max(self.validated, self._due(step))
 
     def _due(self, step: int) -> int:
-        """Return the number of the validation that is due after `step` updates, or was before."""
         return math.isqrt(step * self.validations**2 // self.total_steps)
 
     def validation_took(self, seconds: float) -> None:

@@ -46,7 +46,6 @@ def autocast(precision: TrainingPrecision, device: torch.device) -> torch.autoca
 
 
 def _speedup(device: torch.device) -> float:
-    """Return how much faster bf16 is, by the shortest times of small updates in turn."""
     layer = nn.LSTM(_SIZE, _SIZE).to(device)
     values = torch.zeros(16, 32, _SIZE, device=device)
     with warnings.catch_warnings():

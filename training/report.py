@@ -137,7 +137,6 @@ def render_curves(records: Sequence[Record]) -> str:
 
 
 def _curves(records: Sequence[Record]) -> str:
-    """Return the charts with a key."""
     key = "".join(f'<span class="{name}">{name} loss</span> ' for name in _LOSSES)
     ceiling = _ceiling(records)
     if any(float(record[f"{name}_loss"]) > ceiling for record in records for name in _LOSSES):
@@ -147,7 +146,6 @@ def _curves(records: Sequence[Record]) -> str:
 
 
 def _charts(records: Sequence[Record]) -> tuple[str, str]:
-    """Return the charts of the losses and of the learning rate."""
     losses = [Line(name, _points(records, f"{name}_loss")) for name in _LOSSES]
     rate = [Line("rate", _points(records, "learning_rate"))]
     return (
@@ -165,7 +163,6 @@ def _points(records: Sequence[Record], name: str) -> list[tuple[float, float]]:
 
 
 def _samples(report: Report) -> list[str]:
-    """Return the samples with the losses of their validations, the newest first."""
     losses = {record["step"]: float(record["validation_loss"]) for record in report.records}
     return [
         f"<figure><figcaption>after {counted(step, 'update')}, validation loss {losses[step]:.4f} "

@@ -107,7 +107,6 @@ class RunSetup:
         return network_config, config, plan
 
     def _defaults(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the settings of the network and of the run for flags that are not given."""
         options = self.options
         if options.resume:
             saved = self.folder.load_state(torch.device("cpu"))["fingerprint"]

@@ -102,7 +102,6 @@ def _refuse(options: argparse.Namespace, vocabulary: Vocabulary, line: str, numb
 
 
 def _rows(scorer: Scorer, vocabulary: Vocabulary, lines: Sequence[str]) -> Iterator[Row]:
-    """Yield the result of each line. An empty line has no characters and 0 bits."""
     lengths = np.array([len(line) for line in lines], dtype=np.int64)
     texts = Texts(vocabulary.encode("".join(lines)), lengths[lengths > 0])
     nats_of_texts = iter(scorer.score(texts).nats_T.tolist())
@@ -119,7 +118,6 @@ def _write_json(rows: Iterator[Row]) -> None:
 
 
 def _csv_writer() -> Callable[[Iterator[Row]], None]:
-    """Write the head of a CSV file. Return a function that writes rows."""
     writer = csv.DictWriter(sys.stdout, _FIELDS, lineterminator="\n")
     writer.writeheader()
     return writer.writerows

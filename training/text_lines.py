@@ -58,7 +58,6 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _decode(path: Path, content: bytes, count: int) -> list[str]:
-    """Return lines that follow `count` others."""
     try:
         lines = content.decode().split("\n")
     except UnicodeDecodeError as error:

@@ -183,7 +183,6 @@ def check_arguments(options: argparse.Namespace) -> None:
 
 
 def _check_value(flag: str, field: str, value: Any) -> None:
-    """Raise TrainingError if a config refuses a value. The message names the flag."""
     try:
         if field in NetworkConfig.__dataclass_fields__:
             NetworkConfig(**{"vocabulary_size": 2, field: value})

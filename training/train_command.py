@@ -64,7 +64,6 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _device(name: str) -> torch.device:
-    """Return the device for a name. With several processes, each one uses its own GPU."""
     device = torch.device(choose_device(name))
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
@@ -258,7 +257,6 @@ def _find_cells(console: Console, trainer: Trainer, interrupt: Interrupt) -> boo
 
 
 def _conclude(console: Console, trainer: Trainer, complete: bool) -> None:
-    """Print how the run ended. `complete` is false if an interrupt has ended it."""
     best, lines = trainer.folder.best_path, []
     if not trainer.done:
         lines.append(f"Stopped at update {trainer.step:,}; the state is saved.")

@@ -169,7 +169,6 @@ class Trainer:
         return Checkpoint(self.network.config, self.corpus.vocabulary, weights, self.record)
 
     def _update(self, stop: bool) -> tuple[Update, Flags]:
-        """Make one update. Return its report, and the flags that any process has set."""
         if self.step % self.batches.per_epoch == 0:
             self.learner.reset_state()
         inputs_TB, targets_TB = self.batches.of_step(self.step, self.config.seed)
@@ -198,7 +197,6 @@ class Trainer:
         return learning_rate(step, self.total_steps, config.learning_rate, config.warmup)
 
     def _failure(self, message: str) -> TrainingError:
-        """Return an error that names the best weights, if there are any."""
         if math.isfinite(self.best_loss):
             message += f". {self.folder.best_path} holds the best weights so far"
         return TrainingError(message)
@@ -241,7 +239,6 @@ class Trainer:
             return estimate(self.learner.averaged_network(), text, most, stop).nats_per_character
 
     def _validated(self, loss: float) -> Validation:
-        """Save the weights if their loss is the lowest so far, and return the report."""
         if best := loss < self.best_loss:
             self._save_best(loss)
         training_loss = sum(self._losses) / len(self._losses)

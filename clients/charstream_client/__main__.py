@@ -18,7 +18,6 @@ def main() -> int:
 
 
 def _run() -> int:
-    """Import the program, which takes a moment, and run it."""
     package = __package__ or _package_of_folder()
     try:
         program = import_module(f"{package}.program")

@@ -13,15 +13,7 @@ from .batches import batches, renumber
 from .errors import CharstreamError
 from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
 from .responses import T, json_list, json_object, parsed, read_body
-from .results import (
-    Cells,
-    DetailedTextScore,
-    Generation,
-    Info,
-    LoadedModel,
-    Score,
-    TextScore,
-)
+from .results import Cells, DetailedTextScore, Generation, Info, LoadedModel, Score, TextScore
 from .retry import FAILURES
 from .settings import BaseClient, Timeout
 from .stream import Stream

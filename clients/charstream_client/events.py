@@ -53,7 +53,6 @@ class EventReader:
         self._extend(rest)
 
     def _begin(self) -> None:
-        """Begin an event."""
         self._kind, self._id, self._size = "", "", 0
         self._data: list[str] = []
 

@@ -21,7 +21,6 @@ def main() -> int:
 
 
 def _generate() -> int:
-    """Print text while the server generates it. Return the exit status."""
     options = vars(_parser().parse_args())
     url, api_key = options.pop("url"), options.pop("api_key")
     params = {name: value for name, value in options.items() if value is not None}
@@ -72,7 +71,6 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_restrictions(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that restrict what may be drawn."""
     hold = "keep a cell of the model at a value, such as 1:293:-2; may be repeated"
     form = "LAYER:CELL:VALUE"
     parser.add_argument("--hold", action="append", type=_held_cell, metavar=form, help=hold)
@@ -96,7 +94,6 @@ def _finite(text: str) -> float:
 
 
 def _held_cell(text: str) -> HeldCell:
-    """Read LAYER:CELL:VALUE."""
     try:
         layer, cell, value = text.split(":")
         return {"layer": int(layer), "cell": int(cell), "value": _finite(value)}

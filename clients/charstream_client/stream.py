@@ -47,7 +47,6 @@ class BaseStream(Generic[Http]):
         self._ended = self._closed = False
 
     def _next_request(self) -> dict[str, Any]:
-        """Return arguments of `httpx.Client.stream` that continue after the last character."""
         if self._closed:
             raise httpx.StreamClosed
         headers = {"Accept": b"text/event-stream"}
@@ -65,7 +64,6 @@ class BaseStream(Generic[Http]):
         self._model = response.headers.get("Charstream-Model", self._model)
 
     def _tokens(self, reader: EventReader, data: bytes) -> Iterator[Token]:
-        """Yield the characters whose events these bytes complete."""
         with understood(self._url, self._request_id):
             for event in reader.feed(data):
                 if self._closed:

@@ -1,10 +1,15 @@
-"""A fixture for clients that wait hardly at all between attempts."""
+"""Fixtures for asynchronous tests, and for clients that hardly wait between attempts."""
 
 from __future__ import annotations
 
 import pytest
 
 from clients.charstream_client import retry
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture

@@ -82,20 +82,18 @@ def test_cells_that_are_found_have_the_values_that_they_have_by_name(server: Run
         assert [one["values"] for one in read["cells"]] == [found["values"]] * 2
 
 
-def test_the_asynchronous_client_does_the_same(server: RunningServer) -> None:
-    async def scenario() -> None:
-        async with AsyncClient(server.url, trust_env=False) as client:
-            whole = await client.generate(**FIELDS)
-            stream = client.stream(**FIELDS)
-            text = "".join([event["token"] async for event in stream])
-            assert text == whole["text"]
-            assert stream.done is not None
-            assert (await client.score("abc"))["nats"] > 0
-            assert (await client.cells("abC", find="capitals"))["characters"] == 3
-            assert (await client.info("tiny"))["hash"] == whole["model"]["hash"]
-            assert await client.models() == [{**whole["model"], "default": True}]
-
-    asyncio.run(scenario())
+@pytest.mark.anyio
+async def test_the_asynchronous_client_does_the_same(server: RunningServer) -> None:
+    async with AsyncClient(server.url, trust_env=False) as client:
+        whole = await client.generate(**FIELDS)
+        stream = client.stream(**FIELDS)
+        text = "".join([event["token"] async for event in stream])
+        assert text == whole["text"]
+        assert stream.done is not None
+        assert (await client.score("abc"))["nats"] > 0
+        assert (await client.cells("abC", find="capitals"))["characters"] == 3
+        assert (await client.info("tiny"))["hash"] == whole["model"]["hash"]
+        assert await client.models() == [{**whole["model"], "default": True}]
 
 
 def test_each_field_of_a_request_is_a_keyword_argument(server: RunningServer) -> None:
@@ -140,6 +138,8 @@ def test_an_unknown_keyword_is_refused_before_a_request_is_made() -> None:
             client.score("abc", length=5)  # type: ignore[call-arg]
         with pytest.raises(TypeError, match=r"cells\(\) got an unexpected .* 'cell'"):
             client.cells("abc", cell=5)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"score_many\(\) got an unexpected .* 'length'"):
+            client.score_many(["a"], length=5)  # type: ignore[call-overload]
     async_client = AsyncClient(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(TypeError, match=r"generate\(\) got an unexpected .* 'lenght'"):
         asyncio.run(async_client.generate(lenght=5))  # type: ignore[call-arg]

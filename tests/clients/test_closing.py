@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,39 +46,31 @@ async def aread_some(stream: AsyncStream) -> int:
     return number
 
 
-def test_leaving_the_block_closes_a_stream(endless: RunningServer) -> None:
-    with Client(endless.url, trust_env=False) as client:
-        with client.stream(length=LENGTH) as stream:
-            events = iter(stream)  # held, so that only the block can close it
-            next(events)
-            assert_held(endless, 1)
-        assert_held(endless, 0)
-        with pytest.raises(CharstreamError, match="closed before its end"):
-            list(events)
-        with pytest.raises(CharstreamError, match="closed before its end"):
-            list(stream)
+def leave_the_block(stream: Stream) -> None:
+    with stream:
+        pass
 
 
-def test_an_exception_in_the_block_closes_a_stream(endless: RunningServer) -> None:
-    with Client(endless.url, trust_env=False) as client:
-        stream = client.stream(length=LENGTH)
-        events = iter(stream)  # held, so that only the block can close it
-        next(events)
-        with pytest.raises(ZeroDivisionError), stream:
-            raise ZeroDivisionError
-        assert_held(endless, 0)
+def raise_in_the_block(stream: Stream) -> None:
+    with pytest.raises(ZeroDivisionError), stream:
+        raise ZeroDivisionError
 
 
-def test_close_ends_a_stream_loudly(endless: RunningServer) -> None:
+@pytest.mark.parametrize("end", [leave_the_block, raise_in_the_block, Stream.close])
+def test_a_stream_that_is_closed_ends_loudly(
+    endless: RunningServer, end: Callable[[Stream], None]
+) -> None:
     with Client(endless.url, trust_env=False) as client:
         stream = client.stream(length=LENGTH)
-        events = iter(stream)
+        events = iter(stream)  # held, so that only the end can close it
         next(events)
-        stream.close()
-        with pytest.raises(CharstreamError, match="closed before its end") as caught:
-            list(events)
-        assert caught.value.code == "closed"
+        assert_held(endless, 1)
+        end(stream)
         assert_held(endless, 0)
+        for later in (events, stream):
+            with pytest.raises(CharstreamError, match="closed before its end") as caught:
+                list(later)
+            assert caught.value.code == "closed"
 
 
 def test_break_alone_closes_the_connection(endless: RunningServer) -> None:
@@ -88,62 +80,50 @@ def test_break_alone_closes_the_connection(endless: RunningServer) -> None:
         assert_held(endless, 0)
 
 
-def test_leaving_the_block_closes_an_asynchronous_stream(endless: RunningServer) -> None:
-    async def scenario() -> None:
-        async with AsyncClient(endless.url, trust_env=False) as client:
-            async with client.stream(length=LENGTH) as stream:
-                events = aiter(stream)
-                await anext(events)
-                assert_held(endless, 1)
-            assert_held(endless, 0)  # blocks the loop: closing does not depend on what comes later
-            with pytest.raises(CharstreamError, match="closed before its end"):
-                await anext(events)
-
-    asyncio.run(scenario())
+async def leave_the_async_block(stream: AsyncStream) -> None:
+    async with stream:
+        pass
 
 
-def test_aclose_ends_an_asynchronous_stream_loudly(endless: RunningServer) -> None:
-    async def scenario() -> None:
-        async with AsyncClient(endless.url, trust_env=False) as client:
-            stream = client.stream(length=LENGTH)
-            events = aiter(stream)
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", [leave_the_async_block, AsyncStream.aclose])
+async def test_an_asynchronous_stream_that_is_closed_ends_loudly(
+    endless: RunningServer, end: Callable[[AsyncStream], Awaitable[None]]
+) -> None:
+    async with AsyncClient(endless.url, trust_env=False) as client:
+        stream = client.stream(length=LENGTH)
+        events = aiter(stream)
+        await anext(events)
+        assert_held(endless, 1)
+        await end(stream)
+        assert_held(endless, 0)  # blocks the loop: closing does not depend on what comes later
+        with pytest.raises(CharstreamError, match="closed before its end"):
             await anext(events)
-            await stream.aclose()
-            with pytest.raises(CharstreamError, match="closed before its end"):
-                await anext(events)
-            assert_held(endless, 0)
-
-    asyncio.run(scenario())
 
 
-def test_break_alone_closes_an_asynchronous_connection_soon(endless: RunningServer) -> None:
-    async def scenario() -> None:
-        async with AsyncClient(endless.url, trust_env=False) as client:
-            stream = client.stream(length=LENGTH)
-            assert await aread_some(stream) == 10
-            await asyncio.sleep(0.1)  # in which the loop closes what Python has collected
-            assert_held(endless, 0)
-
-    asyncio.run(scenario())
+@pytest.mark.anyio
+async def test_break_alone_closes_an_asynchronous_connection_soon(endless: RunningServer) -> None:
+    async with AsyncClient(endless.url, trust_env=False) as client:
+        assert await aread_some(client.stream(length=LENGTH)) == 10
+        await asyncio.sleep(0.1)  # in which the loop closes what Python has collected
+        assert_held(endless, 0)
 
 
-def test_cancelling_a_task_closes_its_stream(endless: RunningServer) -> None:
-    async def scenario() -> None:
-        async with AsyncClient(endless.url, trust_env=False) as client:
+@pytest.mark.anyio
+async def test_cancelling_a_task_closes_its_stream(endless: RunningServer) -> None:
+    async with AsyncClient(endless.url, trust_env=False) as client:
 
-            async def read() -> None:
-                async for _ in client.stream(length=LENGTH):
-                    pass
+        async def read() -> None:
+            async for _ in client.stream(length=LENGTH):
+                pass
 
-            task = asyncio.create_task(read())
-            await asyncio.sleep(0.5)
-            assert_held(endless, 1)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert_held(endless, 0)
-
-    asyncio.run(scenario())
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.5)
+        assert_held(endless, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert_held(endless, 0)
 
 
 def test_streams_that_are_left_do_not_use_up_the_connections(endless: RunningServer) -> None:

@@ -55,6 +55,11 @@ def answering(response: httpx.Response, **settings: Any) -> Client:
     return Client(transport=httpx.MockTransport(lambda request: response), **settings)
 
 
+def noting(waits: list[Exception], url: str, **options: Any) -> Client:
+    """A client that notes each error after which it waits."""
+    return Client(url, on_wait=lambda error, _: waits.append(error), trust_env=False, **options)
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of a port that accepts connections and never answers."""
@@ -98,13 +103,8 @@ def test_a_refusal_is_raised_at_once(server: RunningServer) -> None:
 
 
 def test_a_server_that_is_not_there_is_given_up_after_the_retries() -> None:
-    waits: list[float] = []
-    with Client(
-        f"http://127.0.0.1:{free_port()}",
-        max_retries=1,
-        on_wait=lambda _, seconds: waits.append(seconds),
-        trust_env=False,
-    ) as client:
+    waits: list[Exception] = []
+    with noting(waits, f"http://127.0.0.1:{free_port()}", max_retries=1) as client:
         for call in CALLS:
             with pytest.raises(APIConnectionError, match="ConnectError") as caught:
                 call(client)
@@ -112,15 +112,13 @@ def test_a_server_that_is_not_there_is_given_up_after_the_retries() -> None:
     assert len(waits) == len(CALLS)
 
 
-def test_the_asynchronous_client_raises_the_same_errors() -> None:
-    async def scenario() -> None:
-        url = f"http://127.0.0.1:{free_port()}"
-        async with AsyncClient(url, max_retries=0, trust_env=False) as client:
-            for call in ASYNC_CALLS:
-                with pytest.raises(APIConnectionError, match="ConnectError"):
-                    await call(client)
-
-    asyncio.run(scenario())
+@pytest.mark.anyio
+async def test_the_asynchronous_client_raises_the_same_errors() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    async with AsyncClient(url, max_retries=0, trust_env=False) as client:
+        for call in ASYNC_CALLS:
+            with pytest.raises(APIConnectionError, match="ConnectError"):
+                await call(client)
 
 
 @pytest.mark.parametrize(
@@ -172,17 +170,15 @@ def test_a_proxys_error_page_is_an_error_too() -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_request_that_cannot_be_made_is_not_repeated(server: RunningServer, call: Call) -> None:
-    waits: list[float] = []
-
-    def wait(_: Exception, seconds: float) -> None:
-        waits.append(seconds)
-
+    waits: list[Exception] = []
     for url, key, message in (
         ("127.0.0.1:8000", None, "UnsupportedProtocol"),
         (server.url, "a\nb", "LocalProtocolError"),
     ):
-        client = Client(url, key, on_wait=wait, trust_env=False)
-        with client, pytest.raises(APIConnectionError, match=message):
+        with (
+            noting(waits, url, api_key=key) as client,
+            pytest.raises(APIConnectionError, match=message),
+        ):
             call(client)
     assert not waits
 
@@ -225,16 +221,12 @@ def test_a_value_that_json_cannot_carry_is_named(name: str, call: Callable[[Any]
 
 
 def test_a_whole_result_has_a_timeout_which_is_not_retried(silent: str) -> None:
-    waits: list[float] = []
-
-    def wait(_: Exception, seconds: float) -> None:
-        waits.append(seconds)
-
-    with Client(silent, timeout=0.1, on_wait=wait, trust_env=False) as client:
+    waits: list[Exception] = []
+    with noting(waits, silent, timeout=0.1) as client:
         for call in (CALLS[0], *CALLS[2:]):
             with pytest.raises(APITimeoutError, match="ReadTimeout"):
                 call(client)
-    with Client(silent, on_wait=wait, trust_env=False) as client:
+    with noting(waits, silent) as client:
         with pytest.raises(APITimeoutError, match="ReadTimeout"):
             client.generate(timeout=0.1)
         with pytest.raises(APITimeoutError, match="ReadTimeout"):
@@ -246,13 +238,7 @@ def test_a_silent_stream_counts_as_broken(silent: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(settings, "PING_SECONDS", 0.05)
     waits: list[Exception] = []
     with (
-        Client(
-            silent,
-            stream_timeout=0.1,
-            max_retries=1,
-            on_wait=lambda error, _: waits.append(error),
-            trust_env=False,
-        ) as client,
+        noting(waits, silent, stream_timeout=0.1, max_retries=1) as client,
         pytest.raises(APITimeoutError, match="ReadTimeout"),
     ):
         list(client.stream())
@@ -309,13 +295,11 @@ def test_no_content_at_the_start_is_no_complete_stream() -> None:
 
 
 def test_a_deadline_of_the_servers_is_raised_and_not_retried(tiny_path: Path) -> None:
-    waits: list[float] = []
+    waits: list[Exception] = []
     length = 10_000_000
     with (
         running_server(tiny_path, deadline_seconds="0.3", max_length=str(length)) as server,
-        Client(
-            server.url, on_wait=lambda _, seconds: waits.append(seconds), trust_env=False
-        ) as client,
+        noting(waits, server.url) as client,
     ):
         with pytest.raises(StreamError) as caught:
             list(client.stream(length=length))

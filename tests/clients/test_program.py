@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,22 +27,24 @@ AS_MODULE = [sys.executable, "-m", "charstream_client"]
 MISSING = "charstream_client needs httpx: pip install httpx"
 
 
+def run(
+    *arguments: str | bytes, program: list[str] = BY_PATH, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    command = [*program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
 @pytest.mark.parametrize("program", [BY_PATH, AS_MODULE])
 def test_it_prints_the_text(program: list[str], server: RunningServer) -> None:
     with Client(server.url, trust_env=False) as client:
         hold = [HeldCell(layer=1, cell=3, value=-2), HeldCell(layer=0, cell=1, value=0.5)]
         text = client.generate(prime="abc", length=400, seed=7, top_k=None, hold=hold)["text"]
         assert text != client.generate(prime="abc", length=400, seed=7, top_k=None)["text"]
-    command = [*program, "--url", server.url, "--prime", "abc", "--top-k", "0"]
-    command += ["--hold", "1:3:-2", "--hold", "0:1:.5"]
-    result = subprocess.run(
-        [*command, "--length", "400", "--seed", "7"],
-        capture_output=True,
-        check=True,
-        cwd=FOLDER.parent,
-    )
-    assert result.stdout.decode() == f"abc{text}\n"
-    assert b"seed 7, model" in result.stderr
+    options = ["--url", server.url, "--prime", "abc", "--length", "400", "--seed", "7"]
+    options += ["--top-k", "0", "--hold", "1:3:-2", "--hold", "0:1:.5"]
+    result = run(*options, program=program, cwd=FOLDER.parent)
+    assert result.stdout == f"abc{text}\n"
+    assert "seed 7, model" in result.stderr
 
 
 def test_it_ends_quietly_if_its_reader_has_enough(server: RunningServer) -> None:
@@ -56,16 +59,9 @@ def test_it_ends_quietly_if_its_reader_has_enough(server: RunningServer) -> None
 
 
 def test_a_refusal_is_its_last_line_and_its_status(server: RunningServer) -> None:
-    command = [*BY_PATH, "--url", server.url, "--prime", "abc", "--length", "0"]
-    refused = subprocess.run(command, capture_output=True, check=False)
+    refused = run("--url", server.url, "--prime", "abc", "--length", "0")
     assert refused.returncode == 1
-    assert b"invalid_field: length" in refused.stderr
-
-
-def test_a_cell_to_hold_has_three_numbers() -> None:
-    refused = subprocess.run([*BY_PATH, "--hold", "1:3"], capture_output=True, check=False)
-    assert refused.returncode == 2
-    assert b"'1:3' is not LAYER:CELL:VALUE, such as 1:293:-2" in refused.stderr
+    assert "invalid_field: length" in refused.stderr.splitlines()[-1]
 
 
 def test_it_passes_a_pattern_and_biases_on(server: RunningServer) -> None:
@@ -76,28 +72,13 @@ def test_it_passes_a_pattern_and_biases_on(server: RunningServer) -> None:
             assert "".join(event["token"] for event in stream) == text
             assert stream.done is not None
             assert stream.done["finish_reason"] == "pattern"
-    command = [*BY_PATH, "--url", server.url, "--seed", "3", "--pattern", pattern]
-    command += ["--logit-bias", "e:-100", "--logit-bias", "b:1.5"]
-    result = subprocess.run(command, capture_output=True, check=True, text=True)
-    assert result.stdout == f"{text}\n"
-
-
-@pytest.mark.parametrize("text", ["e", "ee:1", "e:x", ":1"])
-def test_a_bias_has_a_character_and_a_number(text: str) -> None:
-    refused = subprocess.run([*BY_PATH, "--logit-bias", text], capture_output=True, check=False)
-    assert refused.returncode == 2
-    assert f"'{text}' is not CHARACTER:BIAS, such as e:-100".encode() in refused.stderr
+    options = ["--pattern", pattern, "--logit-bias", "e:-100", "--logit-bias", "b:1.5"]
+    assert run("--url", server.url, "--seed", "3", *options).stdout == f"{text}\n"
 
 
 def test_cells_are_printed_as_a_table(server: RunningServer) -> None:
     def printed(*arguments: str, text: str | None = None) -> list[list[str]]:
-        result = subprocess.run(
-            [*BY_PATH, "cells", "--url", server.url, *arguments],
-            capture_output=True,
-            check=True,
-            text=True,
-            input=text,
-        )
+        result = run("cells", "--url", server.url, *arguments, input=text)
         return [line.split("\t") for line in result.stdout.splitlines()]
 
     text = "a (b\n)"
@@ -116,21 +97,6 @@ def test_cells_are_printed_as_a_table(server: RunningServer) -> None:
         assert [float(row[column]) for row in values] == one["values"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--text", "a", "--cell", "1"], b"'1' is not LAYER:CELL, such as 1:293"),
-        (["--text", "a", "--span", "x:2"], b"'x:2' is not FROM:TO, such as 0:5"),
-        (["--text", "a"], b"one of the arguments --cell --find --span is required"),
-        (["--find", "quotes"], b"one of the arguments --text --file is required"),
-    ],
-)
-def test_an_unusable_option_of_cells_is_named(arguments: list[str], message: bytes) -> None:
-    refused = subprocess.run([*BY_PATH, "cells", *arguments], capture_output=True, check=False)
-    assert refused.returncode == 2
-    assert message in refused.stderr
-
-
 @pytest.mark.parametrize("name", ["missing.txt", "latin-1.txt", ".", "-"])
 def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "latin-1.txt").write_bytes(b"caf\xe9")
@@ -141,15 +107,10 @@ def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
         ".": ".: cannot be read: Is a directory",
         "-": f"standard input: {not_utf_8}",
     }
-    refused = subprocess.run(
-        [*BY_PATH, "cells", "--file", name, "--find", "quotes"],
-        capture_output=True,
-        check=False,
-        cwd=tmp_path,
-        input=b"caf\xe9",
-    )
+    with (tmp_path / "latin-1.txt").open("rb") as latin_1:
+        refused = run("cells", "--file", name, "--find", "quotes", cwd=tmp_path, stdin=latin_1)
     assert refused.returncode == 1
-    assert refused.stderr.decode() == f"{lines[name]}\n"
+    assert refused.stderr == f"{lines[name]}\n"
 
 
 @contextmanager
@@ -184,42 +145,62 @@ def answering(body: bytes) -> Iterator[str]:
 )
 def test_a_malformed_response_is_one_line(arguments: list[str], body: bytes) -> None:
     with answering(body) as url:
-        failed = subprocess.run(
-            [*BY_PATH, *arguments, "--url", url], capture_output=True, check=False, text=True
-        )
+        failed = run(*arguments, "--url", url)
     assert failed.returncode == 1
     (line,) = failed.stderr.strip().splitlines()
     assert "does not follow charstream's protocol" in line
 
 
+def named(failed: subprocess.CompletedProcess[str], message: str) -> bool:
+    return message in failed.stderr.splitlines()[-1] and "Traceback" not in failed.stderr
+
+
 @pytest.mark.parametrize(
-    ("shell", "arguments", "status", "message"),
+    ("arguments", "message"),
     [
-        ('"$@"', ["--temperature", "nan"], 2, "--temperature: 'nan' is not a finite number"),
-        ('"$@"', ["--top-p", "1e999"], 2, "--top-p: '1e999' is not a finite number"),
-        ('"$@"', ["--min-p", "x"], 2, "--min-p: 'x' is not a finite number"),
-        ('"$@"', ["--logit-bias", "a:nan"], 2, "'a:nan' is not CHARACTER:BIAS, such as e:-100"),
-        ('"$@"', ["--hold", "0:1:inf"], 2, "'0:1:inf' is not LAYER:CELL:VALUE, such as 1:293:-2"),
-        ('"$@"', ["--prime", b"\xff"], 1, r"prime: cannot be sent as JSON, got '\udcff'"),
-        ('"$@"', ["cells", "--text", b"\xff", "--find", "quotes"], 1, "text: cannot be sent"),
-        ('"$@"', ["--api-key", b"\xff"], 1, "api_key has a character that UTF-8 cannot encode"),
-        ('"$@"', ["--url", "http://xn--/"], 1, "'http://xn--/' is not a URL"),
-        ('"$@"', ["--url", b"http://a/\xff"], 1, "is not a URL"),
-        ('SSL_CERT_FILE=missing "$@"', [], 1, "a variable of httpx, such as HTTP_PROXY or"),
-        ('HTTP_PROXY=ftp://there "$@"', [], 1, "a variable of httpx, such as HTTP_PROXY or"),
-        ('"$@" >/dev/full', ["--prime", "a"], 1, "standard output: cannot be written: No space"),
-        ('"$@" >&-', [], 1, "standard output is closed, expected a terminal, a file or a pipe"),
-        ('"$@" <&-', ["cells", "--file", "-", "--find", "a"], 1, "standard input: cannot be read"),
+        (["--temperature", "nan"], "--temperature: 'nan' is not a finite number"),
+        (["--top-p", "1e999"], "--top-p: '1e999' is not a finite number"),
+        (["--min-p", "x"], "--min-p: 'x' is not a finite number"),
+        (["--logit-bias", "e"], "'e' is not CHARACTER:BIAS, such as e:-100"),
+        (["--logit-bias", "ee:1"], "'ee:1' is not CHARACTER:BIAS, such as e:-100"),
+        (["--logit-bias", "e:x"], "'e:x' is not CHARACTER:BIAS, such as e:-100"),
+        (["--logit-bias", ":1"], "':1' is not CHARACTER:BIAS, such as e:-100"),
+        (["--logit-bias", "a:nan"], "'a:nan' is not CHARACTER:BIAS, such as e:-100"),
+        (["--hold", "1:3"], "'1:3' is not LAYER:CELL:VALUE, such as 1:293:-2"),
+        (["--hold", "0:1:inf"], "'0:1:inf' is not LAYER:CELL:VALUE, such as 1:293:-2"),
+        (["cells", "--text", "a", "--cell", "1"], "'1' is not LAYER:CELL, such as 1:293"),
+        (["cells", "--text", "a", "--span", "x:2"], "'x:2' is not FROM:TO, such as 0:5"),
+        (["cells", "--text", "a"], "one of the arguments --cell --find --span is required"),
+        (["cells", "--find", "quotes"], "one of the arguments --text --file is required"),
+    ],
+)
+def test_an_unusable_option_is_named(arguments: list[str], message: str) -> None:
+    refused = run(*arguments)
+    assert refused.returncode == 2
+    assert named(refused, message)
+
+
+@pytest.mark.parametrize(
+    ("shell", "arguments", "message"),
+    [
+        ('"$@"', ["--prime", b"\xff"], r"prime: cannot be sent as JSON, got '\udcff'"),
+        ('"$@"', ["cells", "--text", b"\xff", "--find", "quotes"], "text: cannot be sent"),
+        ('"$@"', ["--api-key", b"\xff"], "api_key has a character that UTF-8 cannot encode"),
+        ('"$@"', ["--url", "http://xn--/"], "'http://xn--/' is not a URL"),
+        ('"$@"', ["--url", b"http://a/\xff"], "is not a URL"),
+        ('SSL_CERT_FILE=missing "$@"', [], "a variable of httpx, such as HTTP_PROXY or"),
+        ('HTTP_PROXY=ftp://there "$@"', [], "a variable of httpx, such as HTTP_PROXY or"),
+        ('"$@" >/dev/full', ["--prime", "a"], "standard output: cannot be written: No space"),
+        ('"$@" >&-', [], "standard output is closed, expected a terminal, a file or a pipe"),
+        ('"$@" <&-', ["cells", "--file", "-", "--find", "a"], "standard input: cannot be read"),
     ],
 )
 def test_what_it_cannot_use_is_named(
-    shell: str, arguments: list[str | bytes], status: int, message: str
+    shell: str, arguments: list[str | bytes], message: str
 ) -> None:
-    command = ["sh", "-c", shell, "sh", *BY_PATH, *arguments]
-    failed = subprocess.run(command, capture_output=True, check=False, text=True)
-    assert failed.returncode == status
-    assert message in failed.stderr.splitlines()[-1]
-    assert "Traceback" not in failed.stderr
+    failed = run(*arguments, program=["sh", "-c", shell, "sh", *BY_PATH])
+    assert failed.returncode == 1
+    assert named(failed, message)
 
 
 class Interrupted(io.RawIOBase):
@@ -263,8 +244,7 @@ def test_ctrl_c_while_text_arrives_is_one_empty_line(
 
 def test_ctrl_c_while_it_loads_is_one_empty_line(tmp_path: Path) -> None:
     (tmp_path / "httpx.py").write_text("raise KeyboardInterrupt")
-    environment = {"PYTHONPATH": str(tmp_path)}
-    result = subprocess.run(BY_PATH, env=environment, capture_output=True, text=True, check=False)
+    result = run(env={"PYTHONPATH": str(tmp_path)})
     assert (result.returncode, result.stdout, result.stderr) == (130, "", "\n")
 
 
@@ -280,39 +260,28 @@ def test_characters_that_the_output_lacks_are_escaped(variables: dict[str, str])
     body = b'id: 7-1\ndata: {"token": "\\ud800"}\n\nid: 7-2\ndata: {"token": "\\u00e9"}\n\n'
     done = b'event: done\ndata: {"seed": 7, "model": {"hash": "0"}}\n\n'
     with answering(body + done) as url:
-        result = subprocess.run(
-            [*BY_PATH, "--url", url],
-            capture_output=True,
-            check=True,
-            env={**os.environ, **variables},
-        )
-    assert result.stdout in (b"\\ud800\\xe9\n", "\\ud800é\n".encode())
-    assert result.stderr == b"seed 7, model 0\n"
+        result = run("--url", url, env={**os.environ, **variables})
+    assert result.stdout in ("\\ud800\\xe9\n", "\\ud800é\n")
+    assert result.stderr == "seed 7, model 0\n"
 
 
 def test_a_closed_standard_error_adds_nothing_to_the_text(server: RunningServer) -> None:
-    command = [*BY_PATH, "--url", server.url, "--prime", "abc", "--length", "5"]
-    result = subprocess.run(
-        ["sh", "-c", '"$@" 2>&-', "sh", *command], capture_output=True, check=True, text=True
-    )
+    program = ["sh", "-c", '"$@" 2>&-', "sh", *BY_PATH]
+    result = run("--url", server.url, "--prime", "abc", "--length", "5", program=program)
+    assert result.returncode == 0
     assert len(result.stdout) == len("abc12345\n")
 
 
 def test_a_copy_runs_under_another_name(server: RunningServer, tmp_path: Path) -> None:
     copy = shutil.copytree(FOLDER, tmp_path / "reader")
-    command = [sys.executable, str(copy), "--url", server.url, "--length", "5"]
-    assert len(subprocess.run(command, capture_output=True, check=True).stdout) >= 6
+    result = run("--url", server.url, "--length", "5", program=[sys.executable, str(copy)])
+    assert len(result.stdout) >= 6
 
 
 def run_without_httpx(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "httpx.py").write_text("raise ModuleNotFoundError(name='httpx')")
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        env={"PYTHONPATH": f"{folder}:{FOLDER.parent}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    path = f"{folder}:{FOLDER.parent}"
+    result = run(*arguments, program=[sys.executable], env={"PYTHONPATH": path})
     assert result.returncode == 1
     assert "No module" not in result.stderr
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -64,17 +63,15 @@ def test_a_stream_cut_100_times_whose_server_restarts_still_spells_its_text(
     assert stream.last_event_id == "7-1500"
 
 
+@pytest.mark.anyio
 @pytest.mark.usefixtures("impatient")
-def test_the_asynchronous_client_resumes_too(server: RunningServer) -> None:
-    async def scenario() -> None:
-        with cutting_proxy(port_of(server), 1) as url:
-            async with AsyncClient(url, max_retries=100, trust_env=False) as client:
-                stream = client.stream(**FIELDS)
-                text = "".join([event["token"] async for event in stream])
-        async with AsyncClient(server.url, trust_env=False) as direct:
-            assert text == (await direct.generate(**FIELDS))["text"]
-
-    asyncio.run(scenario())
+async def test_the_asynchronous_client_resumes_too(server: RunningServer) -> None:
+    with cutting_proxy(port_of(server), 1) as url:
+        async with AsyncClient(url, max_retries=100, trust_env=False) as client:
+            stream = client.stream(**FIELDS)
+            text = "".join([event["token"] async for event in stream])
+    async with AsyncClient(server.url, trust_env=False) as direct:
+        assert text == (await direct.generate(**FIELDS))["text"]
 
 
 @pytest.mark.usefixtures("impatient")

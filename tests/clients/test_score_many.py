@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clients.charstream_client import AsyncClient, Client, InvalidRequestError
 from clients.charstream_client.batches import MAX_CHARACTERS, MAX_TEXTS, batches
-from tests.server import RunningServer, free_port
+from tests.server import RunningServer
 
 lengths = st.lists(st.sampled_from([1, 2, 40_000, 100_000, 150_000]), max_size=8)
 
@@ -84,11 +84,3 @@ def test_a_batch_is_sent_again_while_the_server_is_full(impatient: None) -> None
     with Client(transport=httpx.MockTransport(answer)) as client:
         assert len(client.score_many(["a"] * 10_001)) == 10_001
     assert [len(request["texts"]) for request in requests] == [10_000, 1, 1]
-
-
-def test_an_unknown_keyword_is_refused_before_a_request_is_made() -> None:
-    with (
-        Client(f"http://127.0.0.1:{free_port()}") as client,
-        pytest.raises(TypeError, match=r"score_many\(\) got an unexpected .* 'length'"),
-    ):
-        client.score_many(["a"], length=5)  # type: ignore[call-overload]

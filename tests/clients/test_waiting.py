@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -70,19 +69,17 @@ def test_a_full_server_is_asked_again_when_it_says(waited: list[float]) -> None:
     assert reported == [("queue_full:  (HTTP 503)", seconds) for seconds in waited]
 
 
-def test_the_asynchronous_client_waits_too(waited: list[float]) -> None:
-    async def scenario() -> None:
-        transport = answers(
-            refusal(429, retry_after="7"),
-            httpx.Response(200, json={"text": "a"}),
-            refusal(502),
-            httpx.Response(200, text=TOKEN + DONE),
-        )
-        async with AsyncClient(transport=transport) as client:
-            assert (await client.generate())["text"] == "a"
-            assert [event async for event in client.stream()] == [{"token": "a"}]
-
-    asyncio.run(scenario())
+@pytest.mark.anyio
+async def test_the_asynchronous_client_waits_too(waited: list[float]) -> None:
+    transport = answers(
+        refusal(429, retry_after="7"),
+        httpx.Response(200, json={"text": "a"}),
+        refusal(502),
+        httpx.Response(200, text=TOKEN + DONE),
+    )
+    async with AsyncClient(transport=transport) as client:
+        assert (await client.generate())["text"] == "a"
+        assert [event async for event in client.stream()] == [{"token": "a"}]
     waits = [seconds for seconds in waited if seconds]
     assert len(waits) == 2
     assert 7 <= waits[0] <= 7.7

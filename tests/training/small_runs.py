@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from training.config import TrainingConfig
 from training.corpus import Corpus
@@ -43,6 +45,21 @@ def stop_after(trainer: Trainer, events: int = 1) -> None:
     run.close()
 
 
+def finished(trainer: Trainer) -> Trainer:
+    """Run to the end."""
+    list(trainer.run())
+    return trainer
+
+
+def resumed_after(stop_at: int, folder: Path, make: Callable[..., Trainer]) -> Trainer:
+    """Stop a run after some events, and run to the end what resumes it."""
+    stopped = make(folder)
+    stop_after(stopped, stop_at)
+    resumed = make(folder, resume=True)
+    assert resumed.step == stopped.step > 0
+    return finished(resumed)
+
+
 def run_to_first_validation(trainer: Trainer) -> Iterator[Update | Validation]:
     """Run until the first validation, and return the rest of the run."""
     run = trainer.run()
@@ -54,6 +71,12 @@ def run_to_first_validation(trainer: Trainer) -> Iterator[Update | Validation]:
 def assert_same_weights(trainer: Trainer, other: Trainer) -> None:
     for name, tensor in trainer.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name]), name
+
+
+def assert_same_best_weights(folder: RunFolder, other: RunFolder) -> None:
+    weights = load_checkpoint(other.best_path).weights
+    for name, array in load_checkpoint(folder.best_path).weights.items():
+        assert np.array_equal(array, weights[name]), name
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ LINE = 'Kitty said: "I (and you) know 20 of them."\n'
 TEXT = "".join(LINE[number % 5 :] + "\n" * (number % 3 == 0) for number in range(400))
 
 
-def counting_checkpoint() -> Checkpoint:
+@pytest.fixture
+def counting() -> Checkpoint:
     """A network that does nothing, except for cell 3 of layer 0: it counts up to each newline."""
     vocabulary = Vocabulary.from_text(TEXT)
     config = NetworkConfig(len(vocabulary), hidden_size=5, layers=2)
@@ -39,11 +41,6 @@ def counting_checkpoint() -> Checkpoint:
     weight_ih[forget, vocabulary.characters.index("\n")] = -20
     weight_ih[candidate] = 0.002
     return Checkpoint(config, vocabulary, network.weights())
-
-
-@pytest.fixture
-def counting() -> Checkpoint:
-    return counting_checkpoint()
 
 
 def ids_of(checkpoint: Checkpoint, text: str) -> CorpusIds:
@@ -166,15 +163,16 @@ def test_the_command_prints_and_stores_the_catalogue(
         assert shown.endswith("indentation         does not vary in this text\n")
 
 
-def test_a_resumed_run_that_has_ended_gets_a_missing_catalogue(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text(TEXT)
-    best = tmp_path / "run" / "best.safetensors"
-    train = ["train", "--text", str(tmp_path / "text.txt"), "--out", str(best.parent)]
-    sizes = ["--hidden-size", "8", "--steps", "20", "--streams", "4", "--epochs", "1"]
-    assert main([*train, *sizes, "--validations", "1"]) == 0
+def test_a_resumed_run_that_has_ended_gets_a_missing_catalogue(
+    text: Path, out: Path, train: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It also takes over its settings."""
+    best = out / "best.safetensors"
+    assert train() == 0
     cells = load_checkpoint(best).cells
     assert cells
     save_cells(best, [])
     assert load_checkpoint(best).cells == ()
-    assert main([*train, "--resume"]) == 0
+    assert main(["train", "--text", str(text), "--out", str(out), "--resume"]) == 0
+    assert "resumed at" in capsys.readouterr().out
     assert load_checkpoint(best).cells == cells

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
 from tests.conftest import make_checkpoint
-from tests.training.small_runs import CORPUS, CPU, TEXT
+from tests.training.small_runs import CORPUS, CPU
 from training import run_setup
-from training.command_line import run
 from training.config import TrainingConfig, settings_from_record
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
@@ -83,6 +83,8 @@ def test_no_clipping_is_a_setting() -> None:
         ["--epochs", "nan"],
         ["--epochs", "inf"],
         ["--minutes", "0.0"],
+        ["--minutes", "-1.0"],
+        ["--epochs", "0.0"],
         ["--dropout", "nan"],
         ["--hidden-size", "0"],
         ["--seq-len", "0"],
@@ -169,7 +171,9 @@ def test_a_plan_changes_only_what_the_user_has_not_set(
     assert planned_network == dataclasses.replace(network_config, dropout=0.35, weight_dropout=0.2)
 
 
-def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_precision_is_measured_once(
+    train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Or the plan could measure one precision and the run train in the other."""
     measured = []
 
@@ -179,16 +183,12 @@ def test_the_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(run_setup, "choose_training_precision", choose)
     monkeypatch.setattr(run_setup, "measure_speed", lambda *_: Speed(0.01, 1e-5))
-    text = tmp_path / "book.txt"
-    text.write_text(TEXT)
-    flags = ["--text", str(text), "--out", str(tmp_path / "run"), "--hidden-size", "8"]
-    flags += ["--validations", "1", "--seq-len", "20"]
-    assert run(["train", *flags, "--minutes", "0.05"]) == 0
+    assert train("--precision", "auto", "--minutes", "0.05") == 0
     assert measured == ["auto"]
 
 
 def test_a_resumed_run_keeps_the_precision_that_was_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Callable[..., int], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if another precision would be faster now. The user repeats the flags of the run."""
     measured = []
@@ -198,12 +198,8 @@ def test_a_resumed_run_keeps_the_precision_that_was_measured(
         return {"auto": "fp32" if len(measured) == 1 else "bf16"}.get(name, name)
 
     monkeypatch.setattr(run_setup, "choose_training_precision", choose)
-    text, out = tmp_path / "book.txt", tmp_path / "run"
-    text.write_text(TEXT)
-    flags = ["--text", str(text), "--out", str(out), "--hidden-size", "8", "--validations", "1"]
-    flags += ["--epochs", "1", "--seq-len", "20", "--precision", "auto"]
-    assert run(["train", *flags]) == 0
-    assert run(["train", *flags, "--resume"]) == 0
+    assert train("--precision", "auto") == 0
+    assert train("--precision", "auto", "--resume") == 0
     assert measured == ["auto", "fp32"]
     settings = load_checkpoint(out / "best.safetensors").training["settings"]
     assert settings["precision"] == "fp32"

@@ -14,26 +14,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.commands import SMALL, TEXT
+from tests.training.commands import read_until
 from tests.training.test_main import PREVIOUS, SPY
 from training.__main__ import main
 from training.console import printable
 
 
 @pytest.fixture
-def run(tiny_path: Path, tmp_path: Path) -> Callable[..., int]:
+def run(tiny_path: Path, text: Path, flags: list[str]) -> Callable[..., int]:
     """Runs a command on a copy of a checkpoint, with a text that has characters it lacks."""
-    checkpoint, folder = str(shutil.copy(tiny_path, tmp_path)), tmp_path
-    text = str(folder / "book.txt")
-    Path(text).write_text(TEXT)
+    folder, book = text.parent, str(text)
+    checkpoint = str(shutil.copy(tiny_path, folder))
     commands = {
-        "evaluate": ["evaluate", checkpoint, "--text", text, "--json"],
-        "score": ["score", checkpoint, text, "--unknown", "skip"],
-        "cells": ["cells", checkpoint, "--text", text],
+        "evaluate": ["evaluate", checkpoint, "--text", book, "--json"],
+        "score": ["score", checkpoint, book, "--unknown", "skip"],
+        "cells": ["cells", checkpoint, "--text", book],
         "sample": ["sample", checkpoint, "--length", "5"],
-        "corpus": ["corpus", "anna", "--from", text, "--out", str(folder / "anna.txt")],
+        "corpus": ["corpus", "anna", "--from", book, "--out", str(folder / "anna.txt")],
         "tokenizer": ["tokenizer", checkpoint, "--out", str(folder / "tokenizer")],
-        "train": ["train", "--text", text, "--out", str(folder / "run"), *SMALL, "--epochs", "1"],
+        "train": ["train", *flags],
     }
     return lambda name, *flags: main([*commands[name], *flags])
 
@@ -110,25 +109,16 @@ def test_a_result_that_is_a_file_needs_no_standard_output(
     assert (tmp_path / file).stat().st_ino != before
 
 
-def test_a_run_whose_output_is_lost_says_how_to_continue(tmp_path: Path) -> None:
-    text = tmp_path / "book.txt"
-    text.write_text(TEXT)
-    train = ["-m", "training", "train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, *train, "--epochs", "500", "--validations", "500"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("update"):
-            break
-    process.stdout.close()
-    assert process.stderr is not None
-    error = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(60) == 1
+def test_a_run_whose_output_is_lost_says_how_to_continue(flags: list[str]) -> None:
+    train = ["-m", "training", "train", *flags]
+    command = [sys.executable, *train, "--epochs", "500", "--validations", "500"]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        read_until(process, "update ")
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        error = process.stderr.read()
+        assert process.wait(60) == 1
     assert error.endswith("; the state is saved, and --resume continues the run\n")
     assert error.count("\n") == 1
 

@@ -42,12 +42,6 @@ def test_the_vocabulary_covers_both_parts() -> None:
     assert whole == TEXT + "!"
 
 
-def test_a_byte_order_mark_and_line_ends_are_folded(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\n")
-    assert read_text(path) == "one\ntwo\nthree\n"
-
-
 def test_a_folder_is_its_text_files_in_order(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "c.md"):
         (tmp_path / name).write_text(name)

@@ -20,7 +20,9 @@ from tests.training.small_runs import (
     CORPUS,
     CPU,
     assert_same_weights,
+    finished,
     make_trainer,
+    resumed_after,
     stop_after,
 )
 from training.distillation import Teachers, check_vocabulary
@@ -81,13 +83,12 @@ def test_a_network_that_predicts_as_its_teachers_has_no_divergence() -> None:
 
 
 def test_a_student_learns_to_predict_as_its_teacher(tmp_path: Path) -> None:
-    first = make_trainer(tmp_path / "teacher")
-    list(first.run())
+    first = finished(make_trainer(tmp_path / "teacher"))
     teacher = load_checkpoint(first.folder.best_path)
     distances = []
     for weight in (0.0, 1.0):
         student = make_student(tmp_path / str(weight), [teacher], distill_weight=weight, epochs=1)
-        list(student.run())
+        finished(student)
         ids = torch.from_numpy(CORPUS.validation.astype("int64"))[:, None]
         with torch.no_grad():
             logits = student.learner.averaged_network()(ids)[0]
@@ -100,11 +101,8 @@ def test_a_student_learns_to_predict_as_its_teacher(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop_at", [1, 100])
 def test_its_runs_resume_exactly(tmp_path: Path, stop_at: int) -> None:
-    whole = make_student(tmp_path / "whole")
-    list(whole.run())
-    stop_after(make_student(tmp_path / "stopped"), stop_at)
-    resumed = make_student(tmp_path / "stopped", resume=True)
-    list(resumed.run())
+    whole = finished(make_student(tmp_path / "whole"))
+    resumed = resumed_after(stop_at, tmp_path / "stopped", make_student)
     assert_same_weights(whole, resumed)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from model.checkpoints.checkpoint import load_checkpoint
 from tests.conftest import ROOT
-from tests.training.commands import SMALL, TEXT
+from tests.training.commands import SMALL, TEXT, read_until, start_python
 from training.__main__ import main
 from training.results import serve_line
 
@@ -40,6 +40,16 @@ def run_with(at_torch: str, **environment: str) -> subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         env=PREVIOUS | {"AT_TORCH": at_torch} | environment,
+    )
+
+
+def run_program(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -81,8 +91,7 @@ def run(*_):
 command_line.run = run
 sys.exit(start())
 """
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    result = run_program(program)
     assert result.returncode == 130
     assert result.stderr == "charstream: interrupted\n"
 
@@ -95,13 +104,7 @@ def text(tmp_path: Path) -> Path:
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "training", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment},
-    )
+    return start_python("-m", "training", *arguments, PYTHONUNBUFFERED="1", **environment)
 
 
 def shown_by(*arguments: str, **environment: str) -> str:
@@ -112,24 +115,19 @@ def shown_by(*arguments: str, **environment: str) -> str:
     return shown
 
 
-def test_ctrl_c_while_planning_ends_with_one_line(text: Path, tmp_path: Path) -> None:
-    flags = ["--text", str(text), "--out", str(tmp_path / "run"), *SMALL]
+def test_ctrl_c_while_planning_ends_with_one_line(text: Path, out: Path) -> None:
+    flags = ["--text", str(text), "--out", str(out), *SMALL]
     process = start("train", *flags, "--minutes", "100")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Planning" in line:
-            break
+    read_until(process, "Planning")
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == "charstream: interrupted\n"
     assert process.returncode == 130
-    assert not (tmp_path / "run").exists()
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("file", ["best.safetensors", "samples/step-", "report.html"])
-def test_ctrl_c_at_a_validation_saves_the_state(text: Path, tmp_path: Path, file: str) -> None:
+def test_ctrl_c_at_a_validation_saves_the_state(flags: list[str], out: Path, file: str) -> None:
     """The signal comes when a file is about to be replaced for the first time."""
-    out = tmp_path / "run"
-    flags = ["--text", str(text), "--out", str(out), *SMALL, "--epochs", "500"]
     program = f"""
 import os, runpy, signal
 real = os.replace
@@ -141,13 +139,8 @@ def replace(source, target):
 os.replace = replace
 runpy.run_module("training", run_name="__main__", alter_sys=True)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", program, "train", *flags, "--validations", "500"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    long = ["--epochs", "500", "--validations", "500"]
+    result = run_program(program, "train", *flags, *long)
     assert result.returncode == 130
     assert result.stderr.splitlines() == [
         "",
@@ -158,9 +151,8 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
     assert not list(out.rglob(".*"))
 
 
-def test_ctrl_c_while_finding_cells_keeps_the_result(text: Path, tmp_path: Path) -> None:
-    best = tmp_path / "run" / "best.safetensors"
-    flags = ["--text", str(text), "--out", str(best.parent), *SMALL, "--epochs", "1"]
+def test_ctrl_c_while_finding_cells_keeps_the_result(flags: list[str], out: Path) -> None:
+    best = out / "best.safetensors"
     program = """
 import runpy, signal
 from training import train_command
@@ -171,13 +163,7 @@ def interrupted(*arguments):
 train_command.add_catalogue = interrupted
 runpy.run_module("training", run_name="__main__", alter_sys=True)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", program, "train", *flags],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    result = run_program(program, "train", *flags)
     assert result.returncode == 130
     assert "not the search for cells" in result.stdout
     assert result.stdout.splitlines()[-1] == serve_line(best)
@@ -186,10 +172,8 @@ runpy.run_module("training", run_name="__main__", alter_sys=True)
     assert load_checkpoint(best).cells
 
 
-def test_any_text_can_be_printed_to_any_terminal(text: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    shown = shown_by(*train, PYTHONIOENCODING="ascii")
+def test_any_text_can_be_printed_to_any_terminal(flags: list[str], out: Path) -> None:
+    shown = shown_by("train", *flags, PYTHONIOENCODING="ascii")
     assert shown.isascii()
     best = str(out / "best.safetensors")
     shown = shown_by("sample", best, "--prime", "h\u00e4ppy", PYTHONIOENCODING="ascii")

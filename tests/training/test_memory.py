@@ -9,12 +9,7 @@ from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
 from model.pytorch.network import CharLSTM
 from training import memory
-from training.memory import (
-    LACK_OF_MEMORY,
-    available_bytes,
-    check_memory,
-    explaining_lack_of_memory,
-)
+from training.memory import LACK_OF_MEMORY, available_bytes, check_memory, explaining_lack_of_memory
 
 CPU = torch.device("cpu")
 CONFIG = NetworkConfig(83, hidden_size=64, layers=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,14 @@ from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
 from model.pytorch.native_lstm import native_lstm_runs
 from model.pytorch.network import CharLSTM
-from tests.training.small_runs import CONFIG, assert_same_weights, make_trainer, stop_after
+from tests.training.small_runs import (
+    CONFIG,
+    assert_same_weights,
+    finished,
+    make_trainer,
+    resumed_after,
+    stop_after,
+)
 from training.muon import Muon, orthogonalize, weight_matrices
 
 MUON = dataclasses.replace(CONFIG, optimizer="muon", muon_weight_decay=0.1)
@@ -78,11 +86,9 @@ def test_its_runs_resume_exactly(tmp_path: Path, stop_at: int, precision: str) -
     if precision == "bf16" and not native_lstm_runs(32):
         pytest.skip("the native kernel cannot train here, and PyTorch's bfloat16 may not either")
     config = dataclasses.replace(MUON, precision=precision)  # type: ignore[arg-type]
-    whole = make_trainer(tmp_path / "whole", config)
-    list(whole.run())
-    stop_after(make_trainer(tmp_path / "stopped", config), stop_at)
-    resumed = make_trainer(tmp_path / "stopped", config, resume=True)
-    list(resumed.run())
+    whole = finished(make_trainer(tmp_path / "whole", config))
+    make = partial(make_trainer, config=config)
+    resumed = resumed_after(stop_at, tmp_path / "stopped", make)
     assert_same_weights(whole, resumed)
     assert whole.best_loss < 2.9  # it learns: a uniform guess has 3.4
 

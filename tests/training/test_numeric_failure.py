@@ -93,7 +93,9 @@ def test_the_flags_of_both_learning_rates_are_named(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, dataclasses.replace(CONFIG, optimizer="muon"))
     with torch.no_grad():
         trainer.network.output.bias.fill_(math.nan)
-    with pytest.raises(TrainingError, match="lower --learning-rate or --muon-lr"):
+    with pytest.raises(
+        TrainingError, match="the loss is nan at update 0: lower --learning-rate or --muon-lr"
+    ):
         list(trainer.run())
 
 

@@ -19,9 +19,10 @@ from tests.training.small_runs import (
     CPU,
     TEXT,
     assert_same_weights,
+    finished,
     make_trainer,
     metrics,
-    stop_after,
+    resumed_after,
 )
 from training.config import TrainingConfig
 from training.corpus import Corpus
@@ -158,13 +159,10 @@ def make_limited(folder: Path, resume: bool = False) -> Trainer:
 
 @pytest.mark.parametrize("stop_at", [1, 40, 70])
 def test_a_resumed_run_keeps_its_decisions(tmp_path: Path, stop_at: int) -> None:
-    whole = make_limited(tmp_path / "whole")
-    list(whole.run())
+    whole = finished(make_limited(tmp_path / "whole"))
     assert whole.done
     assert 75 < whole.total_steps < 95  # 0.5 n + 0.01 n^2 is 120 at 87
-    stop_after(make_limited(tmp_path / "stopped"), stop_at)
-    resumed = make_limited(tmp_path / "stopped", resume=True)
-    list(resumed.run())
+    resumed = resumed_after(stop_at, tmp_path / "stopped", make_limited)
     assert resumed.plan == whole.plan
     assert_same_weights(whole, resumed)
     rates = [record["learning_rate"] for record in metrics(tmp_path / "whole" / "run")]
@@ -172,19 +170,14 @@ def test_a_resumed_run_keeps_its_decisions(tmp_path: Path, stop_at: int) -> None
 
 
 def test_a_stop_ends_a_validation_which_the_resumed_run_repeats(tmp_path: Path) -> None:
-    whole = make_trainer(tmp_path / "whole")
-    list(whole.run())
+    finished(make_trainer(tmp_path / "whole"))
     trainer = make_trainer(tmp_path / "stopped")
     for _ in trainer.run(stop=lambda: trainer.plan.validation_is_due(trainer.step)):
         pass
-    assert metrics_or_none(tmp_path / "stopped") == []
+    assert not (tmp_path / "stopped" / "metrics.jsonl").exists()
     assert not trainer.done
     resumed = make_trainer(tmp_path / "stopped", resume=True)
     assert resumed.step == trainer.step
     list(resumed.run())
     losses = [record["validation_loss"] for record in metrics(tmp_path / "stopped")]
     assert losses == [record["validation_loss"] for record in metrics(tmp_path / "whole")]
-
-
-def metrics_or_none(folder: Path) -> list[object]:
-    return list(metrics(folder)) if (folder / "metrics.jsonl").exists() else []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from model.errors import TrainingError
-from tests.training.commands import SMALL, run_training
-from training import run_lock
-from training.__main__ import main
+from tests.training.commands import read_until, run_training
 from training.run_lock import locked
 
 
@@ -44,50 +43,39 @@ def test_a_folder_that_cannot_be_written_any_more_is_left_as_it_is(
         pass
 
 
-def test_without_flock_nothing_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_lock, "fcntl", None)
-    with locked(tmp_path), locked(tmp_path):
-        assert not list(tmp_path.iterdir())
+def unsupported(*_: object) -> None:
+    raise OSError(95, "Operation not supported")
 
 
-def test_a_file_system_without_locks_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "value"), [("fcntl", None), ("fcntl.flock", unsupported)])
+def test_a_system_without_locks_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
-    def unsupported(*_: object) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr("training.run_lock.fcntl.flock", unsupported)
+    monkeypatch.setattr(f"training.run_lock.{name}", value)
     with locked(tmp_path), locked(tmp_path):
-        pass
+        assert value or not list(tmp_path.iterdir())
 
 
 def test_a_second_run_in_a_folder_is_refused_until_the_first_one_is_killed(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Callable[..., int], flags: list[str], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "run"
-    flags = ["--text", str(text), "--out", str(out), *SMALL, "--epochs", "100000"]
-    first = run_training(*flags)
-    assert first.stdout is not None
-    for line in first.stdout:
-        if "updates of" in line:
-            break
-    assert main(["train", *flags]) == 1
+    first = run_training(*flags, "--epochs", "100000")
+    read_until(first, "updates of")
+    assert train() == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "is in use by another training run" in error
-    assert main(["train", *flags, "--resume"]) == 1
+    assert train("--resume") == 1
     first.kill()
     first.communicate()
     with locked(out):
         pass
 
 
-def test_the_processes_of_a_second_run_end_with_one_line(text: Path, tmp_path: Path) -> None:
+def test_the_processes_of_a_second_run_end_with_one_line(flags: list[str], out: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    with locked(tmp_path / "run"):
-        second = run_training(
-            "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, launcher=torchrun
-        )
+    with locked(out):
+        second = run_training(*flags, launcher=torchrun)
         shown = second.communicate(timeout=120)[0]
     assert second.returncode != 0
     assert shown.count("is in use by another training run") == 1

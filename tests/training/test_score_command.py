@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,60 +27,62 @@ LINE_CHARACTERS = [character for character in CHARACTERS if character not in "\n
 COMMAND = [sys.executable, "-m", "training", "score"]
 
 
-def results(
-    capsys: pytest.CaptureFixture[str], tiny_path: Path, file: Path, *options: str
-) -> list[dict[str, Any]]:
-    assert main(["score", str(tiny_path), str(file), "--json", *options]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Scores the lines of a content. Returns the status, the output, and the errors."""
+    file = tmp_path / "lines.txt"
+
+    def score_lines(content: str | bytes, *options: str) -> tuple[int, str, str]:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        status = main(["score", str(tiny_path), str(file), *options])
+        return status, *capsys.readouterr()
+
+    return score_lines
+
+
+def results(run: Run, content: str, *options: str) -> list[dict[str, Any]]:
+    status, output, _ = run(content, "--json", *options)
+    assert status == 0
+    return [json.loads(line) for line in output.splitlines()]
 
 
 @pytest.mark.parametrize("prime", ["", "abc"])
 def test_the_command_gives_the_numbers_of_the_server(
-    server: RunningServer,
-    tiny_path: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    prime: str,
+    server: RunningServer, run: Run, prime: str
 ) -> None:
-    file = tmp_path / "lines.txt"
     lines = [CHARACTERS[n % 40 + 1] * (n % 7 + 1) + "abc" for n in range(300)]
     lines = [line.replace("\n", "") for line in lines]
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+    content = "".join(f"{line}\n" for line in lines)
     expected = score(server, texts=lines, prime=prime)["scores"]
-    assert results(capsys, tiny_path, file, "--prime", prime) == expected
-    assert main(["score", str(tiny_path), str(file), "--prime", prime]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert results(run, content, "--prime", prime) == expected
+    rows = list(csv.DictReader(io.StringIO(run(content, "--prime", prime)[1])))
     assert [{k: float(v) for k, v in row.items()} for row in rows] == expected
 
 
-def test_an_empty_line_has_a_result_of_its_own(
-    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "lines.txt"
-    file.write_text("\nabc\r\n\n")
+def test_an_empty_line_has_a_result_of_its_own(run: Run) -> None:
     empty = {"nats": 0, "bits": 0, "bits_per_character": None, "characters": 0}
-    first, second, third = results(capsys, tiny_path, file)
+    first, second, third = results(run, "\nabc\r\n\n")
     assert first == third == empty
     assert second["characters"] == 3
 
 
-def test_unknown_characters_are_refused_left_out_or_replaced(
-    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "lines.txt"
-    file.write_text("abc\n\na\u2019b\n\u2019\nZa\n", encoding="utf-8")
-    assert main(["score", str(tiny_path), str(file), "--json"]) == 1
-    shown = capsys.readouterr()
-    assert len(shown.out.splitlines()) == 2, "the lines before it have results"
-    assert "line 3: characters that are not" in shown.err
-    assert "(U+2019) at position 1; use --unknown skip or fold" in shown.err
-    skipped = results(capsys, tiny_path, file, "--unknown", "skip")
+def test_unknown_characters_are_refused_left_out_or_replaced(run: Run) -> None:
+    content = "abc\n\na\u2019b\n\u2019\nZa\n"
+    status, output, error = run(content, "--json")
+    assert status == 1
+    assert len(output.splitlines()) == 2, "the lines before it have results"
+    assert "line 3: characters that are not" in error
+    assert "(U+2019) at position 1; use --unknown skip or fold" in error
+    skipped = results(run, content, "--unknown", "skip")
     assert [row["characters"] for row in skipped] == [3, 0, 2, 0, 1]
-    assert main(["score", str(tiny_path), str(file), "--json", "--unknown", "fold"]) == 1
-    shown = capsys.readouterr()
-    assert [json.loads(line)["characters"] for line in shown.out.splitlines()] == [3, 0, 3, 1]
-    assert "line 5: characters" in shown.err
-    assert "'Z' (U+005A) at position 0; use --unknown skip\n" in shown.err
+    status, output, error = run(content, "--json", "--unknown", "fold")
+    assert status == 1
+    assert [json.loads(line)["characters"] for line in output.splitlines()] == [3, 0, 3, 1]
+    assert "line 5: characters" in error
+    assert "'Z' (U+005A) at position 0; use --unknown skip\n" in error
 
 
 @settings(max_examples=50)
@@ -104,18 +107,12 @@ def test_the_lines_do_not_depend_on_how_they_are_read(
     ],
 )
 def test_a_damaged_line_is_named(
-    tiny_path: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    content: bytes,
-    message: str,
+    run: Run, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     monkeypatch.setattr(text_lines, "_MAX_BYTES", 1000)
-    file = tmp_path / "lines.txt"
-    file.write_bytes(content)
-    assert main(["score", str(tiny_path), str(file)]) == 1
-    assert f"lines.txt: {message}" in capsys.readouterr().err
+    status, _, error = run(content)
+    assert status == 1
+    assert f"lines.txt: {message}" in error
 
 
 def test_a_missing_file_is_named(tiny_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,14 +122,9 @@ def test_a_missing_file_is_named(tiny_path: Path, capsys: pytest.CaptureFixture[
     assert shown.out == ""
 
 
-def test_an_empty_file_has_no_lines(
-    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "lines.txt"
-    file.touch()
-    assert results(capsys, tiny_path, file) == []
-    assert main(["score", str(tiny_path), str(file)]) == 0
-    assert capsys.readouterr().out == "nats,bits,bits_per_character,characters\n"
+def test_an_empty_file_has_no_lines(run: Run) -> None:
+    assert results(run, "") == []
+    assert run("") == (0, "nats,bits,bits_per_character,characters\n", "")
 
 
 def test_a_slow_pipe_gets_its_results_at_once(tiny_path: Path) -> None:

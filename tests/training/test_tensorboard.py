@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.training.commands import SMALL, TEXT
-from training.__main__ import main
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_full_disk_stops_the_run_which_can_be_resumed(
     begun: bool,
-    tmp_path: Path,
+    train: Callable[..., int],
+    out: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -24,9 +23,6 @@ def test_a_full_disk_stops_the_run_which_can_be_resumed(
 
     TensorBoard writes in a thread of its own, which also prints the error.
     """
-    text, out = tmp_path / "book.txt", tmp_path / "run"
-    text.write_text(TEXT)
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "2"]
     real = io.open
 
     def open_on_full_disk(file: Any, *arguments: Any, **options: Any) -> Any:
@@ -36,11 +32,11 @@ def test_a_full_disk_stops_the_run_which_can_be_resumed(
 
     with monkeypatch.context() as patched:
         patched.setattr(io, "open", open_on_full_disk)
-        assert main([*train, "--tensorboard"]) == 1
+        assert train("--tensorboard") == 1
     advice = ". The files saved before are intact: make room, then use --resume" if begun else ""
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"charstream: {out}: cannot be written: No space left on device{advice}"
     )
     resume = ["--resume"] if begun else []
-    assert main([*train, "--tensorboard", *resume]) == 0
+    assert train("--tensorboard", *resume) == 0
     assert (out / "best.safetensors").exists()

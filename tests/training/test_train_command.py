@@ -6,45 +6,37 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from tests.training.commands import SMALL, TEXT, run_training
+from tests.training.commands import SMALL, TEXT, read_until, run_training, start_python
 from training.__main__ import main
 
-
-def test_a_resumed_run_takes_over_its_settings(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "run")]
-    assert main([*train, *SMALL, "--epochs", "1"]) == 0
-    assert main([*train, "--resume"]) == 0
-    assert "resumed at" in capsys.readouterr().out
+Train = Callable[..., int]
 
 
 def test_a_run_without_clipping_is_resumed_also_with_a_damaged_record(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(run), *SMALL, "--epochs", "0.01"]
+    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "0.01"]
     assert main([*train, "--clip", "inf"]) == 0
     assert "1 update of 4 x 20 characters" in capsys.readouterr().out
-    assert load_checkpoint(run / "best.safetensors").training["settings"]["clip"] is None
-    assert "--clip inf" in (run / "model-card.md").read_text()
-    metrics = run / "metrics.jsonl"
+    assert load_checkpoint(out / "best.safetensors").training["settings"]["clip"] is None
+    assert "--clip inf" in (out / "model-card.md").read_text()
+    metrics = out / "metrics.jsonl"
     before = metrics.read_bytes()
     huge = re.sub(rb'("training_loss": )[^,]+', rb"\g<1>1e308", before)
     damaged = b'{"step": "\xff"}\n{"step": 1}\n' + b"[" * 100_000
     metrics.write_bytes(huge + before + damaged)
     assert main([*train, "--resume"]) == 0
     assert metrics.read_bytes() == before
-    (run / "best.safetensors").unlink()
+    (out / "best.safetensors").unlink()
     capsys.readouterr()
     assert main([*train, "--resume"]) == 1
     shown = capsys.readouterr()
@@ -56,10 +48,8 @@ def test_a_run_without_clipping_is_resumed_also_with_a_damaged_record(
     assert "metrics.jsonl: cannot be read: Is a directory" in capsys.readouterr().err
 
 
-def test_what_comes_of_a_run_can_be_looked_at(text: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "2"]
-    assert main([*train, "--validations", "4", "--tensorboard"]) == 0
+def test_what_comes_of_a_run_can_be_looked_at(train: Train, out: Path) -> None:
+    assert train("--epochs", "2", "--validations", "4", "--tensorboard") == 0
     card = (out / "model-card.md").read_text()
     best = load_checkpoint(out / "best.safetensors")
     assert f"{best.training['validation_loss']:.4f} nats" in card
@@ -71,49 +61,37 @@ def test_what_comes_of_a_run_can_be_looked_at(text: Path, tmp_path: Path) -> Non
 
 
 def test_results_that_a_stop_has_prevented_are_written_by_the_resumed_run(
-    text: Path, tmp_path: Path
+    train: Train, out: Path
 ) -> None:
-    out = tmp_path / "run"
-    train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
-    assert main(train) == 0
+    assert train() == 0
     *_, sample = sorted((out / "samples").iterdir())
     results = [out / "report.html", out / "model-card.md", out / "curves.svg", sample]
     written = [path.read_bytes() for path in results]
     for path in results:
         path.unlink()
-    assert main([*train, "--resume"]) == 0
+    assert train("--resume") == 0
     assert [path.read_bytes() for path in results] == written
 
 
 def test_a_model_without_its_state_is_not_replaced(
-    text: Path, tmp_path: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Train, out: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = tmp_path / "run" / "best.safetensors"
+    model = out / "best.safetensors"
     save_checkpoint(load_checkpoint(tiny_path), model)
     before = model.read_bytes()
-    train = ["train", "--text", str(text), "--out", str(model.parent), *SMALL, "--epochs", "1"]
-    assert main(train) == 1
+    assert train() == 1
     assert "a new run would replace it: choose another --out" in capsys.readouterr().err
     assert model.read_bytes() == before
 
 
-def test_the_run_goes_where_its_text_is_named_after(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", "--text", str(text), *SMALL, "--epochs", "1"]) == 0
-    assert (tmp_path / "runs" / "book" / "best.safetensors").exists()
-
-
 def test_a_best_checkpoint_that_cannot_be_read_is_not_called_a_full_disk(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Train, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
-    assert main(train) == 0
-    best = tmp_path / "run" / "best.safetensors"
+    assert train() == 0
+    best = out / "best.safetensors"
     best.unlink()
     best.mkdir()
-    assert main([*train, "--resume"]) == 1
+    assert train("--resume") == 1
     error = capsys.readouterr().err
     assert f"{best}: cannot be read" in error
     assert "make room" not in error
@@ -138,8 +116,8 @@ def test_a_run_on_the_working_directory_is_named_after_it(
     assert (text.parent / "runs" / text.parent.name / "best.safetensors").exists()
 
 
-def test_a_run_is_planned_to_end_in_time(text: Path, tmp_path: Path) -> None:
-    out, began = tmp_path / "run", time.monotonic()
+def test_a_run_is_planned_to_end_in_time(text: Path, out: Path) -> None:
+    began = time.monotonic()
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--minutes", "0.4"]
     assert main(train) == 0
     assert 20 < time.monotonic() - began < 42  # validations are slow on a busy machine
@@ -151,11 +129,10 @@ def test_a_run_is_planned_to_end_in_time(text: Path, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_tuned_to_another_text(
-    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Train, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "first"), *SMALL]
-    assert main([*train, "--epochs", "1"]) == 0
-    first = tmp_path / "first" / "best.safetensors"
+    assert train() == 0
+    first = out / "best.safetensors"
     other = tmp_path / "other.txt"
     other.write_text(TEXT.replace("happy", "häppy", 3))
     tune = ["train", "--text", str(other), "--out", str(tmp_path / "tuned"), "--epochs", "1"]
@@ -175,12 +152,7 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
     out = tmp_path / "killed"
     killed = run_training(*settings, "--out", str(out))
     for kill_at in (2, 4):
-        assert killed.stdout is not None
-        seen = 0
-        for line in killed.stdout:
-            seen += line.startswith("update")
-            if seen == kill_at:
-                break
+        read_until(killed, "update ", kill_at)
         killed.kill()
         killed.communicate()
         assert killed.returncode == -signal.SIGKILL
@@ -197,7 +169,7 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
 
 
 @pytest.mark.parametrize(
-    ("epochs", "flags"),
+    ("epochs", "more"),
     [
         ("2", []),
         ("1", ["--optimizer", "muon"]),  # magnifies differences of rounding, so losses soon differ
@@ -205,15 +177,13 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
     ],
 )
 def test_two_processes_train_as_one(
-    text: Path, tmp_path: Path, epochs: str, flags: list[str]
+    text: Path, train: Train, out: Path, tmp_path: Path, epochs: str, more: list[str]
 ) -> None:
-    teacher = tmp_path / "teacher"
-    if "TEACHER" in flags:
-        train = ["train", "--text", str(text), "--out", str(teacher), *SMALL, "--epochs", "1"]
-        assert main(train) == 0
+    if "TEACHER" in more:
+        assert train() == 0
     settings = ["--text", str(text), *SMALL, "--epochs", epochs, "--validations", epochs]
     settings += ["--dropout", "0", "--weight-dropout", "0", "--precision", "fp32"]
-    settings += [flag.replace("TEACHER", f"{teacher}/best.safetensors") for flag in flags]
+    settings += [flag.replace("TEACHER", f"{out}/best.safetensors") for flag in more]
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     one = run_training(*settings, "--out", str(tmp_path / "one"))
     two = run_training(*settings, "--out", str(tmp_path / "two"), launcher=torchrun)
@@ -230,7 +200,9 @@ def test_two_processes_train_as_one(
     assert state["hidden"].shape == (2, 4, 16)  # of both processes
 
 
-def test_nothing_keeps_the_group_of_processes_after_the_command(text: Path, tmp_path: Path) -> None:
+def test_nothing_keeps_the_group_of_processes_after_the_command(
+    flags: list[str], tmp_path: Path
+) -> None:
     # A group that is kept keeps its threads, and one that wakes up during the exit aborts it.
     program = tmp_path / "observed.py"
     program.write_text(
@@ -246,36 +218,21 @@ def test_nothing_keeps_the_group_of_processes_after_the_command(text: Path, tmp_
         "print('groups:', [group() for group in groups])\n"
         "sys.exit(status)\n"
     )
-    train = ["train", "--text", str(text), "--out", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
-    done = subprocess.run(
-        [sys.executable, *torchrun, str(program), *train],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "groups: [None]" in done.stdout
+    command = [*torchrun, str(program), "train", *flags]
+    process = start_python(*command, PYTHONPATH=str(Path.cwd()))
+    shown = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, shown
+    assert "groups: [None]" in shown
 
 
 @pytest.mark.usefixtures("heeded_hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
-    text: Path, tmp_path: Path, number: signal.Signals
+    flags: list[str], out: Path, number: signal.Signals
 ) -> None:
-    out = tmp_path / "run"
-    command = ["-m", "training", "train", "--text", str(text), "--out", str(out), *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, *command, "--epochs", "5000", "--validations", "5000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("update"):
-            break
+    process = run_training(*flags, "--epochs", "5000", "--validations", "5000")
+    read_until(process, "update ")
     process.send_signal(number)
     if number == signal.SIGHUP:  # the shell sends it, and then the system
         process.send_signal(number)

@@ -21,9 +21,12 @@ from tests.training.small_runs import (
     CORPUS,
     CPU,
     TEXT,
+    assert_same_best_weights,
     assert_same_weights,
+    finished,
     make_trainer,
     metrics,
+    resumed_after,
     run_to_first_validation,
     stop_after,
 )
@@ -54,51 +57,45 @@ def test_a_run_learns_and_keeps_its_best(tmp_path: Path) -> None:
     assert [record["validation_loss"] for record in records] == losses
 
 
+@pytest.fixture(scope="module")
+def whole_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Trainer]:
+    """Runs that were never stopped, by the number of their validations."""
+    return {
+        number: finished(make_trainer(tmp_path_factory.mktemp("whole"), with_validations(number)))
+        for number in (6, 18)
+    }
+
+
+def with_validations(number: int) -> TrainingConfig:
+    return dataclasses.replace(CONFIG, validations=number)
+
+
 @pytest.mark.parametrize("stop_at", [1, 17, 100])
-def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path: Path, stop_at: int) -> None:
-    whole = make_trainer(tmp_path / "whole")
-    list(whole.run())
-    stopped = make_trainer(tmp_path / "stopped")
-    stop_after(stopped, stop_at)
-    resumed = make_trainer(tmp_path / "stopped", resume=True)
-    assert resumed.step == stopped.step > 0
-    list(resumed.run())
+def test_a_resumed_run_ends_as_one_that_was_never_stopped(
+    tmp_path: Path, whole_runs: dict[int, Trainer], stop_at: int
+) -> None:
+    whole, resumed = whole_runs[6], resumed_after(stop_at, tmp_path, make_trainer)
     assert_same_weights(whole, resumed)
     assert resumed.best_loss == whole.best_loss
-    for name, tensor in load_checkpoint(whole.folder.best_path).weights.items():
-        assert np.array_equal(tensor, load_checkpoint(resumed.folder.best_path).weights[name]), name
-    steps = [record["step"] for record in metrics(tmp_path / "stopped")]
+    assert_same_best_weights(whole.folder, resumed.folder)
+    steps = [record["step"] for record in metrics(tmp_path)]
     assert steps == sorted(set(steps))
 
 
 def test_a_killed_run_continues_from_its_last_saved_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_runs: dict[int, Trainer]
 ) -> None:
-    whole = make_trainer(tmp_path / "whole")
-    for _ in whole.run():
-        torch.rand(1)  # whatever else draws random numbers
-    killed = make_trainer(tmp_path / "killed")
+    killed = make_trainer(tmp_path)
     run = killed.run()
     list(islice(run, 60))
     monkeypatch.setattr(RunFolder, "save_state", lambda *_: None)  # as if the power had gone
     run.close()
     monkeypatch.undo()
-    resumed = make_trainer(tmp_path / "killed", resume=True)
+    resumed = make_trainer(tmp_path, resume=True)
     assert 0 < resumed.step < killed.step
-    list(resumed.run())
-    assert_same_weights(whole, resumed)
-
-
-@pytest.fixture(scope="module")
-def whole_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, RunFolder]:
-    """Folders of runs that were never stopped, by the number of their validations."""
-    folders = {}
-    for validations in (6, 18):
-        config = dataclasses.replace(CONFIG, validations=validations)
-        trainer = make_trainer(tmp_path_factory.mktemp("whole"), config)
-        list(trainer.run())
-        folders[validations] = trainer.folder
-    return folders
+    for _ in resumed.run():
+        torch.rand(1)  # whatever else draws random numbers
+    assert_same_weights(whole_runs[6], resumed)
 
 
 class Killed(BaseException):
@@ -110,12 +107,12 @@ class Killed(BaseException):
 def test_a_run_killed_between_any_two_writes_continues(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    whole_runs: dict[int, RunFolder],
+    whole_runs: dict[int, Trainer],
     validations: int,
     last: int,
 ) -> None:
     """Whole files replace old ones, so a kill can only fall between two replacements."""
-    config, whole = dataclasses.replace(CONFIG, validations=validations), whole_runs[validations]
+    config, whole = with_validations(validations), whole_runs[validations].folder
     replaced = 0
     replace = os.replace
 
@@ -128,14 +125,12 @@ def test_a_run_killed_between_any_two_writes_continues(
 
     monkeypatch.setattr("os.replace", replace_or_die)
     with pytest.raises(Killed):
-        list(make_trainer(tmp_path / "killed", config).run())
+        finished(make_trainer(tmp_path, config))
     monkeypatch.undo()
-    started = (tmp_path / "killed" / "state.pt").exists()
-    resumed = make_trainer(tmp_path / "killed", config, resume=started)
-    list(resumed.run())
-    for name, tensor in load_checkpoint(whole.best_path).weights.items():
-        assert np.array_equal(tensor, load_checkpoint(resumed.folder.best_path).weights[name]), name
-    losses = [record["validation_loss"] for record in metrics(tmp_path / "killed")]
+    started = (tmp_path / "state.pt").exists()
+    resumed = finished(make_trainer(tmp_path, config, resume=started))
+    assert_same_best_weights(whole, resumed.folder)
+    losses = [record["validation_loss"] for record in metrics(tmp_path)]
     assert losses == [record["validation_loss"] for record in metrics(whole.path)]
 
 
@@ -186,25 +181,13 @@ def test_a_confidence_penalty_makes_predictions_less_certain(tmp_path: Path) -> 
     entropies = []
     for penalty in (0.0, 0.5):
         config = dataclasses.replace(CONFIG, confidence_penalty=penalty)
-        trainer = make_trainer(tmp_path / str(penalty), config)
-        list(trainer.run())
+        trainer = finished(make_trainer(tmp_path / str(penalty), config))
         network = trainer.learner.averaged_network()
         with torch.no_grad():
             ids = torch.from_numpy(trainer.corpus.validation.astype("int64"))
             logprobs = network(ids[:, None])[0].log_softmax(dim=-1)
         entropies.append(-(logprobs.exp() * logprobs).sum(dim=-1).mean().item())
     assert entropies[1] > entropies[0] + 0.1
-
-
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
-    run = run_to_first_validation(trainer)
-    before = trainer.folder.best_path.read_bytes()
-    with torch.no_grad():
-        trainer.network.output.bias.fill_(float("nan"))
-    with pytest.raises(TrainingError, match="the loss is nan at update"):
-        list(run)
-    assert trainer.folder.best_path.read_bytes() == before
 
 
 def test_a_full_disk_leaves_the_last_state_whole(
@@ -237,20 +220,8 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path, resume:
     assert [path.name for path in tmp_path.rglob(".*")] == [".film.x4.part"]
 
 
-def test_a_run_stops_when_asked_and_continues(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
-    for _ in trainer.run(stop=lambda: trainer.step >= 8):
-        pass
-    assert trainer.step == 9
-    resumed = make_trainer(tmp_path, resume=True)
-    assert resumed.step == 9
-    list(resumed.run())
-    assert resumed.done
-
-
 def test_training_begins_with_the_weights_of_another_checkpoint(tmp_path: Path) -> None:
-    first = make_trainer(tmp_path / "first")
-    list(first.run())
+    first = finished(make_trainer(tmp_path / "first"))
     initial = load_checkpoint(first.folder.best_path)
     corpus = Corpus.from_text(TEXT[::-1], vocabulary=initial.vocabulary)
     folder = RunFolder(tmp_path / "second")

@@ -308,48 +308,41 @@ def test_the_number_of_replaced_models_is_limited(
     assert reload(client, served_path, other_path).status_code == 200, "after the streams ended"
 
 
-def test_a_draining_service_does_not_reload(tiny_path: Path) -> None:
-    async def scenario() -> None:
-        app = create_app(Settings(checkpoint=tiny_path, threads=1))
-        async with app.router.lifespan_context(app):
-            app.state.model_manager.drain(60)
-            with pytest.raises(ReloadError, match="shutting down"):
-                await app.state.model_manager.reload()
-
-    asyncio.run(scenario())
+async def test_a_draining_service_does_not_reload(tiny_path: Path) -> None:
+    app = create_app(Settings(checkpoint=tiny_path, threads=1))
+    async with app.router.lifespan_context(app):
+        app.state.model_manager.drain(60)
+        with pytest.raises(ReloadError, match="shutting down"):
+            await app.state.model_manager.reload()
 
 
-def test_a_drain_does_not_wait_for_a_reload(
+async def test_a_drain_does_not_wait_for_a_reload(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading the checkpoint may hang."""
+    app = create_app(Settings(checkpoint=tiny_path, threads=1))
+    manager: ModelManager = app.state.model_manager
+    began, goes_on = threading.Event(), threading.Event()
 
-    async def scenario() -> None:
-        app = create_app(Settings(checkpoint=tiny_path, threads=1))
-        manager: ModelManager = app.state.model_manager
-        began, goes_on = threading.Event(), threading.Event()
+    def load(path: Path) -> Checkpoint:
+        began.set()
+        goes_on.wait(20)
+        return load_checkpoint(path)
 
-        def load(path: Path) -> Checkpoint:
-            began.set()
-            goes_on.wait(20)
-            return load_checkpoint(path)
-
-        monkeypatch.setattr("app.model_loader.load_checkpoint", load)
-        async with app.router.lifespan_context(app):
-            reloading = asyncio.create_task(manager.reload())
-            await asyncio.to_thread(began.wait, 20)
-            manager.drain(60)
-            with pytest.raises(ReloadError, match="shutting down"):
-                await asyncio.wait_for(reloading, 10)
-            assert manager.loads
-            goes_on.set()
-            await until(lambda: not manager.loads)
-
-    asyncio.run(scenario())
+    monkeypatch.setattr("app.model_loader.load_checkpoint", load)
+    async with app.router.lifespan_context(app):
+        reloading = asyncio.create_task(manager.reload())
+        await asyncio.to_thread(began.wait, 20)
+        manager.drain(60)
+        with pytest.raises(ReloadError, match="shutting down"):
+            await asyncio.wait_for(reloading, 10)
+        assert manager.loads
+        goes_on.set()
+        await until(lambda: not manager.loads)
 
 
 @pytest.mark.usefixtures("no_garbage_collection")
-def test_a_replaced_model_is_freed_without_a_garbage_collection(
+async def test_a_replaced_model_is_freed_without_a_garbage_collection(
     tiny_path: Path, other_path: Path, tmp_path: Path
 ) -> None:
     path = Path(shutil.copy(tiny_path, tmp_path / "model.safetensors"))
@@ -378,9 +371,6 @@ def test_a_replaced_model_is_freed_without_a_garbage_collection(
         assert await manager.reload()
         return [weakref.ref(part) for part in (service.engine, service.decoder, service.checkpoint)]
 
-    async def scenario() -> None:
-        async with app.router.lifespan_context(app):
-            refs = await replace()
-            await until(lambda: all(ref() is None for ref in refs))
-
-    asyncio.run(scenario())
+    async with app.router.lifespan_context(app):
+        refs = await replace()
+        await until(lambda: all(ref() is None for ref in refs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 import weakref
@@ -179,7 +178,9 @@ def test_a_model_that_now_comes_first_is_the_default(client: httpx.Client, serve
 
 
 @pytest.mark.usefixtures("no_garbage_collection")
-def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(folder: Path) -> None:
+async def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(
+    folder: Path,
+) -> None:
     app = create_app(Settings(checkpoint=(folder,), threads=1))
     manager: ModelManager = app.state.model_manager
 
@@ -197,39 +198,32 @@ def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(fold
         parts = [(s.engine, s.engine._cache, s.decoder, s.checkpoint) for s in old]
         return [weakref.ref(part) for each in parts for part in each]
 
-    async def scenario() -> None:
-        async with app.router.lifespan_context(app):
-            refs = await replace()
-            await until(lambda: all(ref() is None for ref in refs))
-
-    asyncio.run(scenario())
+    async with app.router.lifespan_context(app):
+        refs = await replace()
+        await until(lambda: all(ref() is None for ref in refs))
 
 
-def test_a_reload_that_fails_leaves_no_engine_behind(
+async def test_a_reload_that_fails_leaves_no_engine_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second of two new engines does not start."""
     app = create_app(Settings(checkpoint=(folder,), threads=1))
     manager: ModelManager = app.state.model_manager
+    async with app.router.lifespan_context(app):
+        before = threading.active_count()
+        for seed, name in enumerate(("ada", "bob"), 20):
+            save_model(folder, name, seed)
+        warm_up = "app.engine.worker.Worker._warm_up"
+        calls = []
 
-    async def scenario() -> None:
-        async with app.router.lifespan_context(app):
-            before = threading.active_count()
-            for seed, name in enumerate(("ada", "bob"), 20):
-                save_model(folder, name, seed)
-            warm_up = "app.engine.worker.Worker._warm_up"
-            calls = []
+        def fail_at_second(worker: object) -> None:
+            calls.append(worker)
+            if len(calls) == 2:
+                raise MemoryError("no memory")
 
-            def fail_at_second(worker: object) -> None:
-                calls.append(worker)
-                if len(calls) == 2:
-                    raise MemoryError("no memory")
-
-            monkeypatch.setattr(warm_up, fail_at_second)
-            models = manager.models
-            with pytest.raises(Exception, match="no memory"):
-                await manager.reload()
-            assert manager.models is models
-            await until(lambda: threading.active_count() == before)
-
-    asyncio.run(scenario())
+        monkeypatch.setattr(warm_up, fail_at_second)
+        models = manager.models
+        with pytest.raises(Exception, match="no memory"):
+            await manager.reload()
+        assert manager.models is models
+        await until(lambda: threading.active_count() == before)

@@ -97,17 +97,14 @@ def test_cancelled_waits_lose_no_character(
         asyncio.run(scenario())
 
 
-def test_an_error_while_characters_are_skipped_is_raised(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            generation = engine.submit(job(length=LONG))
-            frames = frames_of(engine, tiny, generation, LONG - 1)
-            await wait_and_cancel(frames, 3)
-            engine.drain(0)
-            with pytest.raises(EngineError, match="shutting down"):
-                await frames.wait()
-
-    asyncio.run(scenario())
+async def test_an_error_while_characters_are_skipped_is_raised(tiny: Checkpoint) -> None:
+    async with running(tiny) as engine:
+        generation = engine.submit(job(length=LONG))
+        frames = frames_of(engine, tiny, generation, LONG - 1)
+        await wait_and_cancel(frames, 3)
+        engine.drain(0)
+        with pytest.raises(EngineError, match="shutting down"):
+            await frames.wait()
 
 
 @given(st.integers(0, MAX_SEED), st.integers(1, 10**18 - 1))

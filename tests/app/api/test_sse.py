@@ -46,54 +46,47 @@ async def events_of(frames: sse.GenerateFrames) -> list[Event]:
     return list(parse_events(b"".join(parts).decode("ascii").split("\n")))
 
 
-def test_a_generation_that_ended_before_the_first_read_is_sent_whole(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            expected = await read(engine.submit(job(length=30)))
-            generation = engine.submit(job(length=30))
-            await until(lambda: generation.finished is not None)
-            events = await events_of(source(engine, tiny, generation))
-            assert [event.name for event in events] == ["message"] * 30 + ["done"]
-            text = [event.data["token"] for event in events[:-1]]
-            assert text == [tiny.vocabulary.characters[i] for i in expected]
+async def test_a_generation_that_ended_before_the_first_read_is_sent_whole(
+    tiny: Checkpoint,
+) -> None:
+    async with running(tiny) as engine:
+        expected = await read(engine.submit(job(length=30)))
+        generation = engine.submit(job(length=30))
+        await until(lambda: generation.finished is not None)
+        events = await events_of(source(engine, tiny, generation))
+        assert [event.name for event in events] == ["message"] * 30 + ["done"]
+        text = [event.data["token"] for event in events[:-1]]
+        assert text == [tiny.vocabulary.characters[i] for i in expected]
 
-    asyncio.run(scenario())
 
-
-def test_an_idle_stream_sends_pings(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_stream_sends_pings(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.02)
-
-    async def scenario() -> None:
-        async with running(tiny, slots=1) as engine:
-            blocking = engine.submit(job(length=1_000_000))
-            waiting = engine.submit(job(length=5))
-            parts: list[bytes] = []
-            sending = asyncio.create_task(send(source(engine, tiny, waiting), parts))
-            await until(lambda: b": ping\n\n" in parts)
-            blocking.cancel()
-            await sending
-            assert b"".join(parts).count(b'"token"') == 5
-
-    asyncio.run(scenario())
+    async with running(tiny, slots=1) as engine:
+        blocking = engine.submit(job(length=1_000_000))
+        waiting = engine.submit(job(length=5))
+        parts: list[bytes] = []
+        sending = asyncio.create_task(send(source(engine, tiny, waiting), parts))
+        await until(lambda: b": ping\n\n" in parts)
+        blocking.cancel()
+        await sending
+        assert b"".join(parts).count(b'"token"') == 5
 
 
-def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
+async def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.0)
-
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            expected = await read(engine.submit(job(length=300)))
-            again = engine.submit(job(length=300))
-            parts: list[bytes] = []
-            await send(source(engine, tiny, again, sent=290), parts)
-            assert b": ping\n\n" in parts
-            content = b"".join(parts).decode("ascii")
-            events = list(parse_events(content.split("\n")))
-            text = [event.data["token"] for event in events[:-1]]
-            assert text == [tiny.vocabulary.characters[i] for i in expected[290:]]
-            assert events[0].id is not None
-            assert events[0].id.endswith("-291")
-
-    asyncio.run(scenario())
+    async with running(tiny) as engine:
+        expected = await read(engine.submit(job(length=300)))
+        again = engine.submit(job(length=300))
+        parts: list[bytes] = []
+        await send(source(engine, tiny, again, sent=290), parts)
+        assert b": ping\n\n" in parts
+        content = b"".join(parts).decode("ascii")
+        events = list(parse_events(content.split("\n")))
+        text = [event.data["token"] for event in events[:-1]]
+        assert text == [tiny.vocabulary.characters[i] for i in expected[290:]]
+        assert events[0].id is not None
+        assert events[0].id.endswith("-291")

@@ -13,7 +13,7 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.choice.held_cell import HeldCell
 from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
-from tests.app.api.generate_requests import PARAMS, post, stream
+from tests.app.api.generate_requests import PARAMS, invalid_field, post, stream
 from tests.app.openai.completion_requests import complete, generated_text
 from tests.conftest import CHARACTERS
 from tests.events import text_of
@@ -46,16 +46,6 @@ def in_query(hold: list[dict[str, Any]], biases: dict[str, float]) -> dict[str, 
         "hold": ["{layer}:{cell}:{value!r}".format(**one) for one in hold],
         "logit_bias": [f"{character}:{bias!r}" for character, bias in biases.items()],
     }
-
-
-def error_of(server: RunningServer, method: str, fields: dict[str, Any]) -> dict[str, str]:
-    """The invalid field of a response."""
-    with server.client() as client:
-        sent: dict[str, Any] = {"params" if method == "GET" else "json": fields}
-        response = client.request(method, "/generate", **sent)
-    assert response.status_code == 422, response.text
-    (error,) = response.json()["errors"]
-    return dict(error)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +147,7 @@ def test_scores_describe_the_network_and_the_probability_the_draw(server: Runnin
 def test_a_json_body_that_cannot_be_held_is_a_422(
     server: RunningServer, hold: object, field: str, value: str, message: str
 ) -> None:
-    error = error_of(server, "POST", {"hold": hold})
+    error = invalid_field(server, "/generate", {"hold": hold})
     assert error["field"] == field
     assert error["value"].startswith(value)
     assert message in error["message"]
@@ -189,7 +179,7 @@ def test_a_json_body_that_cannot_be_held_is_a_422(
 def test_an_invalid_bias_or_query_is_a_422_that_names_the_field(
     server: RunningServer, method: str, sent: object, field: str, message: str
 ) -> None:
-    error = error_of(server, method, {field.partition(".")[0]: sent})
+    error = invalid_field(server, "/generate", {field.partition(".")[0]: sent}, method)
     assert error["field"] == field
     assert message in error["message"]
 

@@ -11,17 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.api.generate_requests import PARAMS, post, stream
+from tests.app.api.generate_requests import PARAMS, ask, post, stream
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
 
 
 def score(server: RunningServer, **fields: Any) -> dict[str, Any]:
-    with server.client() as client:
-        response = client.post("/score", json=fields)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
+    return ask(server, "/score", fields)
 
 
 @settings(max_examples=15, deadline=None)
@@ -94,28 +90,6 @@ def test_a_text_after_an_empty_prime_scores_as_after_a_newline(server: RunningSe
     expected = score(server, text="abc")
     assert score(server, text="abc", prime="")["characters"] == expected["characters"]
     assert score(server, text="abc", prime="\n")["characters"] == expected["characters"]
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({}, "text"),
-        ({"text": ""}, "text"),
-        ({"text": "aZ"}, "text"),
-        ({"text": "a", "prime": "Z"}, "prime"),
-        ({"text": "a" * 2001}, "text"),
-        ({"text": "a\ufffd"}, "text"),
-        ({"text": "a", "logprobs": 11}, "logprobs"),
-        ({"text": "a", "length": 3}, "length"),
-    ],
-)
-def test_an_invalid_score_request_names_the_field(
-    server: RunningServer, fields: dict[str, Any], named: str
-) -> None:
-    with server.client() as client:
-        response = client.post("/score", json=fields)
-    assert response.status_code == 422
-    assert response.json()["errors"][0]["field"] == named
 
 
 def test_a_request_for_a_model_that_is_not_loaded_is_refused(server: RunningServer) -> None:

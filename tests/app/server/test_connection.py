@@ -111,12 +111,6 @@ def test_an_endless_head_is_refused(bounded: RunningServer, line: bytes) -> None
         assert answer_of(received)[0] in (400, 431)
 
 
-def test_what_is_not_http_is_malformed(bounded: RunningServer) -> None:
-    with connected(bounded, b"\x16\x03\x01 hello\r\n\r\n") as client:
-        status, body, _ = answer_of(all_received(client))
-    assert (status, body["code"]) == (400, "malformed")
-
-
 def test_one_connection_too_many_is_told_when_to_come_back(bounded: RunningServer) -> None:
     with ExitStack() as flood:
         clients = [flood.enter_context(connected(bounded)) for _ in range(3 * CONNECTIONS)]

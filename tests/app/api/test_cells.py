@@ -191,12 +191,3 @@ def test_a_response_has_a_limit(tiny_path: Path) -> None:
             large, "/cells", {"text": "aB" * 50_000, "find": "capitals", "top": 64}
         )
         assert error["field"] == "top"
-
-
-def test_another_model_is_refused(server: RunningServer) -> None:
-    fields = {"text": "abc", "cells": CELLS}
-    with server.client() as client:
-        name = client.get("/info").json()["name"]
-        assert client.post("/cells", json={**fields, "model": name}).is_success
-        response = client.post("/cells", json={**fields, "model": "other"})
-    assert (response.status_code, response.json()["code"]) == (409, "other_model")

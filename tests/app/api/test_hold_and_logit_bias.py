@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -92,14 +91,6 @@ def test_a_text_is_the_same_streamed_resumed_and_scored(
     assert text_of(stream(server, **fields)) == text
     assert text_of(stream(server, f"{seed:x}-{position}", **fields)) == text[position:]
     assert not {character for character, bias in biases.items() if bias == -100} & set(text)
-
-
-def test_held_and_free_texts_do_not_change_each_other(server: RunningServer) -> None:
-    requests = [{"seed": seed, "length": 300, "hold": HOLD[: seed % 3]} for seed in range(12)]
-    alone = [post(server, **fields)["text"] for fields in requests]
-    with ThreadPoolExecutor(12) as pool:
-        together = list(pool.map(lambda fields: post(server, **fields)["text"], requests))
-    assert together == alone
 
 
 def test_a_state_with_held_cells_is_never_reused(server: RunningServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.api.generate_requests import PARAMS, ask, post, stream
+from tests.app.api.generate_requests import ask, post, stream
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
 
@@ -90,25 +90,6 @@ def test_a_text_after_an_empty_prime_scores_as_after_a_newline(server: RunningSe
     expected = score(server, text="abc")
     assert score(server, text="abc", prime="")["characters"] == expected["characters"]
     assert score(server, text="abc", prime="\n")["characters"] == expected["characters"]
-
-
-def test_a_request_for_a_model_that_is_not_loaded_is_refused(server: RunningServer) -> None:
-    with server.client() as client:
-        info = client.get("/info").json()
-        for right in (info["hash"], info["name"]):
-            assert client.post("/generate", json={**PARAMS, "model": right}).status_code == 200
-            assert client.post("/score", json={"text": "a", "model": right}).status_code == 200
-        wrong = "0123456789abcdef"
-        for response in (
-            client.post("/generate", json={**PARAMS, "model": wrong}),
-            client.post("/generate", json={**PARAMS, "model": wrong, "stream": True}),
-            client.get("/generate", params={**PARAMS, "model": wrong}),
-            client.post("/score", json={"text": "a", "model": wrong}),
-        ):
-            assert response.status_code == 409
-            assert response.json()["code"] == "other_model"
-            assert info["hash"] in response.json()["detail"]
-            assert wrong in response.json()["detail"]
 
 
 def test_a_request_for_too_many_scores_is_refused(tiny_path: Path) -> None:

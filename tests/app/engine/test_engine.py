@@ -13,18 +13,6 @@ from model.checkpoints.checkpoint import Checkpoint
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, steps_left, take, until
 
 
-async def test_more_generations_than_slots_give_the_same_texts_as_alone(tiny: Checkpoint) -> None:
-    jobs = [job(length=5 + 7 * n % 60, seed=n, prime=(1,) * (1 + n % 9)) for n in range(40)]
-    async with running(tiny) as engine:
-        generations = [engine.submit(each) for each in jobs]
-        assert engine.running + engine.waiting == 40
-        texts = await asyncio.gather(*map(read, generations))
-        assert texts == [alone(tiny, each) for each in jobs]
-        assert {g.finish_reason for g in generations} == {"length"}
-        assert all(len(text) == g.generated for text, g in zip(texts, generations, strict=True))
-        assert engine.running == engine.waiting == 0
-
-
 async def test_characters_arrive_while_the_generation_runs(tiny: Checkpoint) -> None:
     async with running(tiny) as engine:
         generation = engine.submit(job(length=LONG))
@@ -32,20 +20,6 @@ async def test_characters_arrive_while_the_generation_runs(tiny: Checkpoint) -> 
         assert 0 < len(first) < 1000
         assert generation.finished is None
         generation.cancel()
-
-
-async def test_a_text_ends_before_its_stop_string(tiny: Checkpoint) -> None:
-    whole = alone(tiny, job(length=80))
-    stop = tuple(whole[40:44])
-    expected = whole[: next(i for i in range(77) if tuple(whole[i : i + 4]) == stop)]
-    async with running(tiny) as engine:
-        stopped = engine.submit(job(length=80, stops=(stop,)))
-        assert await read(stopped) == expected
-        assert stopped.finish_reason == "stop"
-        never = engine.submit(job(length=80, stops=((*whole[78:80], 0, 0, 0),)))
-        assert await read(never) == whole, "characters held back arrive at the end"
-        assert never.finish_reason == "length"
-        assert engine.running == 0
 
 
 async def test_cancelled_generations_free_their_slots_and_queue_positions(tiny: Checkpoint) -> None:
@@ -62,15 +36,6 @@ async def test_cancelled_generations_free_their_slots_and_queue_positions(tiny: 
         await until(lambda: engine.running == 0)
         assert waiting[0].admitted is None
         assert len(await read(engine.submit(job(length=10)))) == 10
-
-
-async def test_a_full_queue_refuses_jobs_and_says_when_to_retry(tiny: Checkpoint) -> None:
-    async with running(tiny, slots=1, queue=2) as engine:
-        for _ in range(3):
-            engine.submit(job(length=LONG))
-        with pytest.raises(QueueFullError, match="full") as caught:
-            engine.submit(job())
-        assert caught.value.retry_after >= 1
 
 
 def refused(engine: Engine) -> float:

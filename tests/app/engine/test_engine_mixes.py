@@ -81,6 +81,8 @@ def test_any_mix_of_actions_gives_exact_texts_and_frees_all_slots(
                 else:
                     assert one.text + await read(one.generation) == whole
                     assert one.generation.generated == len(whole)
+                    complete = len(whole) == one.generation.job.length
+                    assert one.generation.finish_reason == ("length" if complete else "stop")
             await until(lambda: engine.idle)
 
     with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):

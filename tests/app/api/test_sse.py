@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from starlette.types import Message
@@ -11,18 +10,15 @@ from starlette.types import Message
 from app.api import sse
 from app.engine.engine import Engine
 from app.engine.generation import Generation
-from app.service import Service
-from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
-from tests.app.engine.tiny_engine import job, read, running, until
+from tests.app.engine.tiny_engine import job, read, running, service_of, until
 from tests.events import Event, parse_events
 
 
 def source(
     engine: Engine, tiny: Checkpoint, generation: Generation, sent: int = 0
 ) -> sse.GenerateFrames:
-    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
-    return sse.GenerateFrames(service, generation, sent)
+    return sse.GenerateFrames(service_of(engine, tiny), generation, sent)
 
 
 async def send(frames: sse.GenerateFrames, parts: list[bytes]) -> None:

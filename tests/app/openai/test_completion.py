@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,11 +14,9 @@ from app.middleware.request_log import RequestRecord
 from app.openai.completion import Completion
 from app.openai.prompts import prompts_of
 from app.openai.request import CompletionRequest
-from app.service import Service
-from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from tests.app.api.generate_requests import post
-from tests.app.engine.tiny_engine import running
+from tests.app.engine.tiny_engine import running, service_of
 from tests.app.openai.completion_requests import (
     PARAMS,
     chunks,
@@ -154,7 +151,7 @@ async def test_texts_without_room_for_all_of_them_do_not_begin(tiny: Checkpoint)
 
     for queue in (3, 4):
         async with running(tiny, slots=1, queue=queue) as engine:
-            service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny"))
+            service = service_of(engine, tiny)
             prompts = await prompts_of(http, service, request)
             if queue == 3:
                 with pytest.raises(QueueFullError, match=r"no room for 5 texts \(0 waiting\)"):

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,27 @@ class RunningServer:
 
     def client(self, timeout: float = 30) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+
+    @contextmanager
+    def traffic(self, clients: int, work: Callable[[httpx.Client], object]) -> Iterator[None]:
+        """Let clients repeat some work during the block. Each must complete it at least once."""
+        ending = threading.Event()
+
+        def repeat() -> int:
+            count = 0
+            with self.client() as client:
+                while not ending.is_set():
+                    work(client)
+                    count += 1
+            return count
+
+        with ThreadPoolExecutor(clients) as pool:
+            counts = [pool.submit(repeat) for _ in range(clients)]
+            try:
+                yield
+            finally:
+                ending.set()
+            assert all(count.result() > 0 for count in counts)
 
     def stop(self, timeout: float = 20) -> int:
         """Send SIGTERM; return the exit status."""

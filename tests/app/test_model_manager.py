@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,27 +150,16 @@ def test_no_request_fails_during_reloads(
         reload(client, served_path, path)
         response = client.post("/generate", json=PARAMS).json()
         texts[response["model"]["hash"]] = response["text"]
-    stop = False
 
-    def send_requests() -> int:
-        count = 0
-        with running.client() as other:
-            while not stop:
-                response = other.post("/generate", json=PARAMS)
-                assert response.status_code == 200
-                body = response.json()
-                assert body["text"] == texts[body["model"]["hash"]], "all of it from one model"
-                count += 1
-        return count
+    def send_request(other: httpx.Client) -> None:
+        response = other.post("/generate", json=PARAMS)
+        assert response.status_code == 200
+        body = response.json()
+        assert body["text"] == texts[body["model"]["hash"]], "all of it from one model"
 
-    with ThreadPoolExecutor(4) as pool:
-        counts = [pool.submit(send_requests) for _ in range(4)]
-        try:
-            for path in (other_path, tiny_path, other_path):
-                assert reload(client, served_path, path).json()["changed"] is True
-        finally:
-            stop = True
-        assert all(count.result() > 0 for count in counts)
+    with running.traffic(4, send_request):
+        for path in (other_path, tiny_path, other_path):
+            assert reload(client, served_path, path).json()["changed"] is True
 
 
 def test_a_request_that_arrives_during_a_reload_uses_the_new_model(
@@ -201,29 +189,17 @@ def test_ten_reloads_in_a_row_are_not_refused(
         reload(client, served_path, path)
         done = client.post("/generate", json=params).json()
         texts[done["model"]["hash"]] = done["text"]
-    stop = False
 
-    def read_streams() -> int:
-        count = 0
-        with running.client() as other:
-            while not stop:
-                response = other.get("/generate", params=params)
-                events = list(parse_events(response.text.split("\n")))
-                assert events[-1].name == "done"
-                assert text_of(events) == texts[response.headers["Charstream-Model"]]
-                count += 1
-        return count
+    def read_stream(other: httpx.Client) -> None:
+        response = other.get("/generate", params=params)
+        events = list(parse_events(response.text.split("\n")))
+        assert events[-1].name == "done"
+        assert text_of(events) == texts[response.headers["Charstream-Model"]]
 
-    with ThreadPoolExecutor(3) as pool:
-        counts = [pool.submit(read_streams) for _ in range(3)]
-        try:
-            for number in range(10):
-                path = same_size_paths[number % 3]
-                response = reload(client, served_path, path)
-                assert response.json()["changed"] is True, response.text
-        finally:
-            stop = True
-        assert all(count.result() > 0 for count in counts)
+    with running.traffic(3, read_stream):
+        for number in range(10):
+            response = reload(client, served_path, same_size_paths[number % 3])
+            assert response.json()["changed"] is True, response.text
 
 
 def test_replaced_models_may_finish_in_any_order(
@@ -308,48 +284,41 @@ def test_the_number_of_replaced_models_is_limited(
     assert reload(client, served_path, other_path).status_code == 200, "after the streams ended"
 
 
-def test_a_draining_service_does_not_reload(tiny_path: Path) -> None:
-    async def scenario() -> None:
-        app = create_app(Settings(checkpoint=tiny_path, threads=1))
-        async with app.router.lifespan_context(app):
-            app.state.model_manager.drain(60)
-            with pytest.raises(ReloadError, match="shutting down"):
-                await app.state.model_manager.reload()
-
-    asyncio.run(scenario())
+async def test_a_draining_service_does_not_reload(tiny_path: Path) -> None:
+    app = create_app(Settings(checkpoint=tiny_path, threads=1))
+    async with app.router.lifespan_context(app):
+        app.state.model_manager.drain(60)
+        with pytest.raises(ReloadError, match="shutting down"):
+            await app.state.model_manager.reload()
 
 
-def test_a_drain_does_not_wait_for_a_reload(
+async def test_a_drain_does_not_wait_for_a_reload(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading the checkpoint may hang."""
+    app = create_app(Settings(checkpoint=tiny_path, threads=1))
+    manager: ModelManager = app.state.model_manager
+    began, goes_on = threading.Event(), threading.Event()
 
-    async def scenario() -> None:
-        app = create_app(Settings(checkpoint=tiny_path, threads=1))
-        manager: ModelManager = app.state.model_manager
-        began, goes_on = threading.Event(), threading.Event()
+    def load(path: Path) -> Checkpoint:
+        began.set()
+        goes_on.wait(20)
+        return load_checkpoint(path)
 
-        def load(path: Path) -> Checkpoint:
-            began.set()
-            goes_on.wait(20)
-            return load_checkpoint(path)
-
-        monkeypatch.setattr("app.model_loader.load_checkpoint", load)
-        async with app.router.lifespan_context(app):
-            reloading = asyncio.create_task(manager.reload())
-            await asyncio.to_thread(began.wait, 20)
-            manager.drain(60)
-            with pytest.raises(ReloadError, match="shutting down"):
-                await asyncio.wait_for(reloading, 10)
-            assert manager.loads
-            goes_on.set()
-            await until(lambda: not manager.loads)
-
-    asyncio.run(scenario())
+    monkeypatch.setattr("app.model_loader.load_checkpoint", load)
+    async with app.router.lifespan_context(app):
+        reloading = asyncio.create_task(manager.reload())
+        await asyncio.to_thread(began.wait, 20)
+        manager.drain(60)
+        with pytest.raises(ReloadError, match="shutting down"):
+            await asyncio.wait_for(reloading, 10)
+        assert manager.loads
+        goes_on.set()
+        await until(lambda: not manager.loads)
 
 
 @pytest.mark.usefixtures("no_garbage_collection")
-def test_a_replaced_model_is_freed_without_a_garbage_collection(
+async def test_a_replaced_model_is_freed_without_a_garbage_collection(
     tiny_path: Path, other_path: Path, tmp_path: Path
 ) -> None:
     path = Path(shutil.copy(tiny_path, tmp_path / "model.safetensors"))
@@ -378,9 +347,6 @@ def test_a_replaced_model_is_freed_without_a_garbage_collection(
         assert await manager.reload()
         return [weakref.ref(part) for part in (service.engine, service.decoder, service.checkpoint)]
 
-    async def scenario() -> None:
-        async with app.router.lifespan_context(app):
-            refs = await replace()
-            await until(lambda: all(ref() is None for ref in refs))
-
-    asyncio.run(scenario())
+    async with app.router.lifespan_context(app):
+        refs = await replace()
+        await until(lambda: all(ref() is None for ref in refs))

@@ -20,66 +20,54 @@ def counting_compilations() -> Any:
     return patch.object(pattern_cache, "compile_pattern", wraps=compile_pattern)
 
 
-def test_a_pattern_is_compiled_once() -> None:
-    async def run() -> None:
-        cache = PatternCache(VOCABULARY)
-        with counting_compilations() as compiled:
-            together = await asyncio.gather(*(cache.get("a+b") for _ in range(20)))
-            later = await cache.get("a+b")
-            other = await cache.get("a+b", frozenset({3}))
-        assert len({id(pattern) for pattern in [*together, later]}) == 1
-        assert other is not later
-        assert compiled.call_count == 2
-        assert cache.waiting == 0
-
-    asyncio.run(run())
+async def test_a_pattern_is_compiled_once() -> None:
+    cache = PatternCache(VOCABULARY)
+    with counting_compilations() as compiled:
+        together = await asyncio.gather(*(cache.get("a+b") for _ in range(20)))
+        later = await cache.get("a+b")
+        other = await cache.get("a+b", frozenset({3}))
+    assert len({id(pattern) for pattern in [*together, later]}) == 1
+    assert other is not later
+    assert compiled.call_count == 2
+    assert cache.waiting == 0
 
 
-def test_an_error_is_kept_and_raised_anew() -> None:
-    async def run() -> None:
-        cache = PatternCache(VOCABULARY)
-        errors = []
-        with counting_compilations() as compiled:
-            for _ in range(3):
-                with pytest.raises(PatternError, match="lookaround") as caught:
-                    await cache.get("(?=a)")
-                errors.append(caught.value)
-        assert compiled.call_count == 1
-        assert len({id(error) for error in errors}) == 3
-
-    asyncio.run(run())
+async def test_an_error_is_kept_and_raised_anew() -> None:
+    cache = PatternCache(VOCABULARY)
+    errors = []
+    with counting_compilations() as compiled:
+        for _ in range(3):
+            with pytest.raises(PatternError, match="lookaround") as caught:
+                await cache.get("(?=a)")
+            errors.append(caught.value)
+    assert compiled.call_count == 1
+    assert len({id(error) for error in errors}) == 3
 
 
-def test_the_least_recently_used_pattern_is_evicted() -> None:
-    async def run() -> None:
-        cache = PatternCache(VOCABULARY)
-        first = await cache.get("a{1,20}")
-        for number in range(100):
-            await cache.get(f"a{{{number + 1}}}b")
-            assert await cache.get("a{1,20}") is first
-        with counting_compilations() as compiled:
-            await cache.get("a{100}b")
-            await cache.get("a{1}b")
-        assert compiled.call_count == 1
-
-    asyncio.run(run())
+async def test_the_least_recently_used_pattern_is_evicted() -> None:
+    cache = PatternCache(VOCABULARY)
+    first = await cache.get("a{1,20}")
+    for number in range(100):
+        await cache.get(f"a{{{number + 1}}}b")
+        assert await cache.get("a{1,20}") is first
+    with counting_compilations() as compiled:
+        await cache.get("a{100}b")
+        await cache.get("a{1}b")
+    assert compiled.call_count == 1
 
 
-def test_a_cancelled_request_leaves_the_result_to_others() -> None:
-    async def run() -> None:
-        cache = PatternCache(VOCABULARY)
-        first = asyncio.ensure_future(cache.get("(a|b)*a(a|b){5}"))
-        second = asyncio.ensure_future(cache.get("(a|b)*a(a|b){5}"))
-        await asyncio.sleep(0)
-        assert cache.waiting == 2
-        first.cancel()
-        assert isinstance(await second, Pattern)
-        assert cache.waiting == 0
-
-    asyncio.run(run())
+async def test_a_cancelled_request_leaves_the_result_to_others() -> None:
+    cache = PatternCache(VOCABULARY)
+    first = asyncio.ensure_future(cache.get("(a|b)*a(a|b){5}"))
+    second = asyncio.ensure_future(cache.get("(a|b)*a(a|b){5}"))
+    await asyncio.sleep(0)
+    assert cache.waiting == 2
+    first.cancel()
+    assert isinstance(await second, Pattern)
+    assert cache.waiting == 0
 
 
-def test_one_pattern_of_each_client_waits_for_the_thread() -> None:
+async def test_one_pattern_of_each_client_waits_for_the_thread() -> None:
     """Beside a client with very many patterns, another client waits for one of them."""
     order: list[str] = []
 
@@ -87,25 +75,19 @@ def test_one_pattern_of_each_client_waits_for_the_thread() -> None:
         await cache.get(f"{client}{{{number}}}", client=client)
         order.append(client)
 
-    async def run() -> None:
-        cache = PatternCache(VOCABULARY)
-        many = [asyncio.ensure_future(get(cache, "a", number)) for number in range(1, 100)]
-        await asyncio.sleep(0)
-        await get(cache, "b", 1)
-        assert order.count("a") <= 2
-        await asyncio.gather(*many)
-        assert cache.waiting == 0
-
-    asyncio.run(run())
+    cache = PatternCache(VOCABULARY)
+    many = [asyncio.ensure_future(get(cache, "a", number)) for number in range(1, 100)]
+    await asyncio.sleep(0)
+    await get(cache, "b", 1)
+    assert order.count("a") <= 2
+    await asyncio.gather(*many)
+    assert cache.waiting == 0
 
 
-def test_after_the_end_nothing_is_compiled() -> None:
-    async def run() -> None:
-        cache = PatternCache(VOCABULARY)
-        kept = await cache.get("a+")
-        cache.close()
-        assert await cache.get("a+") is kept
-        with pytest.raises(DrainingError):
-            await cache.get("b+")
-
-    asyncio.run(run())
+async def test_after_the_end_nothing_is_compiled() -> None:
+    cache = PatternCache(VOCABULARY)
+    kept = await cache.get("a+")
+    cache.close()
+    assert await cache.get("a+") is kept
+    with pytest.raises(DrainingError):
+        await cache.get("b+")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,33 +73,17 @@ def stream(client: httpx.Client, model: str) -> tuple[str, str]:
     return response.headers["Charstream-Model"], text_of(events)
 
 
-@contextmanager
-def traffic(running: RunningServer, models: list[str]) -> Iterator[dict[str, set[str]]]:
-    """Stream from the models during the block. Give the texts by the hash of their model."""
-    stop, texts = threading.Event(), dict[str, set[str]]()
-
-    def send_requests(model: str) -> int:
-        count = 0
-        with running.client() as client:
-            while not stop.is_set():
-                model_hash, text = stream(client, model)
-                texts.setdefault(model_hash, set()).add(text)
-                count += 1
-        return count
-
-    with ThreadPoolExecutor(2 * len(models)) as pool:
-        counts = [pool.submit(send_requests, model) for model in models for _ in range(2)]
-        try:
-            yield texts
-        finally:
-            stop.set()
-        assert all(count.result() > 0 for count in counts)
-
-
 def test_nothing_is_lost_while_models_are_changed_added_and_removed(
     client: httpx.Client, running: RunningServer, served: Path
 ) -> None:
-    with traffic(running, ["ada", "bob"]) as texts:
+    texts: dict[str, set[str]] = {}
+
+    def stream_both(other: httpx.Client) -> None:
+        for model in ("ada", "bob"):
+            model_hash, text = stream(other, model)
+            texts.setdefault(model_hash, set()).add(text)
+
+    with running.traffic(4, stream_both):
         for seed in (7, 8):
             save_model(served, "bob", seed)
             assert reload(client)
@@ -179,7 +160,9 @@ def test_a_model_that_now_comes_first_is_the_default(client: httpx.Client, serve
 
 
 @pytest.mark.usefixtures("no_garbage_collection")
-def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(folder: Path) -> None:
+async def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(
+    folder: Path,
+) -> None:
     app = create_app(Settings(checkpoint=(folder,), threads=1))
     manager: ModelManager = app.state.model_manager
 
@@ -194,42 +177,35 @@ def test_replaced_and_removed_models_are_freed_without_a_garbage_collection(fold
         (folder / "bob.safetensors").unlink()
         old = manager.models.services
         assert await manager.reload()
-        parts = [(s.engine, s.engine._cache, s.decoder, s.checkpoint) for s in old]
+        parts = [(s.engine, s.decoder, s.checkpoint) for s in old]
         return [weakref.ref(part) for each in parts for part in each]
 
-    async def scenario() -> None:
-        async with app.router.lifespan_context(app):
-            refs = await replace()
-            await until(lambda: all(ref() is None for ref in refs))
-
-    asyncio.run(scenario())
+    async with app.router.lifespan_context(app):
+        refs = await replace()
+        await until(lambda: all(ref() is None for ref in refs))
 
 
-def test_a_reload_that_fails_leaves_no_engine_behind(
+async def test_a_reload_that_fails_leaves_no_engine_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second of two new engines does not start."""
     app = create_app(Settings(checkpoint=(folder,), threads=1))
     manager: ModelManager = app.state.model_manager
+    async with app.router.lifespan_context(app):
+        before = threading.active_count()
+        for seed, name in enumerate(("ada", "bob"), 20):
+            save_model(folder, name, seed)
+        warm_up = "app.engine.worker.Worker._warm_up"
+        calls = []
 
-    async def scenario() -> None:
-        async with app.router.lifespan_context(app):
-            before = threading.active_count()
-            for seed, name in enumerate(("ada", "bob"), 20):
-                save_model(folder, name, seed)
-            warm_up = "app.engine.worker.Worker._warm_up"
-            calls = []
+        def fail_at_second(worker: object) -> None:
+            calls.append(worker)
+            if len(calls) == 2:
+                raise MemoryError("no memory")
 
-            def fail_at_second(worker: object) -> None:
-                calls.append(worker)
-                if len(calls) == 2:
-                    raise MemoryError("no memory")
-
-            monkeypatch.setattr(warm_up, fail_at_second)
-            models = manager.models
-            with pytest.raises(Exception, match="no memory"):
-                await manager.reload()
-            assert manager.models is models
-            await until(lambda: threading.active_count() == before)
-
-    asyncio.run(scenario())
+        monkeypatch.setattr(warm_up, fail_at_second)
+        models = manager.models
+        with pytest.raises(Exception, match="no memory"):
+            await manager.reload()
+        assert manager.models is models
+        await until(lambda: threading.active_count() == before)

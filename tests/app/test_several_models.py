@@ -99,7 +99,9 @@ def test_the_models_are_listed_and_the_first_one_is_the_default(
     ("method", "path", "body"),
     [
         ("POST", "/generate", {"length": 5}),
+        ("POST", "/generate", {"length": 5, "stream": True}),
         ("POST", "/score", {"text": "abc"}),
+        ("POST", "/cells", {"text": "abc", "cells": [{"layer": 0, "cell": 0}]}),
         ("GET", "/generate", None),
         ("GET", "/info", None),
         ("GET", "/tokenizer.json", None),
@@ -108,15 +110,23 @@ def test_the_models_are_listed_and_the_first_one_is_the_default(
 def test_an_unknown_model_is_404_with_several_models_and_409_with_one(
     client: httpx.Client, server: RunningServer, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
-    params = {} if body else {"model": "eve"}
-    body = body and {**body, "model": "eve"}
-    response = client.request(method, path, json=body, params=params)
+    def send(client: httpx.Client, model: str) -> httpx.Response:
+        if body is None:
+            return client.request(method, path, params={"model": model})
+        return client.request(method, path, json={**body, "model": model})
+
+    response = send(client, "eve")
     assert (response.status_code, response.json()["code"]) == (404, "unknown_model")
     assert "'eve'" in response.json()["detail"]
     assert "ada, bob" in response.json()["detail"]
     with server.client() as single:
-        response = single.request(method, path, json=body, params=params)
+        loaded = single.get("/info").json()["hash"]
+        response = send(single, "eve")
         assert (response.status_code, response.json()["code"]) == (409, "other_model")
+        assert "eve" in response.json()["detail"]
+        assert loaded in response.json()["detail"]
+        for right in (loaded, "tiny"):
+            assert send(single, right).is_success
 
 
 def test_an_unknown_model_is_not_found_under_v1(client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""Requests to /generate, and how a test reads the responses."""
+"""Requests to our own endpoints, and how a test reads the responses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,30 @@ from tests.server import RunningServer
 PARAMS: dict[str, Any] = {"prime": "abc", "length": 120, "top_k": 5, "seed": 7}
 
 
-def post(server: RunningServer, **fields: Any) -> dict[str, Any]:
-    """POST /generate with PARAMS and these fields; return the body of the response."""
+def ask(server: RunningServer, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """POST fields; return the body of the response, which must be a success."""
     with server.client() as client:
-        response = client.post("/generate", json={**PARAMS, **fields})
+        response = client.post(path, json=fields)
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
+
+
+def invalid_field(
+    server: RunningServer, path: str, fields: dict[str, Any], method: str = "POST"
+) -> dict[str, str]:
+    """Send fields of which one is invalid, and return what the response says about it."""
+    with server.client() as client:
+        sent: dict[str, Any] = {"params" if method == "GET" else "json": fields}
+        response = client.request(method, path, **sent)
+    assert response.status_code == 422, response.text
+    (error,) = response.json()["errors"]
+    return dict(error)
+
+
+def post(server: RunningServer, **fields: Any) -> dict[str, Any]:
+    """POST /generate with PARAMS and these fields; return the body of the response."""
+    return ask(server, "/generate", {**PARAMS, **fields})
 
 
 def stream(server: RunningServer, last_event_id: str | None = None, **fields: Any) -> list[Event]:

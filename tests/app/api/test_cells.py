@@ -17,6 +17,7 @@ from model.cells.correlation import span_values, strongest
 from model.checkpoints.checkpoint import Checkpoint
 from model.pytorch.network import CharLSTM
 from model.text.properties import PROPERTIES
+from tests.app.api.generate_requests import ask, invalid_field
 from tests.conftest import CHARACTERS
 from tests.model.cells.test_correlation import correlate
 from tests.server import RunningServer, running_server
@@ -30,19 +31,7 @@ TEXT = "(a\nB ab) 'c'\n\nFirst! (d)" * 5
 
 
 def post(server: RunningServer, **fields: Any) -> dict[str, Any]:
-    with server.client() as client:
-        response = client.post("/cells", json=fields)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-def refusal(server: RunningServer, **fields: Any) -> dict[str, str]:
-    """The first invalid field of a response."""
-    with server.client() as client:
-        response = client.post("/cells", json=fields)
-    assert response.status_code == 422, response.text
-    return dict(response.json()["errors"][0])
+    return ask(server, "/cells", fields)
 
 
 def reference(model: Checkpoint, prime: str, text: str) -> npt.NDArray[np.float64]:
@@ -187,7 +176,7 @@ def test_a_text_longer_than_an_output_buffer_is_read_whole(tiny_path: Path) -> N
 def test_an_invalid_request_names_the_field_and_what_is_expected(
     server: RunningServer, fields: dict[str, Any], named: str, message: str
 ) -> None:
-    error = refusal(server, **{"text": "abCdef", **fields})
+    error = invalid_field(server, "/cells", {"text": "abCdef", **fields})
     assert error["field"] == named
     assert message in error["message"]
 
@@ -195,17 +184,10 @@ def test_an_invalid_request_names_the_field_and_what_is_expected(
 def test_a_response_has_a_limit(tiny_path: Path) -> None:
     cells = [{"layer": 0, "cell": 0}] * 17
     with running_server(tiny_path) as large:
-        error = refusal(large, text="ab" * 50_000, cells=cells)
+        error = invalid_field(large, "/cells", {"text": "ab" * 50_000, "cells": cells})
         assert (error["field"], error["value"]) == ("cells", "'100000 characters x 17 cells'")
         assert "must be at most 800000 in one response" in error["message"]
-        error = refusal(large, text="aB" * 50_000, find="capitals", top=64)
+        error = invalid_field(
+            large, "/cells", {"text": "aB" * 50_000, "find": "capitals", "top": 64}
+        )
         assert error["field"] == "top"
-
-
-def test_another_model_is_refused(server: RunningServer) -> None:
-    fields = {"text": "abc", "cells": CELLS}
-    with server.client() as client:
-        name = client.get("/info").json()["name"]
-        assert client.post("/cells", json={**fields, "model": name}).is_success
-        response = client.post("/cells", json={**fields, "model": "other"})
-    assert (response.status_code, response.json()["code"]) == (409, "other_model")

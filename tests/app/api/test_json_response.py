@@ -49,38 +49,34 @@ def test_the_texts_of_a_json_completion_are_limited_together(tiny_path: Path) ->
 
 
 @pytest.mark.parametrize("size", [5, 200_000, 10 * (64 << 10)])
-def test_a_body_is_sent_in_parts_that_a_connection_buffers(size: int) -> None:
-    async def scenario() -> None:
-        received: list[Message] = []
+async def test_a_body_is_sent_in_parts_that_a_connection_buffers(size: int) -> None:
+    received: list[Message] = []
 
-        async def send(message: Message) -> None:
-            received.append(message)
+    async def send(message: Message) -> None:
+        received.append(message)
 
-        await respond(size, send)
-        start, *parts = received
-        whole = b"".join(part["body"] for part in parts)
-        assert whole == b'{"text":"%b"}' % (b"a" * size)
-        assert (b"content-length", str(len(whole)).encode()) in start["headers"]
-        assert max(len(part["body"]) for part in parts) <= 64 << 10
-        assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
-
-    asyncio.run(scenario())
+    await respond(size, send)
+    start, *parts = received
+    whole = b"".join(part["body"] for part in parts)
+    assert whole == b'{"text":"%b"}' % (b"a" * size)
+    assert (b"content-length", str(len(whole)).encode()) in start["headers"]
+    assert max(len(part["body"]) for part in parts) <= 64 << 10
+    assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
 
 
-def test_a_client_that_reads_too_slowly_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_reads_too_slowly_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("app.api.json_response._SLOW_SECONDS", 0.5)
     monkeypatch.setattr("app.api.json_response._MIN_RATE", 1 << 30)
 
-    async def scenario() -> None:
-        room, closed = asyncio.Semaphore(3), asyncio.Event()
+    room, closed = asyncio.Semaphore(3), asyncio.Event()
 
-        async def send(message: Message) -> None:
-            await room.acquire()
+    async def send(message: Message) -> None:
+        await room.acquire()
 
-        await asyncio.wait_for(respond(640_000, send, closed), 20)
-        assert closed.is_set()
-
-    asyncio.run(scenario())
+    await asyncio.wait_for(respond(640_000, send, closed), 20)
+    assert closed.is_set()
 
 
 async def respond(size: int, send: Any, closed: asyncio.Event | None = None) -> None:

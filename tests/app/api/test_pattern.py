@@ -20,6 +20,7 @@ from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
 from model.patterns.pattern import compile_pattern
 from tests.app.api.generate_requests import PARAMS, post, stream
+from tests.app.api.test_hold_and_logit_bias import HOLD
 from tests.app.openai.completion_requests import chunks, complete, streamed_text
 from tests.events import text_of
 from tests.server import RunningServer
@@ -109,10 +110,11 @@ def test_a_stop_string_ends_a_text_before_its_pattern_does(server: RunningServer
     assert post(server, pattern="[a-z]{50}", length=49)["finish_reason"] == "length"
 
 
-def test_texts_with_and_without_patterns_do_not_change_each_other(server: RunningServer) -> None:
+def test_free_held_and_patterned_texts_do_not_change_each_other(server: RunningServer) -> None:
+    patterns = [{"pattern": pattern} for pattern in PATTERNS]
     requests: list[dict[str, Any]] = [
-        {"seed": seed, "length": 300, **({"pattern": PATTERNS[seed % 8]} if seed % 8 < 7 else {})}
-        for seed in range(16)
+        {"seed": seed, "length": 300, "hold": HOLD[: seed % 3], **fields}
+        for seed, fields in enumerate([{}, *patterns] * 3)
     ]
     alone = [post(server, **fields)["text"] for fields in requests]
     with ThreadPoolExecutor(12) as pool:

@@ -73,15 +73,6 @@ def test_a_malformed_event_id_is_refused(server: RunningServer, event_id: str) -
     assert response.json()["detail"].startswith("Last-Event-ID: ")
 
 
-def test_a_seed_that_contradicts_the_event_id_is_refused(server: RunningServer) -> None:
-    with server.client() as client:
-        response = client.get("/generate", params=PARAMS, headers={"Last-Event-ID": "8-5"})
-    assert response.status_code == 422
-    assert (
-        response.json()["detail"] == "seed: contradicts the Last-Event-ID, whose seed is 8, got 7"
-    )
-
-
 def test_an_invalid_request_is_refused_even_after_the_last_character(server: RunningServer) -> None:
     with server.client() as client:
         for fields in ({"seed": 8}, {"prime": "Ж"}, {"length": 5001}):
@@ -89,11 +80,3 @@ def test_an_invalid_request_is_refused_even_after_the_last_character(server: Run
                 "/generate", params={**PARAMS, **fields}, headers={"Last-Event-ID": "7-9999"}
             )
             assert response.status_code == 422
-
-
-def test_a_resumed_stream_continues_with_the_scores_of_its_characters(
-    server: RunningServer,
-) -> None:
-    whole = stream(server, logprobs=1)
-    rest = stream(server, whole[49].id, logprobs=1)
-    assert [event.data for event in rest[:-1]] == [event.data for event in whole[50:-1]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -15,25 +14,15 @@ from hypothesis import strategies as st
 from app.api.resume import Position
 from app.api.sse import GenerateFrames
 from app.engine import slow_reader
-from app.engine.engine import Engine
-from app.engine.generation import Generation
 from app.errors import EngineError, InvalidFieldError
-from app.service import Service
-from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import MAX_SEED
+from tests.app.api.test_sse import source
 from tests.app.engine.tiny_engine import LONG, job, running
 from tests.events import Event, parse_events
 
 # An integer cancels a wait after as many passes of the event loop.
 actions = st.lists(st.one_of(st.integers(0, 6), st.sampled_from(["take", "sleep"])), max_size=30)
-
-
-def frames_of(
-    engine: Engine, tiny: Checkpoint, generation: Generation, sent: int
-) -> GenerateFrames:
-    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
-    return GenerateFrames(service, generation, sent)
 
 
 async def wait_and_cancel(frames: GenerateFrames, passes: int) -> None:
@@ -88,26 +77,23 @@ def test_cancelled_waits_lose_no_character(
         async with running(tiny, slots=2) as engine:
             same = job(length, alternatives=alternatives, stops=stops)
             whole = characters_of(
-                await receive(frames_of(engine, tiny, engine.submit(same), 0), ["take"])
+                await receive(source(engine, tiny, engine.submit(same), 0), ["take"])
             )
-            resumed = frames_of(engine, tiny, engine.submit(same), skip)
+            resumed = source(engine, tiny, engine.submit(same), skip)
             assert characters_of(await receive(resumed, actions)) == whole[skip:]
 
     with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):
         asyncio.run(scenario())
 
 
-def test_an_error_while_characters_are_skipped_is_raised(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            generation = engine.submit(job(length=LONG))
-            frames = frames_of(engine, tiny, generation, LONG - 1)
-            await wait_and_cancel(frames, 3)
-            engine.drain(0)
-            with pytest.raises(EngineError, match="shutting down"):
-                await frames.wait()
-
-    asyncio.run(scenario())
+async def test_an_error_while_characters_are_skipped_is_raised(tiny: Checkpoint) -> None:
+    async with running(tiny) as engine:
+        generation = engine.submit(job(length=LONG))
+        frames = source(engine, tiny, generation, LONG - 1)
+        await wait_and_cancel(frames, 3)
+        engine.drain(0)
+        with pytest.raises(EngineError, match="shutting down"):
+            await frames.wait()
 
 
 @given(st.integers(0, MAX_SEED), st.integers(1, 10**18 - 1))

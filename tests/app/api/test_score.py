@@ -11,17 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.api.generate_requests import PARAMS, post, stream
+from tests.app.api.generate_requests import ask, post, stream
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
 
 
 def score(server: RunningServer, **fields: Any) -> dict[str, Any]:
-    with server.client() as client:
-        response = client.post("/score", json=fields)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
+    return ask(server, "/score", fields)
 
 
 @settings(max_examples=15, deadline=None)
@@ -94,47 +90,6 @@ def test_a_text_after_an_empty_prime_scores_as_after_a_newline(server: RunningSe
     expected = score(server, text="abc")
     assert score(server, text="abc", prime="")["characters"] == expected["characters"]
     assert score(server, text="abc", prime="\n")["characters"] == expected["characters"]
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({}, "text"),
-        ({"text": ""}, "text"),
-        ({"text": "aZ"}, "text"),
-        ({"text": "a", "prime": "Z"}, "prime"),
-        ({"text": "a" * 2001}, "text"),
-        ({"text": "a\ufffd"}, "text"),
-        ({"text": "a", "logprobs": 11}, "logprobs"),
-        ({"text": "a", "length": 3}, "length"),
-    ],
-)
-def test_an_invalid_score_request_names_the_field(
-    server: RunningServer, fields: dict[str, Any], named: str
-) -> None:
-    with server.client() as client:
-        response = client.post("/score", json=fields)
-    assert response.status_code == 422
-    assert response.json()["errors"][0]["field"] == named
-
-
-def test_a_request_for_a_model_that_is_not_loaded_is_refused(server: RunningServer) -> None:
-    with server.client() as client:
-        info = client.get("/info").json()
-        for right in (info["hash"], info["name"]):
-            assert client.post("/generate", json={**PARAMS, "model": right}).status_code == 200
-            assert client.post("/score", json={"text": "a", "model": right}).status_code == 200
-        wrong = "0123456789abcdef"
-        for response in (
-            client.post("/generate", json={**PARAMS, "model": wrong}),
-            client.post("/generate", json={**PARAMS, "model": wrong, "stream": True}),
-            client.get("/generate", params={**PARAMS, "model": wrong}),
-            client.post("/score", json={"text": "a", "model": wrong}),
-        ):
-            assert response.status_code == 409
-            assert response.json()["code"] == "other_model"
-            assert info["hash"] in response.json()["detail"]
-            assert wrong in response.json()["detail"]
 
 
 def test_a_request_for_too_many_scores_is_refused(tiny_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.api.generate_requests import post
+from tests.app.api.generate_requests import invalid_field, post
 from tests.app.api.test_score import score
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
@@ -50,6 +50,14 @@ def test_ten_thousand_texts_are_scored(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
+        ({}, "text", "is required, unless the request has texts"),
+        ({"text": ""}, "text", "at least 1 character"),
+        ({"text": "aZ"}, "text", "(U+005A)"),
+        ({"text": "a", "prime": "Z"}, "prime", "(U+005A)"),
+        ({"text": "a" * 2001}, "text", "at most 2000 characters"),
+        ({"text": "a\ufffd"}, "text", "(U+FFFD)"),
+        ({"text": "a", "logprobs": 11}, "logprobs", "less than or equal to 10"),
+        ({"text": "a", "length": 3}, "length", "unknown field"),
         ({"text": "a", "texts": ["a"]}, "texts", "together with text"),
         ({"texts": []}, "texts", "at least 1 item"),
         ({"texts": ["a"] * 10_001}, "texts", "at most 10000 items"),
@@ -70,10 +78,7 @@ def test_ten_thousand_texts_are_scored(server: RunningServer) -> None:
 def test_an_invalid_request_names_the_field(
     server: RunningServer, fields: dict[str, Any], field: str, message: str
 ) -> None:
-    with server.client() as client:
-        response = client.post("/score", json=fields)
-    assert response.status_code == 422
-    (error,) = response.json()["errors"]
+    error = invalid_field(server, "/score", fields)
     assert error["field"] == field
     assert message in error["message"]
 
@@ -106,14 +111,11 @@ def test_other_clients_get_their_slots_and_a_client_that_leaves_frees_its_own(
 
 
 def test_too_many_scores_of_characters_are_refused(busy: RunningServer) -> None:
-    with busy.client() as client:
-        fields = {"texts": ["a" * 2001] * 10, "detail": True, "logprobs": 10}
-        response = client.post("/score", json=fields)
-        assert response.status_code == 422
-        (error,) = response.json()["errors"]
-        assert error["field"] == "texts"
-        assert error["value"] == "'20010 characters x (1 + 10)'"
-        assert "must be at most 200000" in error["message"]
+    fields = {"texts": ["a" * 2001] * 10, "detail": True, "logprobs": 10}
+    error = invalid_field(busy, "/score", fields)
+    assert error["field"] == "texts"
+    assert error["value"] == "'20010 characters x (1 + 10)'"
+    assert "must be at most 200000" in error["message"]
 
 
 def test_a_text_that_takes_too_long_is_a_504(tiny_path: Path) -> None:

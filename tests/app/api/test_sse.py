@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from starlette.types import Message
@@ -11,18 +10,15 @@ from starlette.types import Message
 from app.api import sse
 from app.engine.engine import Engine
 from app.engine.generation import Generation
-from app.service import Service
-from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
-from tests.app.engine.tiny_engine import job, read, running, until
+from tests.app.engine.tiny_engine import job, read, running, service_of, until
 from tests.events import Event, parse_events
 
 
 def source(
     engine: Engine, tiny: Checkpoint, generation: Generation, sent: int = 0
 ) -> sse.GenerateFrames:
-    service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny.safetensors"))
-    return sse.GenerateFrames(service, generation, sent)
+    return sse.GenerateFrames(service_of(engine, tiny), generation, sent)
 
 
 async def send(frames: sse.GenerateFrames, parts: list[bytes]) -> None:
@@ -46,54 +42,47 @@ async def events_of(frames: sse.GenerateFrames) -> list[Event]:
     return list(parse_events(b"".join(parts).decode("ascii").split("\n")))
 
 
-def test_a_generation_that_ended_before_the_first_read_is_sent_whole(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            expected = await read(engine.submit(job(length=30)))
-            generation = engine.submit(job(length=30))
-            await until(lambda: generation.finished is not None)
-            events = await events_of(source(engine, tiny, generation))
-            assert [event.name for event in events] == ["message"] * 30 + ["done"]
-            text = [event.data["token"] for event in events[:-1]]
-            assert text == [tiny.vocabulary.characters[i] for i in expected]
+async def test_a_generation_that_ended_before_the_first_read_is_sent_whole(
+    tiny: Checkpoint,
+) -> None:
+    async with running(tiny) as engine:
+        expected = await read(engine.submit(job(length=30)))
+        generation = engine.submit(job(length=30))
+        await until(lambda: generation.finished is not None)
+        events = await events_of(source(engine, tiny, generation))
+        assert [event.name for event in events] == ["message"] * 30 + ["done"]
+        text = [event.data["token"] for event in events[:-1]]
+        assert text == [tiny.vocabulary.characters[i] for i in expected]
 
-    asyncio.run(scenario())
 
-
-def test_an_idle_stream_sends_pings(tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_stream_sends_pings(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.02)
-
-    async def scenario() -> None:
-        async with running(tiny, slots=1) as engine:
-            blocking = engine.submit(job(length=1_000_000))
-            waiting = engine.submit(job(length=5))
-            parts: list[bytes] = []
-            sending = asyncio.create_task(send(source(engine, tiny, waiting), parts))
-            await until(lambda: b": ping\n\n" in parts)
-            blocking.cancel()
-            await sending
-            assert b"".join(parts).count(b'"token"') == 5
-
-    asyncio.run(scenario())
+    async with running(tiny, slots=1) as engine:
+        blocking = engine.submit(job(length=1_000_000))
+        waiting = engine.submit(job(length=5))
+        parts: list[bytes] = []
+        sending = asyncio.create_task(send(source(engine, tiny, waiting), parts))
+        await until(lambda: b": ping\n\n" in parts)
+        blocking.cancel()
+        await sending
+        assert b"".join(parts).count(b'"token"') == 5
 
 
-def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
+async def test_a_resumed_stream_pings_while_it_skips_characters_already_sent(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "PING_SECONDS", 0.0)
-
-    async def scenario() -> None:
-        async with running(tiny) as engine:
-            expected = await read(engine.submit(job(length=300)))
-            again = engine.submit(job(length=300))
-            parts: list[bytes] = []
-            await send(source(engine, tiny, again, sent=290), parts)
-            assert b": ping\n\n" in parts
-            content = b"".join(parts).decode("ascii")
-            events = list(parse_events(content.split("\n")))
-            text = [event.data["token"] for event in events[:-1]]
-            assert text == [tiny.vocabulary.characters[i] for i in expected[290:]]
-            assert events[0].id is not None
-            assert events[0].id.endswith("-291")
-
-    asyncio.run(scenario())
+    async with running(tiny) as engine:
+        expected = await read(engine.submit(job(length=300)))
+        again = engine.submit(job(length=300))
+        parts: list[bytes] = []
+        await send(source(engine, tiny, again, sent=290), parts)
+        assert b": ping\n\n" in parts
+        content = b"".join(parts).decode("ascii")
+        events = list(parse_events(content.split("\n")))
+        text = [event.data["token"] for event in events[:-1]]
+        assert text == [tiny.vocabulary.characters[i] for i in expected[290:]]
+        assert events[0].id is not None
+        assert events[0].id.endswith("-291")

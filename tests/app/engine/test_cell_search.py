@@ -81,18 +81,15 @@ def test_searches_beside_other_jobs_find_the_same_cells_as_alone(
 
 
 @pytest.mark.parametrize("passes", [1, 2])
-def test_a_cancelled_search_frees_its_slot(tiny: Checkpoint, passes: int) -> None:
-    async def scenario() -> None:
-        async with running(tiny, slots=1) as engine:
-            generation = engine.submit(search_job(1, length=5_000))
-            sequence = generation._sequence
-            assert sequence is not None
-            await until(lambda: sequence.stream.read if passes == 1 else sequence.found)
-            generation.cancel()
-            await until(lambda: engine.idle)
-            assert len(await read(engine.submit(job(length=10)))) == 10
-
-    asyncio.run(scenario())
+async def test_a_cancelled_search_frees_its_slot(tiny: Checkpoint, passes: int) -> None:
+    async with running(tiny, slots=1) as engine:
+        generation = engine.submit(search_job(1, length=5_000))
+        sequence = generation._sequence
+        assert sequence is not None
+        await until(lambda: sequence.stream.read if passes == 1 else sequence.found)
+        generation.cancel()
+        await until(lambda: engine.idle)
+        assert len(await read(engine.submit(job(length=10)))) == 10
 
 
 def test_a_search_counts_the_steps_of_both_readings() -> None:

@@ -81,35 +81,33 @@ def test_any_mix_of_actions_gives_exact_texts_and_frees_all_slots(
                 else:
                     assert one.text + await read(one.generation) == whole
                     assert one.generation.generated == len(whole)
+                    complete = len(whole) == one.generation.job.length
+                    assert one.generation.finish_reason == ("length" if complete else "stop")
             await until(lambda: engine.idle)
 
     with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):
         asyncio.run(scenario())
 
 
-def test_32_generations_cancelled_at_once_free_their_slots_within_two_steps(
+async def test_32_generations_cancelled_at_once_free_their_slots_within_two_steps(
     tiny: Checkpoint,
 ) -> None:
     """A step that has begun is completed. Before the next one, all slots are free."""
+    async with running(tiny, slots=32) as engine:
+        generations = [engine.submit(job(length=LONG, seed=seed)) for seed in range(32)]
+        await asyncio.gather(*(take(each) for each in generations))
+        begun = 0
+        advance = Decoder.advance
 
-    async def scenario() -> None:
-        async with running(tiny, slots=32) as engine:
-            generations = [engine.submit(job(length=LONG, seed=seed)) for seed in range(32)]
-            await asyncio.gather(*(take(each) for each in generations))
-            begun = 0
-            advance = Decoder.advance
+        def counting(decoder: Decoder, steps: int, first: int = 0) -> StepOutput:
+            nonlocal begun
+            begun += 1
+            return advance(decoder, steps, first)
 
-            def counting(decoder: Decoder, steps: int, first: int = 0) -> StepOutput:
-                nonlocal begun
-                begun += 1
-                return advance(decoder, steps, first)
-
-            with patch.object(Decoder, "advance", counting):
-                for generation in generations:
-                    generation.cancel()
-                cancelled_at = begun
-                await until(lambda: engine.running == 0)
-                assert begun - cancelled_at <= 2
-            assert len(await read(engine.submit(job(length=10)))) == 10
-
-    asyncio.run(scenario())
+        with patch.object(Decoder, "advance", counting):
+            for generation in generations:
+                generation.cancel()
+            cancelled_at = begun
+            await until(lambda: engine.running == 0)
+            assert begun - cancelled_at <= 2
+        assert len(await read(engine.submit(job(length=10)))) == 10

@@ -5,7 +5,6 @@ In a reference cycle they would keep their memory until the next full garbage co
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from unittest.mock import patch
@@ -114,20 +113,17 @@ async def refuse(engine: Engine) -> None:
         refuse,
     ],
 )
-def test_an_ended_generation_is_freed(
+async def test_an_ended_generation_is_freed(
     tiny: Checkpoint, end: Callable[[Engine], Awaitable[None]]
 ) -> None:
-    async def scenario() -> None:
-        before = alive(OF_A_JOB)
-        async with running(tiny, slots=2, queue=2) as engine:
-            await end(engine)
-            await until(lambda: engine.idle)
-            await until_freed(OF_A_JOB, before)
-
-    asyncio.run(scenario())
+    before = alive(OF_A_JOB)
+    async with running(tiny, slots=2, queue=2) as engine:
+        await end(engine)
+        await until(lambda: engine.idle)
+        await until_freed(OF_A_JOB, before)
 
 
-def test_generations_of_a_failed_engine_are_freed(
+async def test_generations_of_a_failed_engine_are_freed(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -144,16 +140,13 @@ def test_generations_of_a_failed_engine_are_freed(
             with pytest.raises(EngineError, match="out of memory"):
                 await read(generation)
 
-    async def scenario() -> None:
-        before = alive(OF_A_JOB)
-        async with running(tiny, slots=1) as engine:
-            await fail_all(engine)
-            await until_freed(OF_A_JOB, before)
-
-    asyncio.run(scenario())
+    before = alive(OF_A_JOB)
+    async with running(tiny, slots=1) as engine:
+        await fail_all(engine)
+        await until_freed(OF_A_JOB, before)
 
 
-def test_a_stopped_engine_is_freed_with_its_decoder_and_its_cache(tiny: Checkpoint) -> None:
+async def test_a_stopped_engine_is_freed_with_its_decoder_and_its_cache(tiny: Checkpoint) -> None:
     async def run_and_stop() -> None:
         async with running(tiny) as engine:
             await finish(engine)
@@ -162,9 +155,6 @@ def test_a_stopped_engine_is_freed_with_its_decoder_and_its_cache(tiny: Checkpoi
         with pytest.raises(DrainingError):
             await read(unfinished)
 
-    async def scenario() -> None:
-        before = alive(OF_AN_ENGINE)
-        await run_and_stop()
-        await until_freed(OF_AN_ENGINE, before)
-
-    asyncio.run(scenario())
+    before = alive(OF_AN_ENGINE)
+    await run_and_stop()
+    await until_freed(OF_AN_ENGINE, before)

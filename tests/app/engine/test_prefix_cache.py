@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 import torch
 from hypothesis import given
@@ -89,23 +87,19 @@ def test_a_limit_of_zero_disables_the_cache() -> None:
     assert len(cache) == 0
 
 
-def test_characters_read_before_come_from_the_cache(tiny: Checkpoint) -> None:
+async def test_characters_read_before_come_from_the_cache(tiny: Checkpoint) -> None:
     prime = tuple(range(1, 41))
+    async with running(tiny) as engine:
 
-    async def scenario() -> None:
-        async with running(tiny) as engine:
+        async def generate(prime: tuple[int, ...], seed: int) -> tuple[list[int], int]:
+            generation = engine.submit(job(length=30, seed=seed, prime=prime))
+            return await read(generation), generation.cached
 
-            async def generate(prime: tuple[int, ...], seed: int) -> tuple[list[int], int]:
-                generation = engine.submit(job(length=30, seed=seed, prime=prime))
-                return await read(generation), generation.cached
-
-            first, cached = await generate(prime, 1)
-            assert cached == 0
-            assert await generate(prime, 1) == (first, 39), "the last one is read again"
-            longer = (*prime, 5, 6)
-            assert await generate(longer, 2) == (alone(tiny, job(30, 2, longer)), 39)
-            whole = (*prime, *first)
-            assert await generate(whole, 3) == (alone(tiny, job(30, 3, whole)), 69)
-            assert (await generate(prime[:20], 4))[1] == 0
-
-    asyncio.run(scenario())
+        first, cached = await generate(prime, 1)
+        assert cached == 0
+        assert await generate(prime, 1) == (first, 39), "the last one is read again"
+        longer = (*prime, 5, 6)
+        assert await generate(longer, 2) == (alone(tiny, job(30, 2, longer)), 39)
+        whole = (*prime, *first)
+        assert await generate(whole, 3) == (alone(tiny, job(30, 3, whole)), 69)
+        assert (await generate(prime[:20], 4))[1] == 0

@@ -33,33 +33,6 @@ def pause(scheduler: Scheduler, sequence: Sequence) -> None:
     assert sequence.paused
 
 
-def test_sequences_get_slots_in_order_of_arrival() -> None:
-    scheduler = Scheduler(Slots(2, max_queue=9))
-    first, second, third, fourth = submitted(scheduler, 4)
-    assert joined(scheduler) == [first, second]
-    assert (len(scheduler.active), scheduler.waiting) == (2, 2)
-    finish(scheduler, first)
-    assert joined(scheduler) == [third]
-    finish(scheduler, second)
-    assert joined(scheduler) == [fourth]
-
-
-def test_a_resumed_sequence_gets_a_slot_before_the_waiting_ones() -> None:
-    scheduler = Scheduler(Slots(1, max_queue=9))
-    first, second, third = submitted(scheduler, 3)
-    assert joined(scheduler) == [first]
-    pause(scheduler, first)
-    assert scheduler.paused == 1
-    assert joined(scheduler) == [second]
-    scheduler.resume(first)
-    assert not first.paused
-    assert (scheduler.paused, scheduler.waiting) == (0, 2)
-    finish(scheduler, second)
-    assert joined(scheduler) == [first]
-    finish(scheduler, first)
-    assert joined(scheduler) == [third]
-
-
 def test_resumed_sequences_keep_the_order_in_which_they_resume() -> None:
     scheduler = Scheduler(Slots(2, max_queue=9))
     first, second = submitted(scheduler, 2)

@@ -107,17 +107,14 @@ def test_retry_after_ends_with_the_deadline_of_a_text() -> None:
     assert 90 < caught.value.retry_after <= 100
 
 
-def test_the_deadline_of_a_generation_is_known_to_its_sequence(tiny: Checkpoint) -> None:
-    async def scenario() -> None:
-        engine = Engine(Decoder(tiny, 1), Resources(1, 1, 0), deadline=100)
-        engine.start()
-        generation = engine.submit(job(length=LONG))
-        assert generation._sequence is not None
-        assert 90 < generation._sequence.expires - time.monotonic() <= 100
-        generation.cancel()
-        engine.stop()
-
-    asyncio.run(scenario())
+async def test_the_deadline_of_a_generation_is_known_to_its_sequence(tiny: Checkpoint) -> None:
+    engine = Engine(Decoder(tiny, 1), Resources(1, 1, 0), deadline=100)
+    engine.start()
+    generation = engine.submit(job(length=LONG))
+    assert generation._sequence is not None
+    assert 90 < generation._sequence.expires - time.monotonic() <= 100
+    generation.cancel()
+    engine.stop()
 
 
 def test_a_closed_engine_gives_its_slots_and_its_places_back() -> None:
@@ -132,52 +129,46 @@ def test_a_closed_engine_gives_its_slots_and_its_places_back() -> None:
     assert joined(second) == [sequence]
 
 
-def test_two_engines_with_one_slot_generate_exact_texts(tiny: Checkpoint) -> None:
+async def test_two_engines_with_one_slot_generate_exact_texts(tiny: Checkpoint) -> None:
     resources = Resources(slots=1, max_queue=20, cache_bytes=1 << 20)
     jobs = [job(length=60, seed=seed) for seed in range(5)]
 
-    async def scenario() -> None:
-        engines = [Engine(Decoder(tiny, 1), resources) for _ in range(2)]
-        for engine in engines:
-            engine.start()
-        generations = [engine.submit(each) for each in jobs for engine in engines]
-        assert engines[0].waiting_in_all_engines >= len(generations) - 1
-        texts = await asyncio.gather(*map(read, generations))
-        assert texts == [alone(tiny, each) for each in jobs for _ in engines]
-        for engine in engines:
-            engine.stop()
-
-    asyncio.run(scenario())
+    engines = [Engine(Decoder(tiny, 1), resources) for _ in range(2)]
+    for engine in engines:
+        engine.start()
+    generations = [engine.submit(each) for each in jobs for engine in engines]
+    assert engines[0].waiting_in_all_engines >= len(generations) - 1
+    texts = await asyncio.gather(*map(read, generations))
+    assert texts == [alone(tiny, each) for each in jobs for _ in engines]
+    for engine in engines:
+        engine.stop()
 
 
-def test_bulk_jobs_of_two_engines_share_the_slots_and_give_them_to_others(
+async def test_bulk_jobs_of_two_engines_share_the_slots_and_give_them_to_others(
     tiny: Checkpoint,
 ) -> None:
     resources = Resources(slots=4, max_queue=0, cache_bytes=0)
 
-    async def scenario() -> None:
-        engines = [Engine(Decoder(tiny, 4), resources) for _ in range(2)]
-        for engine in engines:
-            engine.start()
+    engines = [Engine(Decoder(tiny, 4), resources) for _ in range(2)]
+    for engine in engines:
+        engine.start()
 
-        def rows() -> list[int]:
-            return [len(engine._scheduler.active) for engine in engines]
+    def rows() -> list[int]:
+        return [len(engine._scheduler.active) for engine in engines]
 
-        first = engines[0].submit(bulk_job(many(50_000)))
-        await until(lambda: rows() == [4, 0])
-        other = engines[1].submit(job(length=LONG))
-        assert await take(other), "it got a slot from the bulk job"
-        await until(lambda: rows() == [2, 1])
-        other.cancel()
-        second = engines[1].submit(bulk_job(many(50_000)))
-        await until(lambda: rows() == [2, 2])
-        first.cancel()
-        await until(lambda: rows() == [0, 4])
-        second.cancel()
-        for engine in engines:
-            engine.stop()
-
-    asyncio.run(scenario())
+    first = engines[0].submit(bulk_job(many(50_000)))
+    await until(lambda: rows() == [4, 0])
+    other = engines[1].submit(job(length=LONG))
+    assert await take(other), "it got a slot from the bulk job"
+    await until(lambda: rows() == [2, 1])
+    other.cancel()
+    second = engines[1].submit(bulk_job(many(50_000)))
+    await until(lambda: rows() == [2, 2])
+    first.cancel()
+    await until(lambda: rows() == [0, 4])
+    second.cancel()
+    for engine in engines:
+        engine.stop()
 
 
 class AnyOrder(RuleBasedStateMachine):

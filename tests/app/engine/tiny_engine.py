@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from app.engine.engine import Engine
 from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.slots import Resources
+from app.service import Service
+from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.decoding.decoder import Decoder
@@ -38,6 +41,11 @@ async def running(
         yield engine
     finally:
         engine.stop()
+
+
+def service_of(engine: Engine, checkpoint: Checkpoint) -> Service:
+    """A service with an engine."""
+    return Service(Settings(), checkpoint, Decoder(checkpoint, 1), engine, Path("tiny"))
 
 
 async def read(generation: Generation) -> list[int]:

@@ -11,7 +11,7 @@ import httpx
 import httpx_sse
 import openai
 
-from tests.app.api.generate_requests import post
+from tests.app.api.generate_requests import ask, post
 from tests.server import RunningServer
 from tests.waiting import wait_until
 
@@ -36,11 +36,7 @@ def generated_text(server: RunningServer, **fields: Any) -> str:
 
 def complete(server: RunningServer, **fields: Any) -> dict[str, Any]:
     """POST /v1/completions with PARAMS and these fields; return the body of the response."""
-    with server.client() as client:
-        response = client.post("/v1/completions", json={**PARAMS, **fields})
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
+    return ask(server, "/v1/completions", {**PARAMS, **fields})
 
 
 def chunks(server: RunningServer, **fields: Any) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,11 +14,9 @@ from app.middleware.request_log import RequestRecord
 from app.openai.completion import Completion
 from app.openai.prompts import prompts_of
 from app.openai.request import CompletionRequest
-from app.service import Service
-from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from tests.app.api.generate_requests import post
-from tests.app.engine.tiny_engine import running
+from tests.app.engine.tiny_engine import running, service_of
 from tests.app.openai.completion_requests import (
     PARAMS,
     chunks,
@@ -52,29 +48,26 @@ def test_the_openai_client_gets_the_text_of_the_seed(
     assert client.completions.create(**{**PARAMS, "seed": 8}).choices[0].text != choice.text
 
 
-def test_the_async_openai_client_streams_several_texts_concurrently(
+async def test_the_async_openai_client_streams_several_texts_concurrently(
     server: RunningServer,
 ) -> None:
-    async def scenario() -> None:
-        transport = openai.DefaultAsyncHttpxClient(trust_env=False)
-        async with openai.AsyncOpenAI(
-            base_url=f"{server.url}/v1", api_key="none", http_client=transport
-        ) as client:
-            params: dict[str, Any] = {**PARAMS, "max_tokens": 5000}  # more than a buffer holds
-            texts = {0: "", 1: "", 2: ""}
-            order = []
-            stream = await client.completions.create(**params, n=3, stream=True)
-            async for chunk in stream:
-                (choice,) = chunk.choices
-                texts[choice.index] += choice.text
-                order.append(choice.index)
-            for index, text in texts.items():
-                assert text == generated_text(server, seed=7 + index, length=5000)
-            assert order != sorted(order), "no text waits for the end of another"
-            whole = await client.completions.create(**params, n=3)
-            assert {c.index: c.text for c in whole.choices} == texts
-
-    asyncio.run(scenario())
+    transport = openai.DefaultAsyncHttpxClient(trust_env=False)
+    async with openai.AsyncOpenAI(
+        base_url=f"{server.url}/v1", api_key="none", http_client=transport
+    ) as client:
+        params: dict[str, Any] = {**PARAMS, "max_tokens": 5000}  # more than a buffer holds
+        texts = {0: "", 1: "", 2: ""}
+        order = []
+        stream = await client.completions.create(**params, n=3, stream=True)
+        async for chunk in stream:
+            (choice,) = chunk.choices
+            texts[choice.index] += choice.text
+            order.append(choice.index)
+        for index, text in texts.items():
+            assert text == generated_text(server, seed=7 + index, length=5000)
+        assert order != sorted(order), "no text waits for the end of another"
+        whole = await client.completions.create(**params, n=3)
+        assert {c.index: c.text for c in whole.choices} == texts
 
 
 @settings(max_examples=20, deadline=None)
@@ -150,23 +143,20 @@ def test_a_token_id_is_the_index_of_a_character_in_the_vocabulary(
     assert complete(server, prompt=ids[0])["choices"] == expected[:1]
 
 
-def test_texts_without_room_for_all_of_them_do_not_begin(tiny: Checkpoint) -> None:
+async def test_texts_without_room_for_all_of_them_do_not_begin(tiny: Checkpoint) -> None:
     fields = {"prompt": ["abc", "a"], "n": 2, "echo": True, "logprobs": 0}
     request = CompletionRequest.model_validate(fields)  # four texts, and one that is scored
     http = http_request()
     record = RequestRecord.of(http.scope)
 
-    async def scenario() -> None:
-        for queue in (3, 4):
-            async with running(tiny, slots=1, queue=queue) as engine:
-                service = Service(Settings(), tiny, engine._decoder, engine, Path("tiny"))
-                prompts = await prompts_of(http, service, request)
-                if queue == 3:
-                    with pytest.raises(QueueFullError, match=r"no room for 5 texts \(0 waiting\)"):
-                        Completion(http, service, request, prompts)
-                    assert not record.generations
-                else:
-                    Completion(http, service, request, prompts).cancel()
-                    assert len(record.generations) == 5
-
-    asyncio.run(scenario())
+    for queue in (3, 4):
+        async with running(tiny, slots=1, queue=queue) as engine:
+            service = service_of(engine, tiny)
+            prompts = await prompts_of(http, service, request)
+            if queue == 3:
+                with pytest.raises(QueueFullError, match=r"no room for 5 texts \(0 waiting\)"):
+                    Completion(http, service, request, prompts)
+                assert not record.generations
+            else:
+                Completion(http, service, request, prompts).cancel()
+                assert len(record.generations) == 5

@@ -39,7 +39,8 @@ _ZERO_CODE = LAYOUT.zero_code
 # The kernel computes sigmoid and tanh from powers of two, and the products give it the exponents:
 # sigmoid(x) = 1 / (1 + 2^(-x log2 e)), tanh(x) = 2 sigmoid(2x) - 1.
 # Factors of a tile's outputs, (O,): the units of the input, forget, cell and output gate.
-_GATE_EXPONENTS = np.float32(-math.log2(math.e)) * np.repeat(np.float32([1, 1, 2, 1]), _LANES)
+_EXPONENTS = np.float32(-math.log2(math.e)) * np.array([1, 1, 2, 1], np.float32)
+_GATE_EXPONENTS = np.repeat(_EXPONENTS, _LANES)
 
 _INT32, _INT64, _FLOAT32 = map(np.dtype, (np.int32, np.int64, np.float32))
 

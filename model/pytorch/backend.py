@@ -113,9 +113,8 @@ class TorchBackend:
         )
         scored = [count for count in inputs.alternatives if count is not None]
         columns = ReadCellColumns.of(inputs.cells, self._hidden_size, self.stepper.width)
-        constraints = progress = None
-        if self._constraints is not None:
-            constraints = self._constraints.rows(inputs)
+        progress = None
+        constraints = None if self._constraints is None else self._constraints.rows(inputs)
         fits = inputs.first == 0 and steps <= MAX_STEPS
         plain = not scored and self._held_SX is None and columns is None and constraints is None
         if self.graph is not None and fits and plain:

@@ -74,7 +74,7 @@ async def test_a_slow_reader_pauses_only_its_own_generation(
     async with running(tiny, slots=1) as engine:
         slow = engine.submit(slow_job)
         await until(lambda: slow.paused)
-        assert slow.unread < 50 + worker._MAX_STEPS
+        assert slow.buffer.unread < 50 + worker._MAX_STEPS
         assert len(await read(engine.submit(job(length=300)))) == 300, "the slot is free"
         assert await read(slow) == alone(tiny, slow_job), "no character is lost"
 
@@ -83,10 +83,10 @@ async def test_a_short_generation_does_not_wait_for_long_ones(tiny: Checkpoint) 
     async with running(tiny, slots=8) as engine:
         others = [engine.submit(job(length=LONG, seed=seed)) for seed in range(7)]
         await asyncio.gather(*(take(generation) for generation in others))
-        before = [generation.unread for generation in others]
+        before = [generation.buffer.unread for generation in others]
         short = engine.submit(job(length=20, prime=(1,) * 100))
         assert len(await read(short)) == 20
-        after = [generation.unread for generation in others]
+        after = [generation.buffer.unread for generation in others]
         assert max(b - a for a, b in zip(before, after, strict=True)) < 3000
         for generation in others:
             generation.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from math import inf
 from typing import Any, ClassVar
 
 from starlette.types import ASGIApp, Scope
@@ -12,13 +13,11 @@ from uvicorn.server import ServerState
 
 from app.api.disconnect import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
-from app.server.connection_limits import ConnectionLimits
+from app.server.connection_limits import ConnectionLimits, State, Timeout
 from app.server.exchange import Exchange
 from app.server.forwarded_for import keep_addresses
 from app.server.refusal import RefusedError, malformed
 from app.server.request_parser import RequestParser
-from app.server.stalled_reader import StallGuard
-from app.server.timeouts import State, Timeout, seconds_of_states
 
 # Buffers of one connection in the operating system. Without a limit, the send buffer grows to
 # megabytes for a slow reader, who then reads old text, and the receive buffer grows to megabytes
@@ -26,6 +25,7 @@ from app.server.timeouts import State, Timeout, seconds_of_states
 _SEND_BUFFER_BYTES = 1 << 17
 _RECEIVE_BUFFER_BYTES = 1 << 16
 
+_LINGER_SECONDS = 1
 _TURN_BYTES = 1 << 14  # parsed in one turn of the event loop
 _PIECE_COST_BYTES = 64  # fixed cost of parsing a piece, counted as bytes
 _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading pauses
@@ -68,11 +68,19 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._app: ASGIApp = config.loaded_app
         self._app_state, self._server_state = app_state, server_state
-        self._seconds = seconds_of_states(self.limits, config.timeout_keep_alive)
+        self._seconds = {  # the time limit of a state; that of HEAD goes on during BODY
+            State.IDLE: config.timeout_keep_alive,
+            State.HEAD: self.limits.receive_seconds,
+            State.RESPONDING: inf,
+            State.LINGERING: _LINGER_SECONDS,
+            State.CLOSING: self.limits.stall_seconds,
+        }
         self._state = State.IDLE
         self._timeout = Timeout(self._loop, self._expired)
-        self._stall = StallGuard(self._loop, self.limits.stall_seconds, self._cut_off)
-        self._parser = RequestParser(self, self.limits.head)
+        self._stall = Timeout(self._loop, self._cut_off)
+        self._room = asyncio.Event()  # the client reads what was written
+        self._room.set()
+        self._parser = RequestParser(self)
         self._exchange: Exchange | None = None  # None before the head of a request is complete
         self._unparsed = bytearray()
         self._parsing_soon = self._reading_paused = False
@@ -87,11 +95,9 @@ class Connection(asyncio.Protocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         self._timeout.set(self.limits.receive_seconds)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
-        try:
-            self.limits.check_connections(len(self._server_state.connections))
-        except RefusedError as refusal:
-            self.metrics.connections_ended.labels(refusal.code).inc()
-            self.write(refusal.response())
+        if len(self._server_state.connections) > self.limits.connections:
+            detail = f"the server has reached its limit of {self.limits.connections} connections"
+            self._refuse(RefusedError(503, "too_many_connections", detail))
             self._close_at_once()  # there are too many connections, so this one must not linger
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,6 +105,7 @@ class Connection(asyncio.Protocol):
         self._server_state.connections.discard(self)
         if self._exchange is not None:
             self._exchange.disconnect()
+        self._room.set()
         # The rest breaks reference cycles, so the memory is freed at once.
         self._timeout.close()
         self._stall.close()
@@ -117,10 +124,12 @@ class Connection(asyncio.Protocol):
             self._parse()
 
     def pause_writing(self) -> None:
-        self._stall.pause()
+        self._room.clear()
+        self._stall.set(self.limits.stall_seconds)
 
     def resume_writing(self) -> None:
-        self._stall.resume()
+        self._room.set()
+        self._stall.clear()
 
     def shutdown(self) -> None:
         """Close the connection when it has no request to answer. uvicorn calls this."""
@@ -159,7 +168,7 @@ class Connection(asyncio.Protocol):
         keep_addresses(head["headers"])
         scope = {**self._scope, **head, "state": self._app_state.copy()}
         headers = self._server_state.default_headers
-        self._exchange = Exchange(self, self._stall, scope, keep_alive, headers)
+        self._exchange = Exchange(self, self._room, scope, keep_alive, headers)
         task = self._loop.create_task(self._exchange.run(self._app))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)

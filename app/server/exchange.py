@@ -12,8 +12,6 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
-from app.server.stalled_reader import StallGuard
-
 _UNREAD_BODY_BYTES = 1 << 16  # received and not yet read by the application
 
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
@@ -45,13 +43,13 @@ class Exchange:
     def __init__(
         self,
         channel: Channel,
-        stall: StallGuard,
+        room: asyncio.Event,  # whether the connection's buffers have room
         scope: Scope,
         keep_alive: bool,
         default_headers: Iterable[tuple[bytes, bytes]],
     ) -> None:
         modern = scope["http_version"] == "1.1"
-        self._channel, self._stall, self._scope = channel, stall, scope
+        self._channel, self._room, self._scope = channel, room, scope
         self._default_headers = default_headers
         self._has_body = scope["method"] != "HEAD"  # the response
         self._may_chunk, self._chunked = modern, False
@@ -116,8 +114,8 @@ class Exchange:
         Raises:
             RuntimeError: if the response is not valid.
         """
-        if self._stall.paused and not self._disconnected:
-            await self._stall.wait()
+        if not self._disconnected:
+            await self._room.wait()
         if self._disconnected:
             return
         if not self.started:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 _NAME = b"x-forwarded-for"
 _MAX_HOPS = 32
+# [::1], [::1]:80, 1.2.3.4, 1.2.3.4:80 or ::1. No zone (after %): it may have any length, and means
+# nothing on another machine.
+_HOP = re.compile(r"\[([^]%]*)](?::[0-9]{0,5})?|([^:%]*)(?::[0-9]{0,5})?|([^%]*)")
 
 
 def keep_addresses(headers: list[tuple[bytes, bytes]]) -> None:
@@ -40,22 +44,12 @@ def _last_addresses(value: str) -> Iterator[str]:
 
 
 def _address(hop: str) -> str | None:
-    """Return the canonical address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`, or None."""
-    if hop.startswith("["):
-        host, bracket, port = hop[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            return None
-        port = port[1:]
-    elif hop.count(":") == 1:
-        host, _, port = hop.partition(":")
-    else:
-        host, port = hop, ""
-    if len(port) > 5 or not (port == "" or (port.isascii() and port.isdigit())):
-        return None
-    if "%" in host:  # a zone: it may have any length, and has no meaning on another machine
+    """Return the canonical address, or None."""
+    match = _HOP.fullmatch(hop)
+    if match is None:
         return None
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(match[1] or match[2] or match[3] or "")
     except ValueError:
         return None
     # An IPv4 client has one name, also behind a proxy that listens on IPv6.

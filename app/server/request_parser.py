@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote
 
 import httptools
 from starlette.types import Scope
 
-from app.server.connection_limits import HeadLimits, HeadSize
 from app.server.refusal import RefusedError, malformed
 
 _LENGTH = b"content-length"
 _FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that determine the end of a body
 _HEAD_END = b"\r\n\r\n"
 _LENGTH_DIGITS = 20  # of the largest 64-bit number
+
+
+@dataclass(frozen=True)
+class HeadLimits:
+    """Limits on one request, apart from its body. Headers and trailers are counted together.
+
+    Attributes:
+        url_bytes: maximum size of the request target, which may contain a prime. httptools rejects
+            longer ones.
+        path_bytes: maximum size of the path in it. Percent-decoding a longer path would delay other
+            connections.
+        header_bytes: maximum size of all headers and trailers.
+        headers: maximum number of headers and trailers.
+    """
+
+    url_bytes: int = (1 << 16) - 1
+    path_bytes: int = 1 << 13
+    header_bytes: int = 1 << 16
+    headers: int = 100
 
 
 class RequestHandler(Protocol):
@@ -41,15 +60,15 @@ class RequestParser:
     protocol. So a new parser reads the body, after a head with only the headers in `_FRAMING`.
     """
 
-    def __init__(self, handler: RequestHandler, limits: HeadLimits) -> None:
-        self._handler, self._limits = handler, limits
+    def __init__(self, handler: RequestHandler, limits: HeadLimits | None = None) -> None:
+        self._handler, self._limits = handler, limits or HeadLimits()
         self._parser = self._new_parser()
-        self._size = HeadSize(limits)
+        self._header_count = self._header_bytes = 0
+        self._silent_bytes = 0  # of an unfinished header, which httptools has not reported yet
         self._url = bytearray()
         self._headers: list[tuple[bytes, bytes]] = []
         self._in_head = False
         self._replaying = False  # whether a new parser reads a head that was already reported
-        self._reported = False  # whether httptools made a callback while it read this piece
         self._body_left = 0  # bytes of the body that Content-Length still announces
 
     def take_piece(self, unparsed: bytearray, limit: int) -> bytes:
@@ -79,13 +98,13 @@ class RequestParser:
             RefusedError: if it is not HTTP, or exceeds a limit. The parser cannot be used
                 afterwards.
         """
-        self._reported = False
+        self._silent_bytes += len(piece)  # the callbacks set it to 0
         rest = piece
         try:
             while (offset := self._feed(rest)) is not None:
                 self._begin_body()
                 rest = rest[offset:]
-            self._size.add_silent(len(piece), self._reported)
+            self._check_header_bytes()
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, RefusedError):  # raised by a callback
                 raise error.__context__ from None
@@ -96,44 +115,56 @@ class RequestParser:
         del self._parser, self._handler
 
     def on_message_begin(self) -> None:
-        self._reported = True
+        self._silent_bytes = 0
         if not self._replaying:
-            self._size = HeadSize(self._limits)
+            self._header_count = self._header_bytes = 0
             self._url.clear()
             self._headers = []
             self._in_head = True
             self._handler.begin_head()
 
     def on_url(self, url: bytes) -> None:
-        self._reported = True
+        self._silent_bytes = 0
         if not self._replaying:
             self._url += url
-            self._size.check_url(self._url)
+            if len(self._url) > (limit := self._limits.url_bytes):
+                raise _too_large(f"the URL is longer than {limit} bytes; use POST for long primes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._reported = True
+        self._silent_bytes = 0
         if not self._replaying:
-            self._size.add_header(name, value)
+            self._count_header(len(name) + len(value))
             if self._in_head:
                 self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        self._reported = True
+        self._silent_bytes = 0
         if not self._replaying:
             self._in_head = False
             self._body_left = self._content_length()
             self._handler.begin_body(self._head(), self._parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
-        self._reported = True
+        self._silent_bytes = 0
         self._body_left -= len(body)
         self._handler.add_body(body)
 
     def on_message_complete(self) -> None:
-        self._reported = True
+        self._silent_bytes = 0
         if not self._parser.should_upgrade():  # else the body is still to come
             self._body_left = 0
             self._handler.end_body()
+
+    def _count_header(self, size: int) -> None:
+        self._header_count += 1
+        self._header_bytes += size
+        if self._header_count > self._limits.headers:
+            raise _too_large(f"the request has more than {self._limits.headers} headers")
+        self._check_header_bytes()
+
+    def _check_header_bytes(self) -> None:
+        if self._header_bytes + self._silent_bytes > self._limits.header_bytes:
+            raise _too_large(f"the headers are larger than {self._limits.header_bytes} bytes")
 
     def _content_length(self) -> int:
         length = next((value for name, value in self._headers if name == _LENGTH), b"0")
@@ -148,7 +179,8 @@ class RequestParser:
         url = httptools.parse_url(bytes(self._url))
         if url.path is None:
             raise malformed("the URL has no path")
-        self._size.check_path(url.path)
+        if len(url.path) > self._limits.path_bytes:
+            raise _too_large(f"the path of the URL is longer than {self._limits.path_bytes} bytes")
         path = url.path.decode("ascii")
         return {
             "method": method,
@@ -181,3 +213,7 @@ class RequestParser:
         # Data after a request that closes the connection is ignored. It is not an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
+
+
+def _too_large(detail: str) -> RefusedError:
+    return RefusedError(431, "head_too_large", detail)

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Scope
 
-from app.server.connection_limits import HeadLimits
 from app.server.refusal import RefusedError
-from app.server.request_parser import RequestParser
+from app.server.request_parser import HeadLimits, RequestParser
 
 LIMITS = HeadLimits(url_bytes=20_000, header_bytes=1000, headers=10)
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"

@@ -19,8 +19,10 @@ from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
 from tests.conftest import make_checkpoint
+from tests.training.commands import SMALL
 from tests.training.small_runs import CORPUS, CPU
 from training import run_setup
+from training.__main__ import main
 from training.config import TrainingConfig, settings_from_record
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
@@ -172,7 +174,7 @@ def test_a_plan_changes_only_what_the_user_has_not_set(
 
 
 def test_the_precision_is_measured_once(
-    train: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    text: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the plan could measure one precision and the run train in the other."""
     measured = []
@@ -183,7 +185,8 @@ def test_the_precision_is_measured_once(
 
     monkeypatch.setattr(run_setup, "choose_training_precision", choose)
     monkeypatch.setattr(run_setup, "measure_speed", lambda *_: Speed(0.01, 1e-5))
-    assert train("--precision", "auto", "--minutes", "0.05") == 0
+    flags = [*SMALL, "--precision", "auto", "--validations", "1", "--minutes", "0.05"]
+    assert main(["train", "--text", str(text), "--out", str(out), *flags]) == 0
     assert measured == ["auto"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class Text(NamedTuple):
         return DecoderStream(*self[:4], alternatives, *self[4:])
 
 
-class Written(NamedTuple):
+@dataclass
+class Written:
     """What a stream returned: the ids after its prompt, and the bytes of its cells' values."""
 
     ids: list[int]
@@ -139,7 +141,8 @@ def network_logprobs(model: Checkpoint, ids: Ids) -> Tensor:
     ids_1S = torch.from_numpy(ids).long().unsqueeze(1)
     with torch.no_grad():
         logits_SV = CharLSTM.of(model)(ids_1S)[0][:-1, 0]
-    return logits_SV.double().log_softmax(1).gather(1, ids_1S[1:])[:, 0]
+    logprobs_S: Tensor = logits_SV.double().log_softmax(1).gather(1, ids_1S[1:])[:, 0]
+    return logprobs_S
 
 
 def logprobs(decoder: Decoder, ids: Ids) -> Tensor:

@@ -49,8 +49,9 @@ def wait_for(server: RunningServer, texts: int) -> None:
     ids=["body", "body of a stream", "prime", "ignored field", "ignored field of a stream"],
 )
 def test_they_keep_only_what_they_need(slow_path: Path, sent: bytes) -> None:
-    limits = {"max_streams": "1", "max_queue": str(REQUESTS), "max_length": str(LENGTH), "memory_mb": "2000"}
-    with running_server(slow_path, max_prime="600000", **limits) as server, ExitStack() as closing:
+    limits = {"max_streams": "1", "max_queue": str(REQUESTS), "max_length": str(LENGTH)}
+    limits |= {"max_prime": "600000", "memory_mb": "2000"}
+    with running_server(slow_path, **limits) as server, ExitStack() as closing:
         before = server.gauge("process_resident_memory_bytes")
         for number in range(1, REQUESTS + 1):
             closing.enter_context(connected(server, sent, receive_buffer=4096))

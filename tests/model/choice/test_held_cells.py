@@ -94,7 +94,7 @@ def test_backends_compute_and_read_the_lstm_with_held_cells(
         SamplingParams(hold=random_holds(random, config) if held else ()) for _ in range(streams)
     ]
     cells = [random_cells(random, layers * hidden) for _ in range(streams)]
-    alternatives = [random.choice([None, 20]) for _ in range(streams)]
+    alternatives = [20 if random.integers(2) else None for _ in range(streams)]
     backends: list[tuple[Backend, float]] = [(TorchBackend(config, weights, streams, "fp32"), 1e-4)]
     if KERNELS:
         backends.append((NativeBackend(config, weights, streams, KERNELS[0]), 0.05))
@@ -113,8 +113,8 @@ def test_backends_compute_and_read_the_lstm_with_held_cells(
             if result.cells:
                 expected = np.tanh(cells_kLC).reshape(steps, -1)[:, cells[row]]
                 np.testing.assert_allclose(result.cells[row], expected, atol=tolerance)
-            for held in params.hold:
-                assert actual[held.layer, held.cell] == np.float32(held.value)
+            for hold in params.hold:
+                assert actual[hold.layer, hold.cell] == np.float32(hold.value)
             if alternatives[row] is not None:
                 assert result.scores is not None
                 logprob = (logits - np.log(np.exp(logits).sum()))[ids[-1, row]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.engine.job import Job
+from app.engine.sequence import MAX_KEPT
 from app.engine.slow_reader import LIMIT, cost_of
 
 _ID_BYTES = 8  # of a character that is read, and of one that is generated: ids, and their copies
@@ -21,7 +22,7 @@ _IN_TRANSIT = 128  # characters on their way to the event loop
 
 def job_bytes(job: Job) -> int:
     """Return the largest size of what a job keeps until it ends."""
-    size = _ID_BYTES * (len(job.prime) + job.length)
+    size = _ID_BYTES * (len(job.prime) + min(job.length, MAX_KEPT))
     size += _STOP_BYTES * sum(map(len, job.stops)) + _BIAS_BYTES * len(job.params.logit_bias)
     if job.params.pattern is not None:
         size += job.params.pattern.bytes

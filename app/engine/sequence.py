@@ -23,6 +23,8 @@ FinishReason = Literal["length", "pattern", "stop"]
 # Characters of a text that are delivered at once, although the first one could come sooner.
 _SHORT = 24
 
+MAX_KEPT = 200_000  # characters of a text; the state after a longer one is not cached
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -60,7 +62,7 @@ class Sequence:
         self.job, self.buffer, self.deliver = job, buffer, deliver
         self.stream: DecoderStream = job.stream()
         self.texts = job.scoring()  # of a bulk job, which may have several sequences
-        self.text = array("i")  # everything that the decoder produced after the prompt
+        self.text = array("i")  # what the decoder produced after the prompt, see `MAX_KEPT`
         self.admitted: float | None = None  # see `Delivery`
         self.cached = 0
         self.cancelled = self.paused = False  # the scheduler's lock guards both
@@ -96,7 +98,8 @@ class Sequence:
 
     def accept(self, chunk: Chunk) -> Delivery:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
-        self.text += chunk.ids
+        if len(self.text) < MAX_KEPT:
+            self.text += chunk.ids
         reason = self._end_without_stop()
         if self._finder is not None:
             return self._search(self._finder, chunk, reason is not None)

@@ -14,7 +14,7 @@ from app.engine.chunk import Chunk
 from app.engine.metrics import ModelMetrics
 from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Changes, Scheduler
-from app.engine.sequence import Deliveries, Sequence
+from app.engine.sequence import MAX_KEPT, Deliveries, Sequence
 from app.engine.shared_cores import share_cores
 from app.errors import DrainingError, EngineError
 from model.choice.sampling_params import SamplingParams
@@ -210,9 +210,9 @@ class Worker:
 
         A state that held cells have changed is not the state after reading the text.
         """
-        stream = sequence.stream
+        stream, is_whole = sequence.stream, len(sequence.text) < MAX_KEPT
         text = np.array(sequence.text[:-1], dtype=np.int32)
-        if stream.state is not None and not stream.params.hold:
+        if stream.state is not None and is_whole and not stream.params.hold:
             read = np.concatenate([stream.prime[: stream.prompt_length], text])
             self._cache.put(read, stream.state)
 

@@ -18,6 +18,7 @@ from app.api.checks import (
 from app.api.sizes import job_bytes, result_bytes, stream_bytes
 from app.engine.generation import Generation
 from app.engine.job import Job
+from app.engine.sequence import MAX_KEPT
 from app.errors import InvalidFieldError, UnknownInFieldError
 from app.openai.request import CompletionRequest
 from app.service import Service
@@ -106,7 +107,7 @@ def most_generations(service: Service) -> int:
 
 def jobs_bytes(request: CompletionRequest, prompts: list[Prompt]) -> int:
     """Return the largest size of what all jobs keep. The texts of a prompt share its ids."""
-    generated = _TEXT_BYTES * request.n * len(prompts) * max(1, request.max_tokens)
+    generated = _TEXT_BYTES * request.n * len(prompts) * min(request.max_tokens, MAX_KEPT)
     return sum(job_bytes(prompt.job) for prompt in prompts) + generated
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Response
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import cells, errors, generate, model_card, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
+from app.errors import Problem
 from app.middleware.auth import Auth
 from app.middleware.cors import Cors
 from app.middleware.cross_site import refuse_cross_site
@@ -20,7 +21,7 @@ from app.middleware.memory_budget import MemoryBudget
 from app.middleware.request_log import REQUEST_ID, RequestLog, is_quiet
 from app.model_manager import ModelManager
 from app.openai import routes as openai_routes
-from app.openai.errors import unknown_path
+from app.openai.errors import error_response
 from app.settings import Settings
 
 
@@ -51,9 +52,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics = settings, metrics
     app.state.encoder = ThreadPoolExecutor(1, "json")
     app.state.model_manager = ModelManager(settings, auth, metrics)
-    errors.install(app)
+    respond = errors.install(app, {openai_routes.PREFIX: error_response})
     _add_routes(app, auth)
-    _add_middleware(app, settings, metrics)
+    _add_middleware(app, settings, metrics, respond)
     return app
 
 
@@ -71,11 +72,12 @@ def _add_routes(app: FastAPI, auth: Auth) -> None:
         dependencies = [Depends(refuse_cross_site), Depends(auth.check_user)]
         app.include_router(router, dependencies=dependencies)
     app.include_router(operator.operator, dependencies=[Depends(auth.check_operator)])
-    app.mount(openai_routes.PREFIX, unknown_path)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+def _add_middleware(
+    app: FastAPI, settings: Settings, metrics: Metrics, respond: Callable[[str, Problem], Response]
+) -> None:
     if settings.cors_origins:
         app.add_middleware(
             Cors,
@@ -86,7 +88,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         )
     budget = MemoryBudget(round(settings.memory_mb * 2**20))
     metrics.memory_leased.set_function(lambda: budget.leased)
-    app.add_middleware(RequestLog, metrics=metrics, budget=budget)
+    app.add_middleware(RequestLog, metrics=metrics, budget=budget, respond=respond)
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 from app.api import openapi
 from app.api.checks import check_cell_values, check_cells, encode_read
 from app.api.dependencies import current_models, respond
-from app.api.disconnect import ended_by_disconnect
 from app.api.field_types import Cell
 from app.api.parsing import read_request
 from app.api.schemas import MODEL, ModelName
@@ -132,8 +131,7 @@ async def cells(request: Request) -> Response:
     job = _job(service, params)
     cells = params.top if params.cells is None else len(params.cells)
     size = result_bytes(len(params.text), cells=cells)
-    async with ended_by_disconnect(request.receive):
-        return await respond(request, service, job, size, _content)
+    return await respond(request, service, job, size, _content)
 
 
 def _content(service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Error responses of the native API: `{"detail": ..., "code": ..., "errors": [...]}`."""
+"""Error responses: `{"detail": ..., "code": ..., "errors": [...]}`, or another API's format."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,24 +10,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match, Mount
 
-from app.api.disconnect import CLIENT_CLOSED
 from app.api.schemas import ErrorBody
 from app.errors import FieldError, Problem, problem_of, show
 from model.errors import CharstreamError
-
-logger = logging.getLogger("charstream")
 
 MAX_FIELDS = 10  # invalid fields listed in a response; a body may have many more
 _MAX_NAME = 80  # characters of a field's name in a response
 _METHODS = ("GET", "HEAD", "POST")
 
-EXPECTED_ERRORS = (CharstreamError, RequestValidationError, HTTPException)
-
 _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+_HINTS = {
+    "/v1/chat/completions": "a character-level model has no chat format; send a prompt to "
+    "/v1/completions instead (benchmark tools: choose the completions endpoint)"
+}
+
+Format = Callable[[Problem], Response]
 
 
 class InvalidFieldsError(RequestValidationError):
@@ -44,34 +43,42 @@ class InvalidFieldsError(RequestValidationError):
         self.known_fields, self.left_out = known_fields, left_out
 
 
-def install(app: FastAPI) -> None:
-    """Make an application report every error, including the framework's own, in this format."""
-    for kind in EXPECTED_ERRORS:
-        app.add_exception_handler(kind, _respond)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+def install(app: FastAPI, formats: Mapping[str, Format]) -> Callable[[str, Problem], Response]:
+    """Make an application report every error, including the framework's own.
+
+    Args:
+        app: the application.
+        formats: functions that make the responses for paths that begin with the keys.
+
+    Returns:
+        A function that makes the response for a path and a problem.
+    """
+
+    def response_for(path: str, problem: Problem) -> Response:
+        formatted = (formats[prefix] for prefix in formats if path.startswith(prefix))
+        return next(formatted, _native_response)(problem)
+
+    async def respond(request: Request, error: Exception) -> Response:
+        return response_for(request.url.path, _problem(request, error))
+
+    for kind in (CharstreamError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, respond)
+    return response_for
 
 
-def problem_for(request: Request, error: Exception) -> Problem:
-    """Return the problem to report for one of `EXPECTED_ERRORS`. Raise any other error."""
+def _problem(request: Request, error: Exception) -> Problem:
     if isinstance(error, CharstreamError):
         return problem_of(error)
     if isinstance(error, RequestValidationError):
         return _validation_problem(error)
-    if isinstance(error, HTTPException):
-        return _http_problem(request, error)
-    raise error
+    assert isinstance(error, HTTPException)
+    return _http_problem(request, error)
 
 
-async def _respond(request: Request, error: Exception) -> Response:
-    problem = problem_for(request, error)
+def _native_response(problem: Problem) -> Response:
     body = ErrorBody(detail=problem.detail, code=problem.code, errors=list(problem.fields) or None)
     content = body.model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, dict(problem.headers))
-
-
-async def _on_disconnect(_: Request, error: Exception) -> Response:
-    logger.debug("a client disconnected while it sent a request", exc_info=error)
-    return Response(status_code=CLIENT_CLOSED)
 
 
 def _validation_problem(error: RequestValidationError) -> Problem:
@@ -79,7 +86,7 @@ def _validation_problem(error: RequestValidationError) -> Problem:
     errors: Sequence[Any] = error.errors()
     known: Sequence[str] = getattr(error, "known_fields", ())
     if any(found["type"] == "json_invalid" for found in errors):
-        reason = printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
+        reason = _printable(errors[0]["msg"].removeprefix("Invalid JSON: "))
         return Problem(400, "malformed", f"the body is not JSON: {reason}{_example(known)}")
     # FastAPI says first where the field was.
     start = 0 if isinstance(error, InvalidFieldsError) else 1
@@ -106,19 +113,19 @@ def _field_error(known: Sequence[str], found: Any, place: Sequence[int | str]) -
     if not location:
         message = "a JSON object was expected"
     return FieldError(
-        field=printable(".".join(location) or "body")[:_MAX_NAME],
+        field=_printable(".".join(location) or "body")[:_MAX_NAME],
         value=show(found.get("input")),
-        message=printable(message),
+        message=_printable(message),
     )
 
 
 def _http_problem(request: Request, error: HTTPException) -> Problem:
-    path, method = printable(request.url.path), printable(request.method)
+    path, method = _printable(request.url.path), _printable(request.method)
     detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == 404:
-        detail = f"there is nothing at {path}; /docs lists the endpoints"
+        detail = _HINTS.get(path, f"there is nothing at {path}; /docs lists the endpoints")
     elif error.status_code == 405:
-        allowed = ", ".join(allowed_methods(request)) or headers.get("Allow", "")
+        allowed = ", ".join(_allowed_methods(request)) or headers.get("Allow", "")
         detail = f"{path} does not support {method}; it supports {allowed or 'no method'}"
         headers = {"Allow": allowed}
     return Problem(
@@ -126,19 +133,16 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
     )
 
 
-def allowed_methods(request: Request) -> list[str]:
+def _allowed_methods(request: Request) -> list[str]:
     """Return the methods that a path supports. The framework lists those of one route only."""
-    scope = request.scope
-    # Inside a mounted application, the root path includes the path of the mount.
-    scope = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     return [
         method
         for method in _METHODS
-        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+        if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in routes)
     ]
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """Return text that every encoding of a response can carry: ASCII, with escapes."""
     return text.encode("ascii", "backslashreplace").decode()

@@ -20,7 +20,7 @@ from app.api.checks import (
     encode_read,
 )
 from app.api.dependencies import current_models, lease, respond, submit
-from app.api.disconnect import ClosedConnection, closer_of, ended_by_disconnect
+from app.api.disconnect import ClosedConnection, closer_of
 from app.api.json_response import json_list
 from app.api.parsing import check_names, read_request
 from app.api.resume import Position
@@ -103,10 +103,9 @@ async def post_generate(request: Request, last_event_id: LastEventId = None) -> 
     check_result("length", 1, params.length)
     check_scores("logprobs", params.length, params.logprobs, "stream the text, or request less")
     size = result_bytes(params.length, params.logprobs)
-    async with ended_by_disconnect(request.receive):
-        job = await _job(request, service, params, None)
-        del params  # its prime is not needed while the text is generated
-        return await respond(request, service, job, size, _content)
+    job = await _job(request, service, params, None)
+    del params  # its prime is not needed while the text is generated
+    return await respond(request, service, job, size, _content)
 
 
 async def _check_query(request: Request) -> None:
@@ -165,16 +164,15 @@ async def _stream(request: Request, params: GenerateRequest, last_event_id: str 
     service = current_models(request).find(params.model)
     check_generated_length(service, "length", params.length)
     position = Position.parse(last_event_id)
-    async with ended_by_disconnect(request.receive):
-        job = await _job(request, service, params, position)
-        if position is not None and position.characters >= params.length:
-            return Response(status_code=204)
-        lease(request, job_bytes(job) + stream_bytes(params.length, params.logprobs))
-        waiting = service.engine.waiting_in_all_engines
-        generation = submit(request, service, job)
-        frames = GenerateFrames(service, generation, position.characters if position else 0)
-        if position is not None and not await _has_more(frames, generation):
-            return Response(status_code=204)
+    job = await _job(request, service, params, position)
+    if position is not None and position.characters >= params.length:
+        return Response(status_code=204)
+    lease(request, job_bytes(job) + stream_bytes(params.length, params.logprobs))
+    waiting = service.engine.waiting_in_all_engines
+    generation = submit(request, service, job)
+    frames = GenerateFrames(service, generation, position.characters if position else 0)
+    if position is not None and not await _has_more(frames, generation):
+        return Response(status_code=204)
     response = EventStreamResponse(frames, [generation], service.model.hash)
     response.headers[QUEUE_HEADER] = str(waiting)
     return response

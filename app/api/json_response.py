@@ -11,9 +11,8 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.disconnect import close_connection, closer_of, sending
+from app.api.disconnect import closer_of
 
-_PART = 64 << 10  # bytes that a connection buffers
 _MAX_INLINE = 16 << 10  # bytes of a result that the event loop encodes itself
 # A client may take this long in addition to the time at the lowest rate.
 _SLOW_SECONDS = 60.0
@@ -58,28 +57,18 @@ def joined_items(parts: Iterable[bytes]) -> orjson.Fragment:
 
 
 class _JSONResponse(Response):
-    """Sends a body in parts, as fast as the client reads it.
-
-    The response ends when almost all of the body has left the process. If the client reads too
-    slowly, the connection is closed.
+    """The response ends when the client has read almost all of it, so its memory is leased until
+    then. If the client reads too slowly, the connection is closed.
     """
 
     media_type = "application/json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with sending(send) as send_part:
-            try:
-                async with asyncio.timeout(_SLOW_SECONDS + len(self.body) / _MIN_RATE):
-                    await self._send(send_part)
-            except TimeoutError:
-                if close := closer_of(scope):
-                    await close_connection(close, receive)
-
-    async def _send(self, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        body = memoryview(self.body)
-        for first in range(0, len(body), _PART):
-            last = first + _PART
-            part = {"body": bytes(body[first:last]), "more_body": last < len(body)}
-            await send({"type": "http.response.body", **part})
+        if len(self.body) <= _MAX_INLINE:
+            return await super().__call__(scope, receive, send)
+        try:
+            async with asyncio.timeout(_SLOW_SECONDS + len(self.body) / _MIN_RATE):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            if close := closer_of(scope):
+                close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -62,5 +64,5 @@ async def reload(manager: CurrentManager) -> Reloaded:
     Models are added, replaced and removed as their files are. Running generations continue
     unchanged. The response is sent when new requests use the new models. It names the default one.
     """
-    changed = await manager.reload()
+    changed = await asyncio.shield(manager.reload())  # also if the client disconnects
     return Reloaded(changed=changed, model=ModelName(**manager.models.default.model._asdict()))

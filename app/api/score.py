@@ -15,7 +15,6 @@ from pydantic_core import PydanticCustomError
 from app.api import openapi
 from app.api.checks import check_read_length, check_scores, encode_read, encode_scored
 from app.api.dependencies import current_models, respond
-from app.api.disconnect import ended_by_disconnect
 from app.api.json_response import json_list
 from app.api.parsing import read_request
 from app.api.schemas import MODEL, CharacterScore, ModelName
@@ -132,8 +131,7 @@ async def score(request: Request) -> Response:
     service = current_models(request).find(params.model)
     job, size, detail = _job(service, params), _result_bytes(params), params.with_detail
     del params  # its texts are not needed while the model reads them
-    async with ended_by_disconnect(request.receive):
-        return await respond(request, service, job, size, partial(_content, detail))
+    return await respond(request, service, job, size, partial(_content, detail))
 
 
 def _content(detail: bool, service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.disconnect import close_connection, closer_of, ended_by_disconnect, sending
+from app.api.disconnect import closer_of
 from app.api.schemas import done_fields
 from app.api.scores import score_fields
 from app.engine.chunk import Chunk
@@ -71,21 +71,17 @@ class EventStreamResponse(Response):
         self._source, self._generations = source, generations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        close = closer_of(scope)
         try:
-            async with sending(send) as send_part, ended_by_disconnect(receive):
-                await send_part(start)
-                await self._send_frames(send_part, closer_of(scope) is not None)
-                await send_part({"type": "http.response.body", "body": b""})
-        except DrainingError:
-            close = closer_of(scope)
-            assert close is not None
-            await close_connection(close, receive)
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            )
+            await self._send_frames(send, close)
         finally:
             for generation in self._generations:
                 generation.cancel()
 
-    async def _send_frames(self, send: Send, can_close: bool) -> None:
+    async def _send_frames(self, send: Send, close: Callable[[], None] | None) -> None:
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
@@ -96,19 +92,18 @@ class EventStreamResponse(Response):
             except TimeoutError:
                 frames = PING
             except EngineError as error:
-                if isinstance(error, DrainingError) and self._source.resumable and can_close:
-                    raise
-                await send(_body(self._source.failed(error)))
-                return
+                if isinstance(error, DrainingError) and self._source.resumable and close:
+                    return close()
+                return await send(_body(self._source.failed(error), more=False))
             if frames is None:
-                return
+                return await send(_body(b"", more=False))
             if frames:
                 await send(_body(frames))
                 last = loop.time()
 
 
-def _body(frames: bytes) -> Message:
-    return {"type": "http.response.body", "body": frames, "more_body": True}
+def _body(frames: bytes, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": frames, "more_body": more}
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.engine.generation import Generation
 from app.engine.metrics import Metrics
-from app.errors import INTERNAL
+from app.errors import INTERNAL, Problem
 from app.middleware.memory_budget import Lease, MemoryBudget
 
 logger = logging.getLogger("charstream")
@@ -26,6 +27,7 @@ REQUEST_ID = "X-Request-ID"
 _STATE_KEY = "request_record"
 _ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _QUIET = ("/health", "/health/live", "/health/ready", "/metrics")
+_CLIENT_CLOSED = 499  # status of a response that nobody receives; nginx logs the same
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _MAX_PATH = 200  # characters of a path in a log line
 _MAX_PRIME = 1000  # characters of the primes in a log line
@@ -92,8 +94,14 @@ class RequestLog:
     memory of the request back.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, budget: MemoryBudget) -> None:
-        self._app, self._metrics, self._budget = app, metrics, budget
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        budget: MemoryBudget,
+        respond: Callable[[str, Problem], Response],  # to a path, if the application raises
+    ) -> None:
+        self._app, self._metrics, self._budget, self._respond = app, metrics, budget, respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,12 +119,16 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, recording_send)
+        except (asyncio.CancelledError, ClientDisconnect) as error:
+            record.status = record.status or _CLIENT_CLOSED
+            if isinstance(error, asyncio.CancelledError):
+                raise
         except Exception as error:
             fields = {"request_id": record.id}
             logger.error("a request failed", exc_info=error, extra={"fields": fields})
             if record.status:
                 raise
-            await _internal_error()(scope, receive, recording_send)
+            await self._respond(record.path, INTERNAL)(scope, receive, recording_send)
         finally:
             record.lease.release()
             record.endpoint = getattr(scope.get("route"), "path", "other")
@@ -154,11 +166,6 @@ def _headers(headers: Sequence[tuple[bytes, bytes]], request_id: str) -> list[tu
     own = {name.lower() for name, _ in headers}
     added = [(name, value) for name, value in _SECURITY_HEADERS if name not in own]
     return [*headers, *added, (b"x-request-id", request_id.encode("ascii"))]
-
-
-def _internal_error() -> Response:
-    body = json.dumps({"detail": INTERNAL.detail, "code": INTERNAL.code})
-    return Response(body, INTERNAL.status, media_type="application/json")
 
 
 def _add_generation(fields: dict[str, Any], generation: Generation) -> None:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
-from fastapi import Request
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from app.api import openapi
-from app.api.errors import EXPECTED_ERRORS, allowed_methods, problem_for
-from app.errors import INTERNAL, Problem
-from app.middleware.request_log import RequestRecord
+from app.errors import Problem
 from app.openai.schemas import OpenAIError, OpenAIErrorBody
-
-logger = logging.getLogger("charstream")
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _STATUSES = {409: 404, 422: 400}  # status of the native API -> status of OpenAI's API
 _CODES = {
@@ -32,45 +18,10 @@ _CODES = {
     "unknown_model": "model_not_found",
     "rate_limited": "rate_limit_exceeded",
 }
-_NO_CHAT = (
-    "a character-level model has no chat format; send a prompt to /v1/completions instead "
-    "(benchmark tools: choose the completions endpoint)"
-)
 _DESCRIPTIONS = {
     400: "The body is not JSON, a field is invalid, or the vocabulary lacks a character.",
     404: "The request names a model that is not loaded.",
 }
-
-
-class OpenAIRoute(APIRoute):
-    """A route whose errors have OpenAI's format."""
-
-    def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-
-        async def handle_errors(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except EXPECTED_ERRORS as error:
-                return _response(problem_for(request, error))
-            except ClientDisconnect:
-                raise
-            except Exception as error:
-                fields = {"request_id": RequestRecord.of(request.scope).id}
-                logger.error("a request failed", exc_info=error, extra={"fields": fields})
-                return _response(INTERNAL)
-
-        return handle_errors
-
-
-async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application for requests without a route under /v1. The response is 405 or 404."""
-    request = Request(scope, receive)
-    error = HTTPException(405 if allowed_methods(request) else 404)
-    problem = problem_for(request, error)
-    if scope["path"].endswith("/chat/completions"):
-        problem = dataclasses.replace(problem, detail=_NO_CHAT)
-    await _response(problem)(scope, receive, send)
 
 
 def error_content(problem: Problem) -> dict[str, Any]:
@@ -96,7 +47,8 @@ def error_responses(*statuses: int) -> openapi.Responses:
     }
 
 
-def _response(problem: Problem) -> Response:
+def error_response(problem: Problem) -> Response:
+    """Return the error response for a problem."""
     status, headers = _status(problem.status), dict(problem.headers)
     return JSONResponse(error_content(problem), status, headers)
 

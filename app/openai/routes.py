@@ -8,12 +8,11 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import openapi
 from app.api.dependencies import current_models, lease
-from app.api.disconnect import ended_by_disconnect
 from app.api.json_response import json_response
 from app.api.parsing import MAX_ITEMS, read_request
 from app.api.sse import EventStreamResponse
 from app.openai.completion import Completion
-from app.openai.errors import OpenAIRoute, error_responses
+from app.openai.errors import error_responses
 from app.openai.prompts import jobs_bytes, most_generations, prompts_of, response_bytes
 from app.openai.request import CompletionRequest
 from app.openai.schemas import CompletionResponse, ModelCard, ModelList, OpenAIErrorBody
@@ -25,7 +24,6 @@ PREFIX = "/v1"
 router = APIRouter(
     prefix=PREFIX,
     tags=["OpenAI-compatible"],
-    route_class=OpenAIRoute,
     responses=error_responses(401, 403, 429, 500),
 )
 
@@ -94,14 +92,12 @@ async def post_completions(request: Request) -> Response:
     """Returns JSON, or server-sent events with `"stream": true`. One token is one character."""
     params = await read_request(request, CompletionRequest, _max_items(request))
     service = current_models(request).find(params.model)
-    async with ended_by_disconnect(request.receive):
-        prompts = await prompts_of(request, service, params)
-        size = response_bytes(params, prompts)
-        lease(request, jobs_bytes(params, prompts) + size)
-        completion = Completion(request, service, params, prompts)
-        if not params.stream:
-            content = await completion.read()
-            return await json_response(request, size, content)
+    prompts = await prompts_of(request, service, params)
+    size = response_bytes(params, prompts)
+    lease(request, jobs_bytes(params, prompts) + size)
+    completion = Completion(request, service, params, prompts)
+    if not params.stream:
+        return await json_response(request, size, await completion.read())
     frames = CompletionFrames(completion)
     return EventStreamResponse(frames, completion.generations, service.model.hash)
 

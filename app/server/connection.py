@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         scope = {**self._scope, **head, "state": self._app_state.copy()}
         headers = self._server_state.default_headers
         self._exchange = Exchange(self, self._room, scope, keep_alive, headers)
-        task = self._loop.create_task(self._exchange.run(self._app))
+        task = self._exchange.start(self._app)
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
 
@@ -184,9 +184,9 @@ class Connection(asyncio.Protocol):
 
     # Called by the exchange
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         if not self._is_ending():
-            self._transport.write(data)
+            self._transport.writelines(parts)
 
     def parse_more(self) -> None:
         """Parse in the next turn of the event loop, if anything is left."""

@@ -23,7 +23,7 @@ logger = logging.getLogger("charstream")
 class Channel(Protocol):
     """What an exchange needs of its connection."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, *parts: bytes) -> None: ...
     def parse_more(self) -> None: ...
     def end_response(self) -> None: ...
     def break_off(self) -> None: ...
@@ -63,8 +63,12 @@ class Exchange:
         self.keep_alive = modern and keep_alive
         self.started = self.complete = False
 
-    async def run(self, app: ASGIApp) -> None:
-        """Call the application. If it fails, the connection breaks the response off."""
+    def start(self, app: ASGIApp) -> asyncio.Task[None]:
+        """Call the application in a task. If it fails, the connection breaks the response off."""
+        self._task = asyncio.get_running_loop().create_task(self._run(app))
+        return self._task
+
+    async def _run(self, app: ASGIApp) -> None:
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
@@ -88,10 +92,12 @@ class Exchange:
         return len(self._body) > _UNREAD_BODY_BYTES
 
     def disconnect(self) -> None:
-        """Tell the application that its client has disconnected, and send nothing more."""
+        """Cancel the application unless it has responded, and send nothing more."""
         self._disconnected = True
         self._awaits_continue = False
         self._news.set()
+        if not self.complete:
+            self._task.cancel()
 
     async def receive(self) -> Message:
         """Return the next ASGI message of the request."""
@@ -109,7 +115,7 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": self._more_body}
 
     async def send(self, message: Message) -> None:
-        """Send an ASGI message of the response.
+        """Send an ASGI message of the response. Wait until the client has read most of it.
 
         Raises:
             RuntimeError: if the response is not valid.
@@ -122,6 +128,7 @@ class Exchange:
             self._start(message["status"], message.get("headers", ()))
         elif not self.complete:
             self._send_body(message.get("body", b""), message.get("more_body", False))
+            await self._room.wait()
         else:
             raise RuntimeError("the response is already complete")
 
@@ -145,7 +152,8 @@ class Exchange:
         self.started = True
         self._unsent = b"".join([*lines, *self._framing(), b"\r\n"])
         if self._chunked:  # the first character may be late
-            self._flush()
+            self._channel.write(self._unsent)
+            self._unsent = b""
 
     def _framing(self) -> list[bytes]:
         lines = [] if self.keep_alive else [b"connection: close\r\n"]
@@ -159,17 +167,15 @@ class Exchange:
             self._count(len(body), more)
             if self._chunked:
                 body = _chunk(body, more)
-            self._unsent += body
-        self._flush()
+            self._channel.write(self._unsent, body)
+        else:
+            self._channel.write(self._unsent)
+        self._unsent = b""
         if not more:
             self.complete = True
             self._body.clear()
             self._news.set()
             self._channel.end_response()
-
-    def _flush(self) -> None:
-        self._channel.write(self._unsent)
-        self._unsent = b""
 
     def _count(self, size: int, more: bool) -> None:
         if self._body_left is not None:

@@ -212,7 +212,10 @@ def test_a_response_before_the_body_was_asked_for_closes_the_connection(
     running: RunningServer, line: bytes, status: int, then: bytes
 ) -> None:
     """The client may send the body or its next request, and the server cannot tell which."""
-    responses = answered(running, line + b" HTTP/1.1\r\nHost: x\r\n" + UNREAD, then)
+    with connected(running, line + b" HTTP/1.1\r\nHost: x\r\n" + UNREAD) as client:
+        client.recv(1, socket.MSG_PEEK)  # wait for the response
+        client.sendall(then)
+        responses = read_responses(all_received(client), [], closed=True)
     assert statuses(responses) == [status]
     assert responses[0].headers["connection"] == "close"
 

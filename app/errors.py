@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
 from pydantic import BaseModel, Field
 
@@ -38,16 +37,6 @@ class EngineError(CharstreamError):
 
     status, code = 503, "engine_failed"
     retry_after: float | None = DRAIN_RETRY_SECONDS
-
-    def copy(self) -> Self:
-        """Return a new exception with the same content.
-
-        A raised exception keeps the frames that it passed through, so one instance must not be
-        raised for several requests.
-        """
-        error = type(self).__new__(type(self), *self.args)
-        error.__dict__.update(self.__dict__)
-        return error
 
 
 class QueueFullError(EngineError):

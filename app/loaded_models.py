@@ -35,11 +35,6 @@ class LoadedModels:
                     return service
         raise self._not_found(name)
 
-    def like(self, name: str) -> Service:
-        """Return the service of the model with a name, or the default one if there is none."""
-        named = (service for service in self.services if service.model.name == name)
-        return next(named, self.default)
-
     def _not_found(self, name: str) -> OtherModelError | UnknownModelError:
         if len(self.services) == 1:
             model = self.default.model

@@ -15,8 +15,7 @@ from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.errors import Problem
 from app.middleware.auth import Auth
-from app.middleware.cors import Cors
-from app.middleware.cross_site import refuse_cross_site
+from app.middleware.cross_site import Cors, refuse_cross_site
 from app.middleware.memory_budget import MemoryBudget
 from app.middleware.request_log import REQUEST_ID, RequestLog, is_quiet
 from app.model_manager import ModelManager

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
@@ -23,18 +22,9 @@ from model.errors import CheckpointError, DeviceError
 _SETTING = f"{PREFIX}CHECKPOINT"
 
 
-class Reading(NamedTuple):
-    """What reading the files has found. The keys are the names of the models.
-
-    Attributes:
-        files: the files, in order.
-        kept: services of models that are loaded already, and work.
-        checkpoints: the other models.
-    """
-
-    files: Mapping[str, Path]
-    kept: dict[str, Service]
-    checkpoints: dict[str, Checkpoint]
+# The file of each model by its name, with the service if the model is loaded already and works, or
+# else with the checkpoint.
+Reading = dict[str, tuple[Path, Service | Checkpoint]]
 
 
 class ModelLoader:
@@ -58,15 +48,13 @@ class ModelLoader:
         """
         files = checkpoint_files(self._settings.checkpoint)
         self._default(files)
-        reading = Reading(files, {}, {})
+        reading: Reading = {}
         old = {service.model.name: service for service in loaded.services} if loaded else {}
         for name, path in files.items():
             with _naming(self._settings, "checkpoint"):
                 checkpoint = load_checkpoint(path)
-            if name in old and _serves(old[name], checkpoint):
-                reading.kept[name] = old[name]
-            else:
-                reading.checkpoints[name] = checkpoint
+            kept = name in old and _serves(old[name], checkpoint)
+            reading[name] = path, old[name] if kept else checkpoint
         return reading
 
     def make(self, reading: Reading, loaded: LoadedModels | None = None) -> LoadedModels:
@@ -75,15 +63,16 @@ class ModelLoader:
         Raises:
             CharstreamError: if a setting or the device cannot be used.
         """
-        services, threads = dict(reading.kept), self._settings.threads
-        for name, checkpoint in reading.checkpoints.items():
-            if loaded is not None:  # the models in use would disturb the measurement
-                threads = loaded.like(name).decoder.threads
-            services[name] = self._make(reading.files[name], checkpoint, threads)
-        default = services[self._default(reading.files)]
-        return LoadedModels(tuple(services[name] for name in reading.files), default)
+        services, threads = dict[str, Service](), self._settings.threads
+        if loaded is not None:  # the models in use would disturb a measurement
+            threads = loaded.default.decoder.threads
+        for name, (path, found) in reading.items():
+            if not isinstance(found, Service):
+                found = self._make(path, found, threads)
+            services[name] = found
+        return LoadedModels(tuple(services.values()), services[self._default(reading)])
 
-    def _default(self, files: Mapping[str, Path]) -> str:
+    def _default(self, files: Mapping[str, object]) -> str:
         name = self._settings.default_model
         if name is None:
             return next(iter(files))
@@ -129,7 +118,7 @@ def _serves(service: Service, checkpoint: Checkpoint) -> bool:
     """Return whether a service works, and has the same model with the same catalogue of cells."""
     loaded = service.checkpoint
     same = (checkpoint.hash, checkpoint.cells) == (loaded.hash, loaded.cells)
-    return same and not service.engine.failed
+    return same and service.engine.scheduler.failure is None
 
 
 def checkpoint_files(paths: Iterable[Path]) -> dict[str, Path]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
-import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import operator
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from app.engine.engine import Engine
 from app.engine.metrics import Metrics
@@ -20,15 +19,17 @@ from app.service import Service
 from app.settings import Settings
 from model.errors import CharstreamError
 
-_Result = TypeVar("_Result")
-
 logger = logging.getLogger("charstream")
 
 # Replaced models that still have generations, per loaded model. Each one takes memory.
 _MAX_RETIRED = 3
 _POLL_SECONDS = 0.02
 # Labels of a metric, and the attribute of an engine that counts them.
-_STATES = {"active": "running", "waiting": "waiting", "paused": "paused"}
+_STATES = {
+    "active": "scheduler.running",
+    "waiting": "scheduler.waiting",
+    "paused": "scheduler.paused",
+}
 
 
 class ModelManager:
@@ -49,11 +50,11 @@ class ModelManager:
         self._settings, self._auth, self._metrics = settings, auth, metrics
         self._model_loader = ModelLoader(settings, metrics)
         self.models = self._model_loader.make(self._model_loader.read())
-        self._retired: list[Service] = []
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retired: dict[Service, asyncio.Task[None]] = {}  # replaced, until they are idle
         self._reloading = asyncio.Lock()
-        self._loading: asyncio.Future[LoadedModels] | None = None
-        self._loader: threading.Thread | None = None
+        self._loader = ThreadPoolExecutor(1, "reload")
+        self._loading: Future[LoadedModels] | None = None
+        self._loaded: asyncio.Future[LoadedModels] | None = None  # what a reload waits for
         self._draining = False
         self._register_gauges()
         self._publish_models()
@@ -70,12 +71,12 @@ class ModelManager:
     @property
     def idle(self) -> bool:
         """Whether no generation is queued or running."""
-        return all(engine.idle for engine in self.engines)
+        return all(engine.scheduler.idle for engine in self.engines)
 
     @property
     def loads(self) -> bool:
         """Whether a thread still loads a model, also one that is not needed any more."""
-        return self._loader is not None and self._loader.is_alive()
+        return self._loading is not None and not self._loading.done()
 
     def start(self) -> None:
         """Start the engines. Raise EngineError if one does not work."""
@@ -90,7 +91,7 @@ class ModelManager:
     def check_ready(self) -> None:
         """Raise EngineError unless every model in use accepts new jobs."""
         for service in self.models.services:
-            service.engine.check_ready()
+            service.engine.scheduler.check_ready()
 
     async def reload(self) -> bool:
         """Load the checkpoints and the keys again, and return whether a model changed.
@@ -122,27 +123,29 @@ class ModelManager:
         A reload that has not finished fails at once.
         """
         self._draining = True
-        if self._loading is not None and not self._loading.done():
-            self._loading.set_exception(_shutting_down())
+        if self._loaded is not None:
+            self._loaded.cancel()
         for service in self._services:
-            service.drain(seconds)
+            service.engine.drain(seconds)
 
     async def stop(self) -> None:
         """Stop every engine."""
-        for task in self._retiring:
+        for task in self._retired.values():
             task.cancel()
         for service in self._services:
-            await asyncio.to_thread(service.stop)
+            await asyncio.to_thread(service.engine.stop)
 
     async def _reload(self) -> bool:
         if self._draining:
             raise _shutting_down()
         keys = self._settings.all_api_keys()
         loop = asyncio.get_running_loop()
-        self._loading = loop.create_future()
-        load = functools.partial(self._load_beside, loop)
-        self._loader = _start_daemon_thread(load, self._loading)
-        new = await self._loading
+        self._loading = self._loader.submit(self._load_beside, loop)
+        self._loaded = asyncio.wrap_future(self._loading)
+        await asyncio.wait([self._loaded])
+        if self._loaded.cancelled():
+            raise _shutting_down()
+        new = self._loaded.result()
         if self._draining:  # since the models were loaded
             await asyncio.to_thread(_stop, _first_without_second(new, self.models))
             raise _shutting_down()
@@ -159,10 +162,7 @@ class ModelManager:
             logger.info("reloaded: %s", service)
         for service in _first_without_second(old, new):
             logger.info("replaced or removed: %s", service)
-            self._retired.append(service)
-            task = asyncio.get_running_loop().create_task(self._retire(service))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retired[service] = asyncio.get_running_loop().create_task(self._retire(service))
         self._publish_models()
 
     def _load_beside(self, loop: asyncio.AbstractEventLoop) -> LoadedModels:
@@ -172,7 +172,8 @@ class ModelManager:
         """
         reading = self._model_loader.read(self.models)
         most = _MAX_RETIRED * len(self.models.services)
-        if reading.checkpoints and len(self._retired) >= most:
+        kept = all(isinstance(found, Service) for _, found in reading.values())
+        if not kept and len(self._retired) >= most:
             raise ReloadError(
                 f"{len(self._retired)} replaced models are still finishing their generations; the "
                 f"limit is {most}; try again later"
@@ -195,16 +196,16 @@ class ModelManager:
         """
         while not service.idle:
             await asyncio.sleep(_POLL_SECONDS)
-        await asyncio.to_thread(service.stop)
-        self._retired.remove(service)
+        await asyncio.to_thread(service.engine.stop)
+        del self._retired[service]
         self._publish_models()
         logger.info("the replaced model has finished its generations: %s", service)
 
     def _register_gauges(self) -> None:
         metrics, slots = self._metrics, self._model_loader.resources.slots
-        metrics.streams_active.set_function(lambda: sum(e.running for e in self.engines))
+        metrics.streams_active.set_function(lambda: sum(e.scheduler.running for e in self.engines))
         metrics.streams_waiting.set_function(lambda: slots.waiting)
-        metrics.streams_paused.set_function(lambda: sum(e.paused for e in self.engines))
+        metrics.streams_paused.set_function(lambda: sum(e.scheduler.paused for e in self.engines))
         metrics.slots.set_function(lambda: slots.count)
 
     def _publish_models(self) -> None:
@@ -221,12 +222,12 @@ class ModelManager:
             for state, attribute in _STATES.items():
                 count = functools.partial(self._sum, name, attribute)
                 metrics.model_streams.labels(name, state).set_function(count)
-            count = functools.partial(self._sum, name, "cache_bytes")
-            metrics.cache_bytes.labels(name).set_function(count)
+            size = functools.partial(self._sum, name, "cache.bytes")
+            metrics.cache_bytes.labels(name).set_function(size)
 
     def _sum(self, name: str, attribute: str) -> int:
         engines = [each.engine for each in self._services if each.model.name == name]
-        return sum(getattr(engine, attribute) for engine in engines)
+        return sum(map(operator.attrgetter(attribute), engines))
 
 
 def _first_without_second(first: LoadedModels, second: LoadedModels) -> list[Service]:
@@ -235,33 +236,8 @@ def _first_without_second(first: LoadedModels, second: LoadedModels) -> list[Ser
 
 def _stop(services: Sequence[Service]) -> None:
     for service in services:
-        service.stop()
+        service.engine.stop()
 
 
 def _shutting_down() -> ReloadError:
     return ReloadError("the service is shutting down")
-
-
-def _start_daemon_thread(
-    function: Callable[[], _Result], future: asyncio.Future[_Result]
-) -> threading.Thread:
-    """Run a function in a thread that does not keep the process alive, unlike asyncio's threads.
-
-    Reading a checkpoint may hang, for example on a network file system.
-
-    Args:
-        function: the function.
-        future: gets the result or the exception, unless it is done before.
-    """
-
-    def run() -> None:
-        try:
-            settle = functools.partial(future.set_result, function())
-        except BaseException as error:
-            settle = functools.partial(future.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits
-            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else settle())
-
-    thread = threading.Thread(target=run, name="reload", daemon=True)
-    thread.start()
-    return thread

@@ -8,7 +8,6 @@ from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakValueDictionary
 
-from app.errors import DrainingError
 from model.errors import PatternError
 from model.patterns.pattern import Pattern, compile_pattern
 from model.text.vocabulary import Vocabulary
@@ -34,7 +33,6 @@ class PatternCache:
         self._entries: OrderedDict[_Key, _Result] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, "pattern")
         self._turns: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
-        self._closed = False
         self.waiting = 0  # number of calls of `get` that wait for a pattern
 
     async def get(
@@ -42,7 +40,7 @@ class PatternCache:
     ) -> Pattern:
         """Return the pattern of an expression for texts without the characters of `banned` ids.
 
-        Raises what `compile_pattern` raises, or DrainingError if the service is shutting down.
+        Raises what `compile_pattern` raises.
         """
         key = expression, banned
         if key not in self._entries:
@@ -50,7 +48,9 @@ class PatternCache:
             try:
                 async with self._turns.setdefault(client, asyncio.Lock()):
                     if key not in self._entries:
-                        self._entries[key] = await self._compiled(key)
+                        self._entries[key] = await asyncio.get_running_loop().run_in_executor(
+                            self._thread, self._compile, *key
+                        )
                         if len(self._entries) > _MAX_ENTRIES:
                             self._entries.popitem(last=False)
             finally:
@@ -60,16 +60,6 @@ class PatternCache:
         if isinstance(result, str):
             raise PatternError(result)
         return result
-
-    def close(self) -> None:
-        """Compile nothing more. Safe in signal handlers."""
-        self._closed = True
-
-    async def _compiled(self, key: _Key) -> _Result:
-        if self._closed:
-            raise DrainingError
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._compile, *key)
 
     def _compile(self, expression: str, banned: frozenset[int]) -> _Result:
         try:

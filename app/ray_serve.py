@@ -56,8 +56,8 @@ class _Replica:
         """Return the numbers that `StreamsPolicy` uses."""
         engines = self._manager.engines
         return {
-            "active": sum(engine.running for engine in engines),
-            "waiting": sum(engine.waiting for engine in engines),
+            "active": sum(engine.scheduler.running for engine in engines),
+            "waiting": sum(engine.scheduler.waiting for engine in engines),
         }
 
     async def check_health(self) -> None:

@@ -72,17 +72,7 @@ class Service:
     @property
     def idle(self) -> bool:
         """Whether no generation is queued or running, and none waits for its pattern."""
-        return self.engine.idle and not self.patterns.waiting
-
-    def drain(self, seconds: float) -> None:
-        """Accept no new generations, and stop after `seconds` seconds. Safe in signal handlers."""
-        self.patterns.close()
-        self.engine.drain(seconds)
-
-    def stop(self) -> None:
-        """Stop all work. Generations that have not ended get an error."""
-        self.patterns.close()
-        self.engine.stop()
+        return self.engine.scheduler.idle and not self.patterns.waiting
 
     def generation_job(
         self,

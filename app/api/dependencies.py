@@ -12,7 +12,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import BaseModel, Field
 
 from app.api.json_response import json_response
 from app.api.parsing import check_names
@@ -22,14 +21,7 @@ from app.engine.generation import Generation
 from app.engine.job import Job
 from app.loaded_models import LoadedModels
 from app.middleware.request_log import RequestRecord
-from app.model_manager import ModelManager
 from app.service import Service
-
-
-async def current_manager(request: Request) -> ModelManager:
-    """Return the model manager of the application."""
-    manager: ModelManager = request.app.state.model_manager
-    return manager
 
 
 def current_models(request: Request) -> LoadedModels:
@@ -38,20 +30,14 @@ def current_models(request: Request) -> LoadedModels:
     return models
 
 
-class _ModelQuery(BaseModel):
-    """The parameters of an endpoint that describes a model."""
-
-    model: str | None = Field(
-        None, max_length=200, description="Name or hash of a model. By default, the default one."
-    )
+_Model = Query(max_length=200, description="Name or hash of a model. By default, the default one.")
 
 
-async def _named_service(request: Request, params: Annotated[_ModelQuery, Query()]) -> Service:
-    check_names(_ModelQuery, request.query_params)
-    return current_models(request).find(params.model or None)
+async def _named_service(request: Request, model: Annotated[str | None, _Model] = None) -> Service:
+    check_names(("model",), request.query_params)
+    return current_models(request).find(model or None)
 
 
-CurrentManager = Annotated[ModelManager, Depends(current_manager)]
 NamedService = Annotated[Service, Depends(_named_service)]  # of the query parameter `model`
 
 

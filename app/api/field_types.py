@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,32 +24,31 @@ from model.patterns.syntax import MAX_CHARACTERS
 
 # Numbers -------------------------------------------------------------------------------------
 
-_INTEGER_TEXT = re.compile(r"[+-]?[0-9]+")
-_NUMBER_TEXT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-
 
 def _null_in_query(value: Any, info: ValidationInfo) -> Any:
     """Read an empty value or the word "null" of a query string as null."""
     return None if info.mode == "python" and value in ("", "null") else value
 
 
-def _integer_in_query(value: Any, info: ValidationInfo) -> Any:
-    """Refuse strings that only Python reads as an integer, such as "1_0"."""
-    if info.mode == "python" and isinstance(value, str) and not _INTEGER_TEXT.fullmatch(value):
-        raise PydanticKnownError("int_parsing")
-    return value
+def _in_query(pattern: str, kind: Literal["int_parsing", "float_parsing"]) -> BeforeValidator:
+    """Refuse strings of a query string that only Python reads as a number, such as "1_0"."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if info.mode == "python" and isinstance(value, str) and not re.fullmatch(pattern, value):
+            raise PydanticKnownError(kind)
+        return value
+
+    return BeforeValidator(check)
 
 
-def _number_in_query(value: Any, info: ValidationInfo) -> Any:
-    """Refuse strings that only Python reads as a number, such as "1_0.5"."""
-    if info.mode == "python" and isinstance(value, str) and not _NUMBER_TEXT.fullmatch(value):
-        raise PydanticKnownError("float_parsing")
-    return value
-
+_INTEGER_IN_QUERY = _in_query("[+-]?[0-9]+", "int_parsing")
+_NUMBER_IN_QUERY = _in_query(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", "float_parsing"
+)
 
 OrNull = BeforeValidator(_null_in_query)
-Integer = Annotated[int, BeforeValidator(_integer_in_query)]
-Number = Annotated[float, BeforeValidator(_number_in_query)]
+Integer = Annotated[int, _INTEGER_IN_QUERY]
+Number = Annotated[float, _NUMBER_IN_QUERY]
 
 # Numbers that both APIs have. A validator for query strings stands after the range: what stands
 # after a validator has no place in the JSON schema.
@@ -61,10 +60,10 @@ Temperature = Annotated[
         description="Values below 1 make likely characters likelier, values above 1 make the "
         "text more random. 0 always takes the most likely character.",
     ),
-    BeforeValidator(_number_in_query),
+    _NUMBER_IN_QUERY,
 ]
 Seed = Annotated[
-    Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_integer_in_query)] | None,
+    Annotated[int, Field(ge=0, le=MAX_SEED), _INTEGER_IN_QUERY] | None,
     OrNull,
     Field(
         description="Seed of the random numbers. The same seed gives the same text. The server "

@@ -113,7 +113,7 @@ async def _check_query(request: Request) -> None:
 
     This comes before the validation, which takes much longer for many unknown parameters.
     """
-    check_names(GenerateQuery, request.query_params)
+    check_names(GenerateQuery.model_fields, request.query_params)
     counts = Counter(name for name, _ in request.query_params.multi_items())
     for name, count in counts.items():
         if count > 1 and name not in _LIST_PARAMETERS:
@@ -163,12 +163,12 @@ def _content(service: Service, generation: Generation, text: Chunk) -> dict[str,
 async def _stream(request: Request, params: GenerateRequest, last_event_id: str | None) -> Response:
     service = current_models(request).find(params.model)
     check_generated_length(service, "length", params.length)
-    position = Position.parse(last_event_id)
+    position = Position.parse(last_event_id, params.seed)
     job = await _job(request, service, params, position)
     if position is not None and position.characters >= params.length:
         return Response(status_code=204)
     lease(request, job_bytes(job) + stream_bytes(params.length, params.logprobs))
-    waiting = service.engine.waiting_in_all_engines
+    waiting = service.engine.scheduler.slots.waiting
     generation = submit(request, service, job)
     frames = GenerateFrames(service, generation, position.characters if position else 0)
     if position is not None and not await _has_more(frames, generation):
@@ -204,8 +204,6 @@ async def _job(
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
     check_cells(service, "hold", params.hold)
-    if position is not None:
-        position.check_seed(params.seed)
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail

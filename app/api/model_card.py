@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,6 +11,7 @@ from app import __version__
 from app.api import openapi
 from app.api.dependencies import NamedService, current_models
 from app.api.schemas import ModelName
+from model.cells.catalogue import TrackedCell
 from model.checkpoints.tokenizer_file import tokenizer_json
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
@@ -24,22 +24,6 @@ class Limits(BaseModel):
     prime: int = Field(description="Maximum number of characters of a prime or a scored text.")
     streams: int = Field(description="Maximum number of generations that run at the same time.")
     queue: int = Field(description="Maximum number of generations that wait for a slot.")
-
-
-class TrackedCell(BaseModel):
-    """The cell of the network that tracks a property of texts best."""
-
-    property: str = Field(
-        description="What the cell tracks, for example `quotes` or `line_position`."
-    )
-    layer: int = Field(description="Layer of the cell, counted from 0.")
-    cell: int = Field(description="Index of the cell in its layer, counted from 0.")
-    correlation: float = Field(
-        ge=-1,
-        le=1,
-        description="Correlation of the property with tanh of the cell state, measured on text "
-        "that was not used for training or to choose the cell.",
-    )
 
 
 class Info(BaseModel):
@@ -55,7 +39,9 @@ class Info(BaseModel):
     training: dict[str, Any]
     cells: list[TrackedCell] = Field(
         description="The catalogue of the checkpoint: cells that track properties of texts, the "
-        "strongest correlation first. Empty if the checkpoint has no catalogue."
+        "strongest correlation first. Layers and cells are counted from 0. The correlation with "
+        "tanh of the cell state was measured on text that was not used for training or to choose "
+        "the cell. Empty if the checkpoint has no catalogue."
     )
     device: str = Field(description="Device that computes the model, such as `cpu` or `cuda`.")
     precision: str = Field(description="Precision of the computation, `int8` or `fp32`.")
@@ -108,7 +94,7 @@ async def info(service: NamedService) -> Info:
         parameters=checkpoint.config.parameters,
         validation_loss=checkpoint.training.get("validation_loss"),
         training=dict(checkpoint.training),
-        cells=[TrackedCell(**asdict(tracked)) for tracked in checkpoint.cells],
+        cells=list(checkpoint.cells),
         device=service.decoder.device,
         precision=service.decoder.precision,
         kernel=service.decoder.kernel,

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api import openapi
-from app.api.dependencies import CurrentManager
 from app.api.schemas import Health, ModelName, Reloaded
 from app.engine.metrics import Metrics
+from app.model_manager import ModelManager
 
 public = APIRouter(tags=["Operation"])
 operator = APIRouter(tags=["Operation"], responses=openapi.RELOAD_ERRORS)
@@ -31,12 +31,12 @@ async def metrics(request: Request) -> Response:
 
 @public.head("/health/live", include_in_schema=False)
 @public.get("/health/live", summary="Is the process alive?", responses=openapi.errors(503))
-async def live(manager: CurrentManager) -> Health:
+async def live(request: Request) -> Health:
     """Returns 200 while every model's engine works, and 503 if one has failed.
 
     In that case, restart the process, or reload the models.
     """
-    manager.check_alive()
+    _manager(request).check_alive()
     return Health(status="live")
 
 
@@ -48,21 +48,27 @@ async def live(manager: CurrentManager) -> Health:
     summary="Are the models loaded, and are new requests accepted?",
     responses=openapi.errors(503),
 )
-async def ready(manager: CurrentManager) -> Health:
+async def ready(request: Request) -> Health:
     """Returns 200 while the server accepts requests for every model.
 
     Returns 503 during shutdown or after an engine has failed.
     """
-    manager.check_ready()
+    _manager(request).check_ready()
     return Health(status="ready")
 
 
 @operator.post("/reload", summary="Load the checkpoints again")
-async def reload(manager: CurrentManager) -> Reloaded:
+async def reload(request: Request) -> Reloaded:
     """Loads the checkpoints and the API keys again. Meanwhile the old models serve requests.
 
     Models are added, replaced and removed as their files are. Running generations continue
     unchanged. The response is sent when new requests use the new models. It names the default one.
     """
+    manager = _manager(request)
     changed = await asyncio.shield(manager.reload())  # also if the client disconnects
     return Reloaded(changed=changed, model=ModelName(**manager.models.default.model._asdict()))
+
+
+def _manager(request: Request) -> ModelManager:
+    manager: ModelManager = request.app.state.model_manager
+    return manager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -58,11 +58,10 @@ def parse_body(
         raise InvalidFieldsError(error, list(schema.model_fields)) from error
 
 
-def check_names(schema: type[BaseModel], query: Mapping[str, Any]) -> None:
-    """Raise InvalidFieldsError if a schema does not have all of these parameters of a URL."""
-    known = list(schema.model_fields)
+def check_names(known: Collection[str], query: Mapping[str, Any]) -> None:
+    """Raise InvalidFieldsError unless all of these parameters of a URL are known."""
     if unknown := [name for name in query if name not in known]:
-        _refuse(unknown, query, "extra_forbidden", known)
+        _refuse(unknown, query, "extra_forbidden", list(known))
 
 
 async def _read_body(request: Request) -> bytearray:

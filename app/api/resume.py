@@ -23,11 +23,11 @@ class Position:
     characters: int  # number of characters sent so far
 
     @classmethod
-    def parse(cls, last_event_id: str | None) -> Position | None:
+    def parse(cls, last_event_id: str | None, seed: int | None = None) -> Position | None:
         """Return the position of a Last-Event-ID header; None if there is no header.
 
         Raises:
-            InvalidFieldError: if no event can have this id.
+            InvalidFieldError: if no event can have this id, or the request names another seed.
         """
         if not last_event_id:
             return None
@@ -35,10 +35,8 @@ class Position:
         if match is None or int(match[1], 16) > MAX_SEED:
             message = "must be the id of an event: the seed in hex, '-', a number of characters"
             raise InvalidFieldError("Last-Event-ID", last_event_id, message)
-        return cls(int(match[1], 16), int(match[2]))
-
-    def check_seed(self, seed: int | None) -> None:
-        """Raise InvalidFieldError if a request names another seed."""
-        if seed not in (None, self.seed):
-            message = f"contradicts the Last-Event-ID, whose seed is {self.seed}"
+        position = cls(int(match[1], 16), int(match[2]))
+        if seed not in (None, position.seed):
+            message = f"contradicts the Last-Event-ID, whose seed is {position.seed}"
             raise InvalidFieldError("seed", seed, message)
+        return position

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,7 +15,6 @@ from pydantic_core import PydanticCustomError
 from app.api import openapi
 from app.api.checks import check_read_length, check_scores, encode_read, encode_scored
 from app.api.dependencies import current_models, respond
-from app.api.json_response import json_list
 from app.api.parsing import read_request
 from app.api.schemas import MODEL, CharacterScore, ModelName
 from app.api.scores import sums_of, text_score
@@ -31,7 +30,6 @@ from model.text.vocabulary import Vocabulary
 
 _MAX_TEXTS = 10_000  # of one request
 _MAX_PRIMES = 10  # length of all texts together, in lengths of the longest prime
-_SLICE = 1000  # texts whose sums are objects at the same time
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
@@ -142,12 +140,13 @@ def _content(detail: bool, service: Service, generation: Generation, text: Chunk
     return {**content, "model": service.model._asdict()}
 
 
-def _scores(vocabulary: Vocabulary, generation: Generation) -> Any:
+def _scores(vocabulary: Vocabulary, generation: Generation) -> list[dict[str, Any]]:
     """Return a list of `TextScore`, with the score of each character if there are any."""
     texts, scores = generation.job.texts, generation.take_scores()
     assert texts is not None
     if scores.rows_ND is None:
-        return json_list(_sums(scores.nats_T.tolist(), texts.lengths_T.tolist()))
+        sums = zip(scores.nats_T.tolist(), texts.lengths_T.tolist(), strict=True)
+        return [{"characters": length, **sums_of(nats, length)} for nats, length in sums]
     ends = texts.lengths_T.cumsum().tolist()
     return [
         text_score(
@@ -157,12 +156,6 @@ def _scores(vocabulary: Vocabulary, generation: Generation) -> Any:
         )
         for first, end in zip([0, *ends], ends, strict=False)
     ]
-
-
-def _sums(nats: Sequence[float], lengths: Sequence[int]) -> Iterator[list[dict[str, Any]]]:
-    for first in range(0, len(nats), _SLICE):
-        part = zip(nats[first : first + _SLICE], lengths[first : first + _SLICE], strict=True)
-        yield [{"characters": length, **sums_of(sum_, length)} for sum_, length in part]
 
 
 def _result_bytes(params: ScoreRequest) -> int:

@@ -18,6 +18,7 @@ from app.engine.scheduler import Scheduler
 from app.engine.sequence import Deliveries, Sequence
 from app.engine.slots import Resources
 from app.engine.worker import Worker
+from app.errors import EngineError
 from model.decoding.decoder import Decoder
 
 
@@ -33,6 +34,10 @@ class Engine:
         metrics: the metrics to update. By default, the engine has its own.
         deadline: seconds that a generation may take, including its time in the queue. 0 means no
             limit.
+
+    Attributes:
+        scheduler: knows which generations run, wait and pause.
+        cache: the prefix cache.
     """
 
     def __init__(
@@ -43,9 +48,8 @@ class Engine:
         deadline: float = 0,
     ) -> None:
         self._metrics, self._deadline = metrics or Metrics().of("model"), deadline
-        self._slots = resources.slots
-        self._scheduler = Scheduler(resources.slots)
-        self._cache = PrefixCache(resources.cache_memory)
+        self.scheduler = Scheduler(resources.slots)
+        self.cache = PrefixCache(resources.cache_memory)
         self._decoder = decoder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -61,7 +65,7 @@ class Engine:
             EngineError: if the decoder fails while it is warmed up.
         """
         self._loop = loop or asyncio.get_running_loop()
-        worker = Worker(self._decoder, self._scheduler, self._cache, self._metrics, self._send)
+        worker = Worker(self._decoder, self.scheduler, self.cache, self._metrics, self._send)
         warm = threading.Event()
         self._thread = threading.Thread(
             target=worker.run, args=(warm.set,), name="engine", daemon=True
@@ -72,13 +76,13 @@ class Engine:
 
     def stop(self) -> None:
         """End every generation with an error, and stop the worker thread."""
-        self._scheduler.stop()
+        self.scheduler.stop()
         if self._thread is not None:
             self._thread.join()
 
     def drain(self, seconds: float) -> None:
         """Accept no new jobs, and end the generations that still run after `seconds` seconds."""
-        self._scheduler.drain(seconds)
+        self.scheduler.drain(seconds)
 
     def submit(self, job: Job, ready: asyncio.Event | None = None) -> Generation:
         """Queue a job.
@@ -93,61 +97,18 @@ class Engine:
             DrainingError: if the engine is shutting down.
             EngineError: if the engine has failed.
         """
-        generation = Generation(job, self._scheduler, self._metrics, ready)
+        generation = Generation(job, self.scheduler, self._metrics, ready)
         sequence = Sequence(job, generation.buffer, generation.receive)
-        self._scheduler.submit(sequence)
-        generation.follow(sequence)
+        self.scheduler.submit(sequence)
+        generation.sequence = sequence
         if self._deadline:
             generation.expire_after(self._deadline)
         return generation
 
-    def check_room(self, jobs: int) -> None:
-        """Raise what `submit` raises unless `jobs` more can get a slot or a place in the queue."""
-        self._scheduler.check_room(jobs)
-
-    @property
-    def running(self) -> int:
-        """Number of generations that have a slot."""
-        return self._scheduler.batch.running
-
-    @property
-    def waiting(self) -> int:
-        """Number of generations that wait for a slot."""
-        return self._scheduler.waiting
-
-    @property
-    def paused(self) -> int:
-        """Number of generations whose reader is behind."""
-        return self._scheduler.paused
-
-    @property
-    def waiting_in_all_engines(self) -> int:
-        """Number of generations that wait for a slot, also of the server's other engines."""
-        return self._slots.waiting
-
-    @property
-    def cache_bytes(self) -> int:
-        """Size of the prefix cache in bytes."""
-        return self._cache.bytes
-
-    @property
-    def idle(self) -> bool:
-        """Whether no generation is queued, running or paused."""
-        return self._scheduler.idle
-
-    @property
-    def failed(self) -> bool:
-        """Whether the engine has failed and generates nothing more."""
-        return self._scheduler.failure is not None
-
     def check_alive(self) -> None:
         """Raise EngineError if the engine has failed."""
-        if self._scheduler.failure is not None:
-            raise self._scheduler.failure.copy()
-
-    def check_ready(self) -> None:
-        """Raise EngineError unless new jobs are accepted."""
-        self._scheduler.check_ready()
+        if self.scheduler.failure is not None:
+            raise EngineError(self.scheduler.failure)
 
     def _send(self, deliveries: Deliveries) -> None:
         assert self._loop is not None

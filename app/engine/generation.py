@@ -54,12 +54,8 @@ class Generation:
         self.buffer = OutputBuffer(cost_of(job.alternatives))  # received and not taken
         self._error: EngineError | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        # None after the end or a cancellation, so that no reference cycle keeps memory.
-        self._sequence: Sequence | None = None
-
-    def follow(self, sequence: Sequence) -> None:
-        """Connect the generation with its sequence, which was submitted with its buffer."""
-        self._sequence = sequence
+        # Set by the engine. None after the end or a cancellation, so that no cycle keeps memory.
+        self.sequence: Sequence | None = None
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         while True:
@@ -67,11 +63,6 @@ class Generation:
             if not (chunk := self.take()):
                 return
             yield chunk
-
-    @property
-    def paused(self) -> bool:
-        """Whether the generation is paused until its reader has caught up."""
-        return self._sequence is not None and self._sequence.paused
 
     @property
     def readable(self) -> bool:
@@ -98,7 +89,7 @@ class Generation:
             EngineError: once, after the last character, if the text could not be finished.
         """
         chunk = self.buffer.take(most)
-        if (sequence := self._sequence) is not None and sequence.paused and self.buffer.may_resume:
+        if (sequence := self.sequence) is not None and sequence.paused and self.buffer.may_resume:
             self._scheduler.resume(sequence)
         if not chunk and self._error is not None:
             raise self._pop_error()
@@ -120,7 +111,7 @@ class Generation:
 
     def receive(self, delivery: Delivery) -> None:
         """Take a delivery of the engine, unless the generation has ended."""
-        if self._sequence is None:
+        if self.sequence is None:
             return
         if delivery.characters and self.first_character is None:
             self.first_character = delivery.made_at
@@ -141,16 +132,16 @@ class Generation:
 
         A queued generation leaves the queue now. A running one frees its slot before the next step.
         """
-        if self._sequence is not None:
+        if self.sequence is not None:
             self._metrics.count_generation("cancelled")
-            self._scheduler.cancel(self._sequence)
+            self._scheduler.cancel(self.sequence)
             self._detach()
 
     def expire_after(self, seconds: float) -> None:
         """End the generation with DeadlineError if it has not ended after `seconds` seconds."""
         self._deadline = asyncio.get_running_loop().call_later(seconds, self._expire, seconds)
-        if self._sequence is not None:
-            self._sequence.expires = time.monotonic() + seconds
+        if self.sequence is not None:
+            self.sequence.expires = time.monotonic() + seconds
 
     @property
     def characters_per_second(self) -> float:
@@ -163,12 +154,12 @@ class Generation:
         return self.generated / max(self.finished - self.admitted, 1e-9)
 
     def _expire(self, seconds: float) -> None:
-        if (sequence := self._sequence) is not None:
+        if (sequence := self.sequence) is not None:
             self.receive(sequence.delivery(error=DeadlineError(seconds)))
             self._scheduler.cancel(sequence)
 
     def _detach(self) -> None:
-        self._sequence = None
+        self.sequence = None
         if self._deadline is not None:
             self._deadline.cancel()
 

@@ -37,10 +37,15 @@ class Scheduler:
         self.slots, self.batch = slots, slots.add_engine()
         self.active = self.batch.active
         self._wake = self.batch.wake  # its lock guards everything below
-        self.failure: EngineError | None = None
+        self.failure: str | None = None
         self._paused: list[Sequence] = []
         self._stopping = False
         self._drain_deadline: float | None = None
+
+    @property
+    def running(self) -> int:
+        """Number of jobs that have a slot."""
+        return self.batch.running
 
     @property
     def waiting(self) -> int:
@@ -101,7 +106,7 @@ class Scheduler:
     def check_ready(self) -> None:
         """Raise EngineError unless new sequences are accepted."""
         if self.failure is not None:
-            raise self.failure.copy()
+            raise EngineError(self.failure)
         if self._drain_deadline is not None or self._stopping:
             raise DrainingError
 

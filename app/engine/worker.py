@@ -6,6 +6,7 @@ import logging
 import time
 from array import array
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -65,12 +66,11 @@ class Worker:
             warmed()
             while self._advance():
                 pass
-            self._fail_all(DrainingError())
+            self._fail_all(DrainingError)
         except Exception as error:
             logger.exception("the engine failed")
-            failure = EngineError(f"the engine failed: {error}")
-            self._scheduler.failure = failure
-            self._fail_all(failure)
+            self._scheduler.failure = f"the engine failed: {error}"
+            self._fail_all(partial(EngineError, self._scheduler.failure))
         finally:
             self._cache.clear()
             warmed()
@@ -216,9 +216,9 @@ class Worker:
             read = np.concatenate([stream.prime[: stream.prompt_length], text])
             self._cache.put(read, stream.state)
 
-    def _fail_all(self, error: EngineError) -> None:
+    def _fail_all(self, error: Callable[[], EngineError]) -> None:
         sequences = self._scheduler.close()
-        self._send([(sequence, sequence.delivery(error=error.copy())) for sequence in sequences])
+        self._send([(sequence, sequence.delivery(error=error())) for sequence in sequences])
 
 
 def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Chunk:

@@ -1,4 +1,4 @@
-"""Cross-site check: refuse requests of web pages that the operator has not allowed.
+"""Cross-site requests: CORS headers for allowed pages, and refusals for the others.
 
 A browser sends requests to a service on the user's own machine for any page that the user visits.
 The page cannot read the response without CORS, but it could occupy the processor.
@@ -7,9 +7,27 @@ The page cannot read the response without CORS, but it could occupy the processo
 from __future__ import annotations
 
 from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
 
 from app.errors import CrossSiteError
 from app.settings import Settings
+
+
+class Cors(CORSMiddleware):
+    """Adds the CORS headers for the origins that the operator allows, and answers preflights.
+
+    Its errors have the format of this service.
+    """
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        content = {"detail": bytes(response.body).decode(), "code": "cors"}
+        headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
+        return JSONResponse(content, response.status_code, headers)
 
 
 async def refuse_cross_site(request: Request) -> None:
@@ -29,9 +47,5 @@ async def refuse_cross_site(request: Request) -> None:
 
 def _follows_link(request: Request) -> bool:
     """Whether a user opens the address as a page of its own."""
-    headers = request.headers
-    return (
-        request.method == "GET"
-        and headers.get("sec-fetch-dest") == "document"
-        and headers.get("sec-fetch-user") == "?1"
-    )
+    fetch = [request.headers.get(f"sec-fetch-{name}") for name in ("dest", "user")]
+    return request.method == "GET" and fetch == ["document", "?1"]

@@ -49,7 +49,6 @@ class RequestRecord:
     client: str
     lease: Lease  # given back when the request has ended
     began: float = field(default_factory=time.monotonic)
-    endpoint: str = "other"  # the path of a route, so that the metric has few values
     status: int = 0
     complete: bool = False
     generations: list[Generation] = field(default_factory=list)
@@ -89,7 +88,7 @@ class RequestRecord:
 class RequestLog:
     """ASGI middleware that gives every request an id, logs it and counts it in the metrics.
 
-    It adds security headers that the response lacks, and responds with 500 if the application
+    It adds security headers, and responds with 500 if the application
     raises. Response bodies pass through unchanged, without buffering. At the end, it gives the
     memory of the request back.
     """
@@ -131,12 +130,12 @@ class RequestLog:
             await self._respond(record.path, INTERNAL)(scope, receive, recording_send)
         finally:
             record.lease.release()
-            record.endpoint = getattr(scope.get("route"), "path", "other")
-            self._report(record)
+            # The path of a route, so that the metric has few values.
+            self._report(record, getattr(scope.get("route"), "path", "other"))
 
-    def _report(self, record: RequestRecord) -> None:
+    def _report(self, record: RequestRecord, endpoint: str) -> None:
         method = record.method if record.method in _METHODS else "other"
-        self._metrics.requests.labels(record.endpoint, method, str(record.status)).inc()
+        self._metrics.requests.labels(endpoint, method, str(record.status)).inc()
         quiet = record.path in _QUIET and record.status == 200
         level = logging.DEBUG if quiet else logging.INFO
         logger.log(level, "request", extra={"fields": record.fields()})
@@ -163,9 +162,7 @@ def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
 
 def _headers(headers: Sequence[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    own = {name.lower() for name, _ in headers}
-    added = [(name, value) for name, value in _SECURITY_HEADERS if name not in own]
-    return [*headers, *added, (b"x-request-id", request_id.encode("ascii"))]
+    return [*headers, *_SECURITY_HEADERS, (b"x-request-id", request_id.encode("ascii"))]
 
 
 def _add_generation(fields: dict[str, Any], generation: Generation) -> None:

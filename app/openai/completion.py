@@ -68,7 +68,7 @@ class Completion:
         scored = [prompt for prompt in prompts if self._scores(prompt)]
         texts = self.request.n * len(prompts) if self.request.max_tokens else 0
         if texts or scored:
-            service.engine.check_room(texts + len(scored))
+            service.engine.scheduler.check_room(texts + len(scored))
         try:
             for prompt in prompts:
                 self._start(prompt)

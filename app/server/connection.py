@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from math import inf
 from typing import Any, ClassVar
 
 from starlette.types import ASGIApp, Scope
@@ -13,11 +12,12 @@ from uvicorn.server import ServerState
 
 from app.api.disconnect import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
-from app.server.connection_limits import ConnectionLimits, State, Timeout
+from app.server.connection_state import State
 from app.server.exchange import Exchange
 from app.server.forwarded_for import keep_addresses
-from app.server.refusal import RefusedError, malformed
+from app.server.refusal import RefusedError
 from app.server.request_parser import RequestParser
+from app.settings import Settings
 
 # Buffers of one connection in the operating system. Without a limit, the send buffer grows to
 # megabytes for a slow reader, who then reads old text, and the receive buffer grows to megabytes
@@ -32,9 +32,9 @@ _UNPARSED_BYTES = 1 << 16  # received and not yet parsed; beyond this, reading p
 _LINGER_BYTES = 1 << 20  # received after the last response; beyond this, the connection closes
 
 
-def bounded(limits: ConnectionLimits, metrics: Metrics) -> type[Connection]:
-    """Return a Connection class with these limits, to pass to uvicorn."""
-    return type("BoundedConnection", (Connection,), {"limits": limits, "metrics": metrics})
+def bounded(settings: Settings, metrics: Metrics) -> type[Connection]:
+    """Return a Connection class with the limits of some settings, to pass to uvicorn."""
+    return type("BoundedConnection", (Connection,), {"settings": settings, "metrics": metrics})
 
 
 class Connection(asyncio.Protocol):
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         _loop: the event loop, if it is not the running one.
     """
 
-    limits: ClassVar[ConnectionLimits]
+    settings: ClassVar[Settings]
     metrics: ClassVar[Metrics]
 
     def __init__(
@@ -70,14 +70,13 @@ class Connection(asyncio.Protocol):
         self._app_state, self._server_state = app_state, server_state
         self._seconds = {  # the time limit of a state; that of HEAD goes on during BODY
             State.IDLE: config.timeout_keep_alive,
-            State.HEAD: self.limits.receive_seconds,
-            State.RESPONDING: inf,
+            State.HEAD: self.settings.receive_seconds,
             State.LINGERING: _LINGER_SECONDS,
-            State.CLOSING: self.limits.stall_seconds,
+            State.CLOSING: self.settings.stall_seconds,
         }
         self._state = State.IDLE
-        self._timeout = Timeout(self._loop, self._expired)
-        self._stall = Timeout(self._loop, self._cut_off)
+        self._timer: asyncio.TimerHandle | None = None  # for the state
+        self._stall: asyncio.TimerHandle | None = None  # for a client that does not read
         self._room = asyncio.Event()  # the client reads what was written
         self._room.set()
         self._parser = RequestParser(self)
@@ -93,10 +92,12 @@ class Connection(asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        self._timeout.set(self.limits.receive_seconds)
+        self._timer = self._loop.call_later(self.settings.receive_seconds, self._expired)
         self._server_state.connections.add(self)  # type: ignore[arg-type]
-        if len(self._server_state.connections) > self.limits.connections:
-            detail = f"the server has reached its limit of {self.limits.connections} connections"
+        if len(self._server_state.connections) > self.settings.max_connections:
+            detail = (
+                f"the server has reached its limit of {self.settings.max_connections} connections"
+            )
             self._refuse(RefusedError(503, "too_many_connections", detail))
             self._close_at_once()  # there are too many connections, so this one must not linger
 
@@ -107,8 +108,8 @@ class Connection(asyncio.Protocol):
             self._exchange.disconnect()
         self._room.set()
         # The rest breaks reference cycles, so the memory is freed at once.
-        self._timeout.close()
-        self._stall.close()
+        self._stop(self._timer)
+        self._stop(self._stall)
         self._parser.close()
         self._scope.clear()
         self._exchange = None
@@ -125,11 +126,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._room.clear()
-        self._stall.set(self.limits.stall_seconds)
+        self._stall = self._loop.call_later(self.settings.stall_seconds, self._cut_off)
 
     def resume_writing(self) -> None:
         self._room.set()
-        self._stall.clear()
+        self._stop(self._stall)
 
     def shutdown(self) -> None:
         """Close the connection when it has no request to answer. uvicorn calls this."""
@@ -158,8 +159,6 @@ class Connection(asyncio.Protocol):
     # Called by the parser
 
     def begin_head(self) -> None:
-        if self._state is not State.IDLE:  # cannot happen: see RequestParser.take_piece
-            raise malformed("a request began before the previous one ended")
         self._exchange = None
         self._enter(State.HEAD)
 
@@ -211,8 +210,15 @@ class Connection(asyncio.Protocol):
 
     def _enter(self, state: State) -> None:
         self._state = state
+        if state is not State.BODY:
+            self._stop(self._timer)
         if (seconds := self._seconds.get(state)) is not None:
-            self._timeout.set(seconds)
+            self._timer = self._loop.call_later(seconds, self._expired)
+
+    @staticmethod
+    def _stop(timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()
 
     def _expired(self) -> None:
         if self._state is State.IDLE:
@@ -222,7 +228,7 @@ class Connection(asyncio.Protocol):
         elif self._state is State.CLOSING:
             self.abort()
         else:
-            detail = f"the request did not arrive within {self.limits.receive_seconds:g} s"
+            detail = f"the request did not arrive within {self.settings.receive_seconds:g} s"
             self._refuse(RefusedError(408, "request_timeout", detail))
 
     def _parse(self) -> None:

@@ -20,7 +20,6 @@ from app.main import create_app
 from app.model_manager import ModelManager
 from app.server import log_format
 from app.server.connection import Connection, bounded
-from app.server.connection_limits import ConnectionLimits
 from app.settings import PREFIX, Settings
 from model.errors import CharstreamError
 
@@ -94,16 +93,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _drain(self, drain_seconds: float) -> None:
-        self._end_after(drain_seconds)
-        self._manager.drain(drain_seconds)
-
-    def _end_after(self, drain_seconds: float) -> None:
         assert self._loop is not None
         if drain_seconds > _REFUSING_SECONDS:
             self._loop.call_later(drain_seconds - _REFUSING_SECONDS, self._stop_listening)
         else:
             self._stop_listening()
         self._loop.call_later(drain_seconds + _LAST_FRAMES_SECONDS, self._cut)
+        self._manager.drain(drain_seconds)
 
     def _stop_listening(self) -> None:
         """Refuse connections, and close each one when it has no request to answer."""
@@ -151,7 +147,7 @@ def serve() -> None:
         app,
         host=settings.host,
         port=settings.port,
-        http=bounded(_limits(settings), app.state.metrics),
+        http=bounded(settings, app.state.metrics),
         ws="none",
         access_log=False,
         server_header=False,
@@ -185,11 +181,3 @@ def _check_address(host: str, port: int) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         where = f"{PREFIX}HOST, {PREFIX}PORT: cannot listen on {host}:{port}"
         raise SettingsError(f"{where}: {reason}; choose another port or host") from error
-
-
-def _limits(settings: Settings) -> ConnectionLimits:
-    return ConnectionLimits(
-        connections=settings.max_connections,
-        receive_seconds=settings.receive_seconds,
-        stall_seconds=settings.stall_seconds,
-    )

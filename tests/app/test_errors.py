@@ -87,25 +87,6 @@ def test_an_error_about_a_field_names_it() -> None:
     assert problem.detail.startswith("prime: ")
 
 
-@pytest.mark.parametrize(
-    "error", [error for error, *_ in EXPECTED if isinstance(error, EngineError)], ids=repr
-)
-def test_a_copy_keeps_type_arguments_and_attributes_and_not_the_traceback(
-    error: EngineError,
-) -> None:
-    try:
-        raise error
-    except EngineError as caught:
-        copied = caught.copy()
-    assert copied is not error
-    assert type(copied) is type(error)
-    assert copied.args == error.args
-    assert str(copied) == str(error)
-    assert vars(copied) == vars(error)
-    assert copied.__traceback__ is None
-    assert problem_of(copied) == problem_of(error)
-
-
 def test_a_long_value_is_shortened() -> None:
     assert show("a" * 200) == "'" + "a" * 76 + "..."
     assert show([1, 2]) == "[1, 2]"

@@ -9,7 +9,6 @@ from unittest.mock import patch
 import pytest
 
 from app import pattern_cache
-from app.errors import DrainingError
 from app.pattern_cache import PatternCache
 from model.errors import PatternError
 from model.patterns.pattern import Pattern, compile_pattern
@@ -82,12 +81,3 @@ async def test_one_pattern_of_each_client_waits_for_the_thread() -> None:
     assert order.count("a") <= 2
     await asyncio.gather(*many)
     assert cache.waiting == 0
-
-
-async def test_after_the_end_nothing_is_compiled() -> None:
-    cache = PatternCache(VOCABULARY)
-    kept = await cache.get("a+")
-    cache.close()
-    assert await cache.get("a+") is kept
-    with pytest.raises(DrainingError):
-        await cache.get("b+")

@@ -100,10 +100,9 @@ async def test_an_error_while_characters_are_skipped_is_raised(tiny: Checkpoint)
 def test_an_event_id_is_parsed_to_its_position(seed: int, characters: int) -> None:
     position = Position.parse(f"{seed:x}-{characters}")
     assert position == Position(seed, characters)
-    position.check_seed(seed)
-    position.check_seed(None)
+    assert Position.parse(f"{seed:x}-{characters}", seed) == position
     with pytest.raises(InvalidFieldError, match=f"whose seed is {seed}"):
-        position.check_seed(seed ^ 1)
+        Position.parse(f"{seed:x}-{characters}", seed ^ 1)
 
 
 @given(st.text(st.sampled_from("0123456789abcdefAF-+ _x٣\n"), max_size=24))

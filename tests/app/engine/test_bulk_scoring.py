@@ -80,19 +80,19 @@ def test_scores_are_those_of_each_text_alone(
 async def test_free_slots_are_used_and_given_back(tiny: Checkpoint) -> None:
     async with running(tiny, slots=4, queue=0) as engine:
         bulk = engine.submit(bulk_job(many(20_000)))
-        active = engine._scheduler.active
+        active = engine.scheduler.active
         await until(lambda: len(active) == 4)
-        assert engine.running == 1
+        assert engine.scheduler.running == 1
         generations = []
         for _ in range(3):
             generations.append(engine.submit(job(length=LONG)))
             assert await take(generations[-1])
-        assert engine.running == 4
+        assert engine.scheduler.running == 4
         with pytest.raises(QueueFullError):
             engine.submit(job())
         for generation in generations:
             generation.cancel()
-        await until(lambda: engine.running == 1)
+        await until(lambda: engine.scheduler.running == 1)
         assert bulk.finish_reason is None, "it was not done before"
         await until(lambda: len(active) == 4)
         bulk.cancel()
@@ -115,7 +115,7 @@ async def test_texts_that_lose_their_slots_and_texts_beside_them_are_exact(
                 assert await read(generation) == others[seed]
         results = [(await scores_of(bulk)).nats_T.tolist() for bulk in bulks]
         assert results == [expected] * 2
-        assert engine.idle
+        assert engine.scheduler.idle
 
 
 async def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoint) -> None:
@@ -125,7 +125,7 @@ async def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoin
     async with running(tiny, slots=16) as engine:
         expected = [(await scores_of(engine.submit(own))).nats_T.tolist() for own in jobs]
         first = engine.submit(jobs[0])
-        await until(lambda: len(engine._scheduler.active) == 16)
+        await until(lambda: len(engine.scheduler.active) == 16)
         beside = engine.submit(job(400, 5))
         rest = [engine.submit(own) for own in jobs[1:]]
         assert await read(beside) == text_alone
@@ -135,7 +135,7 @@ async def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoin
 
 async def test_bulk_jobs_share_the_slots(tiny: Checkpoint) -> None:
     def lanes(engine: Engine, generation: Generation) -> int:
-        return sum(s.job is generation.job for s in engine._scheduler.active)
+        return sum(s.job is generation.job for s in engine.scheduler.active)
 
     async with running(tiny, slots=9) as engine:
         first = engine.submit(bulk_job(many(40_000)))
@@ -152,7 +152,7 @@ async def test_a_bulk_job_waits_for_one_slot_and_needs_one_position(tiny: Checkp
         first = engine.submit(job(length=LONG))
         await take(first)
         bulk = engine.submit(bulk_job(texts))
-        assert (engine.running, engine.waiting) == (1, 1)
+        assert (engine.scheduler.running, engine.scheduler.waiting) == (1, 1)
         with pytest.raises(QueueFullError):
             engine.submit(bulk_job(texts))
         first.cancel()
@@ -176,10 +176,10 @@ async def test_an_end_from_outside_is_an_error(tiny: Checkpoint) -> None:
         expiring.expire_after(0.02)
         with pytest.raises(DeadlineError):
             await expiring.read()
-        await until(lambda: engine.idle)
+        await until(lambda: engine.scheduler.idle)
         draining = engine.submit(bulk_job(many(40_000)))
         await until(lambda: draining.generated)
         engine.drain(0)
         with pytest.raises(DrainingError):
             await draining.read()
-        assert engine.idle
+        assert engine.scheduler.idle

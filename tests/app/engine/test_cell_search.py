@@ -84,11 +84,11 @@ def test_searches_beside_other_jobs_find_the_same_cells_as_alone(
 async def test_a_cancelled_search_frees_its_slot(tiny: Checkpoint, passes: int) -> None:
     async with running(tiny, slots=1) as engine:
         generation = engine.submit(search_job(1, length=5_000))
-        sequence = generation._sequence
+        sequence = generation.sequence
         assert sequence is not None
         await until(lambda: sequence.stream.read if passes == 1 else sequence.found)
         generation.cancel()
-        await until(lambda: engine.idle)
+        await until(lambda: engine.scheduler.idle)
         assert len(await read(engine.submit(job(length=10)))) == 10
 
 

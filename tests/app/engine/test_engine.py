@@ -26,14 +26,14 @@ async def test_cancelled_generations_free_their_slots_and_queue_positions(tiny: 
     async with running(tiny, slots=2) as engine:
         active = [engine.submit(job(length=LONG)) for _ in range(2)]
         waiting = [engine.submit(job(length=LONG)) for _ in range(3)]
-        await until(lambda: engine.running == 2)
-        assert engine.waiting == 3
+        await until(lambda: engine.scheduler.running == 2)
+        assert engine.scheduler.waiting == 3
         for generation in waiting:
             generation.cancel()
-        assert engine.waiting == 0, "a queue position is free at once"
+        assert engine.scheduler.waiting == 0, "a queue position is free at once"
         for generation in active:
             generation.cancel()
-        await until(lambda: engine.running == 0)
+        await until(lambda: engine.scheduler.running == 0)
         assert waiting[0].admitted is None
         assert len(await read(engine.submit(job(length=10)))) == 10
 
@@ -51,9 +51,9 @@ async def test_consecutive_refusals_wait_for_consecutive_ends(
     async with running(tiny, slots=2, queue=2) as engine:
         lengths = (LONG, 2 * LONG, 3 * LONG, 4 * LONG)
         generations = [engine.submit(job(length=length)) for length in lengths]
-        await until(lambda: engine.running == 2)
+        await until(lambda: engine.scheduler.running == 2)
         monkeypatch.setattr(worker, "_RATE_SMOOTHING", 0.0)
-        monkeypatch.setattr(engine._scheduler.batch, "seconds_per_step", 1.0)
+        monkeypatch.setattr(engine.scheduler.batch, "seconds_per_step", 1.0)
         estimates = [refused(engine) for _ in range(6)]
         left = [steps_left(generation) for generation in generations]
         assert estimates[0] == pytest.approx(left[0], rel=0.2)
@@ -73,7 +73,7 @@ async def test_a_slow_reader_pauses_only_its_own_generation(
     slow_job = job(length=2000, seed=5)
     async with running(tiny, slots=1) as engine:
         slow = engine.submit(slow_job)
-        await until(lambda: slow.paused)
+        await until(lambda: engine.scheduler.paused == 1)
         assert slow.buffer.unread < 50 + worker._MAX_STEPS
         assert len(await read(engine.submit(job(length=300)))) == 300, "the slot is free"
         assert await read(slow) == alone(tiny, slow_job), "no character is lost"
@@ -103,7 +103,7 @@ async def test_draining_finishes_running_generations_and_accepts_no_new_jobs(
         with pytest.raises(DrainingError):
             engine.submit(job())
         with pytest.raises(DrainingError):
-            engine.check_ready()
+            engine.scheduler.check_ready()
         assert len(await read(ending)) == 300
         with pytest.raises(DrainingError):
             await read(endless)

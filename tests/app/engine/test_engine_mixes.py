@@ -83,7 +83,7 @@ def test_any_mix_of_actions_gives_exact_texts_and_frees_all_slots(
                     assert one.generation.generated == len(whole)
                     complete = len(whole) == one.generation.job.length
                     assert one.generation.finish_reason == ("length" if complete else "stop")
-            await until(lambda: engine.idle)
+            await until(lambda: engine.scheduler.idle)
 
     with patch.object(slow_reader, "LIMIT", 20), patch.object(slow_reader, "RESUME_BELOW", 10):
         asyncio.run(scenario())
@@ -108,6 +108,6 @@ async def test_32_generations_cancelled_at_once_free_their_slots_within_two_step
             for generation in generations:
                 generation.cancel()
             cancelled_at = begun
-            await until(lambda: engine.running == 0)
+            await until(lambda: engine.scheduler.running == 0)
             assert begun - cancelled_at <= 2
         assert len(await read(engine.submit(job(length=10)))) == 10

@@ -73,7 +73,7 @@ async def cancel(engine: Engine) -> None:
 async def cancel_while_paused(engine: Engine) -> None:
     with patch.object(slow_reader, "LIMIT", 50):  # a busy machine takes long for 4,096 steps
         generation = engine.submit(job(length=LONG))
-        await until(lambda: generation.paused)
+        await until(lambda: engine.scheduler.paused == 1)
     generation.cancel()
 
 
@@ -119,7 +119,7 @@ async def test_an_ended_generation_is_freed(
     before = alive(OF_A_JOB)
     async with running(tiny, slots=2, queue=2) as engine:
         await end(engine)
-        await until(lambda: engine.idle)
+        await until(lambda: engine.scheduler.idle)
         await until_freed(OF_A_JOB, before)
 
 

@@ -205,12 +205,11 @@ def test_closing_returns_the_sequences_of_every_state() -> None:
         scheduler.submit(new_sequence())
 
 
-def test_a_failed_scheduler_refuses_with_a_new_instance_of_the_failure() -> None:
+def test_a_failed_scheduler_refuses_with_the_failure() -> None:
     scheduler = Scheduler(Slots(1, max_queue=9))
-    scheduler.failure = EngineError("the engine failed: out of memory")
-    with pytest.raises(EngineError, match="out of memory") as caught:
+    scheduler.failure = "the engine failed: out of memory"
+    with pytest.raises(EngineError, match="out of memory"):
         scheduler.submit(new_sequence())
-    assert caught.value is not scheduler.failure
 
 
 class AnyOrder(RuleBasedStateMachine):

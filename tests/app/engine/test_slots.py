@@ -111,8 +111,8 @@ async def test_the_deadline_of_a_generation_is_known_to_its_sequence(tiny: Check
     engine = Engine(Decoder(tiny, 1), Resources(1, 1, 0), deadline=100)
     engine.start()
     generation = engine.submit(job(length=LONG))
-    assert generation._sequence is not None
-    assert 90 < generation._sequence.expires - time.monotonic() <= 100
+    assert generation.sequence is not None
+    assert 90 < generation.sequence.expires - time.monotonic() <= 100
     generation.cancel()
     engine.stop()
 
@@ -137,7 +137,7 @@ async def test_two_engines_with_one_slot_generate_exact_texts(tiny: Checkpoint) 
     for engine in engines:
         engine.start()
     generations = [engine.submit(each) for each in jobs for engine in engines]
-    assert engines[0].waiting_in_all_engines >= len(generations) - 1
+    assert engines[0].scheduler.slots.waiting >= len(generations) - 1
     texts = await asyncio.gather(*map(read, generations))
     assert texts == [alone(tiny, each) for each in jobs for _ in engines]
     for engine in engines:
@@ -154,7 +154,7 @@ async def test_bulk_jobs_of_two_engines_share_the_slots_and_give_them_to_others(
         engine.start()
 
     def rows() -> list[int]:
-        return [len(engine._scheduler.active) for engine in engines]
+        return [len(engine.scheduler.active) for engine in engines]
 
     first = engines[0].submit(bulk_job(many(50_000)))
     await until(lambda: rows() == [4, 0])

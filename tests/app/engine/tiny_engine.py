@@ -61,8 +61,8 @@ async def take(generation: Generation) -> list[int]:
 
 def steps_left(generation: Generation) -> int:
     """Number of steps that a generation in a slot or in the queue still needs."""
-    assert generation._sequence is not None
-    return generation._sequence.stream.steps_left
+    assert generation.sequence is not None
+    return generation.sequence.stream.steps_left
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

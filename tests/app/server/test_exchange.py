@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from app.engine.metrics import Metrics
 from app.server.connection import bounded
-from app.server.connection_limits import ConnectionLimits
+from app.settings import Settings
 from tests.fuzz.responses import Response, read_responses
 
 NOTHING = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -34,8 +34,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def exchange(sent: bytes) -> bytes:
     """Returns what a client receives until the connection closes."""
-    limits = ConnectionLimits(connections=10, receive_seconds=5, stall_seconds=5)
-    config = uvicorn.Config(application, http=bounded(limits, Metrics()), log_config=None)
+    settings = Settings(max_connections=10, receive_seconds=5, stall_seconds=5)
+    config = uvicorn.Config(application, http=bounded(settings, Metrics()), log_config=None)
     config.load()
     state = ServerState()
 

@@ -70,8 +70,7 @@ class _Client(asyncio.Protocol):
         self._received = b""
         self.until, self.seconds = 0.0, list[float]()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
 
     def send(self) -> None:

@@ -71,7 +71,7 @@ class Exchange:
     async def _run(self, app: ASGIApp) -> None:
         try:
             await app(self._scope, self.receive, self.send)
-        except Exception:
+        except Exception:  # whatever it is, the client gets an end, and others are served on
             logger.exception("exception in the application")
         if not self._is_over():
             self._channel.break_off()

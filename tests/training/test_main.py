@@ -180,10 +180,13 @@ def test_any_text_can_be_printed_to_any_terminal(flags: list[str], out: Path) ->
     assert shown.startswith("h\\xe4ppy")
 
 
-def test_any_text_can_be_printed_in_a_locale_without_utf8(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_any_text_can_be_printed_in_a_locale_without_utf8(
+    text: Path, tmp_path: Path, locale: str
+) -> None:
     """The bytes of a name are printed as they are, so that the name can be pasted."""
     out = tmp_path / "l\u00e4uf"
-    variables = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    variables = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": locale}
     train = ["train", "--text", str(text), "--out", str(out), *SMALL, "--epochs", "1"]
     shown = shown_by(*train, **variables)
     assert f"{out}/best.safetensors" in shown.splitlines()[-1]

@@ -171,6 +171,7 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
 @pytest.mark.parametrize(
     ("epochs", "more"),
     [
+        ("2", []),
         ("1", ["--optimizer", "muon"]),  # magnifies differences of rounding, so losses soon differ
         ("1", ["--distill-from", "TEACHER"]),
     ],
@@ -226,7 +227,7 @@ def test_nothing_keeps_the_group_of_processes_after_the_command(
 
 
 @pytest.mark.usefixtures("heeded_hangup")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_with_a_saved_state_and_says_how_to_continue(
     flags: list[str], out: Path, number: signal.Signals
 ) -> None:

@@ -205,11 +205,15 @@ def test_closing_returns_the_sequences_of_every_state() -> None:
         scheduler.submit(new_sequence())
 
 
-def test_a_failed_scheduler_refuses_with_the_failure() -> None:
+def test_a_failed_scheduler_refuses_with_a_new_instance_of_the_failure() -> None:
     scheduler = Scheduler(Slots(1, max_queue=9))
     scheduler.failure = "the engine failed: out of memory"
-    with pytest.raises(EngineError, match="out of memory"):
-        scheduler.submit(new_sequence())
+    refusals = []
+    for _ in range(2):
+        with pytest.raises(EngineError, match="out of memory") as caught:
+            scheduler.submit(new_sequence())
+        refusals.append(caught.value)
+    assert refusals[0] is not refusals[1], "an error keeps the frames of the request that it ended"
 
 
 class AnyOrder(RuleBasedStateMachine):

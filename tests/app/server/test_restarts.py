@@ -62,7 +62,7 @@ def test_event_source_of_a_browser_survives_restarts(restarting: RestartingServe
         running_browser() as browser,
         closing(BrowserClient(browser, restarting.current.url, LENGTH, 7)) as client,
     ):
-        check_restarts(restarting, client, 7, STOPS)
+        check_restarts(restarting, client, 7, [*STOPS, *STOPS])
 
 
 @pytest.mark.skipif(

@@ -68,7 +68,7 @@ def texts_of(decoder: Decoder, streams: list[DecoderStream], steps: int = 7) -> 
     return [texts[id(stream)] for stream in streams]
 
 
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_text_that_ends_matches(kernel: str, part: int) -> None:
     @settings(max_examples=250 if kernel != "torch" else 15)

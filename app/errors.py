@@ -74,16 +74,17 @@ class DrainingError(EngineError):
 
 
 class OverloadedError(CharstreamError):
-    """The memory budget has no room for a request of `size` bytes, because of `whose` requests."""
+    """The memory budget has no room for a request of `size` bytes, for a reason."""
 
     status, code = 503, "overloaded"
     retry_after = OVERLOAD_RETRY_SECONDS
     headers: Mapping[str, str] = {"Connection": "close"}  # the body may not have been read
 
-    def __init__(self, size: int, whose: str) -> None:
+    def __init__(self, size: int, reason: str) -> None:
         super().__init__(
-            f"the server has no memory for this request, which needs up to {size / 2**20:.1f} MiB: "
-            f"{whose} take the room; try again in {self.retry_after} s, or request less"
+            "the memory budget has no room for this request, which needs up to "
+            f"{size / 2**20:.1f} MiB, because of {reason}; try again in {self.retry_after} s, or "
+            "send a smaller request"
         )
 
 

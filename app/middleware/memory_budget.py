@@ -35,8 +35,8 @@ class MemoryBudget:
             OverloadedError: if the budget, or the client's share of it, has no room.
         """
         if (more := size - before) > 0:
-            if self._leased_by[client] + more > self._limit * _MAX_SHARE:
-                raise OverloadedError(size, "other requests of this client")
+            if self._leased_by[client] + more > (share := self._limit * _MAX_SHARE):
+                raise OverloadedError(size, f"the limit of {share / 2**20:.1f} MiB per client")
             if self.leased + more > self._limit:
                 raise OverloadedError(size, "other requests")
         self.leased += more

@@ -51,10 +51,10 @@ def test_what_is_leased_is_never_more_than_the_limit(
 def test_one_client_leaves_a_quarter_to_the_others() -> None:
     budget = MemoryBudget(4 * MIB)
     lease_of(budget, "first").add(3 * MIB)
-    with pytest.raises(OverloadedError, match="other requests of this client"):
+    with pytest.raises(OverloadedError, match=r"the limit of 3\.0 MiB per client"):
         lease_of(budget, "first").add(MIB)
     lease_of(budget, "second").add(MIB)
-    with pytest.raises(OverloadedError, match=r"needs up to 1\.0 MiB: other requests take"):
+    with pytest.raises(OverloadedError, match=r"needs up to 1\.0 MiB, because of other requests;"):
         lease_of(budget, "third").add(MIB)
 
 

@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics = settings, metrics
     app.state.encoder = ThreadPoolExecutor(1, "json")
     app.state.model_manager = ModelManager(settings, auth, metrics)
-    respond = errors.install(app, {openai_routes.PREFIX: error_response})
+    respond = errors.install(app, {f"{openai_routes.PREFIX}/": error_response})
     _add_routes(app, auth)
     _add_middleware(app, settings, metrics, respond)
     return app
@@ -60,13 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_routes(app: FastAPI, auth: Auth) -> None:
     app.include_router(page.router)
     app.include_router(operator.public)
-    routers = (
-        generate.router,
-        score.router,
-        cells.router,
-        model_card.router,
-        openai_routes.router,
-    )
+    routers = (generate.router, score.router, cells.router, model_card.router, openai_routes.router)
     for router in routers:
         dependencies = [Depends(refuse_cross_site), Depends(auth.check_user)]
         app.include_router(router, dependencies=dependencies)

@@ -117,6 +117,12 @@ class ModelManager:
             logger.info("reloaded: the checkpoints have not changed")
         return changed
 
+    def reload_soon(self) -> asyncio.Task[bool]:
+        """Reload in a task, which goes on if nobody waits for it. See `reload`."""
+        task = asyncio.get_running_loop().create_task(self.reload())
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return task
+
     def drain(self, seconds: float) -> None:
         """Accept no new generations, and end those that still run after `seconds` seconds.
 
@@ -179,6 +185,8 @@ class ModelManager:
                 f"limit is {most}; try again later"
             )
         new = self._model_loader.make(reading, self.models)
+        if self._draining:  # nobody waits for the result
+            raise _shutting_down()
         fresh = _first_without_second(new, self.models)
         try:
             for service in fresh:

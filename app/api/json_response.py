@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.disconnect import closer_of
 
+_PART = 64 << 10  # bytes that a connection buffers
 _MAX_INLINE = 16 << 10  # bytes of a result that the event loop encodes itself
 # A client may take this long in addition to the time at the lowest rate.
 _SLOW_SECONDS = 60.0
@@ -25,7 +26,8 @@ async def json_response(
     """Return a JSON response with the fields that `content` makes, of at most `size` bytes.
 
     A large one is encoded in a thread, of which there is one, so that the event loop serves other
-    requests meanwhile.
+    requests meanwhile. If the client disconnects, an encoding that has begun still ends, after its
+    lease of memory. There is at most one.
     """
 
     def encode() -> bytes:
@@ -57,18 +59,28 @@ def joined_items(parts: Iterable[bytes]) -> orjson.Fragment:
 
 
 class _JSONResponse(Response):
-    """The response ends when the client has read almost all of it, so its memory is leased until
-    then. If the client reads too slowly, the connection is closed.
+    """Sends a body in parts, as fast as the client reads it.
+
+    The response ends when almost all of the body has left the process. If the client reads too
+    slowly, the connection is closed.
     """
 
     media_type = "application/json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self.body) <= _MAX_INLINE:
+        if len(self.body) <= _PART:
             return await super().__call__(scope, receive, send)
         try:
             async with asyncio.timeout(_SLOW_SECONDS + len(self.body) / _MIN_RATE):
-                await super().__call__(scope, receive, send)
+                await self._send_parts(send)
         except TimeoutError:
             if close := closer_of(scope):
                 close()
+
+    async def _send_parts(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        body = memoryview(self.body)
+        for first in range(0, len(body), _PART):
+            last = first + _PART
+            part = {"body": bytes(body[first:last]), "more_body": last < len(body)}
+            await send({"type": "http.response.body", **part})

@@ -65,7 +65,7 @@ async def reload(request: Request) -> Reloaded:
     unchanged. The response is sent when new requests use the new models. It names the default one.
     """
     manager = _manager(request)
-    changed = await asyncio.shield(manager.reload())  # also if the client disconnects
+    changed = await asyncio.shield(manager.reload_soon())  # also if the client disconnects
     return Reloaded(changed=changed, model=ModelName(**manager.models.default.model._asdict()))
 
 

@@ -52,7 +52,9 @@ class FrameSource(Protocol):
 
 
 class EventStreamResponse(Response):
-    """Sends the frames of generations, and cancels the generations when the client disconnects.
+    """Sends the frames of generations, and cancels the generations when the response ends.
+
+    It ends early when its task is cancelled, as `app/server` does when the client disconnects.
 
     After 15 seconds without a frame, it sends a ping comment.
 

@@ -32,10 +32,7 @@ def logprobs_of(scores: Sequence[dict[str, Any]], offset: int, unscored: str = "
     return {
         "tokens": [*unscored, *(score["token"] for score in scores)],
         "token_logprobs": [*nothing, *(score["logprob"] for score in scores)],
-        "top_logprobs": [
-            *nothing,
-            *(_top_logprobs(score) for score in scores),
-        ],
+        "top_logprobs": [*nothing, *(_top_logprobs(score) for score in scores)],
         "text_offset": list(range(offset, offset + len(unscored) + len(scores))),
     }
 

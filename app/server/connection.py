@@ -183,9 +183,9 @@ class Connection(asyncio.Protocol):
 
     # Called by the exchange
 
-    def write(self, *parts: bytes) -> None:
+    def write(self, data: bytes) -> None:
         if not self._is_ending():
-            self._transport.writelines(parts)
+            self._transport.write(data)
 
     def parse_more(self) -> None:
         """Parse in the next turn of the event loop, if anything is left."""

@@ -23,7 +23,7 @@ logger = logging.getLogger("charstream")
 class Channel(Protocol):
     """What an exchange needs of its connection."""
 
-    def write(self, *parts: bytes) -> None: ...
+    def write(self, data: bytes) -> None: ...
     def parse_more(self) -> None: ...
     def end_response(self) -> None: ...
     def break_off(self) -> None: ...
@@ -115,7 +115,7 @@ class Exchange:
         return {"type": "http.request", "body": body, "more_body": self._more_body}
 
     async def send(self, message: Message) -> None:
-        """Send an ASGI message of the response. Wait until the client has read most of it.
+        """Send an ASGI message of the response.
 
         Raises:
             RuntimeError: if the response is not valid.
@@ -128,7 +128,6 @@ class Exchange:
             self._start(message["status"], message.get("headers", ()))
         elif not self.complete:
             self._send_body(message.get("body", b""), message.get("more_body", False))
-            await self._room.wait()
         else:
             raise RuntimeError("the response is already complete")
 
@@ -152,8 +151,7 @@ class Exchange:
         self.started = True
         self._unsent = b"".join([*lines, *self._framing(), b"\r\n"])
         if self._chunked:  # the first character may be late
-            self._channel.write(self._unsent)
-            self._unsent = b""
+            self._flush()
 
     def _framing(self) -> list[bytes]:
         lines = [] if self.keep_alive else [b"connection: close\r\n"]
@@ -167,15 +165,17 @@ class Exchange:
             self._count(len(body), more)
             if self._chunked:
                 body = _chunk(body, more)
-            self._channel.write(self._unsent, body)
-        else:
-            self._channel.write(self._unsent)
-        self._unsent = b""
+            self._unsent += body
+        self._flush()
         if not more:
             self.complete = True
             self._body.clear()
             self._news.set()
             self._channel.end_response()
+
+    def _flush(self) -> None:
+        self._channel.write(self._unsent)
+        self._unsent = b""
 
     def _count(self, size: int, more: bool) -> None:
         if self._body_left is not None:

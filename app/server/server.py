@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from app.errors import ReloadError, SettingsError
+from app.errors import SettingsError
 from app.main import create_app
 from app.model_manager import ModelManager
 from app.server import log_format
@@ -43,15 +43,9 @@ class Server(uvicorn.Server):
     then refused by the system, and tries again until the next process listens.
     """
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        manager: ModelManager,
-        drain_seconds: float,
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, manager: ModelManager, drain_seconds: float) -> None:
         super().__init__(config)
         self._manager, self._drain_seconds = manager, drain_seconds
-        self._reloading: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.contextmanager
@@ -117,16 +111,7 @@ class Server(uvicorn.Server):
 
     def _on_hangup(self, sig: int, frame: FrameType | None) -> None:
         assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._reload_soon)
-
-    def _reload_soon(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self._reloading.add(task)
-        task.add_done_callback(self._reloading.discard)
-
-    async def _reload(self) -> None:
-        with contextlib.suppress(ReloadError):  # the manager has logged it
-            await self._manager.reload()
+        self._loop.call_soon_threadsafe(self._manager.reload_soon)
 
 
 def serve() -> None:

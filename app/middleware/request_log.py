@@ -88,9 +88,8 @@ class RequestRecord:
 class RequestLog:
     """ASGI middleware that gives every request an id, logs it and counts it in the metrics.
 
-    It adds security headers, and responds with 500 if the application
-    raises. Response bodies pass through unchanged, without buffering. At the end, it gives the
-    memory of the request back.
+    It adds security headers, and responds with 500 if the application raises. Response bodies pass
+    through unchanged, without buffering. At the end, it gives the memory of the request back.
     """
 
     def __init__(

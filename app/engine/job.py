@@ -30,6 +30,7 @@ class Job:
     cells: CellNumbers = field(default_factory=lambda: NO_CELLS)  # to report, or to search
     search: CellSearch | None = None  # the job reports the values of the cells that it finds
     texts: Texts | None = None  # to score, each after `prime`; then nothing is generated
+    group: str | None = None  # what the jobs of one request have in common, if it has several
     detail: bool = False  # whether to keep the scores of the texts' characters beside their sums
 
     def stream(self) -> DecoderStream:

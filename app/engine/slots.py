@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from app.engine.bulk_scoring import count_jobs
 from app.engine.prefix_cache import CacheMemory
@@ -38,8 +39,9 @@ class Batch:
 class Slots:
     """Gives slots to the sequences of several engines in order of arrival.
 
-    Sequences that resume come before those that have not had a slot yet. Hold `lock` while you call
-    a method. The properties `waiting` and `computing`, `waiting_of` and `add_engine` need no lock.
+    Sequences that resume come before those that have not had a slot yet. The sequences of a group
+    leave an eighth of the slots to others. Hold `lock` while you call a method. The properties
+    `waiting` and `computing`, `waiting_of` and `add_engine` need no lock.
 
     Args:
         count: number of sequences that run at the same time, whichever engines they belong to.
@@ -57,6 +59,8 @@ class Slots:
         self._resuming: deque[tuple[Batch, Sequence]] = deque()
         self._waiting: deque[tuple[Batch, Sequence]] = deque()
         self._refused = 0  # in a row
+        self._taken_by: Counter[str | None] = Counter()  # slots of the sequences of a group
+        self._most_of_group = count - count // 8
 
     @property
     def waiting(self) -> int:
@@ -94,7 +98,8 @@ class Slots:
     def close(self, batch: Batch) -> list[Sequence]:
         """Remove and return all sequences of a batch, also those that wait to join it."""
         sequences = list(batch.active)
-        self.free += len(batch.active)
+        for sequence in sequences:
+            self._free(sequence)
         batch.active.clear()
         for queue in (self._resuming, self._waiting):
             sequences += [sequence for own, sequence in queue if own is batch]
@@ -121,34 +126,55 @@ class Slots:
 
         Return the sequence, which is then the last active one, or None.
         """
-        queue = self._resuming or self._waiting
-        if self.free <= 0 or not queue or queue[0][0] is not batch:
+        entry = self._next()
+        if entry is None or entry[0] is not batch:
             return None
-        _, sequence = queue.popleft()
-        self.add(batch, [sequence])
-        return sequence
+        (self._resuming if entry in self._resuming else self._waiting).remove(entry)
+        self.add(batch, [entry[1]])
+        return entry[1]
 
     def add(self, batch: Batch, sequences: Iterable[Sequence]) -> None:
         """Give free slots to sequences that do not wait in the queue."""
-        before = len(batch.active)
-        batch.active += sequences
-        self.free -= len(batch.active) - before
+        for sequence in sequences:
+            batch.active.append(sequence)
+            self.free -= 1
+            self._taken_by[sequence.job.group] += 1
 
     def leave(self, batch: Batch, sequence: Sequence) -> Sequence:
         """Free the slot of a sequence and return it. The last row of the batch fills the gap."""
         last = batch.active.pop()
         if last is not sequence:
             batch.active[batch.active.index(sequence)] = last
-        self.free += 1
+        self._free(sequence)
         return sequence
 
     def wake_next(self) -> None:
         """Wake the engine whose sequence may get a slot, if there are both."""
-        if self.free > 0 and (queue := self._resuming or self._waiting):
-            queue[0][0].wake.notify()
+        if (entry := self._next()) is not None:
+            entry[0].wake.notify()
+
+    def _next(self) -> tuple[Batch, Sequence] | None:
+        """Return the first entry of the queue that may get a slot, if there is a free one."""
+        if self.free <= 0:
+            return None
+        queue = chain(self._resuming, self._waiting)
+        return next((entry for entry in queue if self._may_run(entry[1].job.group)), None)
+
+    def _may_run(self, group: str | None) -> bool:
+        return group is None or self._taken_by[group] < self._most_of_group
+
+    def _free(self, sequence: Sequence) -> None:
+        group = sequence.job.group
+        self.free += 1
+        self._taken_by[group] -= 1
+        if not self._taken_by[group]:
+            del self._taken_by[group]
 
     def check_room(self, count: int) -> None:
         """Raise QueueFullError unless `count` more can get a slot or a place in the queue."""
+        if count <= self._max_queue + self.free - self.waiting:  # each job has a slot of its own
+            self._refused = 0
+            return
         running = sum(batch.running for batch in self._batches)
         room = self._max_queue + self.count - running - self.waiting
         if count <= room:

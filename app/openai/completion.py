@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -60,7 +60,7 @@ class Completion:
         self.service, self._http = service, http
         self.request = request.model_copy(update={"prompt": []})  # `prompts` has them
         self.created = int(time.time())
-        self.id = f"cmpl-{uuid.uuid4().hex}"
+        self.id = f"cmpl-{secrets.token_hex(16)}"
         self.ready = asyncio.Event()
         self.generations: list[Generation] = []
         self.choices: list[Choice] = []
@@ -137,7 +137,7 @@ class Completion:
         return self.request.scores_echo and len(prompt.text) > 1
 
     def _start(self, prompt: Prompt) -> None:
-        job, request = prompt.job, self.request
+        job, request = dataclasses.replace(prompt.job, group=self.id), self.request
         if self._scores(prompt):
             # These apply to the generated text, not to the prompt.
             params = dataclasses.replace(job.params, hold=(), logit_bias=(), pattern=None)

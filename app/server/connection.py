@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from app.api.disconnect import CLOSE_EXTENSION
 from app.engine.metrics import Metrics
 from app.server.connection_state import State
-from app.server.exchange import Exchange
+from app.server.exchange import Exchange, connection_scope
 from app.server.forwarded_for import keep_addresses
 from app.server.refusal import RefusedError
 from app.server.request_parser import RequestParser
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._scope = _scope(transport)
+        self._scope = connection_scope(transport)
         self._scope["extensions"] = {CLOSE_EXTENSION: self.close}
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -123,6 +123,12 @@ class Connection(asyncio.Protocol):
         self._unparsed += data
         if not self._parsing_soon:
             self._parse()
+
+    def eof_received(self) -> None:
+        """End the exchange: a client that has closed its side is served no longer."""
+        if self._exchange is not None and not self._exchange.complete:
+            self._exchange.disconnect()
+        self._close_at_once()
 
     def pause_writing(self) -> None:
         self._room.clear()
@@ -285,16 +291,3 @@ class Connection(asyncio.Protocol):
     def _cut_off(self) -> None:
         self.metrics.connections_ended.labels("stalled").inc()
         self.abort()
-
-
-def _scope(transport: asyncio.Transport) -> Scope:
-    """Return the part of the ASGI scope that all requests of a connection share."""
-    client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "server": server and server[:2],  # the addresses of IPv6 have four parts
-        "client": client and client[:2],
-        "scheme": "http",
-        "root_path": "",
-    }

@@ -187,6 +187,19 @@ class Exchange:
         return self._disconnected or self.complete
 
 
+def connection_scope(transport: asyncio.Transport) -> Scope:
+    """Return the part of the ASGI scope that all requests of a connection share."""
+    client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "server": server and server[:2],  # the addresses of IPv6 have four parts
+        "client": client and client[:2],
+        "scheme": "http",
+        "root_path": "",
+    }
+
+
 def _chunk(body: bytes, more: bool) -> bytes:
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return chunk if more else chunk + b"0\r\n\r\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.engine.chunk import Chunk
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import Delivery, Sequence
@@ -9,8 +11,8 @@ from app.engine.slow_reader import OutputBuffer
 from tests.app.engine.tiny_engine import job
 
 
-def new_sequence(length: int = 10) -> Sequence:
-    return Sequence(job(length), OutputBuffer(), lambda _: None)
+def new_sequence(length: int = 10, group: str | None = None) -> Sequence:
+    return Sequence(replace(job(length), group=group), OutputBuffer(), lambda _: None)
 
 
 def joined(scheduler: Scheduler) -> list[Sequence]:

@@ -25,8 +25,8 @@ from tests.app.engine.scheduling import finish, joined, new_sequence
 from tests.app.engine.tiny_engine import LONG, alone, job, read, take, until
 
 
-def submitted(scheduler: Scheduler, length: int = 10) -> Sequence:
-    sequence = new_sequence(length)
+def submitted(scheduler: Scheduler, length: int = 10, group: str | None = None) -> Sequence:
+    sequence = new_sequence(length, group)
     scheduler.submit(sequence)
     return sequence
 
@@ -46,6 +46,19 @@ def test_slots_go_to_the_engines_in_order_of_arrival() -> None:
     finish(second, c)
     assert slots.taken == 1
     assert slots.computing == 1
+
+
+def test_the_texts_of_one_request_leave_slots_to_others() -> None:
+    scheduler = Scheduler(Slots(8, max_queue=99))
+    group = [submitted(scheduler, group="a") for _ in range(20)]
+    assert joined(scheduler) == group[:7]
+    other = submitted(scheduler)
+    assert joined(scheduler) == [other], "although 13 texts came before it"
+    finish(scheduler, group[0])
+    assert joined(scheduler) == [group[7]]
+    finish(scheduler, other)
+    second = submitted(scheduler, group="b")
+    assert joined(scheduler) == [second]
 
 
 def test_a_slot_that_one_engine_frees_wakes_the_engine_whose_turn_it_is() -> None:

@@ -50,7 +50,7 @@ def test_clients_are_told_apart_by_their_keys_or_else_by_their_addresses() -> No
     def client(auth: Auth, key: str, address: str) -> Hashable:
         headers = [(b"authorization", f"Bearer {key}".encode())]
         request = http_request(headers=headers, client=(address, 1234))
-        asyncio.run(auth.check_user(request, None))
+        asyncio.run(auth.check_user(request))
         return RequestRecord.of(request.scope).lease.client
 
     by_key, by_address = Auth(["first", "second"]), Auth([])

@@ -139,6 +139,20 @@ def test_half_closed_sockets_count_as_gone(bounded: RunningServer) -> None:
             assert len(another.post("/generate", json={"length": 9}).json()["text"]) == 9
 
 
+def test_half_closed_sockets_that_do_not_read_are_closed(bounded: RunningServer) -> None:
+    with ExitStack() as closing:
+        for _ in range(CONNECTIONS - 2):
+            page = b"GET / HTTP/1.1\r\nHost: charstream\r\n\r\n"
+            client = closing.enter_context(connected(bounded, 12 * page, receive_buffer=4096))
+            time.sleep(0.02)
+            client.shutdown(socket.SHUT_WR)
+        time.sleep(3)  # thrice `stall_seconds`
+        for _ in range(CONNECTIONS - 2):  # there is room for as many again
+            closing.enter_context(connected(bounded))
+        with bounded.client() as another:
+            assert another.get("/health/ready").status_code == 200
+
+
 def test_hundreds_that_connect_ask_and_drop_leave_nothing_behind(bounded: RunningServer) -> None:
     def drop(count: int) -> None:
         for number in range(count):

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import cells, errors, generate, model_card, operator, page, score
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
-from app.errors import Problem
-from app.middleware.auth import Auth
+from app.middleware.auth import DESCRIBED_KEY, Auth
 from app.middleware.cross_site import Cors, refuse_cross_site
+from app.middleware.direct_endpoints import DirectEndpoints
 from app.middleware.memory_budget import MemoryBudget
 from app.middleware.request_log import REQUEST_ID, RequestLog, is_quiet
 from app.model_manager import ModelManager
 from app.openai import routes as openai_routes
 from app.openai.errors import error_response
 from app.settings import Settings
+
+_FOR_USERS = (
+    generate.router,
+    score.router,
+    cells.router,
+    model_card.router,
+    openai_routes.router,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,8 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description="Streams text from a character-level LSTM.",
         lifespan=_lifespan,
         redoc_url=None,
-        # Traces, if OTEL_EXPORTER_OTLP_ENDPOINT is set and the extra `otel` is installed.
-        telemetry={"auto_configure": True, "exclude": is_quiet},
+        telemetry=_telemetry(),
         redirect_slashes=False,  # a redirect would have no body; 404 says what is wrong
         openapi_tags=[{"name": name} for name in ("Text", "OpenAI-compatible", "Operation")],
         swagger_ui_parameters={"validatorUrl": None},
@@ -51,26 +61,49 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings, app.state.metrics = settings, metrics
     app.state.encoder = ThreadPoolExecutor(1, "json")
     app.state.model_manager = ModelManager(settings, auth, metrics)
-    respond = errors.install(app, {f"{openai_routes.PREFIX}/": error_response})
+    responses = errors.ErrorResponses({f"{openai_routes.PREFIX}/": error_response})
+    responses.install(app)
     _add_routes(app, auth)
-    _add_middleware(app, settings, metrics, respond)
+    _add_middleware(app, auth, settings, responses)
     return app
+
+
+def _telemetry() -> TelemetryConfig:
+    """Return what is exported if OTEL_EXPORTER_OTLP_ENDPOINT is set and `otel` is installed.
+
+    Without any variable of OpenTelemetry it is off: the framework would ask for it per request.
+    """
+    on = any(name.startswith("OTEL_") for name in os.environ)
+    return {
+        "auto_configure": on,
+        "exclude": is_quiet,
+        "tracing": on,
+        "metrics": on,
+        "logs": on,
+    }
 
 
 def _add_routes(app: FastAPI, auth: Auth) -> None:
     app.include_router(page.router)
     app.include_router(operator.public)
-    routers = (generate.router, score.router, cells.router, model_card.router, openai_routes.router)
-    for router in routers:
-        dependencies = [Depends(refuse_cross_site), Depends(auth.check_user)]
+    for router in _FOR_USERS:
+        dependencies = [Depends(refuse_cross_site), Depends(auth.check_user), DESCRIBED_KEY]
         app.include_router(router, dependencies=dependencies)
-    app.include_router(operator.operator, dependencies=[Depends(auth.check_operator)])
+    dependencies = [Depends(auth.check_operator), DESCRIBED_KEY]
+    app.include_router(operator.operator, dependencies=dependencies)
     app.mount("/static", page.PageFiles(directory=page.STATIC), name="static")
 
 
 def _add_middleware(
-    app: FastAPI, settings: Settings, metrics: Metrics, respond: Callable[[str, Problem], Response]
+    app: FastAPI, auth: Auth, settings: Settings, responses: errors.ErrorResponses
 ) -> None:
+    app.add_middleware(
+        DirectEndpoints,
+        routes=_post_routes(_FOR_USERS),
+        checks=(refuse_cross_site, auth.check_user),
+        errors=errors.HANDLED,
+        respond=responses.of_error,
+    )
     if settings.cors_origins:
         app.add_middleware(
             Cors,
@@ -80,8 +113,14 @@ def _add_middleware(
             expose_headers=["Retry-After", REQUEST_ID, MODEL_HEADER, QUEUE_HEADER],
         )
     budget = MemoryBudget(round(settings.memory_mb * 2**20))
+    metrics: Metrics = app.state.metrics
     metrics.memory_leased.set_function(lambda: budget.leased)
-    app.add_middleware(RequestLog, metrics=metrics, budget=budget, respond=respond)
+    app.add_middleware(RequestLog, metrics=metrics, budget=budget, respond=responses.of_problem)
+
+
+def _post_routes(routers: Iterable[APIRouter]) -> list[APIRoute]:
+    routes = (route for router in routers for route in router.routes)
+    return [r for r in routes if isinstance(r, APIRoute) and r.methods == {"POST"}]
 
 
 @asynccontextmanager

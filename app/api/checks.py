@@ -124,6 +124,8 @@ def check_cell_values(field: str, characters: int, cells: int) -> None:
 
 def encode_biases(service: Service, field: str, biases: Mapping[str, float]) -> LogitBias:
     """Return the biases of characters by id, see `check_biases`."""
+    if not biases:
+        return ()
     try:
         ids = service.vocabulary.encode("".join(biases))
     except UnknownCharacterError as error:
@@ -160,7 +162,8 @@ async def constrained(
 
     Between the return and the submission of a job, the caller must not wait, see `Service.idle`.
     """
-    params = replace(params, logit_bias=biases)
+    if biases:
+        params = replace(params, logit_bias=biases)
     if expression is None:
         return params
     client = RequestRecord.of(request.scope).lease.client

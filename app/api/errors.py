@@ -27,6 +27,8 @@ _HINTS = {
     "/v1/completions instead (benchmark tools: choose the completions endpoint)"
 }
 
+HANDLED = (CharstreamError, RequestValidationError, HTTPException)
+
 Format = Callable[[Problem], Response]
 
 
@@ -43,27 +45,31 @@ class InvalidFieldsError(RequestValidationError):
         self.known_fields, self.left_out = known_fields, left_out
 
 
-def install(app: FastAPI, formats: Mapping[str, Format]) -> Callable[[str, Problem], Response]:
-    """Make an application report every error, including the framework's own.
+class ErrorResponses:
+    """Makes the response to every error, including the framework's own.
 
     Args:
-        app: the application.
         formats: functions that make the responses for paths that begin with the keys.
-
-    Returns:
-        A function that makes the response for a path and a problem.
     """
 
-    def response_for(path: str, problem: Problem) -> Response:
+    def __init__(self, formats: Mapping[str, Format]) -> None:
+        self._formats = formats
+
+    def install(self, app: FastAPI) -> None:
+        """Make an application use these responses."""
+        for kind in HANDLED:
+            app.add_exception_handler(kind, self.of_error)
+
+    def of_problem(self, path: str, problem: Problem) -> Response:
+        """Return the response of a path to a problem."""
+        formats = self._formats
         formatted = (formats[prefix] for prefix in formats if path.startswith(prefix))
         return next(formatted, _native_response)(problem)
 
-    async def respond(request: Request, error: Exception) -> Response:
-        return response_for(request.url.path, _problem(request, error))
-
-    for kind in (CharstreamError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, respond)
-    return response_for
+    async def of_error(self, request: Request, error: Exception) -> Response:
+        """Return the response to one of the errors in `HANDLED`."""
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        return self.of_problem(path, _problem(request, error))
 
 
 def _problem(request: Request, error: Exception) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import secrets
 from collections import Counter
 from typing import Annotated, Any
 
@@ -47,10 +47,9 @@ _LIST_PARAMETERS = ("hold", "logit_bias", "stop")  # of a query string
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
-LastEventId = Annotated[
-    str | None,
-    Header(description="Id of the last event received. Resumes a broken stream after it."),
-]
+LAST_EVENT_ID = "Last-Event-ID"
+_RESUMES = "Id of the last event received. Resumes a broken stream after it."
+LastEventId = Annotated[str | None, Header(description=_RESUMES)]
 
 _EVENTS = openapi.events(
     [openapi.kind(Token), openapi.kind(Done, "done"), openapi.kind(ErrorBody, "error")],
@@ -82,7 +81,8 @@ _EVENTS = openapi.events(
         **openapi.NOTHING_LEFT,
         **openapi.errors(400, 404, 409, 413, 422, 503, 504),
     },
-    openapi_extra=openapi.body(
+    openapi_extra=openapi.header(LAST_EVENT_ID, _RESUMES)
+    | openapi.body(
         GenerateRequest,
         required=False,
         text={"prime": "And Levin said,", "length": 300, "temperature": 0.8, "seed": 7},
@@ -93,11 +93,11 @@ _EVENTS = openapi.events(
         hold={"length": 300, "hold": [{"layer": 1, "cell": 293, "value": -2}], "seed": 7},
     ),
 )
-async def post_generate(request: Request, last_event_id: LastEventId = None) -> Response:
+async def post_generate(request: Request) -> Response:
     """Returns JSON, or server-sent events with `"stream": true` or `Accept: text/event-stream`."""
     params = await read_request(request, GenerateRequest)
     if params.stream or "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(request, params, last_event_id)
+        return await _stream(request, params, request.headers.get(LAST_EVENT_ID))
     service = current_models(request).find(params.model)
     check_generated_length(service, "length", params.length)
     check_result("length", 1, params.length)
@@ -151,7 +151,7 @@ async def get_generate(
 
 def _content(service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
     content = {
-        "id": f"gen-{uuid.uuid4().hex}",
+        "id": f"gen-{secrets.token_hex(16)}",
         "text": service.vocabulary.decode(text.ids),
         **done_fields(service.model, generation),
     }

@@ -106,6 +106,11 @@ def body(
     return {"requestBody": {"content": content, "required": required}}
 
 
+def header(name: str, description: str) -> dict[str, Any]:
+    """Return the description of an optional header that the endpoint reads itself."""
+    return {"parameters": [{"name": name, "in": "header", **_header(description)}]}
+
+
 def _schema(model: type[BaseModel]) -> Any:
     """Return the JSON schema of a model without references."""
     whole = model.model_json_schema()

@@ -59,3 +59,6 @@ class Chunk:
             None if self.scores is None else self.scores[part],
             None if self.cells is None else self.cells[part],
         )
+
+
+NO_CHARACTERS = Chunk()

@@ -101,7 +101,11 @@ class Generation:
         Raises:
             EngineError: if the text could not be finished.
         """
-        return Chunk.joined([chunk async for chunk in self])
+        chunks = []
+        while not self.ended:
+            await self.wait()
+            chunks.append(self.take())
+        return chunks[0] if len(chunks) == 1 else Chunk.joined(chunks)
 
     def take_scores(self) -> TextScores:
         """Return the scores of a bulk job that has ended, and keep them no longer."""

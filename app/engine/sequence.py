@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.engine.cell_search import CellFinder, FoundCells
-from app.engine.chunk import Chunk
+from app.engine.chunk import NO_CHARACTERS, Chunk
 from app.engine.job import Job
 from app.engine.slow_reader import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
@@ -33,7 +33,7 @@ class Delivery:
     Times are in seconds of the monotonic clock.
     """
 
-    chunk: Chunk = field(default_factory=Chunk)  # the new characters
+    chunk: Chunk = NO_CHARACTERS  # the new characters
     finish_reason: FinishReason | None = None  # why the text ended; None if it did not
     error: EngineError | None = None  # why the generation failed; None if it did not
     admitted: float | None = None  # time when the sequence got its first slot
@@ -71,7 +71,7 @@ class Sequence:
         self.rereads = False  # whether a search must read the text again
         self._finder = CellFinder(job.search, job.cells) if job.search else None
         self._matcher = StopMatcher(job.stops) if job.stops else None
-        self._held = Chunk()  # may turn out to be part of a stop string
+        self._held = NO_CHARACTERS  # may turn out to be part of a stop string
 
     @property
     def text_stream(self) -> TextStream | None:

@@ -6,7 +6,7 @@ sequence back into the queue when its reader has caught up.
 
 from __future__ import annotations
 
-from app.engine.chunk import Chunk
+from app.engine.chunk import NO_CHARACTERS, Chunk
 
 LIMIT = 4096  # cost of the unread characters at which a generation pauses
 RESUME_BELOW = LIMIT // 2  # cost of the unread characters at which a paused generation continues
@@ -31,7 +31,7 @@ class OutputBuffer:
         self._cost = cost
         self._produced = 0  # written by the engine thread
         self._taken = 0  # written by the event loop
-        self._chunk = Chunk()  # belongs to the event loop
+        self._chunk = NO_CHARACTERS  # belongs to the event loop
 
     def __len__(self) -> int:
         """Number of characters that can be taken now."""
@@ -62,7 +62,7 @@ class OutputBuffer:
 
     def take(self, most: int | None = None) -> Chunk:
         """Remove and return the characters that arrived, at most `most` of them."""
-        chunk, self._chunk = self._chunk, Chunk()
+        chunk, self._chunk = self._chunk, NO_CHARACTERS
         if most is not None and len(chunk) > most:
             chunk, self._chunk = chunk.split(most)
         self._taken += len(chunk)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Hashable, Iterable
-from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from app.errors import ForbiddenError, RateLimitError, UnauthorizedError
 from app.middleware.rate_limit import RateLimit
 from app.middleware.request_log import RequestRecord
 
-_bearer = HTTPBearer(auto_error=False, description="Required if CHARSTREAM_API_KEYS is set.")
-# Describes the header in the OpenAPI document.
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+# Describes the header in the OpenAPI document, and checks nothing.
+DESCRIBED_KEY = Depends(
+    HTTPBearer(auto_error=False, description="Required if CHARSTREAM_API_KEYS is set.")
+)
 
 
 class Auth:
@@ -41,7 +41,7 @@ class Auth:
         """Replace the users' keys."""
         self._keys = _digests(keys)
 
-    async def check_user(self, request: Request, _: Credentials) -> None:
+    async def check_user(self, request: Request) -> None:
         """Find out which client sends a request: by the digest of its key, or by its address.
 
         Raises:
@@ -55,7 +55,7 @@ class Auth:
         if wait := self._rate.take(client):
             raise RateLimitError(wait)
 
-    async def check_operator(self, request: Request, _: Credentials) -> None:
+    async def check_operator(self, request: Request) -> None:
         """Raise UnauthorizedError without a valid operator's key, or ForbiddenError if no keys are
         configured.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -52,10 +53,16 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 
 
 def _value(value: object) -> str:
-    text = str(value) if isinstance(value, str | int | float) else json.dumps(value)
+    if isinstance(value, int | float):
+        return str(value)
+    text = value if isinstance(value, str) else json.dumps(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def _moment(record: logging.LogRecord) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    return f"{whole}.{record.msecs:03.0f}Z"
+    return f"{_second(int(record.created))}.{record.msecs:03.0f}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))

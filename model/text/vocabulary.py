@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -32,6 +33,11 @@ class Vocabulary:
     Args:
         characters: single Unicode characters (code points), in the order of their ids.
 
+    Attributes:
+        start_id: the id that stands in for an empty prime: the newline if there is one, otherwise
+            id 0.
+        unknown_id: the id of UNKNOWN, or None if the vocabulary does not have it.
+
     Raises:
         VocabularyError: if there are fewer than two characters, one is repeated, or one is not a
             single character.
@@ -60,6 +66,8 @@ class Vocabulary:
             raise VocabularyError(
                 f"{repeated} is in the vocabulary twice; list each character once"
             )
+        self.start_id = self._id_of("\n") or 0
+        self.unknown_id = self._id_of(UNKNOWN)
 
     @classmethod
     def from_text(cls, text: str, min_count: int = 1) -> Vocabulary:
@@ -85,17 +93,7 @@ class Vocabulary:
         return hash(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        return len(character) == 1 and self._lookup(code_points(character))[0] >= 0
-
-    @property
-    def start_id(self) -> int:
-        """The id that stands in for an empty prime: the newline if there is one, otherwise id 0."""
-        return self.characters.index("\n") if "\n" in self else 0
-
-    @property
-    def unknown_id(self) -> int | None:
-        """The id of UNKNOWN, or None if the vocabulary does not have it."""
-        return self.characters.index(UNKNOWN) if UNKNOWN in self else None
+        return self._id_of(character) is not None
 
     def prompt(self, prime: Ids) -> Ids:
         """Return the ids to read before a text: the prime, or `start_id` if the prime is empty.
@@ -112,7 +110,8 @@ class Vocabulary:
                 error lists each of them with the index of its first occurrence.
         """
         ids = self._lookup(code_points(text))
-        _check_none(ids < 0, text)
+        if text and ids.min() < 0:
+            raise _unknown(ids < 0, text)
         return ids
 
     def encode_read(self, text: str) -> Ids:
@@ -137,7 +136,8 @@ class Vocabulary:
                 vocabulary. It lists all of them, as that of `encode` does.
         """
         ids = self._lookup(code_points(text))
-        _check_none(self._unscorable(ids), text)
+        if (unscorable := self._unscorable(ids)).any():
+            raise _unknown(unscorable, text)
         return ids
 
     def encode_known(self, text: str) -> Ids:
@@ -186,12 +186,23 @@ class Vocabulary:
         Raises:
             VocabularyError: if an id is not in 0..len(self)-1.
         """
-        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
-        if array.size and (array.min() < 0 or array.max() >= len(self)):
+        buffer = ids if isinstance(ids, np.ndarray | array) else list(ids)
+        found = np.asarray(buffer, dtype=np.int64)
+        try:
+            codes = self._code_of_id.take(found)
+        except IndexError:
+            codes = None
+        if codes is None or (found.size and found.min() < 0):
             raise VocabularyError(
-                f"ids must be in 0..{len(self) - 1}, got ids from {array.min()} to {array.max()}"
+                f"ids must be in 0..{len(self) - 1}, got ids from {found.min()} to {found.max()}"
             )
-        return self._code_of_id[array].tobytes().decode("utf-32-le")
+        return codes.tobytes().decode("utf-32-le")
+
+    def _id_of(self, character: str) -> int | None:
+        if len(character) != 1 or ord(character) >= len(self._id_of_code):
+            return None
+        found = int(self._id_of_code[ord(character)])
+        return found if found >= 0 else None
 
     def _unscorable(self, ids: Ids) -> npt.NDArray[np.bool_]:
         unscorable: npt.NDArray[np.bool_] = ids < 0
@@ -201,9 +212,8 @@ class Vocabulary:
         return self._id_of_code.take(codes, mode="clip")
 
 
-def _check_none(refused: npt.NDArray[np.bool_], text: str) -> None:
-    if refused.any():
-        first_seen: dict[str, int] = {}
-        for position in np.flatnonzero(refused).tolist():
-            first_seen.setdefault(text[position], position)
-        raise UnknownCharacterError(list(first_seen), list(first_seen.values()))
+def _unknown(refused: npt.NDArray[np.bool_], text: str) -> UnknownCharacterError:
+    first_seen: dict[str, int] = {}
+    for position in np.flatnonzero(refused).tolist():
+        first_seen.setdefault(text[position], position)
+    return UnknownCharacterError(list(first_seen), list(first_seen.values()))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
@@ -32,6 +32,14 @@ _FOR_USERS = (
     cells.router,
     model_card.router,
     openai_routes.router,
+)
+# What `DirectEndpoints` calls.
+_DIRECT = (
+    generate.post_generate,
+    generate.get_generate,
+    score.score,
+    cells.cells,
+    openai_routes.post_completions,
 )
 
 
@@ -99,7 +107,7 @@ def _add_middleware(
 ) -> None:
     app.add_middleware(
         DirectEndpoints,
-        routes=_post_routes(_FOR_USERS),
+        routes=_direct_routes(),
         checks=(refuse_cross_site, auth.check_user),
         errors=errors.HANDLED,
         respond=responses.of_error,
@@ -118,9 +126,9 @@ def _add_middleware(
     app.add_middleware(RequestLog, metrics=metrics, budget=budget, respond=responses.of_problem)
 
 
-def _post_routes(routers: Iterable[APIRouter]) -> list[APIRoute]:
-    routes = (route for router in routers for route in router.routes)
-    return [r for r in routes if isinstance(r, APIRoute) and r.methods == {"POST"}]
+def _direct_routes() -> list[APIRoute]:
+    routes = (route for router in _FOR_USERS for route in router.routes)
+    return [r for r in routes if isinstance(r, APIRoute) and r.endpoint in _DIRECT]
 
 
 @asynccontextmanager

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api import openapi, sse
 from app.api.checks import (
@@ -22,7 +21,7 @@ from app.api.checks import (
 from app.api.dependencies import current_models, lease, respond, submit
 from app.api.disconnect import ClosedConnection, closer_of
 from app.api.json_response import json_list
-from app.api.parsing import check_names, read_request
+from app.api.parsing import read_query, read_request
 from app.api.resume import Position
 from app.api.schemas import (
     DEFAULT_PRIME,
@@ -40,7 +39,7 @@ from app.api.sse import QUEUE_HEADER, EventStreamResponse, GenerateFrames
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
-from app.errors import DrainingError, InvalidFieldError
+from app.errors import DrainingError
 from app.service import Service
 
 _LIST_PARAMETERS = ("hold", "logit_bias", "stop")  # of a query string
@@ -48,8 +47,9 @@ _LIST_PARAMETERS = ("hold", "logit_bias", "stop")  # of a query string
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
 
 LAST_EVENT_ID = "Last-Event-ID"
-_RESUMES = "Id of the last event received. Resumes a broken stream after it."
-LastEventId = Annotated[str | None, Header(description=_RESUMES)]
+_RESUMES = openapi.header(
+    LAST_EVENT_ID, "Id of the last event received. Resumes a broken stream after it."
+)
 
 _EVENTS = openapi.events(
     [openapi.kind(Token), openapi.kind(Done, "done"), openapi.kind(ErrorBody, "error")],
@@ -81,7 +81,7 @@ _EVENTS = openapi.events(
         **openapi.NOTHING_LEFT,
         **openapi.errors(400, 404, 409, 413, 422, 503, 504),
     },
-    openapi_extra=openapi.header(LAST_EVENT_ID, _RESUMES)
+    openapi_extra=openapi.parameters(_RESUMES)
     | openapi.body(
         GenerateRequest,
         required=False,
@@ -108,21 +108,8 @@ async def post_generate(request: Request) -> Response:
     return await respond(request, service, job, size, _content)
 
 
-async def _check_query(request: Request) -> None:
-    """Refuse unknown parameters, and repeated ones that are not lists.
-
-    This comes before the validation, which takes much longer for many unknown parameters.
-    """
-    check_names(GenerateQuery.model_fields, request.query_params)
-    counts = Counter(name for name, _ in request.query_params.multi_items())
-    for name, count in counts.items():
-        if count > 1 and name not in _LIST_PARAMETERS:
-            raise InvalidFieldError(name, f"{count} values", "must be given at most once")
-
-
 @router.get(
     "/generate",
-    dependencies=[Depends(_check_query)],
     summary="Stream text to an EventSource",
     response_class=Response,
     responses={
@@ -130,16 +117,15 @@ async def _check_query(request: Request) -> None:
         **openapi.NOTHING_LEFT,
         **openapi.errors(404, 409, 413, 422, 503, 504),
     },
+    openapi_extra=openapi.parameters(openapi.query(GenerateQuery), _RESUMES),
 )
-async def get_generate(
-    request: Request,
-    params: Annotated[GenerateQuery, Query()],
-    last_event_id: LastEventId = None,
-) -> Response:
+async def get_generate(request: Request) -> Response:
     """Takes the parameters of POST /generate in the query string. Always returns events.
 
     During a shutdown, the connection of a request with Last-Event-ID is closed without a response.
     """
+    params = read_query(request, GenerateQuery, _LIST_PARAMETERS)
+    last_event_id = request.headers.get(LAST_EVENT_ID)
     try:
         return await _stream(request, params, last_event_id)
     except DrainingError:  # EventSource always uses GET, and would not try again after a 503

@@ -106,9 +106,28 @@ def body(
     return {"requestBody": {"content": content, "required": required}}
 
 
-def header(name: str, description: str) -> dict[str, Any]:
-    """Return the description of an optional header that the endpoint reads itself."""
-    return {"parameters": [{"name": name, "in": "header", **_header(description)}]}
+def parameters(*groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the description of parameters that the endpoint reads itself."""
+    return {"parameters": [parameter for group in groups for parameter in group]}
+
+
+def header(name: str, description: str) -> list[dict[str, Any]]:
+    """Return the description of an optional header."""
+    return [{"name": name, "in": "header", "required": False, **_header(description)}]
+
+
+def query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the descriptions of the fields of a model as optional parameters of a query string."""
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema.get("description", ""),
+            "schema": schema,
+        }
+        for name, schema in _schema(model)["properties"].items()
+    ]
 
 
 def _schema(model: type[BaseModel]) -> Any:

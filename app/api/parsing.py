@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from starlette.requests import ClientDisconnect
 
 from app.api.errors import MAX_FIELDS, InvalidFieldsError
-from app.errors import BodyTooLargeError
+from app.errors import BodyTooLargeError, InvalidFieldError
 from app.middleware.request_log import RequestRecord
 
 MAX_ITEMS = 11_000  # keys, items, lists and objects in a body: each takes time to validate
@@ -58,6 +59,27 @@ def parse_body(
         raise InvalidFieldsError(error, list(schema.model_fields)) from error
 
 
+def read_query(request: Request, schema: type[_Request], lists: Collection[str] = ()) -> _Request:
+    """Return the request in a query string, in which only the parameters in `lists` may repeat.
+
+    Raises:
+        InvalidFieldsError: if a parameter is unknown, or the parameters do not match the schema.
+            Unknown ones come first, because many of them would take long to validate.
+        InvalidFieldError: if another parameter repeats.
+    """
+    query = request.query_params
+    check_names(schema.model_fields, query)
+    values = {name: query.getlist(name) for name in query}
+    for name, given in values.items():
+        if len(given) > 1 and name not in lists:
+            raise InvalidFieldError(name, f"{len(given)} values", "must be given at most once")
+    single = {name: given if name in lists else given[0] for name, given in values.items()}
+    try:
+        return schema.model_validate(single)
+    except ValidationError as error:
+        raise InvalidFieldsError(error, list(schema.model_fields)) from error
+
+
 def check_names(known: Collection[str], query: Mapping[str, Any]) -> None:
     """Raise InvalidFieldsError unless all of these parameters of a URL are known."""
     if unknown := [name for name in query if name not in known]:
@@ -72,8 +94,13 @@ async def _read_body(request: Request) -> bytearray:
         raise BodyTooLargeError(limit)
     lease.add(_OBJECTS * leased)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit:
             raise BodyTooLargeError(limit)
         if len(body) > leased:  # its length was not announced
@@ -89,8 +116,8 @@ def max_body_bytes(max_prime: int) -> int:
 
 def _announced_length(request: Request) -> int:
     """Return the value of Content-Length in bytes, or 0 if there is none."""
-    value = request.headers.get("content-length", "")
-    return int(value.lstrip("0")[:_MAX_DIGITS] or "0") if value.isdigit() else 0
+    value = next((v for name, v in request.scope["headers"] if name == b"content-length"), b"")
+    return int(value.lstrip(b"0")[:_MAX_DIGITS] or b"0") if value.isdigit() else 0
 
 
 def _check_items(schema: type[BaseModel], body: bytes | bytearray, most: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +13,7 @@ import orjson
 
 from app.api.json_response import json_list
 from app.engine.chunk import Chunk
-from model.choice.scores import nats_of, scores_of
+from model.choice.scores import Score, nats_of, scores_of
 from model.text.vocabulary import Vocabulary
 
 _DECIMALS = 6  # of logarithms and probabilities
@@ -23,7 +25,6 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
     if chunk.scores is None:
         return []
     names = vocabulary.characters
-    rounded = np.round(chunk.scores, _DECIMALS)
     return [
         {
             "token": names[character],
@@ -35,17 +36,13 @@ def score_fields(vocabulary: Vocabulary, chunk: Chunk) -> list[dict[str, Any]]:
             ],
             "probability": score.probability,
         }
-        for character, score in zip(chunk.ids, scores_of(rounded), strict=True)
+        for character, score in zip(chunk.ids, _rounded(chunk), strict=True)
     ]
 
 
 def score_slices(vocabulary: Vocabulary, text: Chunk) -> Iterator[list[dict[str, Any]]]:
     """Yield the score fields of a whole text, slice by slice."""
-    if text.scores is None:
-        return
-    for first in range(0, len(text), _SLICE):
-        last = first + _SLICE
-        yield score_fields(vocabulary, Chunk(text.ids[first:last], text.scores[first:last]))
+    return (score_fields(vocabulary, part) for part in _slices(text))
 
 
 def text_score(vocabulary: Vocabulary, text: Chunk, detail: bool) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def text_score(vocabulary: Vocabulary, text: Chunk, detail: bool) -> dict[str, A
     assert text.scores is not None
     characters: orjson.Fragment | int = len(text)
     if detail:
-        characters = json_list(map(_without_probabilities, score_slices(vocabulary, text)))
+        characters = json_list(_character_scores(vocabulary, part) for part in _slices(text))
     return {"characters": characters, **sums_of(nats_of(text.scores), len(text))}
 
 
@@ -63,9 +60,35 @@ def sums_of(nats: float, characters: int) -> dict[str, float]:
     return {"nats": nats, "bits": bits, "bits_per_character": bits / characters}
 
 
-def _without_probabilities(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Turn the fields of `DrawnScore` into those of `CharacterScore`."""
-    for score in scores:
-        del score["probability"]
-        score["top"] = [alternative[:2] for alternative in score["top"]]
-    return scores
+@functools.lru_cache(maxsize=64)
+def quoted_characters(vocabulary: Vocabulary) -> list[str]:
+    """Return the JSON of each character of a vocabulary. The result is cached."""
+    return [json.dumps(character) for character in vocabulary.characters]
+
+
+def _slices(text: Chunk) -> Iterator[Chunk]:
+    """Yield the parts of a text that has scores, so that few objects exist at the same time."""
+    if text.scores is not None:
+        for first in range(0, len(text), _SLICE):
+            last = first + _SLICE
+            yield Chunk(text.ids[first:last], text.scores[first:last])
+
+
+def _character_scores(vocabulary: Vocabulary, text: Chunk) -> list[dict[str, Any]]:
+    """Return the fields of a `CharacterScore` per character."""
+    names = vocabulary.characters
+    return [
+        {
+            "token": names[character],
+            "logprob": score.logprob,
+            "rank": score.rank,
+            "entropy": score.entropy,
+            "top": [(names[other], logprob) for other, logprob, _ in score.top],
+        }
+        for character, score in zip(text.ids, _rounded(text), strict=True)
+    ]
+
+
+def _rounded(text: Chunk) -> Iterator[Score]:
+    assert text.scores is not None
+    return scores_of(np.round(text.scores, _DECIMALS))

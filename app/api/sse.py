@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.disconnect import closer_of
 from app.api.schemas import done_fields
-from app.api.scores import score_fields
+from app.api.scores import quoted_characters, score_fields
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.errors import DrainingError, EngineError, problem_of
@@ -104,12 +104,6 @@ class EventStreamResponse(Response):
 
 def _body(frames: bytes, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": frames, "more_body": more}
-
-
-@functools.lru_cache(maxsize=64)
-def quoted_characters(vocabulary: Vocabulary) -> list[str]:
-    """Return the JSON of each character of a vocabulary. The result is cached."""
-    return [json.dumps(character) for character in vocabulary.characters]
 
 
 @functools.lru_cache(maxsize=64)

@@ -96,6 +96,16 @@ class Sequence:
         whole = self.texts is not None or self.text or left <= _SHORT
         return self.stream.prompt_steps_left or (left if whole else 1)
 
+    def may_pass_end(self, others_wait: bool) -> bool:
+        """Return whether a call of the decoder may take more steps than the text has left.
+
+        It does not lose time to one more call for each text then. The state after the text is lost,
+        which is worth little if the text is short, or if other texts wait for the slot.
+        """
+        if self.stream.prompt_steps_left or self.job.params.pattern is not None or self.job.search:
+            return False
+        return self.text_stream is not None or others_wait or self.stream.steps_left <= _SHORT
+
     def accept(self, chunk: Chunk) -> Delivery:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""
         if len(self.text) < MAX_KEPT:
@@ -123,7 +133,7 @@ class Sequence:
         """Return why the text has ended if it does not contain a stop string."""
         if self.stream.ended:
             return "pattern"
-        return "length" if self.stream.steps_left == 0 else None
+        return "length" if self.stream.steps_left <= 0 else None
 
     def _search(self, finder: CellFinder, chunk: Chunk, at_end: bool) -> Delivery:
         assert chunk.cells is not None

@@ -150,17 +150,19 @@ class Worker:
         """Return the number of steps to the next delivery, which never passes a boundary.
 
         Boundaries are the end of a prompt and the end of a text, where the state is cached, and the
-        first character of a text, for which a user waits. The texts of bulk jobs may end before the
-        last step.
+        first character of a text, for which a user waits. Some texts may end before the last step.
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.slots.taken
         fitting = int(seconds / self._scheduler.batch.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []
+        others_wait = self._scheduler.slots.waiting > 0
         for sequence in active:
-            ends = boundaries if sequence.text_stream is None else text_ends
-            ends.append(sequence.steps_to_boundary)
+            if sequence.may_pass_end(others_wait):
+                text_ends.append(sequence.stream.steps_left)
+            else:
+                boundaries.append(sequence.steps_to_boundary)
         most = max(1, min(fitting, _MAX_STEPS, *boundaries))
         return best_steps(text_ends, len(boundaries), most) if text_ends else most
 
@@ -168,19 +170,23 @@ class Worker:
         """Advance the sequences from row `first` to the last, and send their new characters."""
         sequences = self._scheduler.active[first:]
         prompt_steps = [sequence.stream.prompt_steps_left for sequence in sequences]
+        ends = [sequence.stream.steps_left for sequence in sequences]
         began = time.monotonic()
         output = self._decoder.advance(steps, first)
         self._metrics.step.observe((time.monotonic() - began) / steps)
         self._metrics.batch.observe(len(sequences))
+        ids = output.ids.T.tolist()
         deliveries: Deliveries = []
         lanes: dict[Sequence, int] = {}
-        for row, (sequence, skip) in enumerate(zip(sequences, prompt_steps, strict=True)):
+        rows = zip(sequences, prompt_steps, ends, strict=True)
+        for row, (sequence, skip, end) in enumerate(rows):
             if skip == steps:  # all of the prompt except its last character has been read
                 self._end_prompt(sequence)
             elif skip < steps and sequence.texts is not None:
                 lanes[sequence] = row
             elif skip < steps and not sequence.cancelled:
-                chunk = _chunk(output, row, skip, sequence.stream)
+                part = slice(skip, min(end, output.length(row)))
+                chunk = _chunk(ids[row][part], output, row, part, sequence.stream)
                 deliveries.append((sequence, sequence.accept(chunk)))
         self._settle(deliveries, *bulk_scoring.collect(self._decoder, lanes, output))
 
@@ -210,7 +216,8 @@ class Worker:
 
         A state that held cells have changed is not the state after reading the text.
         """
-        stream, is_whole = sequence.stream, len(sequence.text) < MAX_KEPT
+        stream = sequence.stream
+        is_whole = len(sequence.text) < MAX_KEPT and not stream.steps_left
         text = np.array(sequence.text[:-1], dtype=np.int32)
         if stream.state is not None and is_whole and not stream.params.hold:
             read = np.concatenate([stream.prime[: stream.prompt_length], text])
@@ -221,12 +228,13 @@ class Worker:
         self._send([(sequence, sequence.delivery(error=error())) for sequence in sequences])
 
 
-def _chunk(output: StepOutput, row: int, skip: int, stream: DecoderStream) -> Chunk:
-    """Return the characters of a row after its prompt, up to the end of its text."""
+def _chunk(
+    ids: list[int], output: StepOutput, row: int, own: slice, stream: DecoderStream
+) -> Chunk:
+    """Return the characters of a row that some of the steps have made, with these ids."""
     scores = cells = None
-    own = slice(skip, output.length(row))
     if output.scores is not None and stream.alternatives is not None:
         scores = with_alternatives(output.scores[own, row], stream.alternatives)
     if len(stream.cells):
         cells = output.cells[row][own].copy()  # not a view, which would keep the whole array
-    return Chunk(array("i", output.ids[own, row].tolist()), scores, cells)
+    return Chunk(array("i", ids), scores, cells)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class DirectEndpoints:
-    """ASGI middleware that answers POST requests to some routes itself.
+    """ASGI middleware that answers the requests to some routes itself.
 
     To match a route, to resolve its dependencies and to open its exit stacks takes the framework
     longer than the model needs for a short text. The routes stay registered: the framework
@@ -33,7 +33,8 @@ class DirectEndpoints:
         errors: tuple[type[Exception], ...],
         respond: Callable[[Request, Exception], Awaitable[Response]],
     ) -> None:
-        self._app, self._routes = app, {route.path: route for route in routes}
+        self._app = app
+        self._routes = {(method, r.path): r for r in routes for method in r.methods or ()}
         self._checks, self._errors, self._respond = checks, errors, respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +55,6 @@ class DirectEndpoints:
         return response
 
     def _route(self, scope: Scope) -> APIRoute | None:
-        if scope.get("method") != "POST" or scope.get("root_path") or "fastapi.telemetry" in scope:
+        if scope["type"] != "http" or scope.get("root_path") or "fastapi.telemetry" in scope:
             return None
-        return self._routes.get(scope["path"])
+        return self._routes.get((scope["method"], scope["path"]))

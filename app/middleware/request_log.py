@@ -137,7 +137,11 @@ class RequestLog:
         self._metrics.requests.labels(endpoint, method, str(record.status)).inc()
         quiet = record.path in _QUIET and record.status == 200
         level = logging.DEBUG if quiet else logging.INFO
-        logger.log(level, "request", extra={"fields": record.fields()})
+        if logger.isEnabledFor(level):
+            # Directly, because `logger.log` would search the stack for a place that no line shows.
+            line = logging.LogRecord(logger.name, level, __file__, 0, "request", None, None)
+            line.fields = record.fields()
+            logger.handle(line)
         record.generations.clear()  # the scope would keep them, and so all texts of a request
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
-from app.api.scores import score_fields
-from app.api.sse import MAX_SCORED, MAX_TAKEN, quoted_characters
+from app.api.scores import quoted_characters, score_fields
+from app.api.sse import MAX_SCORED, MAX_TAKEN
 from app.engine.chunk import Chunk
 from app.errors import EngineError, problem_of
 from app.openai.completion import Choice, Completion

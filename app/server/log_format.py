@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import logging
 import re
+import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII without space, quote and backslash
 
 
 def set_up(form: str) -> None:
     """Write the log lines of this process to stderr. `form` is "text" or "json"."""
-    handler = logging.StreamHandler()
+    stream = open(sys.stderr.fileno(), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    handler = LineHandler(stream)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    # The lines do not have these, and to find them out takes time for each line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes the lines of one turn of the event loop together, and those of other threads at once.
+
+    A system call for each line would take longer than to make the line.
+    """
+
+    _is_scheduled = False
+
+    def flush(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            super().flush()
+        else:
+            if not self._is_scheduled:
+                self._is_scheduled = True
+                loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        super().flush()
 
 
 class JsonLines(logging.Formatter):
@@ -39,8 +67,10 @@ class TextLines(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage().encode("unicode_escape").decode("ascii")
-        pairs = (f"{name}={_value(value)}" for name, value in _fields(record).items())
+        message = record.getMessage()
+        if not _PLAIN.fullmatch(message):
+            message = message.encode("unicode_escape").decode("ascii")
+        pairs = [f"{name}={_value(value)}" for name, value in _fields(record).items()]
         line = " ".join([_moment(record), record.levelname, message, *pairs])
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)

@@ -7,7 +7,7 @@ probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -68,18 +68,13 @@ def with_alternatives(rows_kD: ScoreRows, alternatives: int) -> ScoreRows:
 
 def scores_of(rows_kD: ScoreRows) -> Iterator[Score]:
     """Yield the scores of consecutive characters of one stream."""
-    available = _alternatives_of(rows_kD)
+    ends = [4 + part * _alternatives_of(rows_kD) for part in range(4)]
+    ids, logprobs, probabilities = map(slice, ends, ends[1:])
     for row in rows_kD.tolist():
-        yield Score(
-            logprob=row[0],
-            rank=int(row[1]),
-            entropy=row[2],
-            probability=row[3],
-            top=tuple(
-                Alternative(int(row[index]), row[index + available], row[index + 2 * available])
-                for index in range(4, 4 + available)
-            ),
-        )
+        top: Iterable[Alternative] = ()
+        if len(row) > 4:
+            top = map(Alternative, map(int, row[ids]), row[logprobs], row[probabilities])
+        yield Score(row[0], int(row[1]), row[2], row[3], tuple(top))
 
 
 def _alternatives_of(rows_kD: ScoreRows) -> int:

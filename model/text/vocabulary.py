@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ CorpusIds = npt.NDArray[np.integer[Any]]
 # have to this one. A decoder reads it but never generates it.
 UNKNOWN = "\ufffd"
 
+_SHORT = 64  # characters; below this, plain Python is faster than numpy
 _ENCODED_AT_ONCE = 1 << 20  # characters; bounds the temporary memory for a long text
 
 
@@ -66,8 +68,9 @@ class Vocabulary:
             raise VocabularyError(
                 f"{repeated} is in the vocabulary twice; list each character once"
             )
-        self.start_id = self._id_of("\n") or 0
-        self.unknown_id = self._id_of(UNKNOWN)
+        self._id_by_character = {character: i for i, character in enumerate(self.characters)}
+        self.start_id = self._id_by_character.get("\n", 0)
+        self.unknown_id = self._id_by_character.get(UNKNOWN)
 
     @classmethod
     def from_text(cls, text: str, min_count: int = 1) -> Vocabulary:
@@ -93,7 +96,7 @@ class Vocabulary:
         return hash(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        return self._id_of(character) is not None
+        return character in self._id_by_character
 
     def prompt(self, prime: Ids) -> Ids:
         """Return the ids to read before a text: the prime, or `start_id` if the prime is empty.
@@ -109,6 +112,9 @@ class Vocabulary:
             UnknownCharacterError: if the text has characters that are not in the vocabulary. The
                 error lists each of them with the index of its first occurrence.
         """
+        if len(text) < _SHORT:
+            with suppress(KeyError):  # the rest tells which characters are unknown
+                return np.array([self._id_by_character[c] for c in text], np.int32)
         ids = self._lookup(code_points(text))
         if text and ids.min() < 0:
             raise _unknown(ids < 0, text)
@@ -186,6 +192,9 @@ class Vocabulary:
         Raises:
             VocabularyError: if an id is not in 0..len(self)-1.
         """
+        if isinstance(ids, array) and len(ids) < _SHORT and min(ids, default=0) >= 0:
+            with suppress(IndexError):  # the rest tells which ids are wrong
+                return "".join([self.characters[index] for index in ids])
         buffer = ids if isinstance(ids, np.ndarray | array) else list(ids)
         found = np.asarray(buffer, dtype=np.int64)
         try:
@@ -197,12 +206,6 @@ class Vocabulary:
                 f"ids must be in 0..{len(self) - 1}, got ids from {found.min()} to {found.max()}"
             )
         return codes.tobytes().decode("utf-32-le")
-
-    def _id_of(self, character: str) -> int | None:
-        if len(character) != 1 or ord(character) >= len(self._id_of_code):
-            return None
-        found = int(self._id_of_code[ord(character)])
-        return found if found >= 0 else None
 
     def _unscorable(self, ids: Ids) -> npt.NDArray[np.bool_]:
         unscorable: npt.NDArray[np.bool_] = ids < 0

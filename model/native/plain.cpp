@@ -21,10 +21,12 @@ inline Input broadcast(const uint8_t* codes) { return codes; }
 
 inline Ints dot(Ints sums, Input input, const int8_t* weights) {
   int32_t lanes[kVectorWidth];  // Clang vectorizes a loop over an array, but not over a vector
+  int8_t factors[kVectorWidth * kGroupInputs];  // a copy, of which a sanitizer checks one read
   __builtin_memcpy(lanes, &sums, sizeof sums);
+  __builtin_memcpy(factors, weights, sizeof factors);
   for (int lane = 0; lane < kVectorWidth; ++lane)
     for (int i = 0; i < kGroupInputs; ++i)
-      lanes[lane] += input[i] * weights[lane * kGroupInputs + i];
+      lanes[lane] += input[i] * factors[lane * kGroupInputs + i];
   __builtin_memcpy(&sums, lanes, sizeof sums);
   return sums;
 }

@@ -12,22 +12,17 @@ import pytest
 import torch
 
 from tests.training.commands import TEXT
+from training.__main__ import main
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1")
 
 
-def train(text: Path, out: Path, device: torch.device, launcher: tuple[str, ...] = ()) -> str:
-    """Run the train command in its own process. Return what it printed."""
-    command = [sys.executable, *launcher, "-m", "training", "train", "--text", str(text)]
-    command += ["--out", str(out), "--device", device.type, "--precision", "fp32"]
-    command += ["--hidden-size", "16", "--seq-len", "20", "--batch-size", "4"]
-    command += ["--epochs", "2", "--validations", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NCCL_DEBUG": "INFO"}
-    result = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
+def arguments(text: Path, out: Path, device: torch.device) -> list[str]:
+    """The arguments of the train command."""
+    paths = ["--text", str(text), "--out", str(out)]
+    sizes = ["--hidden-size", "16", "--seq-len", "20", "--batch-size", "4", "--epochs", "2"]
+    options = ["--device", device.type, "--precision", "fp32", "--validations", "2"]
+    return ["train", *paths, *sizes, *options]
 
 
 def losses(out: Path) -> list[float]:
@@ -40,9 +35,17 @@ def test_one_process_of_torchrun_trains_as_a_process_alone(
 ) -> None:
     text = tmp_path / "book.txt"
     text.write_text(TEXT)
-    train(text, tmp_path / "alone", device)
-    shown = train(text, tmp_path / "group", device, TORCHRUN)
-    assert ("NCCL INFO" in shown) == (device.type == "cuda")
+    assert main(arguments(text, tmp_path / "alone", device)) == 0
+    group = arguments(text, tmp_path / "group", device)
+    result = subprocess.run(
+        [sys.executable, *TORCHRUN, "-m", "training", *group],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NCCL_DEBUG": "INFO"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+    assert ("NCCL INFO" in result.stdout) == (device.type == "cuda")
     expected = losses(tmp_path / "alone")
     tolerance = 0.0 if device.type == "cpu" else 1e-2
     assert losses(tmp_path / "group") == pytest.approx(expected, abs=tolerance, rel=tolerance)

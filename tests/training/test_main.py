@@ -224,7 +224,9 @@ def test_a_folder_that_tensorboard_cannot_use_is_named(text: Path, tmp_path: Pat
     assert shown.startswith(f"charstream: {tmp_path}/l\\udce4uf/tensorboard: TensorBoard cannot")
 
 
-def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Path) -> None:
+def test_a_terminal_sees_the_progress_of_an_evaluation(
+    text: Path, tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On stderr, and only there, so that the output of --json stays as it is."""
     master, terminal = pty.openpty()
     evaluate = ["evaluate", str(tiny_path), "--text", str(text), "--json"]
@@ -232,6 +234,7 @@ def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Pa
         [sys.executable, "-m", "training", *evaluate],
         stdout=subprocess.PIPE,
         stderr=terminal,
+        text=True,
         check=True,
         env={**os.environ, "TERM": "xterm"},
     )
@@ -241,8 +244,7 @@ def test_a_terminal_sees_the_progress_of_an_evaluation(text: Path, tiny_path: Pa
     assert "Evaluating" in shown
     assert "100%" in shown
     assert json.loads(result.stdout)["characters"] > 0
-    quiet = subprocess.run(
-        [sys.executable, "-m", "training", *evaluate], capture_output=True, check=True
-    )
-    assert b"Evaluating" not in quiet.stderr
-    assert quiet.stdout == result.stdout
+    assert main(evaluate) == 0
+    quiet = capsys.readouterr()
+    assert "Evaluating" not in quiet.err
+    assert quiet.out == result.stdout

@@ -148,7 +148,7 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
     text: Path, tmp_path: Path
 ) -> None:
     settings = ["--text", str(text), *SMALL, "--epochs", "3", "--validations", "8"]
-    whole = run_training(*settings, "--out", str(tmp_path / "whole"))
+    assert main(["train", *settings, "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "killed"
     killed = run_training(*settings, "--out", str(out))
     for kill_at in (2, 4):
@@ -157,9 +157,8 @@ def test_a_run_killed_for_real_ends_as_one_that_was_never_stopped(
         killed.communicate()
         assert killed.returncode == -signal.SIGKILL
         killed = run_training(*settings, "--out", str(out), "--resume")
-    for process in (whole, killed):
-        assert process.communicate(timeout=120)[0]
-        assert process.returncode == 0
+    assert killed.communicate(timeout=120)[0]
+    assert killed.returncode == 0
     expected = torch.load(tmp_path / "whole" / "state.pt", weights_only=True)
     state = torch.load(out / "state.pt", weights_only=True)
     assert state["step"] == expected["step"]
@@ -185,11 +184,10 @@ def test_two_processes_train_as_one(
     settings += ["--dropout", "0", "--weight-dropout", "0", "--precision", "fp32"]
     settings += [flag.replace("TEACHER", f"{out}/best.safetensors") for flag in more]
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    one = run_training(*settings, "--out", str(tmp_path / "one"))
     two = run_training(*settings, "--out", str(tmp_path / "two"), launcher=torchrun)
-    for process in (one, two):
-        shown = process.communicate(timeout=180)[0]
-        assert process.returncode == 0, shown
+    assert main(["train", *settings, "--out", str(tmp_path / "one")]) == 0
+    shown = two.communicate(timeout=180)[0]
+    assert two.returncode == 0, shown
     assert "2 processes" in shown
     losses = [
         [json.loads(line)["validation_loss"] for line in path.read_text().splitlines()]

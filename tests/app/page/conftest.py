@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from model.cells.catalogue import TrackedCell
 from model.checkpoints.checkpoint import save_cells
 from tests.app.page.playground import opened
+from tests.browser import running_browser
 from tests.conftest import SHIPPED
 from tests.server import RunningServer, running_server
 
@@ -21,6 +22,13 @@ CATALOGUE = (
     TrackedCell("new_property", 0, 7, 0.5),
     TrackedCell("digits", 0, 3, 0.1),
 )
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One browser for the tests of all modules here: a start takes a second of a core."""
+    with running_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

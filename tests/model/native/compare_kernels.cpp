@@ -118,7 +118,9 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
     batch.read_states = outcome.read_states.data();
   }
   Team team(kernel, network, threads);
-  for (int part : {1 + threads / 2, 1, threads}) {
+  std::vector<int> parts = {threads};
+  if (threads > 1) parts = {1 + threads / 2, 1, threads};
+  for (int part : parts) {
     outcome.pattern_states.assign(plan.streams, 0);
     outcome.lengths.assign(plan.streams, plan.steps);
     batch.pattern_states = outcome.pattern_states.data();
@@ -225,6 +227,7 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   for (const Kernel* kernel : kernels)
     for (int threads : {1, 2, 3, int(uniform(4, 17))}) {
       const int64_t patience = uniform(0, 1) < 0.5 ? kPatience : 0;
+      if (kernel == &kPlain && threads == 1) continue;  // it is what all others are compared with
       if (!same(run_steps(*kernel, network, plan, threads, patience), expected)) {
         std::printf("%s, %d threads: result differs at depth %d, width %d, streams %d\n",
                     kernel->name, threads, depth, width, streams);

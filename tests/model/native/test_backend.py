@@ -290,21 +290,23 @@ def test_extreme_weights_give_ids_of_the_vocabulary() -> None:
             assert steps.ids.max() < 50
 
 
+# Without torch, as in a server, and because loading it takes seconds.
 STEP_FOREVER = """
 import threading
 import numpy as np
+from model.checkpoints.checkpoint import load_checkpoint
+from model.decoding.backend import StepInput
 from model.native import library as native_library
 from model.native.backend import NativeBackend
-from model.pytorch.network import CharLSTM
-from model.checkpoints.network_config import NetworkConfig
-from tests.model.native.test_backend import one_stream
 
-network = CharLSTM(NetworkConfig(50, 256, 2))
-backend = NativeBackend(network.config, network.weights(), 1, native_library.kernels()[0], 2)
+shipped = load_checkpoint("checkpoints/anna.safetensors")
+backend = NativeBackend(shipped.config, shipped.weights, 1, native_library.kernels()[0], 2)
+forced, uniforms = np.full((64, 1), -1), np.full((64, 1), 0.5, np.float32)
+steps = StepInput(0, np.array([0]), forced, uniforms, np.zeros(1, np.int64), [None])
 
 def step_forever():
     while True:
-        backend.step(one_stream(0, 64))
+        backend.step(steps)
 
 threading.Thread(target=step_forever, daemon=True).start()
 backend.state(0)

@@ -65,7 +65,7 @@ def install_for_development() -> None:
         _say("updating the packages and compiling the native kernel")
     else:
         _say("installing all packages with PyTorch (on Linux up to 3 GB), and the native kernel")
-    _install_project("[dev]", *(["--quiet"] if has_pytorch else []))
+    _install_project("[dev]", "--no-compile", *(["--quiet"] if has_pytorch else []))
 
 
 def why_pytorch(gpu: bool, kernels: list[str], compiler: str | None) -> str | None:

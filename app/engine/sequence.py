@@ -96,6 +96,11 @@ class Sequence:
         whole = self.texts is not None or self.text or left <= _SHORT
         return self.stream.prompt_steps_left or (left if whole else 1)
 
+    @property
+    def is_new_and_short(self) -> bool:
+        """Whether the prompt was read, and all of a short text is still to come."""
+        return not self.text and self.may_pass_end(False) and self.texts is None
+
     def may_pass_end(self, others_wait: bool) -> bool:
         """Return whether a call of the decoder may take more steps than the text has left.
 

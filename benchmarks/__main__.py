@@ -16,11 +16,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bare_endpoint import running_bare_endpoint
 from benchmarks.decoder_rate import decoder_rate, limit_rate
 from benchmarks.engine_rate import engine_rate
 from benchmarks.http_rate import OTHER_LENGTH, first_character_seconds, http_rate
+from benchmarks.many_readers import many_readers
 from benchmarks.onnx_rate import onnx_rate
 from benchmarks.running_service import RunningService, running_service
+from benchmarks.short_requests import GENERATE, SCORE, short_requests
 from benchmarks.traffic import resident_megabytes
 from benchmarks.training_rate import training_rate, tutorial_training_rate
 from benchmarks.tutorial_loop import tutorial_rate
@@ -40,6 +43,8 @@ _PRIME = (
     "He had not slept all night, and when at last the carriage drew up at the steps of the house, "
     "she saw"
 )  # 100 characters
+_CONNECTIONS = (1, 16, 64)  # of short requests
+_READERS, _READ = 5000, 300  # readers that come at once, and the characters that each reads
 _TRIES = 40  # measurements of the time to the first character
 
 CPU = "cpu"
@@ -85,6 +90,8 @@ def main() -> None:
             f"{resident_megabytes(service.port):.0f} MB resident memory at the end",
             highlight=False,
         )
+        _print_short_requests(console, service, options.rounds, options.seconds)
+    _print_readers(console, options.checkpoint, options.seconds)
 
 
 def _training_rates(checkpoint: Checkpoint, rounds: int, seconds: float) -> dict[str, float]:
@@ -176,6 +183,47 @@ def _print_latencies(console: Console, service: RunningService) -> None:
             f"{streams - 1} other streams", *(f"{value * 1000:.1f}" for value in quantiles)
         )
     console.print(table)
+
+
+def _print_short_requests(
+    console: Console, service: RunningService, rounds: int, seconds: float
+) -> None:
+    title = "requests of 20 characters per second (ms: p50, p99), and their share of bare FastAPI"
+    table = Table("request", title=title, title_justify="left")
+    for connections in _CONNECTIONS:
+        table.add_column(f"{connections} connection{'s' * (connections > 1)}", justify="right")
+    with running_bare_endpoint() as bare:
+        for request in (GENERATE, SCORE):
+            cells = []
+            for connections in _CONNECTIONS:
+                measured = [
+                    [short_requests(port, request, connections, seconds) for port in ports]
+                    for ports in [(service.port, bare)] * rounds
+                ]
+                ours, theirs = (
+                    sorted(column, key=lambda answers: answers.rate)[rounds // 2]
+                    for column in zip(*measured, strict=True)
+                )
+                cells.append(f"{ours} / {theirs.rate:,.0f} = {ours.rate / theirs.rate:.2f}")
+            table.add_row(f"POST {request[0]}", *cells)
+    console.print(table)
+
+
+def _print_readers(console: Console, checkpoint: Path, seconds: float) -> None:
+    """Print the rate of many readers in comparison with that of few long streams."""
+    length = round(2000 * seconds)
+    room = {"max_queue": _READERS, "max_connections": _READERS + 100, "max_length": length}
+    with running_service(checkpoint, **room) as service:
+        long = http_rate(service.port, 64, length)
+        megabytes = resident_megabytes(service.port)
+        read = many_readers(service.port, _READERS, _READ)
+    kilobytes = 1024 * (service.peak_megabytes - megabytes) / _READERS
+    console.print(
+        f"{_READERS:,} readers of {_READ} characters at once: {read.rate:,.0f} characters per "
+        f"second, {read.rate / long:.2f} of the {long:,.0f} of 64 streams of {length:,}; "
+        f"first characters after up to {read.longest_wait:.1f} s; {kilobytes:.1f} KB each",
+        highlight=False,
+    )
 
 
 def _machine() -> str:

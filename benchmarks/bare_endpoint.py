@@ -6,12 +6,21 @@ It validates a body with the fields of a request, and responds with JSON of the 
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
+
+from benchmarks.running_service import wait_until_ready
+from tests.server import free_port
+
+_START_SECONDS = 60
 
 _MODEL = {"name": "anna", "hash": "0123456789abcdef"}
 _TEXT = {
@@ -77,6 +86,19 @@ async def score(fields: Fields) -> dict[str, Any]:
 async def ready() -> dict[str, str]:
     """Return that the server is ready."""
     return {"status": "ready"}
+
+
+@contextmanager
+def running_bare_endpoint() -> Iterator[int]:
+    """Serve these endpoints in a process of their own. Yield the port."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.bare_endpoint", str(port)])
+    try:
+        wait_until_ready(port, time.monotonic() + _START_SECONDS)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
 
 
 if __name__ == "__main__":

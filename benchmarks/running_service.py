@@ -49,7 +49,7 @@ def running_service(checkpoint: Path, **settings: object) -> Iterator[RunningSer
         [sys.executable, "-m", "app"], env=os.environ | environment, stderr=subprocess.DEVNULL
     )
     try:
-        _wait_until_ready(port, began + _START_SECONDS)
+        wait_until_ready(port, began + _START_SECONDS)
         service = RunningService(port, process.pid, time.monotonic() - began)
         yield service
         service.peak_megabytes = _peak_megabytes(process.pid)
@@ -58,7 +58,12 @@ def running_service(checkpoint: Path, **settings: object) -> Iterator[RunningSer
         process.wait()
 
 
-def _wait_until_ready(port: int, deadline: float) -> None:
+def wait_until_ready(port: int, deadline: float) -> None:
+    """Wait until a server is ready.
+
+    Raises:
+        RuntimeError: if it is not ready at the deadline, a time of the monotonic clock.
+    """
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready"):

@@ -25,6 +25,9 @@ class Answers:
     rate: float
     seconds: list[float]
 
+    def __str__(self) -> str:
+        return f"{self.rate:,.0f} ({self.milliseconds(0.5):.1f}, {self.milliseconds(0.99):.1f})"
+
     def milliseconds(self, share: float) -> float:
         """Return the time within which a share of the requests was answered."""
         return 1000 * self.seconds[min(len(self.seconds) - 1, int(share * len(self.seconds)))]

@@ -92,6 +92,18 @@ async def test_a_short_generation_does_not_wait_for_long_ones(tiny: Checkpoint) 
             generation.cancel()
 
 
+async def test_texts_of_a_full_engine_and_their_continuations_are_exact(tiny: Checkpoint) -> None:
+    """While others wait, a call of the decoder may pass the end of a text."""
+    lengths = (3, 200, 24, 25, 7, 60, 1, 130)
+    jobs = [job(length, seed) for seed, length in enumerate(lengths)]
+    async with running(tiny, slots=2) as engine:
+        texts = await asyncio.gather(*(read(engine.submit(one)) for one in jobs))
+        assert texts == [alone(tiny, one) for one in jobs]
+        for one, text in zip(jobs, texts, strict=True):
+            more = job(20, one.seed, (*one.prime.tolist(), *text))
+            assert await read(engine.submit(more)) == alone(tiny, more)
+
+
 async def test_draining_finishes_running_generations_and_accepts_no_new_jobs(
     tiny: Checkpoint,
 ) -> None:

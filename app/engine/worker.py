@@ -31,6 +31,7 @@ _WAKE_SECONDS = 0.004
 _WAKE_SECONDS_PER_STREAM = 0.0006
 _MAX_STEPS = 128  # characters of one generation per delivery
 _PRIME_STEPS = 128  # characters of a new prime to read while the other generations wait
+_PRIME_CHARACTERS = 2048  # of all new primes together
 _GROUP = 8  # short texts that are computed together: more take hardly less time for each
 _WARM_STEPS = 8
 _RATE_SMOOTHING = 0.2  # weight of the newest measurement of a step's duration
@@ -140,7 +141,8 @@ class Worker:
         steps = min((sequence.stream.prompt_steps_left for sequence in joined), default=0)
         if steps > 0:
             first = len(self._scheduler.active) - len(joined)
-            self._step(min(steps, _PRIME_STEPS), first)
+            most = max(1, _PRIME_CHARACTERS // len(joined))
+            self._step(min(steps, _PRIME_STEPS, most), first)
 
     def _finish_short(self) -> None:
         """Finish new short texts first, in groups.

@@ -144,6 +144,9 @@ def serve() -> None:
     # Requests make few cycles. With Python's thresholds, searches take a seventh of the time of
     # thousands of readers.
     gc.set_threshold(20_000, 20, 50)
+    # A request passes the interpreter's lock between threads about 20 times. While a third thread
+    # encodes a large result, it would wait 5 ms for it each time.
+    sys.setswitchinterval(0.001)
     Server(config, manager, settings.drain_seconds).run()
     if manager.loads:
         # The interpreter would end this thread when it returns from C++ code, and so abort the

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII without space, quote and backslash
@@ -46,7 +47,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def _flush(self) -> None:
         self._is_scheduled = False
-        super().flush()
+        with suppress(OSError):  # a full disk: an error here would be a line again, without end
+            super().flush()
 
 
 class JsonLines(logging.Formatter):

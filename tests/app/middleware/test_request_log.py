@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.server.log_format import JsonLines, TextLines
+from app.server.log_format import JsonLines, LineHandler, TextLines
 from tests.server import RunningServer, running_server
 
 PRIME = "abc FED"
@@ -127,3 +129,15 @@ def test_log_lines_cannot_be_forged(message: str, value: str) -> None:
     parsed = json.loads(JsonLines().format(record))
     assert (parsed["message"], parsed["path"], parsed["status"]) == (message, value, 200)
     assert TextLines().format(record).endswith(" status=200")
+
+
+async def test_lines_on_a_full_disk_are_no_reason_for_further_lines() -> None:
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    full = Path("/dev/full").open("w")  # noqa: SIM115  # its end fails
+    handler = LineHandler(full)
+    handler.emit(logging.LogRecord("charstream", logging.INFO, "", 0, "request", None, None))
+    await asyncio.sleep(0.01)
+    with suppress(OSError):
+        full.close()
+    assert not errors

@@ -97,11 +97,12 @@ class Service:
             alternatives=alternatives,
         )
 
-    def score_job(self, prime: Ids, text: Ids, alternatives: int) -> Job:
+    def score_job(self, prime: Ids, text: Ids, alternatives: int, memory: bool = False) -> Job:
         """Return a job that scores each character of `text` after `prime`, which may be empty."""
         prompt = self.vocabulary.prompt(prime)
         return Job(
             prime=np.concatenate([prompt, text]),
+            params=SamplingParams(memory=memory),
             prime_characters=len(prime),
             alternatives=alternatives,
             prompt_length=len(prompt),

@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate on the CPU with the service's code for this precision (default: fp32 on "
         "--device)",
     )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="evaluate on the CPU with a memory that learns from the text while it is read "
+        "(default precision: the service's)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -40,12 +46,12 @@ def evaluate(options: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(options.checkpoint)
     ids, left_out = validation_ids(checkpoint.vocabulary, options.text)
     with evaluation_progress(len(ids) - 1) as report:
-        if options.precision is None:
+        if options.precision is None and not options.memory:
             device = torch.device(choose_device(options.device))
             result = evaluate_full_text(checkpoint, ids, device, report)
         else:
-            precision = choose_precision(options.precision, "cpu")
-            result = evaluate_as_served(checkpoint, ids, precision, report)
+            precision = choose_precision(options.precision or "auto", "cpu")
+            result = evaluate_as_served(checkpoint, ids, precision, report, options.memory)
     print(_as_json(result, left_out) if options.json else _as_line(result))
     return 0
 

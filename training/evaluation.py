@@ -16,6 +16,7 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Precision, StepInput
 from model.decoding.selection import make_backend
+from model.native.memory import Memory, new_memory
 from model.pytorch.lstm_layer import State
 from model.pytorch.network import CharLSTM
 from model.text.vocabulary import CorpusIds
@@ -180,7 +181,11 @@ def evaluate_full_text(
 
 
 def evaluate_as_served(
-    checkpoint: Checkpoint, ids: CorpusIds, precision: Precision, report: Report = _no_report
+    checkpoint: Checkpoint,
+    ids: CorpusIds,
+    precision: Precision,
+    report: Report = _no_report,
+    with_memory: bool = False,
 ) -> Evaluation:
     """Evaluate a checkpoint on the CPU with the decoder backend that serves it in a precision.
 
@@ -190,10 +195,12 @@ def evaluate_as_served(
         precision: precision of the matrix products.
         report: function to call with the number of characters predicted so far, every 256
             characters.
+        with_memory: whether to mix the model's predictions with those of a memory of the text.
 
     Raises:
-        DeviceError: if the precision is not available.
+        DeviceError: if the precision or the memory is not available.
     """
+    memory = new_memory(checkpoint.config.vocabulary_size) if with_memory else None
     threads = torch.get_num_threads()
     backend = make_backend(checkpoint.config, checkpoint.weights, 1, "cpu", precision, threads)
     backend.put(0, None)
@@ -201,13 +208,13 @@ def evaluate_as_served(
     text, nats = ids.astype(np.int64), 0.0
     for first in range(0, len(text) - 1, _STEPS_PER_CALL):
         last = min(first + _STEPS_PER_CALL, len(text) - 1)
-        if (scores_kSD := backend.step(_forced(text, first, last)).scores) is not None:
+        if (scores_kSD := backend.step(_forced(text, first, last, memory)).scores) is not None:
             nats -= scores_kSD[:, 0, 0].sum()
         report(last)
     return Evaluation(nats / (len(text) - 1), len(text) - 1)
 
 
-def _forced(text: npt.NDArray[np.int64], first: int, last: int) -> StepInput:
+def _forced(text: npt.NDArray[np.int64], first: int, last: int, memory: Memory | None) -> StepInput:
     """Return steps that read the characters first..last-1 and score the one after each."""
     targets_k1 = text[first + 1 : last + 1, None]
     return StepInput(
@@ -217,4 +224,5 @@ def _forced(text: npt.NDArray[np.int64], first: int, last: int) -> StepInput:
         uniforms_kS=np.zeros(targets_k1.shape, np.float32),
         prompt_steps_S=np.zeros(1, np.int64),
         alternatives=[0],
+        memories=() if memory is None else [memory],
     )

@@ -42,13 +42,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "them out, or replace quotation marks, dashes and accented letters (default reject)",
     )
     add_device(parser)
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="read the lines one after the other into one memory, so that a line that resembles "
+        "earlier ones is less surprising",
+    )
     parser.add_argument("--json", action="store_true", help="write JSON lines instead of CSV")
 
 
 def score(options: argparse.Namespace) -> int:
     """Write the score of each line to standard output."""
     checkpoint = load_checkpoint(options.checkpoint)
-    scorer = Scorer(checkpoint, options.prime, choose_device(options.device))
+    device = choose_device(options.device)
+    scorer = Scorer(checkpoint, options.prime, device, options.memory)
     count = 0
     blocks = read_lines(options.file)
     first = next(blocks, [])  # before the head, because the file may be missing

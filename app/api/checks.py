@@ -19,6 +19,7 @@ from app.settings import Unknown
 from model.choice.constraint import LogitBias, banned_ids
 from model.choice.sampling_params import SamplingParams
 from model.errors import PatternError, UnknownCharacterError
+from model.native.memory import NO_MEMORY
 from model.text.folding import fold
 from model.text.vocabulary import Ids
 
@@ -110,6 +111,12 @@ def check_cells(service: Service, field: str, cells: Sequence[Cell]) -> None:
             if (number := getattr(cell, name)) >= count:
                 message = f"must be from 0 to {count - 1} with this model"
                 raise InvalidFieldError(f"{field}.{index}.{name}", number, message)
+
+
+def check_memory(service: Service, wanted: bool) -> None:
+    """Refuse a memory if the model's backend has none."""
+    if wanted and not service.decoder.memory_bytes:
+        raise InvalidFieldError("memory", wanted, f"must be false on this server: {NO_MEMORY}")
 
 
 def check_cell_values(field: str, characters: int, cells: int) -> None:

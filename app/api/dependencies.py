@@ -73,7 +73,7 @@ async def respond(
         OverloadedError: if the memory budget has no room for the job and its result.
         EngineError: if the text could not be finished.
     """
-    lease(request, job_bytes(job) + size)
+    lease(request, job_bytes(job, service.decoder) + size)
     generation = submit(request, service, job)
     try:
         text = await generation.read()

@@ -12,6 +12,7 @@ from app.api import openapi, sse
 from app.api.checks import (
     check_cells,
     check_generated_length,
+    check_memory,
     check_result,
     check_scores,
     constrained,
@@ -153,7 +154,7 @@ async def _stream(request: Request, params: GenerateRequest, last_event_id: str 
     job = await _job(request, service, params, position)
     if position is not None and position.characters >= params.length:
         return Response(status_code=204)
-    lease(request, job_bytes(job) + stream_bytes(params.length, params.logprobs))
+    lease(request, job_bytes(job, service.decoder) + stream_bytes(params.length, params.logprobs))
     waiting = service.engine.scheduler.slots.waiting
     generation = submit(request, service, job)
     frames = GenerateFrames(service, generation, position.characters if position else 0)
@@ -190,6 +191,7 @@ async def _job(
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
     check_cells(service, "hold", params.hold)
+    check_memory(service, params.memory)
     unknown = params.unknown
     if "prime" not in params.model_fields_set and DEFAULT_PRIME not in service.vocabulary:
         unknown = "skip"  # the default prime must not make a request fail

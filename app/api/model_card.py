@@ -26,6 +26,13 @@ class Limits(BaseModel):
     queue: int = Field(description="Maximum number of generations that wait for a slot.")
 
 
+class MemoryInfo(BaseModel):
+    """The memory that a stream can have."""
+
+    available: bool = Field(description="Whether requests may set `memory`.")
+    bytes: int = Field(description="Size of the memory of a stream. 0 if it is not available.")
+
+
 class Info(BaseModel):
     """A loaded model, how it is computed, and the server's limits."""
 
@@ -49,6 +56,7 @@ class Info(BaseModel):
         description="What computes the steps: an instruction set of the native kernel, such as "
         "`avx2`, or PyTorch's operators (`torch`)."
     )
+    memory: MemoryInfo
     limits: Limits
     version: str
 
@@ -98,6 +106,9 @@ async def info(service: NamedService) -> Info:
         device=service.decoder.device,
         precision=service.decoder.precision,
         kernel=service.decoder.kernel,
+        memory=MemoryInfo(
+            available=service.decoder.memory_bytes > 0, bytes=service.decoder.memory_bytes
+        ),
         limits=Limits(
             length=settings.max_length,
             prime=settings.max_prime,

@@ -30,6 +30,12 @@ from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
 
+MEMORY = Field(
+    False,
+    description="Whether the model learns from what it reads and writes in this request: names, "
+    "phrases and repeated passages. GET /info tells whether this is available.",
+)
+
 MODEL = Field(
     None,
     max_length=200,
@@ -86,6 +92,7 @@ class GenerateRequest(BaseModel):
     seed: Seed = None
     stop: Stops = []
     stream: bool = Field(False, description="Whether to respond with server-sent events.")
+    memory: bool = MEMORY
     unknown: Annotated[Unknown | None, OrNull] = Field(
         None,
         description="What to do with characters of the prime that the vocabulary lacks: reject the "
@@ -108,7 +115,12 @@ class GenerateRequest(BaseModel):
     @property
     def sampling(self) -> SamplingParams:
         return SamplingParams(
-            self.temperature, self.top_k, self.top_p, self.min_p, held_cells(self.hold)
+            self.temperature,
+            self.top_k,
+            self.top_p,
+            self.min_p,
+            held_cells(self.hold),
+            memory=self.memory,
         )
 
 
@@ -179,7 +191,7 @@ class Token(BaseModel):
 
 class Scored(BaseModel):
     """The score of one character under the model's own distribution, before temperature and
-    filters.
+    filters. With `memory`, it is the mixture of this distribution and the memory's.
     """
 
     token: str

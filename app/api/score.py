@@ -13,10 +13,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.api import openapi
-from app.api.checks import check_read_length, check_scores, encode_read, encode_scored
+from app.api.checks import (
+    check_memory,
+    check_read_length,
+    check_scores,
+    encode_read,
+    encode_scored,
+)
 from app.api.dependencies import current_models, respond
 from app.api.parsing import read_request
-from app.api.schemas import MODEL, CharacterScore, ModelName
+from app.api.schemas import MEMORY, MODEL, CharacterScore, ModelName
 from app.api.scores import sums_of, text_score
 from app.api.sizes import result_bytes
 from app.engine.chunk import Chunk
@@ -75,6 +81,7 @@ class ScoreRequest(BaseModel):
         le=MAX_ALTERNATIVES,
         description="Number of top alternatives to return per character.",
     )
+    memory: bool = MEMORY
     model: str | None = MODEL
 
     @property
@@ -175,13 +182,17 @@ def _job(service: Service, params: ScoreRequest) -> Job:
         raise InvalidFieldError("texts", params.texts, "is not supported together with text")
     if params.logprobs and not params.with_detail:
         raise InvalidFieldError("logprobs", params.logprobs, "requires `detail` to be true")
+    if params.memory and params.texts is not None:
+        raise InvalidFieldError("memory", params.memory, "requires `text` instead of `texts`")
+    check_memory(service, params.memory)
     field, texts = "text" if params.texts is None else "texts", params.all_texts
     if params.with_detail:
         advice = "send less text, or set detail to false"
         check_scores(field, sum(map(len, texts)), params.logprobs, advice)
     prime = encode_read(service, "prime", params.prime)
     if params.texts is None:
-        return service.score_job(prime, encode_scored(service, "text", texts[0]), params.logprobs)
+        text = encode_scored(service, "text", texts[0])
+        return service.score_job(prime, text, params.logprobs, params.memory)
     encoded = _encode_texts(service, texts)
     return service.bulk_job(prime, encoded, params.logprobs, params.with_detail)
 

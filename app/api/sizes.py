@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.engine.job import Job
 from app.engine.sequence import MAX_KEPT
 from app.engine.slow_reader import LIMIT, cost_of
+from model.decoding.decoder import Decoder
 
 _ID_BYTES = 8  # of a character that is read, and of one that is generated: ids, and their copies
 _STOP_BYTES = 24  # of a character of a stop string, with the tables that search for it
@@ -20,10 +21,12 @@ _FRAME_BYTES = 60  # of the event of a character
 _IN_TRANSIT = 128  # characters on their way to the event loop
 
 
-def job_bytes(job: Job) -> int:
-    """Return the largest size of what a job keeps until it ends."""
+def job_bytes(job: Job, decoder: Decoder) -> int:
+    """Return the largest size of what a job keeps until it ends, and the decoder for it."""
     size = _ID_BYTES * (len(job.prime) + min(job.length, MAX_KEPT))
     size += _STOP_BYTES * sum(map(len, job.stops)) + _BIAS_BYTES * len(job.params.logit_bias)
+    if job.params.memory:
+        size += decoder.memory_bytes
     if job.params.pattern is not None:
         size += job.params.pattern.bytes
     if job.texts is not None:

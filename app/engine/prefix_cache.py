@@ -57,12 +57,14 @@ class PrefixCache:
         return len(self._states)
 
     def put(self, ids: Ids, state: DecoderState) -> None:
-        """Store the state after the network has read `ids`."""
+        """Store the state after the network has read `ids`, with the memory if it has one."""
         memory = self._memory
-        size = int(state.hidden.nbytes + state.cell.nbytes) + _ENTRY_BYTES
+        size = state.nbytes + _ENTRY_BYTES
         if size > memory.limit or len(ids) == 0:
             return
-        key = hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
+        digest = _digest(state.memory is not None)
+        digest.update(ids.tobytes())
+        key = digest.digest()
         with memory.lock:
             if key not in self._states:
                 self._add(key, len(ids), state, size)
@@ -71,8 +73,10 @@ class PrefixCache:
                 (cache, oldest), _ = next(iter(memory.entries.items()))
                 cache._drop(oldest)
 
-    def longest(self, ids: Ids) -> tuple[int, DecoderState | None]:
+    def longest(self, ids: Ids, with_memory: bool = False) -> tuple[int, DecoderState | None]:
         """Return the length of the longest cached prefix of `ids`, and the state after it.
+
+        States of streams with a memory are only for such streams.
 
         The prefix never includes the last id, because the network must read it to predict the next
         character. The time is linear in the length of `ids` and in the number of distinct cached
@@ -82,7 +86,7 @@ class PrefixCache:
             (0, None) if no prefix is cached.
         """
         content, hashed = memoryview(ids.tobytes()), 0
-        digest = hashlib.blake2b(digest_size=16)
+        digest = _digest(with_memory)
         found: tuple[int, DecoderState | None] = (0, None)
         found_key = b""
         with self._memory.lock:
@@ -120,3 +124,7 @@ class PrefixCache:
         if self._count_by_length[length] == 0:
             del self._count_by_length[length]
             self._lengths.remove(length)
+
+
+def _digest(with_memory: bool) -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16, person=b"memory" if with_memory else b"")

@@ -120,7 +120,9 @@ class Worker:
     def _admit(self, sequence: Sequence) -> None:
         """Start a sequence after the longest prefix of its prompt that is in the cache."""
         stream = sequence.stream
-        read, state = self._cache.longest(stream.prime[: stream.prompt_length])
+        read, state = self._cache.longest(
+            stream.prime[: stream.prompt_length], stream.params.memory
+        )
         if sequence.admitted is None:
             sequence.admitted, sequence.cached = time.monotonic(), read
         if state is None:

@@ -10,6 +10,7 @@ from app.api.checks import (
     check_biases,
     check_cells,
     check_generated_length,
+    check_memory,
     check_result,
     check_scores,
     constrained,
@@ -66,6 +67,7 @@ async def prompts_of(http: Request, service: Service, request: CompletionRequest
 def _check(service: Service, request: CompletionRequest) -> None:
     check_generated_length(service, "max_tokens", request.max_tokens)
     check_cells(service, "hold", request.hold)
+    check_memory(service, request.memory)
     if request.best_of not in (None, 1, request.n):
         raise InvalidFieldError("best_of", request.best_of, "must be 1 or n")
     _check_min_tokens(request)
@@ -105,10 +107,12 @@ def most_generations(service: Service) -> int:
     return service.settings.max_streams + service.settings.max_queue
 
 
-def jobs_bytes(request: CompletionRequest, prompts: list[Prompt]) -> int:
+def jobs_bytes(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> int:
     """Return the largest size of what all jobs keep. The texts of a prompt share its ids."""
-    generated = _TEXT_BYTES * request.n * len(prompts) * min(request.max_tokens, MAX_KEPT)
-    return sum(job_bytes(prompt.job) for prompt in prompts) + generated
+    text = _TEXT_BYTES * min(request.max_tokens, MAX_KEPT)
+    text += service.decoder.memory_bytes if request.memory else 0
+    read = sum(job_bytes(prompt.job, service.decoder) for prompt in prompts)
+    return read + request.n * len(prompts) * text
 
 
 def response_bytes(request: CompletionRequest, prompts: list[Prompt]) -> int:

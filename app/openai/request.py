@@ -28,7 +28,7 @@ from app.api.field_types import (
     TokenBiases,
     held_cells,
 )
-from app.api.schemas import DEFAULT_PRIME
+from app.api.schemas import DEFAULT_PRIME, MEMORY
 from app.settings import Unknown
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import MAX_ALTERNATIVES
@@ -210,6 +210,7 @@ class CompletionRequest(_Parameters):
         description="Without `stop` and `guided_regex`, every text has `max_tokens` characters. "
         "Must be at most `max_tokens`. Not supported together with `stop` or `guided_regex`.",
     )
+    memory: bool = MEMORY
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     unknown: Unknown | None = Field(
@@ -259,6 +260,7 @@ class CompletionRequest(_Parameters):
             self.top_p if self.top_p < 1 else None,
             self.min_p or None,
             held_cells(self.hold),
+            memory=self.memory,
         )
 
     @property

@@ -94,7 +94,7 @@ async def post_completions(request: Request) -> Response:
     service = current_models(request).find(params.model)
     prompts = await prompts_of(request, service, params)
     size = response_bytes(params, prompts)
-    lease(request, jobs_bytes(params, prompts) + size)
+    lease(request, jobs_bytes(service, params, prompts) + size)
     completion = Completion(request, service, params, prompts)
     if not params.stream:
         return await json_response(request, size, await completion.read())

@@ -24,7 +24,6 @@ Uniforms = npt.NDArray[np.float32]
 MAX_TEMPERATURE = 100.0
 MAX_SEED = 2**63 - 1
 _GREATEST = float(np.finfo(np.float32).max)
-_BIAS_BYTES = 200  # of a pair of `logit_bias`, and of the same pair in a request
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,9 @@ class SamplingParams:
     `hold` changes the logits: in every step that draws a character, or scores one as if it had been
     drawn, the state of these cells is set before the hidden values are computed from it.
 
+    With a `memory`, all of this applies to the logits of a mixture: the network's distribution and
+    that of a memory of the text, see `model/native/memory.h`.
+
     Raises:
         SamplingError: if a value is out of range, or a cell is held twice.
     """
@@ -58,6 +60,7 @@ class SamplingParams:
     hold: tuple[HeldCell, ...] = ()  # up to 8 different cells
     logit_bias: LogitBias = ()  # -100 to 100 for each id; -100 bans the character
     pattern: Pattern | None = None  # what the whole text must match; None: anything
+    memory: bool = False  # whether the stream learns from what it reads
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -70,11 +73,6 @@ class SamplingParams:
             raise SamplingError(f"min_p must be in 0..1, got {self.min_p}")
         check_held_cells(self.hold)
         check_logit_bias(self.logit_bias)
-
-    @property
-    def memory(self) -> int:
-        """Approximate size in bytes, without the pattern, which requests may share."""
-        return _BIAS_BYTES * len(self.logit_bias)
 
     @property
     def constrained(self) -> bool:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from model.choice.read_cells import CellNumbers, CellValues
 from model.choice.sampling_params import SamplingParams, Uniforms
 from model.choice.scores import ScoreRows
+from model.native.memory import Memory
 
 Precision = Literal["fp32", "int8"]
 StepIds = npt.NDArray[np.int64]
@@ -30,6 +31,13 @@ class DecoderState:
 
     hidden: Any  # a numpy array or a tensor
     cell: Any
+    memory: Memory | None = None  # of a stream that has one; the backend does not use it
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        memory = 0 if self.memory is None else self.memory.nbytes
+        return int(self.hidden.nbytes + self.cell.nbytes) + memory
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class StepInput:
     prompt_steps_S: StepIds  # number of steps inside the prompt, whose logits are not needed
     alternatives: Sequence[int | None]  # per stream: alternatives to score, None for no scores
     cells: Sequence[CellNumbers] = ()  # per stream: cells to read; empty if no stream reads any
+    memories: Sequence[Memory | None] = ()  # per stream, changed in place; empty if none has one
     # The state of each stream's pattern; None if no stream has one, or all begin.
     pattern_states_S: PatternStates | None = None
 

@@ -9,6 +9,7 @@ Shape letters: k steps, S streams, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams, Uniforms, uniforms
 from model.decoding.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
 from model.decoding.selection import make_backend
+from model.errors import DeviceError
+from model.native.library import aligned_copy
+from model.native.memory import NO_MEMORY, Memory, memory_bytes, new_memory
 from model.patterns.pattern import ENDED
 from model.text.vocabulary import Ids
 
@@ -45,6 +49,7 @@ class DecoderStream:
         state: the recurrent state after `read` characters, while the stream is not in a decoder.
             None is a state of zeros.
         pattern_state: the state of the pattern after the characters that were drawn.
+        memory: the memory of the stream, if its parameters ask for one and it has begun.
 
     Raises:
         ValueError: if the prime is empty, or `prompt_length` is not in 1..len(prime).
@@ -90,12 +95,14 @@ class DecoderStream:
         """Return to the beginning. The stream must not be in a decoder."""
         self.read, self.last_id, self.pattern_state = 0, int(self.prime[0]), 0
         self.state: DecoderState | None = None
+        self.memory: Memory | None = None
         # Made when it is needed: a stream that only reads does not spend the time.
         self._uniforms: np.random.Generator | None = None
 
     def skip(self, read: int, state: DecoderState) -> None:
         """Continue after the first `read` characters of the prime, from the state after them."""
         self.read, self.state = read, state
+        self.memory = None if state.memory is None else aligned_copy(state.memory)
         self.last_id = int(self.prime[read])
 
     def fill(self, forced_ids_k: StepIds, uniforms_k: Uniforms) -> None:
@@ -130,6 +137,7 @@ class Decoder:
 
     Attributes:
         kernel: name of the kernel that computes the steps.
+        memory_bytes: size of a stream's memory; 0 if streams cannot have one.
 
     Raises:
         DeviceError: if the precision or the kernel is not available on the device.
@@ -156,6 +164,7 @@ class Decoder:
             checkpoint.config, weights, slots, device, precision, threads, kernel
         )
         self.kernel = self._backend.kernel
+        self.memory_bytes = memory_bytes(self.vocabulary_size) if device == "cpu" else 0
         self.streams: list[DecoderStream] = []
         self._changed = False  # whether streams joined or left since the last step
 
@@ -182,11 +191,14 @@ class Decoder:
             ValueError: if every slot is taken, the stream has ids that are not in the vocabulary,
                 its pattern is for another vocabulary, or it holds or reads a cell that the network
                 does not have.
+            DeviceError: if it needs a memory, and `memory_bytes` is 0.
         """
         row = len(self.streams)
         if row == self.slots:
             raise ValueError(f"all {self.slots} slots are taken")
         self._check(stream)
+        if stream.params.memory and stream.memory is None:
+            stream.memory = new_memory(self.vocabulary_size)
         self._backend.put(row, stream.state)
         self.streams.append(stream)
         self._changed = True
@@ -197,7 +209,7 @@ class Decoder:
         The last row moves into the gap.
         """
         row = self.streams.index(stream)
-        stream.state = self._backend.state(row)
+        stream.state = replace(self._backend.state(row), memory=stream.memory)
         last = self.streams.pop()
         if last is not stream:
             self.streams[row] = last
@@ -216,7 +228,10 @@ class Decoder:
 
     def state(self, stream: DecoderStream) -> DecoderState:
         """Return a copy of a stream's state after the characters it has read."""
-        return self._backend.state(self.streams.index(stream))
+        state = self._backend.state(self.streams.index(stream))
+        if stream.memory is None:
+            return state
+        return replace(state, memory=aligned_copy(stream.memory))
 
     def advance(self, steps: int, first: int = 0) -> StepOutput:
         """Advance the streams from row `first` to the last by `steps` characters.
@@ -266,6 +281,8 @@ class Decoder:
             raise ValueError(f"the numbers of cells to read must be in 0..{cells - 1}")
         if any(character >= size for character, _ in params.logit_bias):
             raise ValueError(f"the ids of a logit bias must be in 0..{size - 1}")
+        if params.memory and not self.memory_bytes:
+            raise DeviceError(NO_MEMORY)
         if params.pattern is not None and len(params.pattern.class_of_V) != size:
             raise ValueError(f"the pattern must be for a vocabulary of {size} characters")
 
@@ -287,4 +304,5 @@ def _step_input(streams: Sequence[DecoderStream], steps: int, first: int) -> Ste
         pattern_states_S=np.array([stream.pattern_state for stream in streams], dtype=np.int32)
         if any(stream.params.constrained for stream in streams)
         else None,
+        memories=[s.memory for s in streams] if any(s.params.memory for s in streams) else (),
     )

@@ -30,6 +30,7 @@ from model.decoding.backend import DecoderState, PatternProgress, StepInput, Ste
 from model.decoding.quantization import input_table, quantize_rows, stacked_weight
 from model.native import library as native_library
 from model.native.library import LAYOUT, aligned_copy, aligned_empty, checked_address
+from model.native.memory import Memory, memory_bytes
 from model.native.team import Team
 
 _LANES, _TILE, _GROUP, _BLOCK = LAYOUT.lanes, LAYOUT.tile, LAYOUT.group, LAYOUT.block
@@ -42,7 +43,7 @@ _ZERO_CODE = LAYOUT.zero_code
 _EXPONENTS = np.float32(-math.log2(math.e)) * np.array([1, 1, 2, 1], np.float32)
 _GATE_EXPONENTS = np.repeat(_EXPONENTS, _LANES)
 
-_INT32, _INT64, _FLOAT32 = map(np.dtype, (np.int32, np.int64, np.float32))
+_INT32, _INT64, _FLOAT32, _UINT8 = map(np.dtype, (np.int32, np.int64, np.float32, np.uint8))
 
 Ints = npt.NDArray[np.int32]
 
@@ -161,6 +162,7 @@ class NativeBackend:
         steps, streams = size = result.ids.shape
         prompt_steps_S = inputs.prompt_steps_S.astype(np.int32)  # a name keeps the array alive
         scores = result.scores
+        memories_S = _memory_addresses(inputs.memories, self._vocabulary_size)
         batch = native_library.CBatch(
             hidden=self._hidden_address + inputs.first * self._hidden_BLRW.strides[2],
             cell=self._cell_address + inputs.first * self._cell_SLW.strides[0],
@@ -177,6 +179,7 @@ class NativeBackend:
             scores=None if scores is None else scores.ctypes.data,
             **_progress_addresses(result.progress, streams),
             **{name: first + inputs.first * row for name, first, row in self._column_addresses},
+            memories=None if memories_S is None else memories_S.ctypes.data,
             **read_addresses,
         )
         self._team.run(batch)
@@ -188,6 +191,20 @@ class NativeBackend:
             hidden=self._hidden_address, slot_rows=slot_rows, streams=streams, steps=steps
         )
         self._team.multiply(batch)
+
+
+def _memory_addresses(
+    memories: Sequence[Memory | None], vocabulary_size: int
+) -> npt.NDArray[np.uint64] | None:
+    """Return the address of each stream's memory, or 0. None if no stream has one."""
+    if not memories:
+        return None
+    shape = (memory_bytes(vocabulary_size),)
+    addresses = [
+        0 if memory is None else checked_address("memory", memory, _UINT8, shape, writable=True)
+        for memory in memories
+    ]
+    return np.array(addresses, np.uint64)
 
 
 def _progress_addresses(progress: PatternProgress | None, streams: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lstm.h"
+#include "memory.h"
 #include "sampling.h"
 
 class Meeting;

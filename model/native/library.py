@@ -76,7 +76,8 @@ class CBatch(Structure):
         *fields(c_void_p, "inverse_temperatures", "top_k", "top_p", "min_p", "alternatives"),
         *fields(c_void_p, "hold_counts", "hold_cells", "hold_values"),
         *fields(c_void_p, "constraints", "pattern_states", "lengths"),
-        *fields(c_void_p, "read_offsets", "read_cells", "read_states", "ids", "scores"),
+        *fields(c_void_p, "read_offsets", "read_cells", "read_states", "memories"),
+        *fields(c_void_p, "ids", "scores"),
         *fields(c_int32, "slot_rows", "streams", "steps", "max_alternatives"),
     ]
 
@@ -84,7 +85,7 @@ class CBatch(Structure):
 class Layout(NamedTuple):
     """The constants of the memory that Python and C++ share, in the order of team.cpp."""
 
-    version: int = 7  # raised with every change of a function, a structure or its meaning
+    version: int = 8  # raised with every change of a function, a structure or its meaning
     product_bytes: int = sizeof(CProduct)
     network_bytes: int = sizeof(CNetwork)
     batch_bytes: int = sizeof(CBatch)
@@ -222,6 +223,10 @@ def _declare(found: ctypes.CDLL) -> None:
     found.charstream_run.restype = c_int
     found.charstream_multiply.argtypes = [c_void_p, POINTER(CBatch)]
     found.charstream_multiply.restype = None
+    found.charstream_memory_bytes.argtypes = [c_int]
+    found.charstream_memory_bytes.restype = c_int64
+    found.charstream_mix.argtypes = [c_void_p, c_int64, c_void_p, c_int, c_void_p]
+    found.charstream_mix.restype = None
     found.charstream_close.argtypes, found.charstream_close.restype = [c_void_p], None
 
 

@@ -15,7 +15,7 @@
 // Raise this version with every change of a function, of a structure or of what its memory means.
 // Python compares it and the constants below with its own, and refuses a library that was built from
 // other sources.
-constexpr int32_t kLayoutVersion = 7;
+constexpr int32_t kLayoutVersion = 8;
 
 constexpr int kLanes = 16;       // outputs in one vector of the layout
 constexpr int kGroupInputs = 4;  // inputs that one dot-product instruction multiplies and adds
@@ -110,6 +110,8 @@ struct Batch {
   const int32_t* read_offsets;        // [stream + 1], where a stream's cells begin in `read_cells`
   const int32_t* read_cells;          // [read_offsets[streams]], layer * width + cell
   float* read_states;                 // out: [step][read_offsets[streams]], before tanh
+  // Memories of streams that have one, which each step changes. Null if no stream has one.
+  struct Memory* const* memories;     // [stream], null for a stream without
   int64_t* ids;                       // out: [step][stream]
   double* scores;                     // out: [step][stream][4 + 3 * max_alternatives]
   // Rows of one layer of `hidden`. A kernel may read a whole block from the last stream on, so

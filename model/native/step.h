@@ -356,11 +356,25 @@ inline void copy_to_bank_0(const Task& task) {
                      std::size_t(task.batch.streams) * task.network.width);
 }
 
-// Whether a stream needs logits in a step, to draw its next id or to score it.
-inline bool needs_logits(const Batch& batch, int step, int stream) {
+// Whether a stream draws or scores its next id in a step.
+inline bool needs_choice(const Batch& batch, int step, int stream) {
   if (step < batch.prompt_steps[stream]) return false;
   return batch.alternatives[stream] >= 0 ||
          batch.forced_ids[std::size_t(step) * batch.streams + stream] < 0;
+}
+
+// Whether a stream needs logits in a step. A memory learns from all of them.
+inline bool needs_logits(const Batch& batch, int step, int stream) {
+  return needs_choice(batch, step, stream) || (batch.memories && batch.memories[stream]);
+}
+
+// The logits of a stream's mixture, if it has a memory.
+inline const float* mix_with_memory(const Task& task, const float* logits, int step, int stream) {
+  const Batch& batch = task.batch;
+  if (!batch.memories || !batch.memories[stream]) return logits;
+  const int64_t read = step ? batch.ids[std::size_t(step - 1) * batch.streams + stream]
+                            : batch.last_ids[stream];
+  return mix_logits(batch.memories[stream], read, logits, task.network.vocabulary_size);
 }
 
 // Computes the logits of a block's streams, unless none of them needs any in this step.
@@ -408,7 +422,8 @@ inline void copy_cell_states(const Task& task, int step, int stream) {
 inline void finish_stream(const Task& task, const float* logits, int step, int stream) {
   const Batch& batch = task.batch;
   copy_cell_states(task, step, stream);
-  if (!needs_logits(batch, step, stream)) {
+  logits = mix_with_memory(task, logits, step, stream);
+  if (!needs_choice(batch, step, stream)) {
     const std::size_t index = std::size_t(step) * batch.streams + stream;
     batch.ids[index] = batch.forced_ids[index];
     return;

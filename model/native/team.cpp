@@ -147,4 +147,14 @@ EXPORT int charstream_run(Team* team, const Batch* batch, int threads, int64_t p
 
 EXPORT void charstream_multiply(Team* team, const Batch* batch) { team->multiply_layers(*batch); }
 
+// The size of a stream's memory in bytes, which has to be zeroed and aligned as a product's arrays.
+// 0 if a network of this vocabulary can have none.
+EXPORT int64_t charstream_memory_bytes(int vocabulary_size) { return memory_bytes(vocabulary_size); }
+
+// Mixes the logits of the next character with a memory that reads `id`. The other backends use it.
+EXPORT void charstream_mix(Memory* memory, int64_t id, const float* logits, int vocabulary_size,
+                           float* mixed) {
+  std::copy_n(mix_logits(memory, id, logits, vocabulary_size), vocabulary_size, mixed);
+}
+
 EXPORT void charstream_close(Team* team) { delete team; }

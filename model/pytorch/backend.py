@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from model.decoding.backend import DecoderState, Precision, StepInput, StepOutpu
 from model.pytorch.constraints import Constraints
 from model.pytorch.held_cells import HeldCellRows, held_states
 from model.pytorch.linear import random_rows, rows_are_independent
+from model.pytorch.memory import steps_with_memory
 from model.pytorch.sampling import SamplingRows
 from model.pytorch.step_graph import MAX_STEPS, step_graph
 from model.pytorch.stepper import Stepper, Wanted, compiled, rows_per_call
@@ -63,6 +65,7 @@ class TorchBackend:
         self.graph = step_graph(stepper, self.hidden_SX, self.cell_SX)
         # For GPUs, TorchScript fuses operators after a few calls, and fused ones round differently.
         self.stepper = compiled(stepper) if device.type == "cpu" else stepper.eval()
+        self._python_stepper = stepper.eval()  # of steps with memories
         self._threads = 0  # torch's number of threads in the last call
         self.kernel = "torch" if self.graph is None else "torch, CUDA graph"
         self.sample_with([SamplingParams()] * slots)
@@ -121,20 +124,18 @@ class TorchBackend:
             ids_kS = self.graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
             return StepOutput(ids_kS.cpu().numpy(), None)
         slots = slice(inputs.first, inputs.first + streams)
-        ids_kS, scores_kSD, states_kC = self.stepper(
-            last_ids_S,
-            self.hidden_SX[slots],
-            self.cell_SX[slots],
-            forced_ids_kS,
-            uniforms_kS,
-            Wanted(
-                _steps_without_logits(inputs),
-                self._rows.of_streams(slots),
-                min(max(scored), self._vocabulary_size) if scored else -1,
-                self._held_rows(inputs, slots),
-                None if columns is None else self._read_cells(columns),
-                constraints,
-            ),
+        wanted = Wanted(
+            0 if inputs.memories else _steps_without_logits(inputs),
+            self._rows.of_streams(slots),
+            min(max(scored), self._vocabulary_size) if scored else -1,
+            self._held_rows(inputs, slots),
+            None if columns is None else self._read_cells(columns),
+            constraints,
+        )
+        hidden_SX, cell_SX = self.hidden_SX[slots], self.cell_SX[slots]
+        steps_of = partial(steps_with_memory, self._python_stepper, inputs.memories)
+        ids_kS, scores_kSD, states_kC = (steps_of if inputs.memories else self.stepper)(
+            last_ids_S, hidden_SX, cell_SX, forced_ids_kS, uniforms_kS, wanted
         )
         if self._constraints is not None and constraints is not None:
             progress = self._constraints.progress(inputs, constraints)
@@ -178,7 +179,8 @@ class TorchBackend:
         """Adapt to the number of threads that torch uses, which each calling thread can set."""
         if threads != self._threads:
             self._threads = threads
-            self.stepper.rows_per_call = rows_per_call(self.stepper.width, self._device, threads)
+            rows = rows_per_call(self.stepper.width, self._device, threads)
+            self.stepper.rows_per_call = self._python_stepper.rows_per_call = rows
 
 
 def _steps_without_logits(inputs: StepInput) -> int:

@@ -134,21 +134,21 @@ class Stepper(nn.Module):
                 ids_S = forced_S
                 _skip_choice(ids_S, wanted, scores)
             else:
-                ids_S = self.choose(top_SW, forced_S, uniforms_kS[step], wanted, scores)
+                logits_SV = self.output(top_SW)
+                ids_S = self.choose(logits_SV, forced_S, uniforms_kS[step], wanted, scores)
             ids.append(ids_S)
-        return torch.stack(ids), _stacked(scores, uniforms_kS), _stacked(states, uniforms_kS)
+        return torch.stack(ids), stacked(scores, uniforms_kS), stacked(states, uniforms_kS)
 
     @torch.jit.export
     def choose(
         self,
-        top_SW: Tensor,
+        logits_SV: Tensor,
         forced_S: Tensor,
         uniforms_S: Tensor,
         wanted: Wanted,
         scores: list[Tensor],
     ) -> Tensor:
         """Return the ids (S,) of a step: forced or drawn. Append their scores to `scores`."""
-        logits_SV = self.output(top_SW)
         drawn_S = next_ids(logits_SV, uniforms_S, wanted.rows)
         ids_S = torch.where(forced_S < 0, drawn_S, forced_S)
         probabilities_SV, constraints = logits_SV, wanted.constraints
@@ -226,7 +226,7 @@ def _skip_choice(ids_S: Tensor, wanted: Wanted, scores: list[Tensor]) -> None:
         constraints.lengths_P.add_(1)
 
 
-def _stacked(parts: list[Tensor], like: Tensor) -> Tensor:
+def stacked(parts: list[Tensor], like: Tensor) -> Tensor:
     """Return the parts of all steps as one tensor, without elements if there are none."""
     return torch.stack(parts) if len(parts) > 0 else like[:0]
 

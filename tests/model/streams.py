@@ -73,6 +73,8 @@ def texts(draw: st.DrawFn, read_cells: bool = False) -> Text:
                 SamplingParams(top_k=None, top_p=0.8),
                 SamplingParams(temperature=2, top_k=None, min_p=0.05),
                 SamplingParams(hold=(HeldCell(0, 31, 2.5), HeldCell(1, 7, -1.5))),
+                SamplingParams(memory=True),
+                SamplingParams(top_k=None, hold=(HeldCell(1, 7, 1.5),), memory=True),
             ]
         )
     )

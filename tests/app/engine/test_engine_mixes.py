@@ -27,6 +27,7 @@ jobs = st.builds(
     length=st.integers(1, 90),
     prime=st.lists(ids, min_size=1, max_size=30).map(tuple),
     stops=st.lists(st.tuples(ids), max_size=1).map(tuple),
+    memory=st.booleans(),
 )
 other_actions = st.tuples(st.sampled_from(["take", "cancel", "wait"]), st.integers(0, 1000))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,15 @@ LONG = 1_000_000  # characters that no test waits for
 
 
 def job(
-    length: int = 50, seed: int = 1, prime: tuple[int, ...] = (1, 2, 3), **other: object
+    length: int = 50,
+    seed: int = 1,
+    prime: tuple[int, ...] = (1, 2, 3),
+    memory: bool = False,
+    **other: object,
 ) -> Job:
     """A job with all of the vocabulary as candidates."""
-    return Job(np.array(prime, dtype=np.int32), length, PARAMS, seed, **other)  # type: ignore[arg-type]
+    params = replace(PARAMS, memory=memory)
+    return Job(np.array(prime, dtype=np.int32), length, params, seed, **other)  # type: ignore[arg-type]
 
 
 @asynccontextmanager

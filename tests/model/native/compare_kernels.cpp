@@ -70,6 +70,7 @@ struct Outcome {
   std::vector<uint8_t> hidden;
   std::vector<float> cell;
   std::vector<int32_t> pattern_states, lengths;
+  std::vector<uint8_t> memories;
 };
 
 // Bytes that end at an inaccessible page, so that a read past their end crashes. Sanitizers do not
@@ -117,6 +118,16 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
     outcome.read_states.resize(plan.steps * batch.read_offsets[plan.streams]);
     batch.read_states = outcome.read_states.data();
   }
+  const std::size_t bytes = memory_bytes(network.vocabulary_size);
+  uint8_t* memories = nullptr;
+  std::vector<Memory*> column(plan.streams);
+  if (plan.memories) {
+    memories = allocate<uint8_t>(plan.streams * bytes, [] { return 0; });
+    for (int stream = 0; stream < plan.streams; ++stream)
+      if (plan.memories[stream])
+        column[stream] = reinterpret_cast<Memory*>(memories + stream * bytes);
+    batch.memories = column.data();
+  }
   Team team(kernel, network, threads);
   std::vector<int> parts = {threads};
   if (threads > 1) parts = {1 + threads / 2, 1, threads};
@@ -127,6 +138,7 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
     batch.lengths = outcome.lengths.data();
     std::memset(hidden, kZeroCode, slot_rows * 2 * state);
     std::fill_n(cell, plan.streams * state, 0.0f);
+    if (memories) std::memset(memories, 0, plan.streams * bytes);
     team.run(batch, part, patience);
   }
   for (int layer = 0; layer < network.depth; ++layer) {
@@ -134,13 +146,14 @@ Outcome run_steps(const Kernel& kernel, const Network& network, const Batch& pla
     outcome.hidden.insert(outcome.hidden.end(), own, own + plan.streams * network.width);
   }
   outcome.cell.assign(cell, cell + plan.streams * state);
+  if (memories) outcome.memories.assign(memories, memories + plan.streams * bytes);
   return outcome;
 }
 
 bool same(const Outcome& a, const Outcome& b) {
   return a.ids == b.ids && a.scores == b.scores && a.hidden == b.hidden &&
          a.pattern_states == b.pattern_states && a.lengths == b.lengths &&
-         a.read_states == b.read_states &&
+         a.read_states == b.read_states && a.memories == b.memories &&
          !std::memcmp(a.cell.data(), b.cell.data(), a.cell.size() * sizeof(float));
 }
 
@@ -219,6 +232,10 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   if (uniform(0, 1) < 0.7) hold_cells(plan, streams, depth * width);
   if (uniform(0, 1) < 0.5) constrain(plan, streams, vocabulary_size);
   if (uniform(0, 1) < 0.7) read_cells(plan, streams, depth * width);
+  Memory any{};
+  std::vector<Memory*> memories(streams);
+  for (Memory*& memory : memories) memory = uniform(0, 1) < 0.5 ? &any : nullptr;
+  if (uniform(0, 1) < 0.3) plan.memories = memories.data();  // run_steps replaces them
   plan.streams = streams;
   plan.steps = steps;
   plan.max_alternatives = 2;

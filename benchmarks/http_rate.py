@@ -13,9 +13,9 @@ _TOKEN = b'data: {"token": "'  # once per event, because quotes inside a token a
 OTHER_LENGTH = 100_000  # characters of the streams beside which a first character is measured
 
 
-def http_rate(port: int, streams: int, characters: int) -> float:
+def http_rate(port: int, streams: int, characters: int, query: str = "") -> float:
     """Return the characters per second of all streams together, as the client receives them."""
-    return asyncio.run(_http_rate(port, streams, characters))
+    return asyncio.run(_http_rate(port, streams, characters, query))
 
 
 def first_character_seconds(port: int, streams: int, prime: str, tries: int) -> list[float]:
@@ -23,9 +23,17 @@ def first_character_seconds(port: int, streams: int, prime: str, tries: int) -> 
     return asyncio.run(_first_character_seconds(port, streams, prime, tries))
 
 
-async def _http_rate(port: int, streams: int, characters: int) -> float:
+async def read_rate(port: int, characters: int, seed: int, query: str = "") -> float:
+    """Return the characters per second of one stream."""
     began = time.perf_counter()
-    counts = await asyncio.gather(*(_read_stream(port, characters, n) for n in range(streams)))
+    count = await _read_stream(port, characters, seed, query)
+    return count / (time.perf_counter() - began)
+
+
+async def _http_rate(port: int, streams: int, characters: int, query: str) -> float:
+    began = time.perf_counter()
+    reads = (_read_stream(port, characters, seed, query) for seed in range(streams))
+    counts = await asyncio.gather(*reads)
     seconds = time.perf_counter() - began
     if counts != [characters] * streams:
         raise RuntimeError(f"expected {characters} characters per stream, received {counts}")
@@ -53,9 +61,9 @@ async def _first_character_seconds(port: int, streams: int, prime: str, tries: i
     return sorted(seconds)
 
 
-async def _read_stream(port: int, characters: int, seed: int) -> int:
+async def _read_stream(port: int, characters: int, seed: int, query: str = "") -> int:
     count, tail = 0, b""
-    async with open_stream(port, characters, seed) as (_, reader):
+    async with open_stream(port, characters, seed, query=query) as (_, reader):
         while data := await reader.read(1 << 16):
             count += (tail + data).count(_TOKEN)
             tail = (tail + data)[-len(_TOKEN) + 1 :]

@@ -77,6 +77,15 @@ def test_the_decoders_steps_predict_alike(
     assert served.nats_per_character == pytest.approx(expected.nats_per_character, abs=tolerance)
 
 
+def test_a_memory_learns_a_text_that_repeats_itself(tiny: Checkpoint) -> None:
+    text = np.tile(np.arange(10, dtype=np.int32), 30)
+    losses = [
+        evaluate_as_served(tiny, text, "fp32", with_memory=with_memory).nats_per_character
+        for with_memory in (False, True)
+    ]
+    assert losses[1] < 0.5 < 2 < losses[0]
+
+
 def test_the_shortest_text_can_be_evaluated() -> None:
     assert estimate(network, ids[:2]).characters == 1
 

@@ -122,6 +122,16 @@ def test_a_missing_file_is_named(tiny_path: Path, capsys: pytest.CaptureFixture[
     assert shown.out == ""
 
 
+def test_a_memory_learns_from_line_to_line(run: Run) -> None:
+    lines = ["get the file", "put zz", "", "get the file", "get the file"]
+    plain, memory = (results(run, "\n".join(lines), *flags) for flags in ([], ["--memory"]))
+    assert len(memory) == len(lines)
+    assert memory[0]["characters"] == 12
+    assert memory[4]["nats"] < memory[3]["nats"] < 0.7 * plain[3]["nats"]
+    again = results(run, "\n".join([*lines, "\n" * 300, *lines]), "--memory")
+    assert again[: len(lines)] == memory
+
+
 def test_an_empty_file_has_no_lines(run: Run) -> None:
     assert results(run, "") == []
     assert run("") == (0, "nats,bits,bits_per_character,characters\n", "")

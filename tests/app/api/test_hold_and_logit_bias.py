@@ -76,6 +76,7 @@ def test_the_text_is_the_one_of_a_decoder_with_the_same_parameters(
     seed=st.integers(0, 1000),
     position=st.integers(1, 79),
     scores=st.sampled_from([{}, {"logprobs": 2}]),
+    memory=st.booleans(),
 )
 def test_a_text_is_the_same_streamed_resumed_and_scored(
     server: RunningServer,
@@ -84,8 +85,9 @@ def test_a_text_is_the_same_streamed_resumed_and_scored(
     seed: int,
     position: int,
     scores: dict[str, Any],
+    memory: bool,
 ) -> None:
-    fields: dict[str, Any] = {"length": 80, "seed": seed}
+    fields: dict[str, Any] = {"length": 80, "seed": seed, "memory": memory}
     text = post(server, hold=hold, logit_bias=biases, **fields)["text"]
     fields |= in_query(hold, biases) | scores
     assert text_of(stream(server, **fields)) == text

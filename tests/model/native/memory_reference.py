@@ -26,7 +26,8 @@ def logarithm(x: Floats) -> Floats:
     t = (m - F(1)) / (m + F(1))
     u = t * t
     series = ((u * F(1 / 7) + F(1 / 5)) * u + F(1 / 3)) * u + F(1)
-    return exponent.astype(F) * LOG_2 + t * F(2) * series
+    result: Floats = exponent.astype(F) * LOG_2 + t * F(2) * series
+    return result
 
 
 def exponential(x: Floats) -> Floats:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import DeviceError
-from model.native.memory import memory_bytes, mix, new_memory
+from model.native.memory import Logits, memory_bytes, mix, new_memory
 from tests.model.native.memory_reference import HISTORY, ReferenceMemory
 
 SIZES = st.sampled_from([2, 3, 16, 17, 83, 400])
@@ -27,8 +27,9 @@ def random_text(rng: np.random.Generator, size: int, length: int) -> list[int]:
     return text[:length]
 
 
-def random_logits(rng: np.random.Generator, size: int) -> np.ndarray:
-    return (rng.normal(size=size) * rng.choice([0.0, 1.0, 5.0, 60.0])).astype(np.float32)
+def random_logits(rng: np.random.Generator, size: int) -> Logits:
+    spread = float(rng.choice([0, 1, 5, 60]))
+    return rng.normal(scale=spread, size=size).astype(np.float32)
 
 
 @given(size=SIZES, seed=st.integers(0, 2**32), length=st.integers(1, 400))

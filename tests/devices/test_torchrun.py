@@ -1,20 +1,34 @@
-"""One process of torchrun joins a group, over NCCL on a GPU, and trains as a process alone."""
+"""One process of torchrun joins a group, over NCCL on a GPU, trains as one alone, and leaves it."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.commands import TEXT
+from tests.conftest import ROOT
+from tests.training.commands import TEXT, start_python
 from training.__main__ import main
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1")
+
+
+# A group that is kept keeps its threads, and one that wakes up during the exit aborts it.
+OBSERVED = """
+import sys, weakref
+import torch.distributed as dist
+from training.__main__ import main
+join, groups = dist.init_process_group, []
+def observed(*args):
+    join(*args)
+    groups.append(weakref.ref(dist.group.WORLD))
+dist.init_process_group = observed
+status = main(sys.argv[1:])
+print("groups:", [group() for group in groups])
+sys.exit(status)
+"""
 
 
 def arguments(text: Path, out: Path, device: torch.device) -> list[str]:
@@ -35,17 +49,16 @@ def test_one_process_of_torchrun_trains_as_a_process_alone(
 ) -> None:
     text = tmp_path / "book.txt"
     text.write_text(TEXT)
+    program = tmp_path / "observed.py"
+    program.write_text(OBSERVED)
     assert main(arguments(text, tmp_path / "alone", device)) == 0
     group = arguments(text, tmp_path / "group", device)
-    result = subprocess.run(
-        [sys.executable, *TORCHRUN, "-m", "training", *group],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NCCL_DEBUG": "INFO"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout
-    assert ("NCCL INFO" in result.stdout) == (device.type == "cuda")
+    variables = {"PYTHONPATH": str(ROOT), "NCCL_DEBUG": "INFO"}
+    process = start_python(*TORCHRUN, str(program), *group, **variables)
+    shown = process.communicate()[0]
+    assert process.returncode == 0, shown
+    assert "groups: [None]" in shown
+    assert ("NCCL INFO" in shown) == (device.type == "cuda")
     expected = losses(tmp_path / "alone")
     tolerance = 0.0 if device.type == "cpu" else 1e-2
     assert losses(tmp_path / "group") == pytest.approx(expected, abs=tolerance, rel=tolerance)

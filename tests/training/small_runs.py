@@ -19,7 +19,7 @@ from training.events import Update, Validation
 from training.run_folder import RunFolder
 from training.trainer import Trainer
 
-TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(150))
+TEXT = "".join(f"{n} green bottles standing on the wall, {n * n} more.\n" for n in range(100))
 CORPUS = Corpus.from_text(TEXT)
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(

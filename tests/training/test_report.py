@@ -7,11 +7,10 @@ from pathlib import Path
 from unicodedata import category
 from xml.etree import ElementTree
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import Browser
 
-from tests.browser import needs_browser, running_browser
 from tests.training.small_runs import make_trainer
 from training.chart import Line, chart
 from training.events import Validation
@@ -133,21 +132,21 @@ def test_a_run_writes_its_report(tmp_path: Path) -> None:
     assert page.texts["pre"][1] == trainer.folder.samples()[newest.step]
 
 
-@pytest.mark.browser
-@needs_browser[1]
-def test_a_browser_shows_it_without_a_request_or_a_warning(tmp_path: Path) -> None:
+def test_a_browser_shows_it_without_a_request_or_a_warning(
+    browser: Browser, tmp_path: Path
+) -> None:
     path = tmp_path / "report.html"
     path.write_text(render(report("<b>&amp;</b>\u2028\x00", a=1)))
     messages: list[str] = []
-    with running_browser() as browser:
-        backgrounds = set()
-        for scheme in ("light", "dark"):
-            page = browser.new_page(color_scheme=scheme)
-            page.on("console", lambda message: messages.append(message.text))
-            page.on("request", lambda request: messages.append(request.url))
-            page.goto(path.as_uri())
-            backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-            assert page.locator("circle").count() == 6
+    backgrounds = set()
+    page = browser.new_page()
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("request", lambda request: messages.append(request.url))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.goto(path.as_uri())
+        backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert page.locator("circle").count() == 6
     assert messages == [path.as_uri()] * 2
     assert len(backgrounds) == 2
 
@@ -167,9 +166,7 @@ OVERLAPS = """() => {
 }"""
 
 
-@pytest.mark.browser
-@needs_browser[1]
-def test_no_label_of_a_chart_overlaps_another_one(tmp_path: Path) -> None:
+def test_no_label_of_a_chart_overlaps_another_one(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     scales = [(1e-5, 1e-7, 1.0), (1.0, 3e-3, 1.0), (1e4, 1.5e-5, 1e-4), (123.4, 3e-3, 1e12)]
     reports = [
@@ -178,12 +175,12 @@ def test_no_label_of_a_chart_overlaps_another_one(tmp_path: Path) -> None:
         for losses in ([2.0], [3.0, 2.0], [2 + 1 / n for n in range(1, 101)])
     ]
     path.write_text("".join(map(render, reports)))
-    with running_browser() as browser:
-        for width in (1200, 380):
-            page = browser.new_page(viewport={"width": width, "height": 900})
-            page.goto(path.as_uri())
-            assert page.locator("svg").count() == 2 * len(reports)
-            assert page.evaluate(OVERLAPS) == [], width
+    page = browser.new_page()
+    for width in (1200, 380):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(path.as_uri())
+        assert page.locator("svg").count() == 2 * len(reports)
+        assert page.evaluate(OVERLAPS) == [], width
 
 
 def scaled(row: dict[str, float], epoch: float, rate: float, loss: float) -> dict[str, float]:

@@ -120,7 +120,7 @@ async def test_texts_that_lose_their_slots_and_texts_beside_them_are_exact(
 
 async def test_bulk_jobs_that_share_many_slots_keep_their_scores(tiny: Checkpoint) -> None:
     """Several lanes move at once. Each job has its own texts, and a generation is beside them."""
-    jobs = [bulk_job(many(count, 80)) for count in (600, 500, 400)]
+    jobs = [bulk_job(many(count, 80)) for count in (300, 250, 200)]
     text_alone = alone(tiny, job(400, 5))
     async with running(tiny, slots=16) as engine:
         expected = [(await scores_of(engine.submit(own))).nats_T.tolist() for own in jobs]

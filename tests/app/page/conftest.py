@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_slot() -> Iterator[RunningServer]:
     """A server with one slot and a queue of two, where 100,000 characters take long."""
     with running_server(SHIPPED, max_streams="1", max_queue="2", precision="fp32") as running:
@@ -48,14 +48,14 @@ def charted(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def locked(tiny_path: Path) -> Iterator[RunningServer]:
     """A server that requires the key "secret"."""
     with running_server(tiny_path, api_keys="secret") as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def short(tiny_path: Path) -> Iterator[RunningServer]:
     """A server that accepts primes of at most 50 characters."""
     with running_server(tiny_path, max_prime="50") as running:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Locator, Page
 
 from tests.app.page import playground as ui
-from tests.server import RunningServer
 
 
 def test_colors_are_kept_in_print_and_in_forced_colors_mode(page: Page) -> None:
@@ -43,47 +42,45 @@ def test_a_screen_reader_announces_states_and_not_characters(page: Page) -> None
     assert page.locator("#text").evaluate("text => !text.closest('[aria-live], [role=status]')")
 
 
+@ui.failures_expected
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, server: RunningServer, theme: str) -> None:
-    with ui.opened(browser, server.url, expect_failures=True, color_scheme=theme) as page:
-        page.get_by_text("LSTM over").wait_for()
-        found = findings(page)
-        ui.generate(page, prime="abc", length=150, top_k="", temperature=2)
-        ui.character(page, 9).hover()
-        found += findings(page)
-        page.locator("#export summary").click()
-        found += findings(page)
-        ui.press(page, "Compare")
-        ui.fill(page, length=0)
-        ui.press(page, "Generate")
-        page.locator("[aria-invalid]").first.wait_for()
-        found += findings(page)
-        ui.score(page, "abc")
-        page.locator("#score-status").get_by_text("bits per character").wait_for()
-        found += findings(page)
-        page.evaluate("document.querySelector('#key-dialog').showModal()")
-        assert not found + findings(page)
+def test_axe_finds_nothing(page: Page, theme: Any) -> None:
+    page.emulate_media(color_scheme=theme)
+    found = findings(page)
+    ui.generate(page, prime="abc", length=150, top_k="", temperature=2)
+    ui.character(page, 9).hover()
+    found += findings(page)
+    page.locator("#export summary").click()
+    found += findings(page)
+    ui.press(page, "Compare")
+    ui.fill(page, length=0)
+    ui.press(page, "Generate")
+    page.locator("[aria-invalid]").first.wait_for()
+    found += findings(page)
+    ui.score(page, "abc")
+    page.locator("#score-status").get_by_text("bits per character").wait_for()
+    found += findings(page)
+    page.evaluate("document.querySelector('#key-dialog').showModal()")
+    assert not found + findings(page)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_cell_lens(
-    browser: Browser, charted: RunningServer, theme: Any
-) -> None:
-    with ui.opened(browser, charted.url, color_scheme=theme) as page:
-        page.get_by_text("LSTM over").wait_for()
-        ui.generate(page, prime="abc", length=150, top_k="", temperature=2)
-        ui.look_through(page, "Cells")
-        page.locator("#columns figure").wait_for()
-        found = findings(page)
-        page.get_by_label("Hold at").fill("-2")
-        page.locator(".column").nth(1).locator("figure").wait_for()
-        found += findings(page)
-        page.get_by_role("group", name="Generated text A").focus()
-        page.keyboard.press("End")
-        page.keyboard.press("Shift+ArrowLeft")
-        ui.press(page, "Find cells")
-        page.get_by_text("8 cells found.").wait_for()
-        assert not found + findings(page)
+def test_axe_finds_nothing_in_the_cell_lens(charted_page: Page, theme: Any) -> None:
+    page = charted_page
+    page.emulate_media(color_scheme=theme)
+    ui.generate(page, prime="abc", length=150, top_k="", temperature=2)
+    ui.look_through(page, "Cells")
+    page.locator("#columns figure").wait_for()
+    found = findings(page)
+    page.get_by_label("Hold at").fill("-2")
+    page.locator(".column").nth(1).locator("figure").wait_for()
+    found += findings(page)
+    page.get_by_role("group", name="Generated text A").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Shift+ArrowLeft")
+    ui.press(page, "Find cells")
+    page.get_by_text("8 cells found.").wait_for()
+    assert not found + findings(page)
 
 
 @pytest.mark.page(forced_colors="active")
@@ -116,36 +113,32 @@ def findings(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_and_line_ends_have_contrast_on_every_color(
-    browser: Browser, server: RunningServer, theme: str
-) -> None:
-    with ui.opened(browser, server.url, color_scheme=theme) as page:
-        ui.generate(page, prime="abc", length=10)
-        page.locator("#text").evaluate(
-            """text => {
-                for (let level = 0; level <= 6; level += 1) {
-                    for (const name of [`s${level}`, `n${level}`, `p${level}`]) {
-                        const element = document.createElement("span");
-                        element.className = `c newline ${name}`;
-                        text.append(element);
-                    }
+def test_text_and_line_ends_have_contrast_on_every_color(page: Page, theme: Any) -> None:
+    page.emulate_media(color_scheme=theme)
+    ui.generate(page, prime="abc", length=10)
+    page.locator("#text").evaluate(
+        """text => {
+            for (let level = 0; level <= 6; level += 1) {
+                for (const name of [`s${level}`, `n${level}`, `p${level}`]) {
+                    const element = document.createElement("span");
+                    element.className = `c newline ${name}`;
+                    text.append(element);
                 }
-            }"""
-        )
-        for name in [f"{sign}{number}" for sign in "np" for number in range(1, 5)]:
-            assert contrast(page.locator(f"#text .newline.{name}").last, "") >= 4.5
-        for level in range(7):
-            element = page.locator(f"#text .newline.s{level}").last
-            for pseudo in ("", "::before"):
-                assert contrast(element, pseudo) >= 4.5
-            assert contrast(page.locator(f"#legend .s{level}"), "") >= 4.5
-            if theme == "dark" and level:
-                before = page.locator(f"#legend .s{level - 1}")
-                assert (
-                    ratio(background(before), background(page.locator(f"#legend .s{level}"))) > 1.15
-                )
-        steps = page.locator("#legend i").all_inner_texts()
-        assert steps == ["0", "1", "2", "3", "4", "5", "6+"], "the steps have labels"
+            }
+        }"""
+    )
+    for name in [f"{sign}{number}" for sign in "np" for number in range(1, 5)]:
+        assert contrast(page.locator(f"#text .newline.{name}").last, "") >= 4.5
+    for level in range(7):
+        element = page.locator(f"#text .newline.s{level}").last
+        for pseudo in ("", "::before"):
+            assert contrast(element, pseudo) >= 4.5
+        assert contrast(page.locator(f"#legend .s{level}"), "") >= 4.5
+        if theme == "dark" and level:
+            before = page.locator(f"#legend .s{level - 1}")
+            assert ratio(background(before), background(page.locator(f"#legend .s{level}"))) > 1.15
+    steps = page.locator("#legend i").all_inner_texts()
+    assert steps == ["0", "1", "2", "3", "4", "5", "6+"], "the steps have labels"
 
 
 def contrast(element: Locator, pseudo: str) -> float:

@@ -13,11 +13,11 @@ from tests.server import RunningServer
 def test_removing_a_text_does_not_stop_the_others(browser: Browser, shipped: RunningServer) -> None:
     with ui.opened(browser, shipped.url) as page:
         ui.press(page, "Compare")
-        ui.fill(page, length=40_000)
+        ui.fill(page, length=15_000)
         ui.press(page, "Generate")
         ui.wait_for_text(page, more_than=100)
         ui.press(page, "Remove text B")
-        page.locator("#status").get_by_text("40,000 characters").wait_for(timeout=120_000)
+        page.locator("#status").get_by_text("15,000 characters").wait_for(timeout=120_000)
 
 
 @ui.failures_expected

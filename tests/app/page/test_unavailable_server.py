@@ -16,16 +16,17 @@ from tests.waiting import wait_until
 
 
 def test_an_unreachable_server_is_not_reported_as_a_lost_connection(browser: Browser) -> None:
-    with running_server(SHIPPED) as server:
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(server.url)
+    with (
+        running_server(SHIPPED) as server,
+        ui.opened(browser, server.url, expect_failures=True) as page,
+    ):
         page.get_by_text("LSTM over").wait_for()
-    ui.press(page, "Generate")
-    page.get_by_text("The server cannot be reached.", exact=True).wait_for()
-    ui.press(page, "Stop")
-    assert page.locator("#status").inner_text() == "Stopped."
-    context.close()
+        server.process.kill()
+        server.process.wait()
+        ui.press(page, "Generate")
+        page.get_by_text("The server cannot be reached.", exact=True).wait_for()
+        ui.press(page, "Stop")
+        assert page.locator("#status").inner_text() == "Stopped."
 
 
 def test_a_broken_stream_continues_when_the_server_is_back(browser: Browser) -> None:
@@ -76,7 +77,7 @@ def wait_with_a_fast_clock(page: Page, words: str) -> None:
 
 
 def test_a_request_to_a_full_server_is_retried(browser: Browser, one_slot: RunningServer) -> None:
-    with ui.opened(browser, one_slot.url, expect_failures=True) as page:
+    with ui.opened(browser, one_slot.url, expect_failures=True, is_new=True) as page:
         page.clock.install()
         ui.fill(page, prime="abc", length=30)
         with occupied(one_slot, others=2):
@@ -135,6 +136,7 @@ def counted(page: Page, failure: Callable[[Route], None]) -> list[Route]:
 
 @pytest.mark.parametrize("failure", [Route.abort, streamed(": ping\n\n")])
 @ui.failures_expected
+@ui.with_a_clock
 def test_the_page_gives_up_after_some_attempts_and_the_user_can_retry(
     page: Page, server: RunningServer, failure: Callable[[Route], None]
 ) -> None:
@@ -153,6 +155,7 @@ def test_the_page_gives_up_after_some_attempts_and_the_user_can_retry(
 
 
 @ui.failures_expected
+@ui.with_a_clock
 def test_a_request_that_has_given_up_can_be_stopped(page: Page) -> None:
     page.clock.install()
     counted(page, Route.abort)

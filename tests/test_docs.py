@@ -149,6 +149,13 @@ def test_a_python_example_prints_the_text(code: str, shipped: RunningServer, tex
     assert output.startswith(text)
 
 
+def test_the_memory_example_prints_what_is_shown(shipped: RunningServer) -> None:
+    (code,) = [code for _, code in BLOCKS if "memory=memory" in code]
+    script = code.replace("Client()", f"Client({shipped.url!r})")
+    output = run(sys.executable, "-c", script, PYTHONPATH=str(ROOT / "clients"))
+    assert f"```\n{output}```" in PAGES["docs/clients.md"]
+
+
 def openai_text(shipped: RunningServer, **fields: float) -> str:
     request = {"prompt": "And Levin said,", "max_tokens": 300, "seed": 7, **fields}
     with shipped.client() as client:

@@ -14,6 +14,7 @@ import { askForKey } from "./form/key_dialog.js";
 import { LensPanel } from "./lens/lens_panel.js";
 import { onCard, readCard, readServer, refreshModels } from "./form/model_card.js";
 import { chooseModel, onModelChoice, onModelChosen, onModels } from "./form/model_choice.js";
+import { adaptMemory } from "./form/memory_switch.js";
 import * as pace from "./form/pace.js";
 import { linkToPassage, parseLink } from "./share/permalink.js";
 import { ScorePanel } from "./lens/score_panel.js";
@@ -52,8 +53,7 @@ const lensPanel = new LensPanel("write", {
 const exportMenu = new ExportMenu(columns, runner.statusLine);
 const scorePanel = new ScorePanel({
   onFork: forkPassage,
-  onLink: (passage, hash, view, historyMode) =>
-    setAddress(linkToPassage(passage, hash, view), historyMode),
+  onLink: (scored, view, historyMode) => setAddress(linkToPassage(scored, view), historyMode),
 });
 
 /** Generates a new text in each column, all with the same prime, length and seed. */
@@ -116,10 +116,10 @@ function run(plans, historyMode) {
 }
 
 /** Continues a scored passage after one of its characters, with the alternative in its place. */
-function forkPassage(prime, record) {
+function forkPassage({ prime, memory, record }) {
   tabs.select("write");
   columns.truncate(1);
-  fillForm({ prime });
+  fillForm({ prime, memory });
   columns.first.pane.sheet.focus({ preventScroll: true });
   run([{ column: columns.first, settings: settings(), kept: [record] }]);
 }
@@ -158,10 +158,10 @@ function openAddress() {
   else if (columns.first.textSettings) clear();
 }
 
-function openPassage({ passage, model, view }) {
+function openPassage(link) {
   tabs.select("score");
-  chooseModel(model);
-  scorePanel.open(passage, model, view);
+  chooseModel(link.model);
+  scorePanel.open(link);
 }
 
 /** Opens a link to texts. A damaged one changes nothing on the page, which says what is wrong. */
@@ -285,6 +285,7 @@ onKeyRequired(async (wasRejected) => {
 onCard((info) => {
   lensPanel.setCatalogue(info.cells);
   scorePanel.adapt(info);
+  adaptMemory(info);
 });
 onModels(() => columns.all.forEach((column) => column.showSettings()));
 onModelChosen(() => readCard());

@@ -67,7 +67,7 @@ from .errors import (
     StreamError,
     UnavailableError,
 )
-from .params import Cell, CellsParams, GenerateParams, HeldCell, ScoreParams
+from .params import Cell, CellsParams, GenerateParams, HeldCell, ScoreManyParams, ScoreParams
 from .results import (
     Cells,
     CharacterScore,
@@ -78,6 +78,7 @@ from .results import (
     Info,
     Limits,
     LoadedModel,
+    MemoryInfo,
     ModelName,
     ReadCell,
     Score,
@@ -119,12 +120,14 @@ __all__ = [
     "InvalidRequestError",
     "Limits",
     "LoadedModel",
+    "MemoryInfo",
     "ModelName",
     "NotFoundError",
     "OnWait",
     "RateLimitError",
     "ReadCell",
     "Score",
+    "ScoreManyParams",
     "ScoreParams",
     "ServerError",
     "Stream",

@@ -11,7 +11,15 @@ import httpx
 
 from .batches import batches, renumber
 from .errors import CharstreamError
-from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
+from .params import (
+    CellsParams,
+    GenerateParams,
+    ScoreManyParams,
+    ScoreParams,
+    check_sendable,
+    checked,
+    info_path,
+)
 from .responses import T, aread_body, json_list, json_object, parsed
 from .results import Cells, DetailedTextScore, Generation, Info, LoadedModel, Score, TextScore
 from .retry import FAILURES
@@ -64,7 +72,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         *,
         detail: Literal[False] = False,
         timeout: Timeout | None = None,
-        **params: Unpack[ScoreParams],
+        **params: Unpack[ScoreManyParams],
     ) -> list[TextScore]: ...
 
     @overload
@@ -74,7 +82,7 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         *,
         detail: Literal[True],
         timeout: Timeout | None = None,
-        **params: Unpack[ScoreParams],
+        **params: Unpack[ScoreManyParams],
     ) -> list[DetailedTextScore]: ...
 
     async def score_many(
@@ -83,10 +91,10 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
         *,
         detail: bool = False,
         timeout: Timeout | None = None,
-        **params: Unpack[ScoreParams],
+        **params: Unpack[ScoreManyParams],
     ) -> list[TextScore] | list[DetailedTextScore]:
         """Return the scores of many texts, in their order, as `Client.score_many` does."""
-        fields = {**checked("score_many", params, ScoreParams), "detail": detail}
+        fields = {**checked("score_many", params, ScoreManyParams), "detail": detail}
         scores: list[Any] = []
         for batch in batches(texts, fields):
             read = partial(json_list, name="scores", length=len(batch))

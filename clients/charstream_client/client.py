@@ -11,7 +11,15 @@ import httpx
 
 from .batches import batches, renumber
 from .errors import CharstreamError
-from .params import CellsParams, GenerateParams, ScoreParams, check_sendable, checked, info_path
+from .params import (
+    CellsParams,
+    GenerateParams,
+    ScoreManyParams,
+    ScoreParams,
+    check_sendable,
+    checked,
+    info_path,
+)
 from .responses import T, json_list, json_object, parsed, read_body
 from .results import Cells, DetailedTextScore, Generation, Info, LoadedModel, Score, TextScore
 from .retry import FAILURES
@@ -66,7 +74,7 @@ class Client(BaseClient[httpx.Client]):
         *,
         detail: Literal[False] = False,
         timeout: Timeout | None = None,
-        **params: Unpack[ScoreParams],
+        **params: Unpack[ScoreManyParams],
     ) -> list[TextScore]: ...
 
     @overload
@@ -76,7 +84,7 @@ class Client(BaseClient[httpx.Client]):
         *,
         detail: Literal[True],
         timeout: Timeout | None = None,
-        **params: Unpack[ScoreParams],
+        **params: Unpack[ScoreManyParams],
     ) -> list[DetailedTextScore]: ...
 
     def score_many(
@@ -85,7 +93,7 @@ class Client(BaseClient[httpx.Client]):
         *,
         detail: bool = False,
         timeout: Timeout | None = None,
-        **params: Unpack[ScoreParams],
+        **params: Unpack[ScoreManyParams],
     ) -> list[TextScore] | list[DetailedTextScore]:
         """Return the scores of many texts, in their order (POST /score).
 
@@ -99,7 +107,7 @@ class Client(BaseClient[httpx.Client]):
             timeout: Seconds for each request.
             **params: Further fields of the requests.
         """
-        fields = {**checked("score_many", params, ScoreParams), "detail": detail}
+        fields = {**checked("score_many", params, ScoreManyParams), "detail": detail}
         scores: list[Any] = []
         for batch in batches(texts, fields):
             read = partial(json_list, name="scores", length=len(batch))

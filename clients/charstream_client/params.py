@@ -40,16 +40,23 @@ class GenerateParams(TypedDict, total=False):
     seed: int | None  # the same seed gives the same text; None lets the server choose
     stop: str | Sequence[str]  # end before the first of these strings, at most 4
     unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
+    memory: bool  # learn names and phrases from what the model reads and writes
     logprobs: int | None  # score each character, with this number of alternatives
     model: str | None  # name or hash of the model; None uses the server's default
 
 
-class ScoreParams(TypedDict, total=False):
-    """Fields of a request for scores, besides the text."""
+class ScoreManyParams(TypedDict, total=False):
+    """Fields of a request for the scores of many texts, besides the texts."""
 
     prime: str  # text that the model reads first, without scoring it
     logprobs: int  # alternatives per character
     model: str | None  # name or hash of the model; None uses the server's default
+
+
+class ScoreParams(ScoreManyParams, total=False):
+    """Fields of a request for the scores of one text, besides the text."""
+
+    memory: bool  # learn names and phrases from what the model reads
 
 
 def info_path(model: str | None) -> str:

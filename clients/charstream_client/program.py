@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="the same seed gives the same text")
     stop = "end the text before this string; may be repeated"
     parser.add_argument("--stop", action="append", help=stop)
+    memory = "learn names and phrases from the prime and the new text"
+    parser.add_argument("--memory", action="store_const", const=True, help=memory)
     parser.add_argument("--unknown", help="reject, skip or fold unknown characters of the prime")
     add_model_option(parser)
     return parser

@@ -134,6 +134,13 @@ class Limits(TypedDict):
     queue: int
 
 
+class MemoryInfo(TypedDict):
+    """The memory that a request can ask for."""
+
+    available: bool  # whether requests may set `memory`
+    bytes: int  # size of the memory of one text; 0 if it is not available
+
+
 class TrackedCell(TypedDict):
     """The cell of the network that tracks a property of texts best."""
 
@@ -164,5 +171,6 @@ class Info(TypedDict):
     device: str
     precision: str
     kernel: str
+    memory: NotRequired[MemoryInfo]  # absent on older servers
     limits: Limits
     version: str

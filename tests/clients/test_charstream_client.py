@@ -101,6 +101,7 @@ def test_each_field_of_a_request_is_a_keyword_argument(server: RunningServer) ->
     for params, path, elsewhere in (
         (charstream_client.GenerateParams, "/generate", {"stream"}),
         (charstream_client.ScoreParams, "/score", {"text", "texts", "detail"}),
+        (charstream_client.ScoreManyParams, "/score", {"text", "texts", "detail", "memory"}),
         (charstream_client.CellsParams, "/cells", {"text"}),
     ):
         content = paths[path]["post"]["requestBody"]["content"]

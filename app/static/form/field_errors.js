@@ -40,7 +40,9 @@ export function showErrors(form, errors) {
 const errorElement = (input) =>
   document.getElementById(input.getAttribute("aria-describedby").split(" ").at(-1));
 
-const labelOf = (field) => field.labels[0].textContent.trim();
+/** The label of a field or, if it is one of several to choose from, of the choice. */
+const labelOf = (field) =>
+  (field.closest("fieldset")?.querySelector("legend") ?? field.labels[0]).textContent.trim();
 
 /** Adds the subject that a message of the server may lack: the name of the field. */
 const withSubject = (message, label) =>

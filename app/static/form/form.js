@@ -9,7 +9,16 @@ export const form = document.querySelector("#controls");
 const field = (name) => namedField(form, name);
 
 /** The value of an input. A browser reports text that is not a number as an empty value. */
-export const readInput = (input) => (input.validity.badInput ? UNREADABLE : input.value);
+export function readInput(input) {
+  if (input.type === "checkbox") return input.checked ? input.value : "";
+  return input.validity.badInput ? UNREADABLE : input.value;
+}
+
+/** Gives an input a value. A switch that is disabled stays off. */
+export function writeInput(input, value) {
+  if (input.type === "checkbox") input.checked = value !== "" && !input.disabled;
+  else input.value = value;
+}
 
 /** The values of the fields, as entered, and the model of the page. */
 export const enteredSettings = () => ({
@@ -26,7 +35,7 @@ export function settings() {
 /** Fills in the fields that `values` contains. */
 export function fillForm(values) {
   for (const name of FIELDS) {
-    if (values[name] !== undefined) field(name).value = values[name];
+    if (values[name] !== undefined) writeInput(field(name), values[name]);
   }
   if (values.model !== undefined) chooseModel(values.model);
 }

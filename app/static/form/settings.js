@@ -7,9 +7,10 @@ import { parseStops } from "./stop_strings.js";
 /** The sampling settings, which can differ between compared texts. */
 export const SAMPLING = {
   top_k: { label: "Top-k", placeholder: "all" },
-  temperature: { label: "Temperature", placeholder: "" },
+  temperature: { label: "Temperature" },
   top_p: { label: "Top-p", placeholder: "off" },
   min_p: { label: "Min-p", placeholder: "off" },
+  memory: { label: "Memory", type: "checkbox" },
 };
 export const SAMPLING_FIELDS = Object.keys(SAMPLING);
 
@@ -38,6 +39,7 @@ export function toRequestBody(settings) {
     ...(settings.min_p !== "" && { min_p: parseNumber(settings, "min_p") }),
     ...(stop.length && { stop }),
     ...(settings.pattern && { pattern: settings.pattern }),
+    ...(settings.memory && { memory: true }),
     ...(settings.hold && { hold: parseHold(settings.hold) }),
     seed: parseSeed(settings),
     ...(model && { model }),
@@ -70,10 +72,11 @@ function expected(kind, settings, field) {
 }
 
 /** Describes sampling settings: "top-k 5, temperature 0.8". */
-export function describeSampling({ top_k, temperature, top_p, min_p, hold }) {
+export function describeSampling({ top_k, temperature, top_p, min_p, memory, hold }) {
   const parts = [`top-k ${top_k || "all"}`, `temperature ${temperature}`];
   if (top_p) parts.push(`top-p ${top_p}`);
   if (min_p) parts.push(`min-p ${min_p}`);
+  if (memory) parts.push("memory on");
   if (hold) parts.push(describeHold(hold));
   return parts.join(", ");
 }

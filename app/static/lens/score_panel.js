@@ -1,14 +1,13 @@
 // The panel that scores a passage from the user.
 
-import { byId, make } from "../ui/dom.js";
+import { byId } from "../ui/dom.js";
 import { showError } from "../form/error_messages.js";
 import { FieldError, clearErrors } from "../form/field_errors.js";
 import { LensPanel } from "./lens_panel.js";
 import { chosenModel } from "../form/model_choice.js";
 import { countOf } from "../ui/numbers.js";
-import { Pane } from "../text/pane.js";
+import { ScoredText } from "./scored_text.js";
 import { replaceToken, score, scoringMessage, textOf } from "../server/scoring.js";
-import { bitsPerCharacter } from "../text/statistics.js";
 import { StatusLine } from "../ui/status_line.js";
 import { saveCSV, saveJSON } from "../share/text_export.js";
 import { TooLongError, longestText } from "../server/text_parts.js";
@@ -18,42 +17,37 @@ import { nameUnknownCharacters } from "../form/unknown_characters.js";
 const DEFAULT_PRIME = "\n"; // what the server puts before a passage
 const EXAMPLE =
   "Happy families are all alike; every unhappy family is unhappy in its own way.\n\n" +
-  "The dragon closed his laptop and went for a walk.";
+  "The dragon closed his laptop and went for a walk. " +
+  "In the evening the dragon opened his laptop again.";
 const TOO_LONG = "This passage is too long for this server. Score a shorter part";
-const EMPTY_MESSAGE =
-  "No scores yet. Paste a passage and press Score to see which characters the model expected.";
-
 const form = byId("score-controls");
 const field = byId("passage");
+const memoryChoices = [...form.querySelectorAll('[name="memory"]')]; // "", "true" and "both"
 const stopButton = byId("score-stop");
 const statusLine = new StatusLine("score-");
 
 export class ScorePanel {
   /**
-   * `onFork(prime, record)`: the user picked an alternative, and a text is to continue after the
-   * prime and this record. `onLink(passage, hash, view, historyMode)`: the address is to lead to a
-   * passage that the model with this hash scored.
+   * `onFork({ prime, memory, record })`: the user picked an alternative, and a text is to continue
+   * after the prime and this record. `onLink({ passage, memory, model }, view, historyMode)`: the
+   * address is to lead to a passage that the model with this hash scored.
    */
   constructor({ onFork, onLink }) {
     this.controller = null; // of the running request
-    this.model = null; // hash of the model that scored the text in the pane
+    this.model = null; // hash of the model that scored the texts
     this.maxLength = Infinity; // characters of a passage; the model card brings the server's limit
     this.onLink = onLink;
-    this.pane = new Pane({
-      label: "Scored text",
-      emptyMessage: EMPTY_MESSAGE,
-      onChoose: (index, token) => {
-        const { records } = this.pane.view;
-        onFork(textOf(records.slice(0, index)), replaceToken(records[index], token));
-      },
-    });
-    const { sheet, figure, statistics } = this.pane;
-    const title = make("h2", "visually-hidden", "Scored text");
-    const column = make("article", "column", title, sheet, figure, statistics);
-    byId("scored").append(column);
+    const fork = ({ records, hasMemory }, index, token) => {
+      const prime = textOf(records.slice(0, index));
+      const memory = hasMemory ? "true" : "";
+      onFork({ prime, memory, record: replaceToken(records[index], token) });
+    };
+    this.all = [false, true].map((hasMemory) => new ScoredText(hasMemory, fork));
+    this.#show("", []);
     this.lensPanel = new LensPanel("score", {
-      panes: () => [this.pane],
-      texts: () => (this.model ? [{ pane: this.pane, prime: "", model: this.model }] : []),
+      panes: () => this.all.map(({ pane }) => pane),
+      texts: () =>
+        this.model ? this.shown.map(({ pane }) => ({ pane, prime: "", model: this.model })) : [],
       onLink: () => this.model && this.#link("replace"),
     });
     this.#listen();
@@ -67,6 +61,8 @@ export class ScorePanel {
     stopButton.addEventListener("click", () => this.cancel());
     byId("score-save-json").addEventListener("click", () => this.#save(saveJSON));
     byId("score-save-csv").addEventListener("click", () => this.#save(saveCSV));
+    for (const choice of memoryChoices)
+      choice.addEventListener("change", () => this.model && field.value && this.score());
     byId("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
@@ -80,11 +76,13 @@ export class ScorePanel {
   }
 
   /**
-   * Fills in a passage and scores it. `model`: the hash that the model must have, or "".
-   * `view`: the lens and the cell of a link.
+   * Fills in a passage and scores it. `memory`: the choice of Memory. `model`: the hash that the
+   * model must have, or "". `view`: the lens and the cell of a link.
    */
-  open(passage, model, view) {
+  open({ passage, memory, model, view }) {
     field.value = passage;
+    const chosen = memoryChoices.find(({ value }) => value === memory) ?? memoryChoices[0];
+    chosen.checked = true;
     this.lensPanel.view = view;
     return this.score(model);
   }
@@ -97,8 +95,9 @@ export class ScorePanel {
     stopButton.disabled = false;
     clearErrors(form);
     const text = field.value;
+    const memory = memoryChoices.find(({ checked }) => checked).value;
     try {
-      await this.#score(text, model, signal);
+      await this.#score({ text, model, memory }, signal);
     } catch (thrown) {
       const refused = thrown instanceof TooLongError ? new FieldError("text", TOO_LONG) : thrown;
       const error = await nameUnknownCharacters(refused, text, model);
@@ -111,7 +110,7 @@ export class ScorePanel {
     }
   }
 
-  async #score(text, model, signal) {
+  async #score({ text, model, memory }, signal) {
     this.#check(text);
     const options = {
       signal,
@@ -120,14 +119,45 @@ export class ScorePanel {
       onGiveUp: (failure) =>
         new Promise((resolve) => statusLine.showGivenUp(failure, false, resolve)),
     };
-    const { records, model: usedModel } = await score({ prime: "", text, model }, options);
-    this.model = usedModel.hash;
-    this.pane.show("", records);
+    const scored = [];
+    for (const { hasMemory } of this.#textsOf(memory)) {
+      const usedModel = scored[0]?.model.hash ?? model;
+      scored.push(await score({ prime: "", text, model: usedModel, memory: hasMemory }, options));
+    }
+    this.model = scored[0].model.hash;
+    this.#show(memory, scored);
     this.#noteEarlierPassage(text);
-    const mean = bitsPerCharacter(records).toFixed(2);
-    statusLine.show(`${countOf(records.length, "character")}, ${mean} bits per character.`);
+    statusLine.show(this.#summary());
     this.#link("push");
     this.lensPanel.read();
+  }
+
+  /** The texts that a choice of Memory shows. */
+  #textsOf(memory) {
+    return this.all.filter(
+      ({ hasMemory }) => memory === "both" || hasMemory === (memory === "true"),
+    );
+  }
+
+  /** Shows the texts of a choice of Memory, and their scores. */
+  #show(memory, scored) {
+    this.memory = memory;
+    this.shown = this.#textsOf(memory);
+    const isSeveral = this.shown.length > 1;
+    this.all[0].title.classList.toggle("visually-hidden", !isSeveral);
+    byId("scored").classList.toggle("several", isSeveral);
+    byId("scored").replaceChildren(...this.shown.map(({ root }) => root));
+    for (const each of this.all)
+      each.pane.show("", scored[this.shown.indexOf(each)]?.records ?? []);
+  }
+
+  #summary() {
+    const means = this.shown.map(({ mean, name }) => (this.memory ? `${mean} ${name}` : mean));
+    return `${countOf(this.#records.length, "character")}, ${means.join(", ")}.`;
+  }
+
+  get #records() {
+    return this.shown[0].records;
   }
 
   /** Throws a FieldError if the server would refuse the text. */
@@ -139,20 +169,26 @@ export class ScorePanel {
   }
 
   #link(historyMode) {
-    const passage = textOf(this.pane.view.records);
-    this.onLink(passage, this.model, this.lensPanel.view, historyMode);
+    const { memory, model } = this;
+    const passage = textOf(this.#records);
+    this.onLink({ passage, memory, model }, this.lensPanel.view, historyMode);
   }
 
   /** Says so if the pane shows another passage than `text`, the one that was sent last. */
   #noteEarlierPassage(text) {
-    const { records } = this.pane.view;
+    const records = this.#records;
     byId("score-note").hidden = !records.length || textOf(records) === text;
   }
 
   #save(save) {
-    const { records } = this.pane.view;
-    const fields = { prime: DEFAULT_PRIME, text: textOf(records), model: this.model };
-    save("passage", [{ name: "passage", fields, request: null, records }]);
+    const { model } = this;
+    const texts = this.shown.map(({ records, hasMemory }) => ({
+      name: hasMemory ? "passage with memory" : "passage",
+      fields: { prime: DEFAULT_PRIME, text: textOf(records), model, memory: hasMemory },
+      request: null,
+      records,
+    }));
+    save("passage", texts);
     statusLine.show("Download started.");
   }
 

@@ -10,17 +10,19 @@ import { PART, partBody, requestPart } from "./text_parts.js";
 export const ALTERNATIVES = 8; // alternatives to request for each character
 
 /**
- * Scores a text. Returns { records, model }. Throws a TooLongError, see text_parts.js.
+ * Scores a text, with a memory if `memory` is set. Returns { records, model }.
+ * Throws a TooLongError, see text_parts.js.
  * Calls `onProgress(done, total)`, in characters, before each request.
  */
-export async function score({ prime, text, model }, options) {
+export async function score({ prime, text, model, memory }, options) {
   const tokens = Array.from(text);
   let records = [];
   let usedModel = null;
   for (let start = 0; start < tokens.length; start += PART) {
     options.onProgress?.(start, tokens.length);
     const part = { prime, tokens, model: usedModel?.hash ?? model };
-    const body = { ...partBody(part, start, start + PART), logprobs: ALTERNATIVES };
+    const fields = { logprobs: ALTERNATIVES, ...(memory && { memory: true }) };
+    const body = { ...partBody(part, start, start + PART), ...fields };
     const response = await requestPart("score", body, options);
     records = records.concat(response.characters);
     usedModel = response.model;
@@ -33,13 +35,13 @@ export const scoringMessage = (done, total) =>
   done ? `Scoring: ${formatCount(done)} of ${countOf(total, "character")}…` : "Scoring the text…";
 
 /** Adds scores to the records that lack them. Returns new records, or null if none lacks any. */
-export async function addScores({ prime, records, model }, options) {
+export async function addScores({ prime, records, model, memory }, options) {
   const first = records.findIndex(isUnscored);
   if (first < 0) return null;
   const end = records.findLastIndex(isUnscored) + 1;
   const context = prime + textOf(records.slice(0, first));
   const text = textOf(records.slice(first, end));
-  const scored = await score({ prime: context, text, model }, options);
+  const scored = await score({ prime: context, text, model, memory }, options);
   return records.map((record, index) =>
     isUnscored(record) ? { ...record, ...scored.records[index - first] } : record,
   );

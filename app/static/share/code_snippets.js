@@ -63,6 +63,7 @@ function pythonValue(name, value) {
 function pythonLiteral(value) {
   if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
   if (typeof value === "string") return pythonString(value);
+  if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value !== "object") return String(value);
   const items = Object.entries(value).map(([key, item]) => `"${key}": ${pythonLiteral(item)}`);
   return `{${items.join(", ")}}`;

@@ -4,7 +4,10 @@
 import { FIELDS } from "../form/settings.js";
 
 const LINK_FIELDS = [...FIELDS, "hold", "kept", "model"];
-const OPTIONAL = ["hold", "kept", "min_p", "stop", "pattern", "model"]; // omitted, they mean ""
+
+/** Fields that mean "" if a link omits them. */
+const OPTIONAL = ["hold", "kept", "min_p", "stop", "pattern", "memory", "model"];
+
 const VIEW_FIELDS = ["pace", "lens", "cell"];
 const MAX_TEXTS = 3;
 const MAX_LENGTH = 500_000; // characters of a hash; some browsers accept a little more
@@ -37,8 +40,13 @@ const changedFields = (settings, first) =>
   LINK_FIELDS.filter((field) => settings[field] !== first[field]);
 
 /** The hash for a scored passage, or null if it would be too long. */
-export const linkToPassage = (passage, model, view = {}) =>
-  toHash([["passage", passage], ["model", model], ...viewPairs(view)]);
+export const linkToPassage = ({ passage, model, memory }, view = {}) =>
+  toHash([
+    ["passage", passage],
+    ...(memory ? [["memory", memory]] : []),
+    ["model", model],
+    ...viewPairs(view),
+  ]);
 
 function toHash(pairs) {
   const hash = `#${new URLSearchParams(pairs)}`;
@@ -46,14 +54,16 @@ function toHash(pairs) {
 }
 
 /**
- * Parses a hash. Returns { passage, model, view }, or { texts, view } with the fields that the hash
- * contains, or null if the hash describes neither.
+ * Parses a hash. Returns { passage, memory, model, view }, or { texts, view } with the fields that
+ * the hash contains, or null if the hash describes neither.
  */
 export function parseLink(hash) {
   const params = new URLSearchParams(hash.slice(1));
   const view = parseView(params);
-  if (params.has("passage"))
-    return { passage: params.get("passage"), model: params.get("model") ?? "", view };
+  if (params.has("passage")) {
+    const fields = ["passage", "memory", "model"].map((name) => [name, params.get(name) ?? ""]);
+    return { ...Object.fromEntries(fields), view };
+  }
   if (!params.has("prime")) return null;
   const none = Object.fromEntries(OPTIONAL.map((field) => [field, ""]));
   const first = { ...none, ...parseFields(params, "") };

@@ -2,7 +2,8 @@
 // holds cells while its text is written.
 
 import { make, makeButton } from "../ui/dom.js";
-import { readInput } from "../form/form.js";
+import { readInput, writeInput } from "../form/form.js";
+import { adaptSwitch } from "../form/memory_switch.js";
 import { chooseModel, makeModelField, modelName } from "../form/model_choice.js";
 import { Pane } from "./pane.js";
 import { ALTERNATIVES, addScores, replaceToken, textOf } from "../server/scoring.js";
@@ -61,7 +62,7 @@ export class Column {
     if (!this.isFirst) this.hold = settings.hold ?? "";
     for (const input of this.inputs) {
       if (input.name === "model") chooseModel(settings.model, input);
-      else input.value = settings[input.name] ?? "";
+      else writeInput(input, settings[input.name] ?? "");
     }
   }
 
@@ -94,23 +95,20 @@ export class Column {
   }
 
   #addField(field, value) {
-    const { label, placeholder } = SAMPLING[field];
+    const { label, type = "number", placeholder = "" } = SAMPLING[field];
     const id = `${field}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
     const labelElement = make("label", "", label);
     labelElement.htmlFor = id;
     const input = make("input");
-    Object.assign(input, {
-      id,
-      name: field,
-      type: "number",
-      step: "any",
-      value,
-      placeholder,
-      autocomplete: "off",
-    });
+    Object.assign(input, { id, name: field, type, placeholder, autocomplete: "off" });
+    if (type === "checkbox") {
+      input.value = "true";
+      adaptSwitch(input);
+    } else input.step = "any";
+    writeInput(input, value);
     const error = make("p", "field-error");
     error.id = `${id}-error`;
-    input.setAttribute("aria-describedby", error.id);
+    input.setAttribute("aria-describedby", `${field}-hint ${error.id}`);
     this.form.append(make("div", "field", labelElement, input, error));
     return input;
   }
@@ -207,8 +205,8 @@ export class Column {
   async addScores(options) {
     const { textSettings, records } = this;
     if (!textSettings) return;
-    const { prime, model } = textSettings;
-    const scored = await addScores({ prime, records, model }, options);
+    const { prime, model, memory } = textSettings;
+    const scored = await addScores({ prime, records, model, memory }, options);
     if (!scored || this.textSettings !== textSettings) return; // the text was replaced meanwhile
     this.pane.replaceRecords(scored);
   }

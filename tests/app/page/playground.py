@@ -129,6 +129,12 @@ def score(page: Page, passage: str) -> None:
     press(page, "Score")
 
 
+def choose_memory(page: Page, choice: str) -> None:
+    """Choose "On" or "Both" for the scored passage, and wait for its scores."""
+    page.get_by_role("group", name="Memory").get_by_role("radio", name=choice).check()
+    page.locator("#score-status").get_by_text("per character with memory.").wait_for()
+
+
 def copied(page: Page, label: str) -> str:
     """The code that an entry of the export menu copies."""
     page.locator("#export summary").click()

@@ -60,6 +60,8 @@ def test_axe_finds_nothing(page: Page, theme: Any) -> None:
     ui.score(page, "abc")
     page.locator("#score-status").get_by_text("bits per character").wait_for()
     found += findings(page)
+    ui.choose_memory(page, "Both")
+    found += findings(page)
     page.evaluate("document.querySelector('#key-dialog').showModal()")
     assert not found + findings(page)
 

@@ -106,7 +106,7 @@ def test_any_text_can_be_copied_as_code(page: Page) -> None:
     @example(prime="x" * 200_000 + "'\\\"\n$HOME `id` !1 EOF\nEND", stop=["'"])
     @example(prime="😀\ud800\\'\\\\'\\u0027\\n$(id)\x7f\x9b\u200be\u0301", stop=["END", "\\"])
     def check(prime: str, stop: list[str]) -> None:
-        body = {"prime": prime, "top_k": None, "temperature": 0.5, "stop": stop, "seed": "7"}
+        body = {"prime": prime, "top_k": None, "memory": True, "stop": stop, "seed": "7"}
         command, program = page.evaluate(
             """async (json) => {
                 const code = await import("/static/share/code_snippets.js");

@@ -62,7 +62,7 @@ def test_a_forked_text_shows_its_own_seed(page: Page) -> None:
 
 
 def test_compared_texts_are_shown_from_their_beginnings(page: Page) -> None:
-    page.set_viewport_size({"width": 1280, "height": 800})
+    page.set_viewport_size({"width": 1280, "height": 900})
     ui.fill(page, length=1500)
     left = ui.box_of(page.locator("#prime"))
     ui.press(page, "Compare")

@@ -92,7 +92,7 @@ def test_a_damaged_link_is_not_opened_and_the_page_works(
 
 def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:
     words = st.text(st.characters(codec="utf-8"), max_size=20)
-    sampling = ("top_k", "temperature", "top_p", "min_p", "stop", "pattern", "seed")
+    sampling = ("top_k", "temperature", "top_p", "min_p", "memory", "stop", "pattern", "seed")
     fields = ("prime", "kept", "length", *sampling, "hold", "model")
     texts = st.lists(st.fixed_dictionaries(dict.fromkeys(fields, words)), min_size=1, max_size=3)
 

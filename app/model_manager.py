@@ -212,7 +212,7 @@ class ModelManager:
     def _register_gauges(self) -> None:
         metrics, slots = self._metrics, self._model_loader.resources.slots
         metrics.streams_active.set_function(lambda: sum(e.scheduler.running for e in self.engines))
-        metrics.streams_waiting.set_function(lambda: slots.waiting)
+        metrics.streams_waiting.set_function(lambda: sum(e.scheduler.waiting for e in self.engines))
         metrics.streams_paused.set_function(lambda: sum(e.scheduler.paused for e in self.engines))
         metrics.slots.set_function(lambda: slots.count)
 

@@ -8,7 +8,6 @@ import time
 import numpy as np
 
 from app.engine.engine import Engine
-from app.engine.generation import Generation
 from app.engine.job import Job
 from app.engine.slots import Resources
 from model.checkpoints.checkpoint import Checkpoint
@@ -37,12 +36,7 @@ async def _engine_rate(checkpoint: Checkpoint, decoder: Decoder, characters: int
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
     jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]
     began = time.perf_counter()
-    await asyncio.gather(*(_read(engine.submit(job)) for job in jobs))
+    await asyncio.gather(*(engine.submit(job).read() for job in jobs))
     seconds = time.perf_counter() - began
     engine.stop()
     return streams * characters / seconds
-
-
-async def _read(generation: Generation) -> None:
-    async for _ in generation:
-        pass

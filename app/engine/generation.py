@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 from app.engine.cell_search import FoundCells
 from app.engine.chunk import Chunk
@@ -20,8 +19,7 @@ from model.decoding.text_scoring import TextScores
 class Generation:
     """A queued, running or finished generation. Belongs to the event loop.
 
-    Iterate over it to get its chunks, or alternate `wait` and `take`. Call `cancel` when you need
-    no more characters.
+    Call `read`, or alternate `wait` and `take`. Call `cancel` when you need no more characters.
 
     Args:
         job: what to generate.
@@ -56,13 +54,6 @@ class Generation:
         self._deadline: asyncio.TimerHandle | None = None
         # Set by the engine. None after the end or a cancellation, so that no cycle keeps memory.
         self.sequence: Sequence | None = None
-
-    async def __aiter__(self) -> AsyncIterator[Chunk]:
-        while True:
-            await self.wait()
-            if not (chunk := self.take()):
-                return
-            yield chunk
 
     @property
     def readable(self) -> bool:
@@ -101,11 +92,11 @@ class Generation:
         Raises:
             EngineError: if the text could not be finished.
         """
-        chunks = []
-        while not self.ended:
+        chunks: list[Chunk] = []
+        while not chunks or chunks[-1]:
             await self.wait()
             chunks.append(self.take())
-        return chunks[0] if len(chunks) == 1 else Chunk.joined(chunks)
+        return chunks[0] if len(chunks) < 3 else Chunk.joined(chunks)  # the last one is empty
 
     def take_scores(self) -> TextScores:
         """Return the scores of a bulk job that has ended, and keep them no longer."""

@@ -105,11 +105,12 @@ class Sequence:
         """Return whether a call of the decoder may take more steps than the text has left.
 
         It does not lose time to one more call for each text then. The state after the text is lost,
-        which is worth little if the text is short, or if other texts wait for the slot.
+        which is worth little if the whole text is short, or if other texts wait for the slot.
         """
         if self.stream.prompt_steps_left or self.job.params.pattern is not None or self.job.search:
             return False
-        return self.text_stream is not None or others_wait or self.stream.steps_left <= _SHORT
+        is_short = len(self.text) + self.stream.steps_left <= _SHORT
+        return self.text_stream is not None or others_wait or is_short
 
     def accept(self, chunk: Chunk) -> Delivery:
         """Add a decoded chunk. Return a delivery of the part that certainly belongs to the text."""

@@ -8,7 +8,6 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 
 from app.engine.bulk_scoring import count_jobs
 from app.engine.prefix_cache import CacheMemory
@@ -40,7 +39,8 @@ class Slots:
     """Gives slots to the sequences of several engines in order of arrival.
 
     Sequences that resume come before those that have not had a slot yet. The sequences of a group
-    leave an eighth of the slots to others. Hold `lock` while you call a method. The properties
+    leave an eighth of the slots to others: the sequences beyond its share wait behind the queue,
+    until others of the group have left. Hold `lock` while you call a method. The properties
     `waiting` and `computing`, `waiting_of` and `add_engine` need no lock.
 
     Args:
@@ -49,6 +49,7 @@ class Slots:
 
     Attributes:
         free: number of slots that no sequence has.
+        most_of_group: number of slots that the sequences of a group may have.
     """
 
     def __init__(self, count: int, max_queue: int) -> None:
@@ -58,13 +59,14 @@ class Slots:
         # Each sequence with the batch that it wants to join. The first queue is served first.
         self._resuming: deque[tuple[Batch, Sequence]] = deque()
         self._waiting: deque[tuple[Batch, Sequence]] = deque()
+        self._blocked: deque[tuple[Batch, Sequence]] = deque()  # because their group has its share
+        self._shares: Counter[str] = Counter()  # sequences of a group with a slot or in a queue
+        self.most_of_group = count - count // 8
         self._refused = 0  # in a row
-        self._taken_by: Counter[str | None] = Counter()  # slots of the sequences of a group
-        self._most_of_group = count - count // 8
 
     @property
     def waiting(self) -> int:
-        """Number of sequences of all engines that wait for a slot."""
+        """Number of sequences of all engines that wait for a slot, and not for their group."""
         return len(self._resuming) + len(self._waiting)
 
     @property
@@ -84,9 +86,9 @@ class Slots:
             return sum(1 for batch in self._batches if batch.active)
 
     def waiting_of(self, batch: Batch) -> int:
-        """Return the number of sequences that wait to join a batch."""
+        """Return the number of all sequences that wait to join a batch."""
         with self.lock:
-            return sum(own is batch for own, _ in (*self._resuming, *self._waiting))
+            return sum(own is batch for own, _ in self._queued())
 
     def add_engine(self) -> Batch:
         """Return the batch of another engine."""
@@ -97,28 +99,32 @@ class Slots:
 
     def close(self, batch: Batch) -> list[Sequence]:
         """Remove and return all sequences of a batch, also those that wait to join it."""
-        sequences = list(batch.active)
-        for sequence in sequences:
-            self._free(sequence)
-        batch.active.clear()
-        for queue in (self._resuming, self._waiting):
-            sequences += [sequence for own, sequence in queue if own is batch]
-            others = [entry for entry in queue if entry[0] is not batch]
-            queue.clear()
-            queue.extend(others)
+        waiting = [sequence for own, sequence in self._queued() if own is batch]
+        for sequence in waiting:
+            self.dequeue(batch, sequence)
+        sequences = [self.leave(batch, sequence) for sequence in list(batch.active)]
         self.wake_next()
-        return sequences
+        return sequences + waiting
 
     def enqueue(self, batch: Batch, sequence: Sequence, resumed: bool = False) -> None:
-        """Add a sequence as the last of those that resume, or of the others."""
-        (self._resuming if resumed else self._waiting).append((batch, sequence))
+        """Add a sequence as the last of those that resume, of the others, or of those blocked."""
+        queue, group = self._resuming if resumed else self._waiting, sequence.job.group
+        if group is not None and self._shares[group] == self.most_of_group:
+            queue = self._blocked
+        elif group is not None:
+            self._shares[group] += 1
+        queue.append((batch, sequence))
         self.wake_next()
 
     def dequeue(self, batch: Batch, sequence: Sequence) -> None:
         """Remove a sequence from the queue, if it waits there."""
+        entry = (batch, sequence)
+        if entry in self._blocked:
+            self._blocked.remove(entry)
         for queue in (self._resuming, self._waiting):
-            if (batch, sequence) in queue:
-                queue.remove((batch, sequence))
+            if entry in queue:
+                queue.remove(entry)
+                self._release(sequence.job.group)
         self.wake_next()
 
     def take(self, batch: Batch) -> Sequence | None:
@@ -129,7 +135,7 @@ class Slots:
         entry = self._next()
         if entry is None or entry[0] is not batch:
             return None
-        (self._resuming if entry in self._resuming else self._waiting).remove(entry)
+        (self._resuming or self._waiting).popleft()
         self.add(batch, [entry[1]])
         return entry[1]
 
@@ -138,14 +144,14 @@ class Slots:
         for sequence in sequences:
             batch.active.append(sequence)
             self.free -= 1
-            self._taken_by[sequence.job.group] += 1
 
     def leave(self, batch: Batch, sequence: Sequence) -> Sequence:
         """Free the slot of a sequence and return it. The last row of the batch fills the gap."""
         last = batch.active.pop()
         if last is not sequence:
             batch.active[batch.active.index(sequence)] = last
-        self._free(sequence)
+        self.free += 1
+        self._release(sequence.job.group)
         return sequence
 
     def wake_next(self) -> None:
@@ -155,36 +161,43 @@ class Slots:
 
     def _next(self) -> tuple[Batch, Sequence] | None:
         """Return the first entry of the queue that may get a slot, if there is a free one."""
-        if self.free <= 0:
-            return None
-        queue = chain(self._resuming, self._waiting)
-        return next((entry for entry in queue if self._may_run(entry[1].job.group)), None)
+        queue = self._resuming or self._waiting
+        return queue[0] if queue and self.free > 0 else None
 
-    def _may_run(self, group: str | None) -> bool:
-        return group is None or self._taken_by[group] < self._most_of_group
+    def _queued(self) -> list[tuple[Batch, Sequence]]:
+        return [*self._resuming, *self._waiting, *self._blocked]
 
-    def _free(self, sequence: Sequence) -> None:
-        group = sequence.job.group
-        self.free += 1
-        self._taken_by[group] -= 1
-        if not self._taken_by[group]:
-            del self._taken_by[group]
+    def _release(self, group: str | None) -> None:
+        """Let the next blocked sequence wait for a slot, after another one has left."""
+        if group is None:
+            return
+        blocked = next((entry for entry in self._blocked if entry[1].job.group == group), None)
+        if blocked is not None:
+            self._blocked.remove(blocked)
+            self._waiting.append(blocked)
+        elif self._shares[group] > 1:
+            self._shares[group] -= 1
+        else:
+            del self._shares[group]
 
     def check_room(self, count: int) -> None:
-        """Raise QueueFullError unless `count` more can get a slot or a place in the queue."""
-        if count <= self._max_queue + self.free - self.waiting:  # each job has a slot of its own
+        """Raise QueueFullError unless `count` of a group can get a slot or a place in the queue."""
+        missing = self._missing(count, self.free)  # each job has a slot of its own
+        if missing:  # bulk jobs give their further slots back
+            running = sum(batch.running for batch in self._batches)
+            missing = self._missing(count, self.count - running)
+        if not missing:
             self._refused = 0
             return
-        running = sum(batch.running for batch in self._batches)
-        room = self._max_queue + self.count - running - self.waiting
-        if count <= room:
-            self._refused = 0
-            return
-        self._refused += 1
-        position = self._refused - 1 + count - max(0, room)
+        position, self._refused = self._refused + missing, self._refused + 1
         active = [own.seconds_left(one) for own in self._batches for one in own.active]
-        queued = [own.seconds_left(one) for own, one in (*self._resuming, *self._waiting)]
-        raise QueueFullError(self.waiting, retry_after(position, active, queued), count)
+        queued = [own.seconds_left(one) for own, one in self._queued()]
+        raise QueueFullError(len(queued), retry_after(position, active, queued), count)
+
+    def _missing(self, count: int, free: int) -> int:
+        """Return the number of sequences of a group without a slot or a place in the queue."""
+        places = count - min(count, self.most_of_group, free - self.waiting)
+        return max(0, places - max(0, self._max_queue - len(self._blocked)))
 
 
 class Resources:

@@ -32,7 +32,7 @@ _WAKE_SECONDS_PER_STREAM = 0.0006
 _MAX_STEPS = 128  # characters of one generation per delivery
 _PRIME_STEPS = 128  # characters of a new prime to read while the other generations wait
 _PRIME_CHARACTERS = 2048  # of all new primes together
-_GROUP = 8  # short texts that are computed together: more take hardly less time for each
+_SHORT_ROWS = 8  # short texts that are computed together: more take hardly less time for each
 _WARM_STEPS = 8
 _RATE_SMOOTHING = 0.2  # weight of the newest measurement of a step's duration
 
@@ -115,6 +115,11 @@ class Worker:
         for sequence in changes.joined:
             if sequence.stream.read == 0 and sequence.text_stream is None:
                 self._admit(sequence)
+        # The shortest are the last rows, so that `_finish_short` can compute them alone.
+        changes.joined.sort(key=lambda sequence: -sequence.steps_left)
+        active = self._scheduler.active
+        active[len(active) - len(changes.joined) :] = changes.joined
+        for sequence in changes.joined:
             self._decoder.join(sequence.stream)
 
     def _admit(self, sequence: Sequence) -> None:
@@ -137,8 +142,8 @@ class Worker:
     def _read_primes(self, joined: list[Sequence]) -> None:
         """Read a part of the new primes first, so that their first characters come soon.
 
-        This happens once per wake-up, for at most `_PRIME_STEPS` characters, so that the other
-        generations do not wait long.
+        This happens once per wake-up, for at most `_PRIME_STEPS` characters of each, and about
+        `_PRIME_CHARACTERS` of all, so that the other generations do not wait long.
         """
         steps = min((sequence.stream.prompt_steps_left for sequence in joined), default=0)
         if steps > 0:
@@ -147,17 +152,17 @@ class Worker:
             self._step(min(steps, _PRIME_STEPS, most), first)
 
     def _finish_short(self) -> None:
-        """Finish new short texts first, in groups.
+        """Finish new short texts first, eight at a time.
 
-        The event loop sends the texts of a group, and receives the next requests, while the next
-        group is computed.
+        The event loop sends eight texts, and receives the next requests, while the next eight are
+        computed.
         """
         active = self._scheduler.active
         new = takewhile(lambda sequence: sequence.is_new_and_short, reversed(active))
         left = [sequence.stream.steps_left for sequence in new]
-        for done in range(0, len(left), _GROUP):
-            group = left[done : done + _GROUP]
-            self._step(max(group), len(active) - len(group))
+        for done in range(0, len(left), _SHORT_ROWS):
+            last = left[done : done + _SHORT_ROWS]
+            self._step(max(last), len(active) - len(last))
 
     def _step_all(self) -> None:
         steps = self._choose_steps()
@@ -171,7 +176,8 @@ class Worker:
         """Return the number of steps to the next delivery, which never passes a boundary.
 
         Boundaries are the end of a prompt and the end of a text, where the state is cached, and the
-        first character of a text, for which a user waits. Some texts may end before the last step.
+        first character of a text, for which a user waits. A text that may pass its end has no
+        boundary, except the end of its prompt.
         """
         active = self._scheduler.active
         seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.slots.taken

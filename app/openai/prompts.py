@@ -103,8 +103,8 @@ def _check_generations(service: Service, request: CompletionRequest) -> None:
 
 
 def most_generations(service: Service) -> int:
-    """Return how many generations the server holds at the same time."""
-    return service.settings.max_streams + service.settings.max_queue
+    """Return how many generations of one request have a slot or a place in the queue."""
+    return service.engine.scheduler.slots.most_of_group + service.settings.max_queue
 
 
 def jobs_bytes(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> int:

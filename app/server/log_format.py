@@ -6,11 +6,13 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import re
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII without space, quote and backslash
@@ -18,7 +20,11 @@ _PLAIN = re.compile(r"[!#-\[\]-~]+")  # printable ASCII without space, quote and
 
 def set_up(form: str) -> None:
     """Write the log lines of this process to stderr. `form` is "text" or "json"."""
-    stream = open(sys.stderr.fileno(), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:  # it is closed
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    stream = open(  # noqa: SIM115
+        sys.stderr.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False
+    )
     handler = LineHandler(stream)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     # The lines do not have these, and to find them out takes time for each line.
@@ -33,7 +39,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
     A system call for each line would take longer than to make the line.
     """
 
-    _is_scheduled = False
+    _loop: asyncio.AbstractEventLoop | None = None  # calls `_flush` in its next turn
 
     def flush(self) -> None:
         try:
@@ -41,12 +47,12 @@ class LineHandler(logging.StreamHandler[TextIO]):
         except RuntimeError:
             super().flush()
         else:
-            if not self._is_scheduled:
-                self._is_scheduled = True
+            if self._loop is not loop:
+                self._loop = loop
                 loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._is_scheduled = False
+        self._loop = None
         with suppress(OSError):  # a full disk: an error here would be a line again, without end
             super().flush()
 

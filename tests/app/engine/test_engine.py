@@ -10,6 +10,8 @@ from app.engine import slow_reader, worker
 from app.engine.engine import Engine
 from app.errors import DrainingError, EngineError, QueueFullError
 from model.checkpoints.checkpoint import Checkpoint
+from model.decoding.backend import StepOutput
+from model.decoding.decoder import Decoder
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, steps_left, take, until
 
 
@@ -92,6 +94,26 @@ async def test_a_short_generation_does_not_wait_for_long_ones(tiny: Checkpoint) 
             generation.cancel()
 
 
+async def test_the_short_texts_that_join_together_are_computed_first(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tiny, slots=8) as engine:
+        calls: list[tuple[int, int]] = []
+        advance = Decoder.advance
+
+        def recorded(decoder: Decoder, steps: int, first: int = 0) -> StepOutput:
+            calls.append((steps, first))
+            return advance(decoder, steps, first)
+
+        monkeypatch.setattr(Decoder, "advance", recorded)
+        jobs = [job(length, length, prime=(1,)) for length in (20, 300, 10, 200)]
+        with engine.scheduler.slots.lock:
+            generations = [engine.submit(one) for one in jobs]
+        texts = await asyncio.gather(*map(read, generations))
+        assert calls[0] == (20, 2)
+        assert texts == [alone(tiny, one) for one in jobs]
+
+
 async def test_texts_of_a_full_engine_and_their_continuations_are_exact(tiny: Checkpoint) -> None:
     """While others wait, a call of the decoder may pass the end of a text."""
     lengths = (3, 200, 24, 25, 7, 60, 1, 130)
@@ -120,6 +142,7 @@ async def test_draining_finishes_running_generations_and_accepts_no_new_jobs(
         with pytest.raises(DrainingError):
             await read(endless)
         assert endless.finish_reason is None
+        assert await read(endless) == [], "an error is raised once"
 
 
 async def test_a_failing_decoder_fails_every_generation_with_the_reason(

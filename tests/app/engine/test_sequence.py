@@ -70,6 +70,15 @@ def test_a_short_text_has_no_boundary_after_its_first_character() -> None:
     assert new_sequence(20).steps_to_boundary == 20
 
 
+def test_only_a_text_that_is_short_as_a_whole_may_pass_its_end() -> None:
+    for length in (24, 25):
+        sequence = new_sequence(length)
+        assert sequence.may_pass_end(False) == (length == 24)
+        feed(sequence, Chunk(array("i", [1] * 20)))
+        assert sequence.may_pass_end(False) == (length == 24)
+        assert sequence.may_pass_end(others_wait=True)
+
+
 def test_an_error_ends_a_sequence_without_the_characters_held_back() -> None:
     sequence = new_sequence(10, stops=((1, 1),))
     sequence.cached = 2

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -59,6 +60,54 @@ def test_the_texts_of_one_request_leave_slots_to_others() -> None:
     finish(scheduler, other)
     second = submitted(scheduler, group="b")
     assert joined(scheduler) == [second]
+
+
+def test_texts_that_wait_for_their_group_take_no_room_from_others() -> None:
+    scheduler = Scheduler(Slots(8, max_queue=4))
+    with pytest.raises(QueueFullError, match="no room for 12 texts"):
+        scheduler.check_room(12)
+    scheduler.check_room(11)
+    group = [submitted(scheduler, group="a") for _ in range(11)]
+    other = submitted(scheduler)
+    assert joined(scheduler) == [*group[:7], other]
+    assert (scheduler.slots.waiting, scheduler.waiting) == (0, 4)
+    with pytest.raises(QueueFullError, match="4 waiting"):
+        submitted(scheduler)
+    finish(scheduler, group[0])
+    submitted(scheduler)
+
+
+def test_with_fewer_than_eight_slots_one_request_may_take_all() -> None:
+    scheduler = Scheduler(Slots(7, max_queue=0))
+    group = [submitted(scheduler, group="a") for _ in range(7)]
+    assert joined(scheduler) == group
+
+
+@given(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 99)), max_size=12))
+def test_a_free_slot_has_room_for_a_request_and_no_more_wait_than_may(
+    requests: list[tuple[int, int]],
+) -> None:
+    scheduler = Scheduler(Slots(8, max_queue=5))
+
+    def step(row: int) -> None:
+        joined(scheduler)
+        finish(scheduler, scheduler.active[row % len(scheduler.active)])
+        if not scheduler.idle:
+            joined(scheduler)
+
+    for number, (count, row) in enumerate(requests):
+        with suppress(QueueFullError):
+            scheduler.check_room(count)
+            for _ in range(count):
+                submitted(scheduler, group=str(number) if count > 1 else None)
+        if not scheduler.idle:
+            step(row)
+        if scheduler.slots.free:
+            scheduler.check_room(1)
+        assert scheduler.waiting <= 5
+    while not scheduler.idle:
+        step(0)
+    assert not scheduler.slots._shares
 
 
 def test_a_slot_that_one_engine_frees_wakes_the_engine_whose_turn_it_is() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -141,3 +143,36 @@ async def test_lines_on_a_full_disk_are_no_reason_for_further_lines() -> None:
     with suppress(OSError):
         full.close()
     assert not errors
+
+
+def test_the_lines_of_a_closed_loop_do_not_hold_back_those_of_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    record = logging.LogRecord("charstream", logging.INFO, "", 0, "request", None, None)
+    with path.open("w") as stream:
+        handler = LineHandler(stream)
+
+        async def emit() -> str:
+            handler.emit(record)
+            await asyncio.sleep(0)
+            return path.read_text()
+
+        loop = asyncio.new_event_loop()
+        loop.call_soon(handler.emit, record)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+        assert asyncio.run(emit()) == "request\n" * 2
+
+
+def test_a_traceback_may_have_characters_that_utf_8_does_not() -> None:
+    program = """
+import logging
+from app.server import log_format
+log_format.set_up("text")
+try:
+    raise ValueError(chr(0xD800))
+except ValueError:
+    logging.exception("failed")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stderr.endswith("ValueError: \\ud800\n")

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 
+import httpx
 import pytest
 
-from tests.server import running_server, start_process
+from tests.server import free_port, running_server, start_process
+from tests.waiting import wait_until
 
 
 def _missing(path: Path) -> None:
@@ -80,6 +83,26 @@ def test_arguments_are_refused_and_help_names_the_settings() -> None:
     refused = run("--port=1")
     assert refused.returncode == 2
     assert "unrecognized arguments: --port=1. There are no options. Set env" in refused.stderr
+
+
+def test_the_server_starts_with_a_closed_stderr(tiny_path: Path) -> None:
+    port = free_port()
+    settings = {"CHARSTREAM_PORT": str(port), "CHARSTREAM_CHECKPOINT": str(tiny_path)}
+    command = ["sh", "-c", 'exec "$0" -m app 2>&-', sys.executable]
+    process = subprocess.Popen(command, env=os.environ | settings)
+
+    def is_ready() -> bool:
+        assert process.poll() is None
+        with suppress(httpx.TransportError):
+            url = f"http://127.0.0.1:{port}/health/ready"
+            return httpx.get(url, trust_env=False).status_code == 200
+        return False
+
+    try:
+        wait_until(is_ready)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def handles(pid: int, number: signal.Signals) -> bool:

@@ -63,6 +63,8 @@ def occupied(server: RunningServer, others: int) -> Iterator[None]:
             stack.enter_context(connected(server, LONG))
         wait_until(lambda: server.gauge("charstream_streams_waiting") == others)
         yield
+    gauges = ("charstream_streams_active", "charstream_streams_waiting")
+    wait_until(lambda: not any(map(server.gauge, gauges)))
 
 
 def wait_with_a_fast_clock(page: Page, words: str) -> None:

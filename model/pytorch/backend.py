@@ -119,7 +119,8 @@ class TorchBackend:
         progress = None
         constraints = None if self._constraints is None else self._constraints.rows(inputs)
         fits = inputs.first == 0 and steps <= MAX_STEPS
-        plain = not scored and self._held_SX is None and columns is None and constraints is None
+        plain = not (scored or inputs.memories) and self._held_SX is None
+        plain = plain and columns is None and constraints is None
         if self.graph is not None and fits and plain:
             ids_kS = self.graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
             return StepOutput(ids_kS.cpu().numpy(), None)

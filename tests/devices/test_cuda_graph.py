@@ -56,7 +56,7 @@ def test_the_product_captures_a_graph_on_a_gpu(device: torch.device) -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(batch=st.lists(texts(), min_size=2, max_size=5))
+@given(batch=st.lists(texts(memory=False), min_size=2, max_size=5))
 def test_a_state_from_the_graph_continues_without_it_and_back(
     device: torch.device, batch: list[Text]
 ) -> None:

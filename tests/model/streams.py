@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ class Written:
 
 
 @st.composite
-def texts(draw: st.DrawFn, read_cells: bool = False) -> Text:
+def texts(draw: st.DrawFn, read_cells: bool = False, memory: bool = True) -> Text:
     prime = draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=12))
     length = draw(st.integers(1, 20))
     params = draw(
@@ -78,6 +78,8 @@ def texts(draw: st.DrawFn, read_cells: bool = False) -> Text:
             ]
         )
     )
+    if not memory:
+        params = replace(params, memory=False)
     seed = draw(st.integers(0, 1000))
     text = Text(np.array(prime, dtype=np.int32), length, params, seed)
     if not read_cells:

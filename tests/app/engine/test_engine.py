@@ -130,7 +130,7 @@ async def test_draining_finishes_running_generations_and_accepts_no_new_jobs(
     tiny: Checkpoint,
 ) -> None:
     async with running(tiny) as engine:
-        ending = engine.submit(job(length=300))
+        ending = engine.submit(job(length=60))
         endless = engine.submit(job(length=LONG))
         await take(endless)
         engine.drain(2)
@@ -138,7 +138,7 @@ async def test_draining_finishes_running_generations_and_accepts_no_new_jobs(
             engine.submit(job())
         with pytest.raises(DrainingError):
             engine.scheduler.check_ready()
-        assert len(await read(ending)) == 300
+        assert len(await read(ending)) == 60
         with pytest.raises(DrainingError):
             await read(endless)
         assert endless.finish_reason is None

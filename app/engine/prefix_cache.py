@@ -10,27 +10,49 @@ from collections import Counter, OrderedDict
 from model.decoding.backend import DecoderState
 from model.text.vocabulary import Ids
 
+Key = bytes  # the hash of the characters that were read
+
 _ENTRY_BYTES = 400  # overhead of an entry in addition to its tensors
+
+
+class _Entries(OrderedDict[tuple["PrefixCache", Key], int]):
+    """The cache, the key and the size of entries, the least recently used one first."""
+
+    bytes = 0  # the sum of the sizes
 
 
 class CacheMemory:
     """The memory that the prefix caches of all models share.
 
-    When it is full, the least recently used entry is evicted, whichever cache it is in.
+    When it is full, the least recently used entry is evicted, whichever cache it is in. But
+    states of streams with a memory, which are a hundred times as large, make room for each other
+    as soon as they take more than half.
 
     Args:
         limit: maximum size of all entries in bytes. 0 disables the caches.
 
     Attributes:
         lock: guards all caches of this memory.
-        bytes: size of all entries in bytes.
-        entries: cache, key and size of each entry, the least recently used one first.
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.bytes = limit, 0
+        self.limit = limit
         self.lock = threading.Lock()
-        self.entries: OrderedDict[tuple[PrefixCache, bytes], int] = OrderedDict()
+        self._plain, self._with_memory = _Entries(), _Entries()
+
+    @property
+    def bytes(self) -> int:
+        """Size of all entries in bytes."""
+        return self._plain.bytes + self._with_memory.bytes
+
+    def of(self, state: DecoderState) -> _Entries:
+        """Return the entries among which that of a state is or belongs."""
+        return self._plain if state.memory is None else self._with_memory
+
+    def oldest(self) -> tuple[PrefixCache, Key]:
+        """Return the cache and the key of the entry to evict next."""
+        is_over_half = self._with_memory.bytes > self.limit // 2
+        return next(iter(self._with_memory if is_over_half else self._plain))
 
 
 class PrefixCache:
@@ -48,7 +70,7 @@ class PrefixCache:
 
     def __init__(self, memory: CacheMemory) -> None:
         self._memory = memory
-        self._states: dict[bytes, tuple[int, DecoderState]] = {}
+        self._states: dict[Key, tuple[int, DecoderState]] = {}
         self._count_by_length: Counter[int] = Counter()
         self._lengths: list[int] = []  # distinct lengths of the entries, ascending
         self.bytes = 0
@@ -68,9 +90,9 @@ class PrefixCache:
         with memory.lock:
             if key not in self._states:
                 self._add(key, len(ids), state, size)
-            memory.entries.move_to_end((self, key))
+            memory.of(state).move_to_end((self, key))
             while memory.bytes > memory.limit:
-                (cache, oldest), _ = next(iter(memory.entries.items()))
+                cache, oldest = memory.oldest()
                 cache._drop(oldest)
 
     def longest(self, ids: Ids, with_memory: bool = False) -> tuple[int, DecoderState | None]:
@@ -96,8 +118,8 @@ class PrefixCache:
                 key = digest.copy().digest()
                 if key in self._states:
                     found, found_key = self._states[key], key
-            if found_key:
-                self._memory.entries.move_to_end((self, found_key))
+            if found[1] is not None:
+                self._memory.of(found[1]).move_to_end((self, found_key))
         return found
 
     def clear(self) -> None:
@@ -106,20 +128,22 @@ class PrefixCache:
             for key in list(self._states):
                 self._drop(key)
 
-    def _add(self, key: bytes, length: int, state: DecoderState, size: int) -> None:
+    def _add(self, key: Key, length: int, state: DecoderState, size: int) -> None:
         self._states[key] = (length, state)
         self._count_by_length[length] += 1
         if self._count_by_length[length] == 1:
             insort(self._lengths, length)
         self.bytes += size
-        self._memory.bytes += size
-        self._memory.entries[self, key] = size
+        entries = self._memory.of(state)
+        entries.bytes += size
+        entries[self, key] = size
 
-    def _drop(self, key: bytes) -> None:
-        length, _ = self._states.pop(key)
-        size = self._memory.entries.pop((self, key))
+    def _drop(self, key: Key) -> None:
+        length, state = self._states.pop(key)
+        entries = self._memory.of(state)
+        size = entries.pop((self, key))
         self.bytes -= size
-        self._memory.bytes -= size
+        entries.bytes -= size
         self._count_by_length[length] -= 1
         if self._count_by_length[length] == 0:
             del self._count_by_length[length]

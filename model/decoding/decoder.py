@@ -101,8 +101,8 @@ class DecoderStream:
 
     def skip(self, read: int, state: DecoderState) -> None:
         """Continue after the first `read` characters of the prime, from the state after them."""
-        self.read, self.state = read, state
         self.memory = None if state.memory is None else aligned_copy(state.memory)
+        self.read, self.state = read, replace(state, memory=self.memory)
         self.last_id = int(self.prime[read])
 
     def fill(self, forced_ids_k: StepIds, uniforms_k: Uniforms) -> None:

@@ -8,6 +8,56 @@
 
 namespace {
 
+constexpr int kOrders = 4;            // contexts are the last 1 to 4 characters
+constexpr int kContexts = 1 << 13;    // contexts that a memory holds
+constexpr int kFollowers = 20;        // characters that it counts in a context
+constexpr int kHistory = 1 << 15;     // characters in which it looks for a match
+constexpr int kHeadBits = 14;         // of a hash of kOrders characters, whose last occurrence an
+constexpr int kHeads = 1 << kHeadBits;  // index of this size finds
+constexpr int kMaxMatch = 31;         // longer matches count as this length
+constexpr int kConfidences = 4;       // of a context, see `Prediction`
+constexpr int kMaxMemoryVocabulary = 1 << 16;  // an id has 16 bits in the memory
+
+// Counts of what followed a context. A cache line.
+struct Context {
+  uint16_t tag;  // bits of the context's hash; 0 if the entry is free
+  uint16_t ids[kFollowers];
+  uint8_t counts[kFollowers];  // 0 after the last follower
+  uint8_t padding[2];
+};
+static_assert(sizeof(Context) == 64);
+
+// The weights of the model's and of the memory's log-probabilities.
+struct MixWeights {
+  float model, memory;
+};
+
+// What a prediction leaves for learning from the character that follows.
+struct Prediction {
+  int32_t set;         // of the weights: by the longest context found, and how certain it is
+  int32_t candidate;   // the character that followed the match, or -1
+  float candidate_probability;
+  float expected_model, expected_memory;  // means of the log-probabilities in the mixture
+};
+
+}  // namespace
+
+// The fixed part of a memory. Four arrays of floats with an element for each character follow, and
+// then the contexts, the index and the history.
+struct alignas(64) Memory {
+  int64_t read;          // number of characters that were read
+  uint32_t match;        // position in the history after the match
+  uint32_t match_length; // 0 if there is no match
+  uint32_t hashes[kOrders];  // of the contexts, the shortest first
+  float total, distinct;     // characters that were counted without a context
+  Prediction prediction;
+  MixWeights shared;
+  MixWeights sets[(kOrders + 1) * kConfidences];  // added to `shared`; [0] without a context
+  float gains[kMaxMatch + 1];  // added to the candidate's logit, by the length of the match
+};
+
+namespace {
+
 constexpr int kWidth = 4, kLanes = 16;  // floats in a vector; partial sums of a sum
 using Floats = Vectors<kWidth>::Floats;
 using Ints = Vectors<kWidth>::Ints;
@@ -37,11 +87,11 @@ struct Parts {
 
   int size;           // padded number of characters
   float* counts;      // [character], without a context
-  float* model;       // [character], log-probabilities of the model and a constant
+  float* model;       // [character], logits of the model below the highest one
   float* remembered;  // [character], of the memory
   float* mixed;       // [character], logits of the mixture
   Context* contexts;
-  uint16_t* heads;    // position in the history after the last occurrence of some characters, or 0
+  uint16_t* heads;    // position in the history after the last occurrence, or 0
   uint16_t* history;  // ids, in a ring
 };
 
@@ -191,9 +241,8 @@ void update_match(Memory* memory, const Parts& parts, int64_t id) {
   const bool goes_on = memory->match_length && read_back(parts, memory->match) == id;
   memory->match_length += goes_on ? 1 : -memory->match_length;
   memory->match += goes_on;
-  if (memory->read < kMatchHash) return;
-  static_assert(kMatchHash == kOrders && kHeads == 1 << (32 - 18));
-  uint16_t& head = parts.heads[memory->hashes[kMatchHash - 1] >> 18];
+  if (memory->read < kOrders) return;
+  uint16_t& head = parts.heads[memory->hashes[kOrders - 1] >> (32 - kHeadBits)];
   const uint16_t next = uint16_t((memory->read & (kHistory - 1)) + 1);
   if (!goes_on && head && head != next) {  // an old head may point to where the next id will be
     memory->match = head - 1u;
@@ -201,14 +250,16 @@ void update_match(Memory* memory, const Parts& parts, int64_t id) {
     while (length < kMaxMatch && read_back(parts, int64_t{head} - 2 - length) ==
                                      read_back(parts, memory->read - 1 - length))
       ++length;
-    if (length >= kMatchHash) memory->match_length = uint32_t(length);
+    if (length >= kOrders) memory->match_length = uint32_t(length);
   }
   head = next;
 }
 
 void read(Memory* memory, const Parts& parts, int64_t id) {
-  if (!memory->read) start(memory);
-  if (memory->prediction.made) learn_weights(memory, parts, id);
+  if (!memory->read)
+    start(memory);
+  else if (parts.mixed[id] > kNever / 2)  // a character that may not follow says nothing of weights
+    learn_weights(memory, parts, id);
   learn_counts(memory, parts, id);
   append(memory, parts, id);
   update_match(memory, parts, id);
@@ -309,7 +360,6 @@ void predict(Memory* memory, const Parts& parts, const float* logits, int vocabu
   made.expected_memory = memory_moment.value() / sum;
   made.candidate_probability =
       made.candidate < 0 ? 0 : exponential(splat(parts.mixed[made.candidate] - top))[0] / sum;
-  made.made = 1;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -79,6 +81,23 @@ def test_caches_share_a_memory_and_the_least_recently_used_entry_of_all_goes_fir
     caches[0].clear()
     assert len(caches[0]) == caches[0].bytes == 0
     assert memory.bytes == sum(cache.bytes for cache in caches)
+
+
+def test_states_with_a_memory_take_half_of_the_limit_from_others() -> None:
+    cache = PrefixCache(CacheMemory(16 * 432))  # room for 16 small states
+    large = replace(state(9), memory=np.zeros(2_000, np.uint8))  # as large as 5 or 6 small ones
+    for number in range(16):
+        cache.put(ids([number]), state(number))
+    for number in range(20):
+        cache.put(ids([20 + number]), large)
+    assert [cache.longest(ids([n, 0]))[0] for n in range(16)] == [0] * 6 + [1] * 10
+    kept = [cache.longest(ids([20 + n, 0]), with_memory=True)[0] for n in range(20)]
+    assert kept == [0] * 19 + [1]
+    cache.clear()
+    assert cache.bytes == 0
+    for number in range(20):
+        cache.put(ids([20 + number]), large)
+    assert len(cache) == 2, "the whole limit, if nobody else needs it"
 
 
 def test_a_limit_of_zero_disables_the_cache() -> None:

@@ -94,11 +94,11 @@ class ReferenceMemory:
         self.gains = logarithm(F(1) + F(0.2) * lengths)
         self.hashes: list[int] = []  # of the contexts, the shortest first
         self.candidate = -1
-        self.set = -1  # before the first prediction
+        self.set = 0
 
     def mix(self, character: int, logits: Floats) -> Floats:
         """Read a character, and return the logits of the mixture for the next one."""
-        if self.set >= 0:
+        if self.read and self.mixed[character] > NEVER / F(2):
             self._learn_weights(character)
         self._learn_counts(character)
         self._append(character)

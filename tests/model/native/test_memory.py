@@ -32,13 +32,17 @@ def random_logits(rng: np.random.Generator, size: int) -> Logits:
     return rng.normal(scale=spread, size=size).astype(np.float32)
 
 
-@given(size=SIZES, seed=st.integers(0, 2**32), length=st.integers(1, 400))
+@given(size=SIZES, seed=st.integers(0, 2**32), length=st.integers(1, 400), banned=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_the_memory_has_the_bits_of_the_reference(size: int, seed: int, length: int) -> None:
+def test_the_memory_has_the_bits_of_the_reference(
+    size: int, seed: int, length: int, banned: bool
+) -> None:
     rng = np.random.default_rng(seed)
     memory, reference = new_memory(size), ReferenceMemory(size)
     for character in random_text(rng, size, length):
         logits = random_logits(rng, size)
+        if banned:
+            logits[0] = -1e10
         np.testing.assert_array_equal(
             mix(memory, character, logits), reference.mix(character, logits)
         )
@@ -71,6 +75,16 @@ def test_every_step_is_a_distribution_over_all_characters(
         assert np.isfinite(mixed).all()
         assert (powers[int(banned) :] > 0).all()
         assert (powers[0] == 0) == banned
+
+
+def test_characters_that_may_not_follow_say_nothing_of_the_weights() -> None:
+    memory = new_memory(83)
+    logits = np.linspace(-5, 5, 83, dtype=np.float32)
+    logits[0] = -1e10
+    for _ in range(3_000):
+        mixed = mix(memory, 0, logits)
+    weight = (mixed[2] - mixed[1]) / (logits[2] - logits[1])  # the memory knows none of them
+    assert weight == pytest.approx(1, abs=1e-4)
 
 
 def test_a_memory_has_a_fixed_size_and_is_not_for_huge_vocabularies() -> None:

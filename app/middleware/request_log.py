@@ -26,7 +26,7 @@ REQUEST_ID = "X-Request-ID"
 
 _STATE_KEY = "request_record"
 _ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_QUIET = ("/health", "/health/live", "/health/ready", "/metrics")
+_QUIET = ("/health", "/metrics", "/static/")  # beginnings of paths
 _CLIENT_CLOSED = 499  # status of a response that nobody receives; nginx logs the same
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _MAX_PATH = 200  # characters of a path in a log line
@@ -135,7 +135,7 @@ class RequestLog:
     def _report(self, record: RequestRecord, endpoint: str) -> None:
         method = record.method if record.method in _METHODS else "other"
         self._metrics.requests.labels(endpoint, method, str(record.status)).inc()
-        quiet = record.path in _QUIET and record.status == 200
+        quiet = record.path.startswith(_QUIET) and record.status < 400
         level = logging.DEBUG if quiet else logging.INFO
         if logger.isEnabledFor(level):
             # Directly, because `logger.log` would search the stack for a place that no line shows.
@@ -146,8 +146,9 @@ class RequestLog:
 
 
 def is_quiet(scope: Scope) -> bool:
-    """Return whether a request comes every few seconds, so that nobody wants to see each one."""
-    return scope.get("path") in _QUIET
+    """Return whether there are so many such requests that nobody wants to see each one."""
+    path: str = scope.get("path", "")
+    return path.startswith(_QUIET)
 
 
 def _new_record(scope: Scope, lease: Lease) -> RequestRecord:

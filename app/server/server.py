@@ -28,6 +28,7 @@ _LAST_FRAMES_SECONDS = 1.5  # after the drain time, for the last frames to be se
 _POLL_SECONDS = 0.02  # between two checks whether all generations have ended
 _GIVE_UP_SECONDS = 2  # after the drain time; then the remaining requests are cancelled
 
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a browser finds "all addresses"
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
 
 logger = logging.getLogger("charstream")
@@ -75,6 +76,10 @@ class Server(uvicorn.Server):
         for number in _HANGUP:
             signal.signal(number, self._on_hangup)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        if self.started:
+            host = _LOOPBACK.get(self.config.host, self.config.host)
+            host = f"[{host}]" if ":" in host else host
+            logger.info("open http://%s:%d/ for the playground", host, self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         logger.info(

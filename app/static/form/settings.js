@@ -71,7 +71,7 @@ function expected(kind, settings, field) {
   return new FieldError(field, `Enter ${kind}${isShown ? ` instead of ${text}` : ""}`);
 }
 
-/** Describes sampling settings: "top-k 5, temperature 0.8". */
+/** Describes sampling settings: "top-k 5, temperature 1". */
 export function describeSampling({ top_k, temperature, top_p, min_p, memory, hold }) {
   const parts = [`top-k ${top_k || "all"}`, `temperature ${temperature}`];
   if (top_p) parts.push(`top-p ${top_p}`);

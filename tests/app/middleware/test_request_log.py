@@ -96,9 +96,9 @@ def test_a_harmful_request_id_is_replaced(logged: RunningServer, given_id: str |
     assert int(response.headers["X-Request-ID"], 16)
 
 
-def test_successful_probes_are_not_logged(logged: RunningServer) -> None:
+def test_successful_probes_and_files_of_the_page_are_not_logged(logged: RunningServer) -> None:
     with logged.client() as client:
-        for path in ("/health/live", "/health/ready", "/metrics"):
+        for path in ("/health/live", "/health/ready", "/metrics", "/static/main.js"):
             assert client.get(path, headers={"X-Request-ID": "probe"}).status_code == 200
         client.get("/info", headers={"X-Request-ID": "after"})
         line_of(logged, "after")

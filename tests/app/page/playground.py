@@ -245,6 +245,5 @@ def answer(server: RunningServer, path: str, **request: object) -> Any:
 
 
 def api_text(server: RunningServer, **request: object) -> str:
-    """The text that POST /generate returns, with the page's default settings."""
-    request = {"top_k": 5, "temperature": 0.8, **request}
+    """The text that POST /generate returns. The page has the same default settings."""
     return answer(server, "/generate", **request)["text"]  # type: ignore[no-any-return]

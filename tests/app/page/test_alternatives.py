@@ -34,7 +34,7 @@ def test_the_panel_marks_alternatives_that_the_filters_exclude(page: Page) -> No
     ui.fill(page, top_k=50)  # must not affect the text that is already there
     ui.character(page, 9).hover()
     panel = page.locator("#alternatives")
-    panel.get_by_text("with top-k 3, temperature 0.8").wait_for()
+    panel.get_by_text("with top-k 3, temperature 1").wait_for()
     panel.get_by_text("Excluded by the filters:").wait_for()
     assert panel.locator("button").count() == 8
     assert panel.locator("li").nth(4).inner_text().startswith("Excluded by the filters")

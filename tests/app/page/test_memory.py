@@ -39,9 +39,9 @@ def test_the_switch_reaches_texts_scores_code_and_links(
     texts = [ui.api_text(server, **FIELDS, memory=memory) for memory in (True, False)]
     assert texts[0] != texts[1]
     assert ui.texts_of(page) == texts
-    second.get_by_text("top-k 5, temperature 0.8", exact=True).wait_for()
+    second.get_by_text("top-k 5, temperature 1", exact=True).wait_for()
     ui.character(page, 20).click()
-    page.locator("#alternatives").get_by_text("temperature 0.8, memory on").wait_for()
+    page.locator("#alternatives").get_by_text("temperature 1, memory on").wait_for()
     page.locator("#alternatives button").nth(1).click()
     page.locator("#status").get_by_text("60 characters added").wait_for()
     texts = ui.texts_of(page)

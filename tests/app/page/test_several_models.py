@@ -87,7 +87,7 @@ def test_compared_texts_name_their_models_when_the_list_arrives_after_them(
         other.get_by_text("2 texts").wait_for()
         late.continue_()
         for name in ("ada", "bob"):
-            other.get_by_text(f"{name}: top-k 5, temperature 0.8").wait_for()
+            other.get_by_text(f"{name}: top-k 5, temperature 1").wait_for()
 
 
 def reload(server: RunningServer) -> None:

@@ -28,7 +28,8 @@ _LAST_FRAMES_SECONDS = 1.5  # after the drain time, for the last frames to be se
 _POLL_SECONDS = 0.02  # between two checks whether all generations have ended
 _GIVE_UP_SECONDS = 2  # after the drain time; then the remaining requests are cancelled
 
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a browser finds "all addresses"
+# Where a browser on the same machine finds "all addresses".
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
 
 logger = logging.getLogger("charstream")

@@ -13,7 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import cells, errors, generate, model_card, operator, page, score
+from app.api import cells, errors, generate, model_card, operator, page, score, suggest
 from app.api.sse import MODEL_HEADER, QUEUE_HEADER
 from app.engine.metrics import Metrics
 from app.middleware.auth import DESCRIBED_KEY, Auth
@@ -29,6 +29,7 @@ from app.settings import Settings
 _FOR_USERS = (
     generate.router,
     score.router,
+    suggest.router,
     cells.router,
     model_card.router,
     openai_routes.router,
@@ -38,6 +39,7 @@ _DIRECT = (
     generate.post_generate,
     generate.get_generate,
     score.score,
+    suggest.suggest,
     cells.cells,
     openai_routes.post_completions,
 )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +21,18 @@ from app.settings import Settings
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.read_cells import CellNumbers
 from model.choice.sampling_params import SamplingParams
+from model.decoding.beam_search import BeamSearchParams
 from model.decoding.decoder import Decoder
 from model.decoding.text_scoring import Texts
 from model.errors import UnknownCharacterError
+from model.patterns.pattern import Pattern, any_of
+from model.text.properties import is_of_word
 from model.text.vocabulary import Ids, Vocabulary
+
+
+def in_word(character: str) -> bool:
+    """Return whether a word for `boundary` can have a character: letters, numbers, ', ’ and _."""
+    return is_of_word(character) or character in "'’_"
 
 
 class ModelId(NamedTuple):
@@ -131,6 +140,24 @@ class Service:
             prime_characters=len(prime),
             prompt_length=len(prompt) + 1,
             cells=cells,
+        )
+
+    @cached_property
+    def boundaries(self) -> dict[str, Pattern]:
+        """By the name of a boundary, the pattern of the texts up to it."""
+        characters = self.vocabulary.characters
+        return {
+            "word": any_of(np.array([in_word(one) for one in characters])),
+            "line": any_of(np.array([one != "\n" for one in characters])),
+        }
+
+    def suggestion_job(self, prime: Ids, search: BeamSearchParams, memory: bool) -> Job:
+        """Return a job that searches for the most probable continuations of a text."""
+        return Job(
+            prime=self.vocabulary.prompt(prime),
+            params=SamplingParams(memory=memory),
+            prime_characters=len(prime),
+            beam_search=search,
         )
 
     def search_job(self, prime: Ids, text: Ids, search: CellSearch) -> Job:

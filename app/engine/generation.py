@@ -13,6 +13,7 @@ from app.engine.scheduler import Scheduler
 from app.engine.sequence import Delivery, FinishReason, Sequence
 from app.engine.slow_reader import OutputBuffer, cost_of
 from app.errors import DeadlineError, EngineError
+from model.decoding.beam_search import BeamSearch
 from model.decoding.text_scoring import TextScores
 
 
@@ -46,6 +47,7 @@ class Generation:
         self.generated = 0  # characters received from the engine, or scored by it
         self.cached = 0  # the prime's characters whose state the prefix cache had
         self.scores: TextScores | None = None  # of a bulk job that has ended
+        self.suggestions: BeamSearch | None = None  # of a search for suggestions that has ended
         self.found: FoundCells | None = None  # by the job's search
         self._scheduler, self._metrics = scheduler, metrics
         self._ready = ready or asyncio.Event()
@@ -116,7 +118,7 @@ class Generation:
         self.buffer.put(delivery.chunk)
         if delivery.finish_reason is not None or delivery.error is not None:
             self._error, self.finish_reason = delivery.error, delivery.finish_reason
-            self.scores = delivery.scores
+            self.scores, self.suggestions = delivery.scores, delivery.suggestions
             self.finished = delivery.made_at
             self._detach()
             self._count()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from app.engine.cell_search import CellSearch
 from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams
+from model.decoding.beam_search import BeamSearchParams
 from model.decoding.decoder import DecoderStream
 from model.decoding.text_scoring import Texts, TextScoring
 from model.text.vocabulary import Ids
@@ -29,6 +30,7 @@ class Job:
     prompt_length: int | None = None  # ids of `prime` that are the prompt; None: all of them
     cells: CellNumbers = field(default_factory=lambda: NO_CELLS)  # to report, or to search
     search: CellSearch | None = None  # the job reports the values of the cells that it finds
+    beam_search: BeamSearchParams | None = None  # for suggestions; then nothing is generated
     texts: Texts | None = None  # to score, each after `prime`; then nothing is generated
     group: str | None = None  # what the jobs of one request have in common, if it has several
     detail: bool = False  # whether to keep the scores of the texts' characters beside their sums

@@ -30,6 +30,7 @@ class Scheduler:
 
     Attributes:
         active: the sequences that have a slot, in the order of the decoder's rows.
+        searching: the sequences that search for suggestions, without a slot, in order of arrival.
         failure: why the engine has failed; None if it has not.
     """
 
@@ -38,6 +39,7 @@ class Scheduler:
         self.active = self.batch.active
         self._wake = self.batch.wake  # its lock guards everything below
         self.failure: str | None = None
+        self.searching: list[Sequence] = []
         self._paused: list[Sequence] = []
         self._stopping = False
         self._drain_deadline: float | None = None
@@ -61,7 +63,7 @@ class Scheduler:
     def idle(self) -> bool:
         """Whether there is no sequence at all."""
         with self._wake:  # without the lock, this could miss a sequence that is being moved
-            return not (self.active or self.waiting or self.paused)
+            return not (self.active or self.searching or self.waiting or self.paused)
 
     # Event loop ---------------------------------------------------------------
 
@@ -74,8 +76,14 @@ class Scheduler:
             EngineError: if the engine has failed.
         """
         with self._wake:
-            self.check_room(1)
-            self.slots.enqueue(self.batch, sequence)
+            if sequence.job.beam_search is None:
+                self.check_room(1)
+                self.slots.enqueue(self.batch, sequence)
+                return
+            self.check_ready()
+            self.slots.check_searches(len(self.searching))
+            self.searching.append(sequence)
+            self._wake.notify()
 
     def check_room(self, count: int) -> None:
         """Raise what `submit` raises unless `count` more can get a slot or a place in the queue."""
@@ -90,8 +98,9 @@ class Scheduler:
             if sequence.texts is not None:
                 for lane in lanes_by_job(self.active).get(sequence.texts, ()):
                     lane.cancelled = True
-            if sequence in self._paused:
-                self._paused.remove(sequence)
+            for others in (self._paused, self.searching):
+                if sequence in others:
+                    others.remove(sequence)
             self.slots.dequeue(self.batch, sequence)
             self._wake.notify()
 
@@ -141,10 +150,15 @@ class Scheduler:
                 if not changes.joined:
                     self._share_lanes(changes)
                 self.slots.wake_next()
-                if self.active or changes.left:
+                if self.active or changes.left or self.searching:
                     return changes
                 self._wake.wait(self._drain_seconds_left())
             return None
+
+    def end_searches(self, sequences: Iterable[Sequence]) -> None:
+        """Remove sequences whose search has ended."""
+        with self._wake:
+            self.searching = [one for one in self.searching if one not in sequences]
 
     def settle(
         self, deliveries: Iterable[tuple[Sequence, Delivery]], ended: Iterable[Sequence] = ()
@@ -178,8 +192,8 @@ class Scheduler:
         """Accept no more sequences. Remove and return all of them."""
         with self._wake:
             self._stopping = True
-            sequences = self.slots.close(self.batch) + self._paused
-            self._paused = []
+            sequences = self.slots.close(self.batch) + self._paused + self.searching
+            self._paused, self.searching = [], []
         return sequences
 
     def _make_room(self) -> list[Sequence]:

@@ -15,6 +15,7 @@ from app.engine.job import Job
 from app.engine.slow_reader import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
+from model.decoding.beam_search import BeamSearch
 from model.decoding.decoder import DecoderStream
 from model.decoding.text_scoring import TextScores, TextStream
 
@@ -42,6 +43,7 @@ class Delivery:
     made_at: float = field(default_factory=time.monotonic)
     scored: int = 0  # characters that a bulk job has scored; they are not in the chunk
     scores: TextScores | None = None  # the result of a bulk job that has ended
+    suggestions: BeamSearch | None = None  # the result of a search for suggestions
 
     @property
     def characters(self) -> int:
@@ -61,6 +63,7 @@ class Sequence:
     def __init__(self, job: Job, buffer: OutputBuffer, deliver: Callable[[Delivery], None]) -> None:
         self.job, self.buffer, self.deliver = job, buffer, deliver
         self.stream: DecoderStream = job.stream()
+        self.search: BeamSearch | None = None  # for suggestions, after the prime was read
         self.texts = job.scoring()  # of a bulk job, which may have several sequences
         self.text = array("i")  # what the decoder produced after the prompt, see `MAX_KEPT`
         self.admitted: float | None = None  # see `Delivery`

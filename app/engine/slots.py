@@ -180,6 +180,11 @@ class Slots:
         else:
             del self._shares[group]
 
+    def check_searches(self, searching: int) -> None:
+        """Raise QueueFullError unless a search can join those that run or wait."""
+        if searching >= self.count + self._max_queue:
+            raise QueueFullError(searching, 1)
+
     def check_room(self, count: int) -> None:
         """Raise QueueFullError unless `count` of a group can get a slot or a place in the queue."""
         missing = self._missing(count, self.free)  # each job has a slot of its own

@@ -18,6 +18,7 @@ from app.engine.prefix_cache import PrefixCache
 from app.engine.scheduler import Changes, Scheduler
 from app.engine.sequence import MAX_KEPT, Deliveries, Sequence
 from app.engine.shared_cores import share_cores
+from app.engine.suggesting import Suggesting
 from app.errors import DrainingError, EngineError
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import with_alternatives
@@ -60,6 +61,7 @@ class Worker:
     ) -> None:
         self._decoder, self._scheduler, self._cache = decoder, scheduler, cache
         self._metrics, self._send = metrics, send
+        self._suggesting = Suggesting(decoder, cache)
 
     def run(self, warmed: Callable[[], None]) -> None:
         """Work until the scheduler stops. Call `warmed` when the decoder is ready or has failed."""
@@ -91,9 +93,27 @@ class Worker:
             share_cores(self._decoder, self._scheduler.slots.computing)
             self._read_primes(changes.joined)
             self._finish_short()
+        if self._scheduler.searching:
+            self._search()
         if self._scheduler.active:
             self._step_all()
         return True
+
+    def _search(self) -> None:
+        """Search for suggestions for about as long as the texts then take their steps."""
+        searching = list(self._scheduler.searching)
+        for sequence in searching:
+            if sequence.admitted is None:
+                self._admit(sequence)
+        ended = self._suggesting.run(searching, time.monotonic() + self._wake_seconds)
+        self._scheduler.end_searches(ended)
+        self._send(
+            [(one, one.delivery(finish_reason="length", suggestions=one.search)) for one in ended]
+        )
+
+    @property
+    def _wake_seconds(self) -> float:
+        return _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.slots.taken
 
     def _warm_up(self) -> None:
         """Run the smallest and the largest batch once, so that no request waits for set-up."""
@@ -180,8 +200,7 @@ class Worker:
         boundary, except the end of its prompt.
         """
         active = self._scheduler.active
-        seconds = _WAKE_SECONDS + _WAKE_SECONDS_PER_STREAM * self._scheduler.slots.taken
-        fitting = int(seconds / self._scheduler.batch.seconds_per_step)
+        fitting = int(self._wake_seconds / self._scheduler.batch.seconds_per_step)
         boundaries: list[int] = []
         text_ends: list[int] = []
         others_wait = self._scheduler.slots.waiting > 0

@@ -66,6 +66,15 @@ def with_alternatives(rows_kD: ScoreRows, alternatives: int) -> ScoreRows:
     return np.hstack([rows_kD[:, :4], kept_kM])
 
 
+def all_logprobs(rows_SD: ScoreRows) -> Numbers:
+    """Return the logprobs of all characters, (S, V), from rows with V alternatives."""
+    size = _alternatives_of(rows_SD)
+    logprobs_SV = np.empty((len(rows_SD), size))
+    ids_SV = rows_SD[:, 4 : 4 + size].astype(np.int64)
+    np.put_along_axis(logprobs_SV, ids_SV, rows_SD[:, 4 + size : 4 + 2 * size], axis=1)
+    return logprobs_SV
+
+
 def scores_of(rows_kD: ScoreRows) -> Iterator[Score]:
     """Yield the scores of consecutive characters of one stream."""
     ends = [4 + part * _alternatives_of(rows_kD) for part in range(4)]

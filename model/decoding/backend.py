@@ -109,8 +109,11 @@ class Backend(Protocol):
     def move(self, source: int, target: int) -> None:
         """Copy the state of one slot to another."""
 
-    def sample_with(self, params: Sequence[SamplingParams]) -> None:
-        """Set the sampling parameters of the first `len(params)` slots, held cells included."""
+    def sample_with(self, params: Sequence[SamplingParams], first: int = 0) -> None:
+        """Set the sampling parameters of the slots from `first` on, held cells included.
+
+        The coming steps are for these slots.
+        """
 
     def step(self, inputs: StepInput) -> StepOutput:
         """Advance the streams of `inputs` and update their states."""

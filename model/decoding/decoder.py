@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.weight_limit import MAX_SUM
 from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams, Uniforms, uniforms
+from model.choice.scores import Numbers, ScoreRows, all_logprobs
 from model.decoding.backend import DecoderState, Precision, StepIds, StepInput, StepOutput
+from model.decoding.beam_search import MAX_BEAMS
 from model.decoding.selection import make_backend
 from model.errors import DeviceError
 from model.native.library import aligned_copy
@@ -160,8 +163,9 @@ class Decoder:
             bias_V = weights["output.bias"].copy()
             bias_V[unknown] = _NEVER
             weights["output.bias"] = bias_V
+        rows = slots + MAX_BEAMS  # the rows after the slots are for `read`
         self._backend = make_backend(
-            checkpoint.config, weights, slots, device, precision, threads, kernel
+            checkpoint.config, weights, rows, device, precision, threads, kernel
         )
         self.kernel = self._backend.kernel
         self.memory_bytes = memory_bytes(self.vocabulary_size) if device == "cpu" else 0
@@ -253,6 +257,49 @@ class Decoder:
             for stream, state in zip(streams, result.progress.states_S.tolist(), strict=True):
                 stream.pattern_state = state
         return result
+
+    def empty_state(self, with_memory: bool) -> DecoderState:
+        """Return the state of a stream that has read nothing."""
+        self._backend.put(self.slots, None)
+        memory = new_memory(self.vocabulary_size) if with_memory else None
+        return replace(self._backend.state(self.slots), memory=memory)
+
+    def read(
+        self, states: Sequence[DecoderState], ids_kS: StepIds
+    ) -> tuple[Numbers, list[DecoderState]]:
+        """Read k characters after each of up to `MAX_BEAMS` states, beside the streams.
+
+        Either all states have a memory, or none. The given states stay as they are.
+
+        Returns:
+            the logprobs of the character that follows, (S, V), and the new states.
+        """
+        steps, count = ids_kS.shape
+        self._backend.sample_with([SamplingParams()] * count, self.slots)
+        self._changed = True
+        for row, state in enumerate(states):
+            self._backend.put(self.slots + row, state)
+        memories = [aligned_copy(s.memory) for s in states if s.memory is not None]
+        forced_ids_kS = np.vstack([ids_kS[1:], np.zeros((1, count), np.int64)])
+        output = self._backend.step(
+            StepInput(
+                first=self.slots,
+                last_ids_S=ids_kS[0],
+                forced_ids_kS=forced_ids_kS,
+                uniforms_kS=np.zeros((steps, count), np.float32),
+                prompt_steps_S=np.full(count, steps - 1),
+                alternatives=[self.vocabulary_size] * count,
+                memories=memories,
+            )
+        )
+        logprobs_SV = all_logprobs(cast("ScoreRows", output.scores)[-1])
+        new_states = [self._backend.state(self.slots + row) for row in range(count)]
+        if memories:
+            new_states = [
+                replace(state, memory=memory)
+                for state, memory in zip(new_states, memories, strict=True)
+            ]
+        return logprobs_SV, new_states
 
     def generate(self, prime: Ids, length: int, params: SamplingParams, seed: int) -> Ids:
         """Return the ids of one text, int32. The decoder must be empty.

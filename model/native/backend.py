@@ -112,7 +112,8 @@ class NativeBackend:
         self.threads = threads
         self.limit_threads(threads)
 
-    def sample_with(self, params: Sequence[SamplingParams]) -> None:
+    def sample_with(self, params: Sequence[SamplingParams], first: int = 0) -> None:
+        self._first = first
         columns = sampling_columns(params, self._vocabulary_size)._asdict()
         held = HeldCellColumns.of([p.hold for p in params], self._cell_SLW.shape[2])
         if held is not None:
@@ -161,7 +162,7 @@ class NativeBackend:
     ) -> None:
         steps, streams = size = result.ids.shape
         prompt_steps_S = inputs.prompt_steps_S.astype(np.int32)  # a name keeps the array alive
-        scores = result.scores
+        scores, offset = result.scores, inputs.first - self._first
         memories_S = _memory_addresses(inputs.memories, self._vocabulary_size)
         batch = native_library.CBatch(
             hidden=self._hidden_address + inputs.first * self._hidden_BLRW.strides[2],
@@ -178,7 +179,7 @@ class NativeBackend:
             ids=checked_address("ids", result.ids, _INT64, size, writable=True),
             scores=None if scores is None else scores.ctypes.data,
             **_progress_addresses(result.progress, streams),
-            **{name: first + inputs.first * row for name, first, row in self._column_addresses},
+            **{name: first + offset * row for name, first, row in self._column_addresses},
             memories=None if memories_S is None else memories_S.ctypes.data,
             **read_addresses,
         )

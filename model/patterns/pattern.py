@@ -57,6 +57,12 @@ def any_text(vocabulary_size: int) -> Pattern:
     )
 
 
+def any_of(allowed_V: npt.NDArray[np.bool_]) -> Pattern:
+    """Return a pattern of any number of the allowed characters."""
+    next_NC = np.array([[0, NOWHERE]], np.int32)
+    return Pattern(next_NC, np.where(allowed_V, 0, 1).astype(np.int32), np.ones(1, np.int32))
+
+
 def compile_pattern(
     expression: str, vocabulary: Vocabulary, banned: Collection[int] = ()
 ) -> Pattern:

@@ -98,7 +98,8 @@ class TorchBackend:
         self.hidden_SX[target] = self.hidden_SX[source]
         self.cell_SX[target] = self.cell_SX[source]
 
-    def sample_with(self, params: Sequence[SamplingParams]) -> None:
+    def sample_with(self, params: Sequence[SamplingParams], first: int = 0) -> None:
+        self._first = first
         self._rows = SamplingRows.of(params, self._vocabulary_size, self._device)
         size = self.cell_SX.shape[1]
         self._held_SX = held_states(params, self._layers, size, self._device)

@@ -69,7 +69,7 @@ def word_position(text: str) -> Values:
 
     A word is a sequence of letters, combining marks and numbers (Unicode's categories L, M and N).
     """
-    return _distance(~_of(text, _is_of_word))
+    return _distance(~_of(text, is_of_word))
 
 
 def sentence_position(text: str) -> Values:
@@ -165,5 +165,6 @@ def _is_bracket(character: str, category: str) -> bool:
     return unicodedata.category(character) == category and bool(unicodedata.mirrored(character))
 
 
-def _is_of_word(character: str) -> bool:
+def is_of_word(character: str) -> bool:
+    """Return whether a character is a letter, a combining mark or a number."""
     return unicodedata.category(character)[0] in "LMN"

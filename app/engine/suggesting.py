@@ -1,0 +1,97 @@
+"""Suggesting: the beam searches of an engine, which run between the steps of its texts.
+
+A search takes no slot. It reads its prime after the longest prefix in the cache, and then goes on
+character by character. Searches run in the order of their arrival, as many together as there are
+rows in the decoder for `Decoder.read`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from app.engine.prefix_cache import PrefixCache
+from app.engine.sequence import Sequence
+from model.decoding.beam_search import MAX_BEAMS, BeamSearch
+from model.decoding.decoder import Decoder
+
+_PRIME_STEPS = 128  # characters of a prime that one call reads
+_MEMORY_BEAMS = 20  # beams with a memory at the same time, each of which takes two memories
+
+
+class Suggesting:
+    """Runs the searches of sequences that have one. Belongs to the engine thread.
+
+    Args:
+        decoder: the decoder of the engine.
+        cache: the prefix cache of the engine.
+    """
+
+    def __init__(self, decoder: Decoder, cache: PrefixCache) -> None:
+        self._decoder, self._cache = decoder, cache
+
+    def run(self, sequences: Iterable[Sequence], until: float) -> list[Sequence]:
+        """Advance the searches of sequences until a time of the monotonic clock.
+
+        Return those whose search has ended. At least one step is made.
+        """
+        waiting = [sequence for sequence in sequences if not sequence.cancelled]
+        ended: list[Sequence] = []
+        while waiting:
+            group = self._group(waiting)
+            if group:
+                self._advance(group)
+            done = [one for one in group if one.search is not None and not one.search.beams]
+            ended += done
+            waiting = [one for one in waiting if one not in done and not one.cancelled]
+            if time.monotonic() >= until:
+                break
+        return ended
+
+    def _group(self, waiting: list[Sequence]) -> list[Sequence]:
+        """Return the first searches that can take a step together.
+
+        The first one whose prime was not read yet reads a part of it.
+        """
+        group: list[Sequence] = []
+        rows, most = 0, MAX_BEAMS
+        for sequence in waiting:
+            if sequence.search is None and not self._read_prime(sequence):
+                break
+            assert sequence.search is not None
+            if sequence.job.params.memory:
+                most = _MEMORY_BEAMS
+            rows += len(sequence.search.beams)
+            if group and (rows > most or sequence.job.params.memory != group[0].job.params.memory):
+                break
+            group.append(sequence)
+        return group
+
+    def _read_prime(self, sequence: Sequence) -> bool:
+        """Read a part of the prime. Return whether the search can begin."""
+        stream, job = sequence.stream, sequence.job
+        assert job.beam_search is not None
+        if left := stream.prompt_steps_left:
+            state = stream.state or self._decoder.empty_state(job.params.memory)
+            ids = stream.prime[stream.read : stream.read + min(left, _PRIME_STEPS)]
+            _, (stream.state,) = self._decoder.read([state], ids[:, None].astype(np.int64))
+            stream.read += len(ids)
+            if stream.prompt_steps_left:
+                return False
+            self._cache.put(stream.prime[: stream.read], stream.state)
+        state = stream.state or self._decoder.empty_state(job.params.memory)
+        sequence.search = BeamSearch(job.beam_search, state, int(stream.prime[-1]))
+        return True
+
+    def _advance(self, group: list[Sequence]) -> None:
+        searches: list[BeamSearch] = [one.search for one in group if one.search is not None]
+        beams = [beam for search in searches for beam in search.beams]
+        last_ids_1S = np.array([[beam.last_id for beam in beams]], np.int64)
+        logprobs_SV, states = self._decoder.read([beam.state for beam in beams], last_ids_1S)
+        first = 0
+        for search in searches:
+            own = slice(first, first + len(search.beams))
+            first = own.stop
+            search.advance(logprobs_SV[own], states[own])

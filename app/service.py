@@ -31,8 +31,8 @@ from model.text.vocabulary import Ids, Vocabulary
 
 
 def in_word(character: str) -> bool:
-    """Return whether a word for `boundary` can have a character: letters, numbers, ', ’ and _."""
-    return is_of_word(character) or character in "'’_"
+    """Return whether a character can be part of a word: letters, numbers, apostrophes and _."""
+    return is_of_word(character) or character in "'\u2019_"
 
 
 class ModelId(NamedTuple):

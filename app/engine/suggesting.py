@@ -89,7 +89,9 @@ class Suggesting:
         searches: list[BeamSearch] = [one.search for one in group if one.search is not None]
         beams = [beam for search in searches for beam in search.beams]
         last_ids_1S = np.array([[beam.last_id for beam in beams]], np.int64)
-        logprobs_SV, states = self._decoder.read([beam.state for beam in beams], last_ids_1S)
+        logprobs_SV, states = self._decoder.read(
+            [beam.state for beam in beams], last_ids_1S, [beam.is_only_child for beam in beams]
+        )
         first = 0
         for search in searches:
             own = slice(first, first + len(search.beams))

@@ -10,6 +10,7 @@ Shape letters: S beams, V vocabulary, C candidates.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -57,6 +58,7 @@ class Beam(NamedTuple):
     pattern_state: int
     state: DecoderState  # before the last character was read
     last_id: int
+    is_only_child: bool = False  # whether nothing else needs the state
 
 
 class BeamSearch:
@@ -113,7 +115,9 @@ class BeamSearch:
                 self._drop(total)  # it could end after the bound
             else:
                 beams.append(Beam(total, ids, following, states[row], character))
-        self.beams = [beam for beam in beams if beam.logprob > self._least]
+        beams = [beam for beam in beams if beam.logprob > self._least]
+        children = Counter(id(beam.state) for beam in beams)
+        self.beams = [beam._replace(is_only_child=children[id(beam.state)] == 1) for beam in beams]
 
     @property
     def _least(self) -> float:

@@ -265,11 +265,12 @@ class Decoder:
         return replace(self._backend.state(self.slots), memory=memory)
 
     def read(
-        self, states: Sequence[DecoderState], ids_kS: StepIds
+        self, states: Sequence[DecoderState], ids_kS: StepIds, may_change: Sequence[bool] = ()
     ) -> tuple[Numbers, list[DecoderState]]:
         """Read k characters after each of up to `MAX_BEAMS` states, beside the streams.
 
-        Either all states have a memory, or none. The given states stay as they are.
+        Either all states have a memory, or none. The given states stay as they are, except the
+        memories of those that `may_change`, which are not copied.
 
         Returns:
             the logprobs of the character that follows, (S, V), and the new states.
@@ -279,7 +280,12 @@ class Decoder:
         self._changed = True
         for row, state in enumerate(states):
             self._backend.put(self.slots + row, state)
-        memories = [aligned_copy(s.memory) for s in states if s.memory is not None]
+        flags = may_change or [False] * count
+        memories = [
+            state.memory if flag else aligned_copy(state.memory)
+            for state, flag in zip(states, flags, strict=True)
+            if state.memory is not None
+        ]
         forced_ids_kS = np.vstack([ids_kS[1:], np.zeros((1, count), np.int64)])
         output = self._backend.step(
             StepInput(

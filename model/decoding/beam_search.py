@@ -109,10 +109,10 @@ class BeamSearch:
         for total, row, character in self._best(totals_SV):
             parent, following = self.beams[row], int(next_SV[row, character])
             ids = (*parent.ids, character)
-            if following == FINAL:
+            if length > self._params.max_length:
+                self._drop(total)
+            elif following == FINAL:
                 self._find(Suggestion(total, ids))
-            elif length == self._params.max_length:
-                self._drop(total)  # it could end after the bound
             else:
                 beams.append(Beam(total, ids, following, states[row], character))
         beams = [beam for beam in beams if beam.logprob > self._least]

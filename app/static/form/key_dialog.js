@@ -23,8 +23,19 @@ function open(wasRejected) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue || null), { once: true });
+    const onClose = () => {
+      restoreCaret();
+      resolve(dialog.returnValue || null);
+    };
+    dialog.addEventListener("close", onClose, { once: true });
   });
+}
+
+/** Chromium gives a text field the focus back without its caret, so that keys type nothing. */
+function restoreCaret() {
+  const { activeElement } = document;
+  activeElement.blur();
+  activeElement.focus({ preventScroll: true });
 }
 
 /** Says what is wrong with the key, or "" if nothing is. */

@@ -21,6 +21,7 @@ import { ScorePanel } from "./lens/score_panel.js";
 import { textOf } from "./server/scoring.js";
 import { explain } from "./ui/shown_error.js";
 import { Tabs } from "./ui/tabs.js";
+import { TypePanel } from "./typing/type_panel.js";
 
 const NO_ROOM = "There is no room for another text. Remove one, then steer.";
 const DAMAGED_LINK = "This link is damaged, so it was not opened.";
@@ -55,6 +56,7 @@ const scorePanel = new ScorePanel({
   onFork: forkPassage,
   onLink: (scored, view, historyMode) => setAddress(linkToPassage(scored, view), historyMode),
 });
+const typePanel = new TypePanel();
 
 /** Generates a new text in each column, all with the same prime, length and seed. */
 function generate() {
@@ -251,8 +253,8 @@ function closeTopmost(isScoring) {
 }
 
 function onKey(event) {
-  // While an input method composes characters, the keys are its own.
-  if (event.isComposing || byId("key-dialog").open) return;
+  // While an input method composes characters, the keys are its own. The tab Type has its own, too.
+  if (event.isComposing || byId("key-dialog").open || !byId("type").hidden) return;
   const isScoring = !byId("score").hidden;
   if (event.key === "Escape") {
     closeTopmost(isScoring);
@@ -286,6 +288,7 @@ onCard((info) => {
   lensPanel.setCatalogue(info.cells);
   scorePanel.adapt(info);
   adaptMemory(info);
+  typePanel.adapt(info);
 });
 onModels(() => columns.all.forEach((column) => column.showSettings()));
 onModelChosen(() => readCard());

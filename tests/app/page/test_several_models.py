@@ -119,6 +119,19 @@ def test_the_choice_follows_a_reload(browser: Browser, tmp_path: Path) -> None:
         assert page.locator("#model-choice option:checked").inner_text() == "bob"
         text_head = page.locator(".column-head").first
         assert "bob: top-k 5" in ui.content(text_head), "though its model is no longer in the list"
+        field = page.get_by_label("Your text")
+        page.get_by_role("tab", name="Type").click()
+        save_model(folder, "bob", 6)
+        reload(server)
+        with page.expect_request("**/suggest") as request:
+            field.press("a")
+        assert '"model":"bob"' in str(request.value.post_data), "the name is still the same"
+        page.locator("#suggestions").wait_for()
+        (folder / "bob.safetensors").unlink()
+        reload(server)
+        field.press("b")
+        page.locator("#model-choice option:checked", has_text="ada").wait_for(state="attached")
+        page.locator("#suggestions:not(.outdated)").wait_for()
 
 
 def test_an_unknown_character_is_one_that_the_text_s_own_model_does_not_know(

@@ -105,7 +105,7 @@ class TorchBackend:
         self._held_SX = held_states(params, self._layers, size, self._device)
         self._constraints: Constraints | None = None
         if any(p.constrained for p in params):
-            self._constraints = Constraints(params, self._vocabulary_size, self._device)
+            self._constraints = Constraints(params, first, self._vocabulary_size, self._device)
 
     @torch.inference_mode()
     def step(self, inputs: StepInput) -> StepOutput:
@@ -126,11 +126,12 @@ class TorchBackend:
             ids_kS = self.graph(last_ids_S, forced_ids_kS, uniforms_kS, self._rows)
             return StepOutput(ids_kS.cpu().numpy(), None)
         slots = slice(inputs.first, inputs.first + streams)
+        rows = slice(inputs.first - self._first, slots.stop - self._first)
         wanted = Wanted(
             0 if inputs.memories else _steps_without_logits(inputs),
-            self._rows.of_streams(slots),
+            self._rows.of_streams(rows),
             min(max(scored), self._vocabulary_size) if scored else -1,
-            self._held_rows(inputs, slots),
+            self._held_rows(inputs, rows),
             None if columns is None else self._read_cells(columns),
             constraints,
         )
@@ -148,11 +149,11 @@ class TorchBackend:
             progress,
         )
 
-    def _held_rows(self, inputs: StepInput, slots: slice) -> HeldCellRows | None:
+    def _held_rows(self, inputs: StepInput, rows: slice) -> HeldCellRows | None:
         if self._held_SX is None:
             return None
         first_step_S = torch.from_numpy(inputs.prompt_steps_S).to(self._device)
-        return HeldCellRows(self._held_SX[slots], first_step_S.unsqueeze(1))
+        return HeldCellRows(self._held_SX[rows], first_step_S.unsqueeze(1))
 
     def _read_cells(self, columns: ReadCellColumns) -> Tensor:
         """Return the numbers of the cells to read, counted over all streams."""

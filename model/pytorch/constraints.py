@@ -51,15 +51,20 @@ class Constraints:
 
     Args:
         params: the sampling parameters of all streams, at least one of them with a constraint.
+        first: slot of the first stream.
         vocabulary_size: V.
         device: device of the tensors.
     """
 
     def __init__(
-        self, params: Sequence[SamplingParams], vocabulary_size: int, device: torch.device
+        self,
+        params: Sequence[SamplingParams],
+        first: int,
+        vocabulary_size: int,
+        device: torch.device,
     ) -> None:
         found = [p.constraint(vocabulary_size) for p in params]
-        constrained = [(row, one) for row, one in enumerate(found) if one is not None]
+        constrained = [(row, one) for row, one in enumerate(found, first) if one is not None]
         self._device = device
         self._rows = np.array([row for row, _ in constrained])
         patterns = [one.pattern for _, one in constrained]
@@ -71,7 +76,7 @@ class Constraints:
         self._class_of_PV = self._tensor(np.stack([p.class_of_V for p in patterns]).astype(int))
         self._classes_P1 = self._tensor(self._row_entries[:, None] - 1)
         self._biases_PV = self._tensor(np.stack(biases))
-        own = [params[row] for row, _ in constrained]
+        own = [params[row - first] for row, _ in constrained]
         self._sampling = SamplingRows.of(own, vocabulary_size + 1, device)
 
     def rows(self, inputs: StepInput) -> ConstraintRows | None:

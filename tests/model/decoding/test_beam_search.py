@@ -1,4 +1,4 @@
-"""Beam search finds what an exhaustive search finds, with the model's own probabilities."""
+"""Beam search finds what an exhaustive search finds. The decoder reads for it beside its streams."""
 
 from __future__ import annotations
 
@@ -7,78 +7,126 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.choice.sampling_params import SamplingParams
+from model.choice.scores import Numbers, ScoreRows, all_logprobs
+from model.decoding.backend import DecoderState
 from model.decoding.beam_search import BeamSearch, BeamSearchParams, Suggestion
 from model.decoding.decoder import Decoder, DecoderStream
-from model.patterns.pattern import any_of
+from model.patterns.pattern import Pattern, any_of, compile_pattern
+from model.text.vocabulary import Vocabulary
 from tests.model.streams import VOCABULARY, WAYS, Way, checkpoint, make_decoder
 
-LETTERS = (3, 4, 5)  # the only ids that a word may have
-WORDS = any_of(np.isin(np.arange(VOCABULARY), LETTERS))
+LETTERS = "abc "
+PATTERNS = {
+    r"[abc]*": any_of(np.array([True, True, True, False])),
+    r"[ab]+( c)?": compile_pattern(r"[ab]+( c)?", Vocabulary(list(LETTERS))),
+    r"(a|bc){1,2}": compile_pattern(r"(a|bc){1,2}", Vocabulary(list(LETTERS))),
+}
+MAX_LENGTH = 4
+STATE = DecoderState(np.zeros(1, np.float32), np.zeros(1, np.float32))
 
 
-def suggestions(
-    decoder: Decoder, prime: list[int], params: BeamSearchParams, memory: bool = False
-) -> BeamSearch:
-    state = decoder.empty_state(memory)
-    if prime[:-1]:
-        _, (state,) = decoder.read([state], np.array(prime[:-1], np.int64)[:, None])
-    search = BeamSearch(params, state, prime[-1])
+class Model:
+    """A random distribution after each text."""
+
+    def __init__(self, seed: int, spread: float) -> None:
+        self.seed, self.spread = seed, spread
+
+    def logprobs(self, text: tuple[int, ...]) -> Numbers:
+        rng = np.random.default_rng([self.seed, len(text), *text])
+        logits_V = rng.normal(scale=self.spread, size=len(LETTERS))
+        logprobs_V: Numbers = logits_V - np.logaddexp.reduce(logits_V)
+        return logprobs_V
+
+
+def searched(model: Model, params: BeamSearchParams) -> BeamSearch:
+    search = BeamSearch(params, STATE, 0)
     while search.beams:
-        last_ids = np.array([[beam.last_id for beam in search.beams]], np.int64)
-        flags = [beam.is_only_child for beam in search.beams]
-        search.advance(*decoder.read([beam.state for beam in search.beams], last_ids, flags))
+        rows_SV = np.array([model.logprobs(beam.ids) for beam in search.beams])
+        search.advance(rows_SV, [STATE] * len(search.beams))
     return search
 
 
-def logprob_of(decoder: Decoder, prime: list[int], ids: tuple[int, ...], memory: bool) -> float:
-    """The logprob of a word and its end, as a stream that reads them has it."""
-    total = 0.0
-    whole = [*prime, *ids]
-    stream = DecoderStream(
-        np.array([*whole, 0], np.int32),
-        0,
-        SamplingParams(memory=memory),
-        0,
-        VOCABULARY,
-        len(prime),
-    )
-    decoder.join(stream)
-    scores = decoder.advance(len(whole)).scores
-    decoder.leave(stream)
-    assert scores is not None
-    rows = scores[len(prime) - 1 :, 0]
-    total = rows[: len(ids), 0].sum()
-    last_ids, last = rows[-1, 4 : 4 + VOCABULARY], rows[-1, 4 + VOCABULARY : 4 + 2 * VOCABULARY]
-    return float(total + np.logaddexp.reduce(last[~np.isin(last_ids, LETTERS)]))
+def exhaustive(model: Model, params: BeamSearchParams) -> list[Suggestion]:
+    """All texts that match the pattern, the most probable first."""
+    found = []
+    for length in range(MAX_LENGTH + 1):
+        for ids in itertools.product(range(len(LETTERS)), repeat=length):
+            if length or params.may_be_empty:
+                found.append(Suggestion(logprob_of(model, params.pattern, ids), ids))
+    return sorted((one for one in found if one.logprob > -math.inf), reverse=True)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=15, deadline=None)
+def logprob_of(model: Model, pattern: Pattern, ids: tuple[int, ...]) -> float:
+    state, total = 0, 0.0
+    for at, character in enumerate(ids):
+        total += float(model.logprobs(ids[:at])[character])
+        state = int(pattern.next_NC[state, pattern.class_of_V[character]])
+        if state < 0:
+            return total if state == -2 and at == len(ids) - 1 else -math.inf
+    if not pattern.may_end_N[state]:
+        return -math.inf
+    ends_V = pattern.next_NC[state, pattern.class_of_V] == -1
+    return total + float(np.logaddexp.reduce(model.logprobs(ids)[ends_V], initial=-math.inf))
+
+
 @given(
-    prime=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=9),
-    count=st.integers(1, 6),
-    memory=st.booleans(),
+    model=st.builds(Model, st.integers(0, 1 << 20), st.sampled_from([0.1, 1.0, 3.0])),
+    expression=st.sampled_from(list(PATTERNS)),
+    count=st.integers(1, 20),
+    may_be_empty=st.booleans(),
 )
-def test_it_finds_the_words_of_an_exhaustive_search(
-    way: Way, prime: list[int], count: int, memory: bool
+def test_it_finds_the_texts_of_an_exhaustive_search(
+    model: Model, expression: str, count: int, may_be_empty: bool
 ) -> None:
-    decoder = make_decoder(checkpoint, 1, way)
-    params = BeamSearchParams(count, WORDS, max_length=3)
-    search = suggestions(decoder, prime, params, memory)
-    words = [ids for length in range(4) for ids in itertools.product(LETTERS, repeat=length)]
-    all_words = [Suggestion(logprob_of(decoder, prime, ids, memory), ids) for ids in words]
-    best = sorted(all_words, reverse=True)[:count]
-    found = search.suggestions
-    assert [one.logprob for one in found] == sorted((o.logprob for o in found), reverse=True)
-    assert sum(math.exp(one.logprob) for one in found) <= 1 + 1e-9
-    assert len({one.ids for one in found}) == len(found)
-    for one in found:
-        assert one.logprob == pytest.approx(
-            logprob_of(decoder, prime, one.ids, memory), abs=1e-5
-        )
+    params = BeamSearchParams(count, PATTERNS[expression], MAX_LENGTH, may_be_empty)
+    found, search = exhaustive(model, params), searched(model, params)
+    suggestions = search.suggestions
+    for one in suggestions:
+        assert one.logprob == pytest.approx(logprob_of(model, params.pattern, one.ids), abs=1e-9)
+    assert sum(math.exp(one.logprob) for one in suggestions) <= 1 + 1e-9
+    assert len({one.ids for one in suggestions}) == len(suggestions)
     if search.complete:
-        assert [one.ids for one in found] == [one.ids for one in best]
+        assert [one.ids for one in suggestions] == [one.ids for one in found[:count]]
+
+
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_reading_gives_the_numbers_of_a_stream(way: Way, memory: bool) -> None:
+    """Bit for bit, beside streams, and however many are read together."""
+    decoder, rng = make_decoder(checkpoint, 3, way), np.random.default_rng(1)
+    texts_TS = rng.integers(0, VOCABULARY, (9, 5))
+    expected_TSV = np.array([scores(decoder, text, memory) for text in texts_TS.T]).swapaxes(0, 1)
+    beside = DecoderStream(np.array([1, 2], np.int32), 30, SamplingParams(top_k=3), 7)
+    decoder.join(beside)
+    ids = decoder.advance(4).ids[:, 0].tolist()
+    states = [decoder.empty_state(memory) for _ in texts_TS.T]
+    first, states = decoder.read(states, texts_TS[:6])
+    np.testing.assert_array_equal(first, expected_TSV[5])
+    ids += decoder.advance(5).ids[:, 0].tolist()
+    for _ in range(2):  # the states that were given are as they were
+        for step in range(6, 9):
+            after = states if step == 6 else after
+            found, after = decoder.read(after, texts_TS[step : step + 1], [step > 6] * 5)
+            np.testing.assert_array_equal(found, expected_TSV[step])
+    alone, _ = decoder.read(states[3:4], texts_TS[6:7, 3:4])
+    np.testing.assert_array_equal(alone, expected_TSV[6, 3:4])
+    ids += decoder.advance(5).ids[:, 0].tolist()
+    decoder.leave(beside)
+    beside.restart()
+    decoder.join(beside)
+    assert decoder.advance(14).ids[:, 0].tolist() == ids, "the streams do not notice"
+
+
+def scores(decoder: Decoder, text: np.ndarray, memory: bool) -> Numbers:
+    """The logprobs after each character of a text, (T, V), as a stream has them."""
+    prime = np.append(text, 0).astype(np.int32)
+    stream = DecoderStream(prime, 0, SamplingParams(memory=memory), 0, VOCABULARY, 1)
+    decoder.join(stream)
+    rows: ScoreRows | None = decoder.advance(len(text)).scores
+    decoder.leave(stream)
+    assert rows is not None
+    return all_logprobs(rows[:, 0])

@@ -1,8 +1,9 @@
 """Suggesting: the beam searches of an engine, which run between the steps of its texts.
 
 A search takes no slot. It reads its prime after the longest prefix in the cache, and then goes on
-character by character. Searches run in the order of their arrival, as many together as there are
-rows in the decoder for `Decoder.read`.
+step by step. Searches run in the order of their arrival, those that have read their prime first. As
+many run together as there are rows in the decoder for `Decoder.read`. One with a memory runs alone,
+because each of its beams has a copy.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from model.decoding.beam_search import MAX_BEAMS, BeamSearch
 from model.decoding.decoder import Decoder
 
 _PRIME_STEPS = 128  # characters of a prime that one call reads
-_MEMORY_BEAMS = 20  # beams with a memory at the same time, each of which takes two memories
 
 
 class Suggesting:
@@ -40,6 +40,9 @@ class Suggesting:
         waiting = [sequence for sequence in sequences if not sequence.cancelled]
         ended: list[Sequence] = []
         while waiting:
+            waiting.sort(
+                key=lambda one: one.stream.prompt_steps_left
+            )  # nobody waits for long primes
             group = self._group(waiting)
             if group:
                 self._advance(group)
@@ -56,15 +59,15 @@ class Suggesting:
         The first one whose prime was not read yet reads a part of it.
         """
         group: list[Sequence] = []
-        rows, most = 0, MAX_BEAMS
+        rows, with_memory = 0, waiting[0].job.params.memory
         for sequence in waiting:
+            if group and (with_memory or sequence.job.params.memory):
+                break
             if sequence.search is None and not self._read_prime(sequence):
                 break
             assert sequence.search is not None
-            if sequence.job.params.memory:
-                most = _MEMORY_BEAMS
             rows += len(sequence.search.beams)
-            if group and (rows > most or sequence.job.params.memory != group[0].job.params.memory):
+            if rows > MAX_BEAMS:
                 break
             group.append(sequence)
         return group

@@ -1,8 +1,9 @@
 """BeamSearch: the most probable continuations of a text up to a boundary, with their probabilities.
 
-The search goes on character by character with the most probable beginnings ("beams"). A pattern
-says which characters may follow. The text ends where the pattern allows it: with the total
-probability of the characters that the pattern does not allow there.
+The search is best-first: it goes on with the most probable beginnings ("beams"), whatever their
+lengths, and keeps a limited number of others. A pattern says which characters may follow. The text
+ends where the pattern allows it: with the total probability of the characters that the pattern does
+not allow there.
 
 Shape letters: S beams, V vocabulary, C candidates.
 """
@@ -23,9 +24,8 @@ from model.patterns.pattern import FINAL, NOWHERE, Pattern
 
 Logprobs = npt.NDArray[np.float64]
 
-MAX_BEAMS = 80  # four for each of the most suggestions
-_BEAMS_PER_SUGGESTION = 4
-_LEAST_BEAMS = 20
+MAX_BEAMS = 80  # that the searches of a decoder read together
+_LEAST_WIDTH, _MOST_WIDTH, _WIDTH_PER_SUGGESTION = 40, 80, 8
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,13 @@ class BeamSearchParams:
 
     @property
     def width(self) -> int:
-        """The most beams after each character."""
-        return max(_LEAST_BEAMS, _BEAMS_PER_SUGGESTION * self.count)
+        """The most beams that are kept after each step, at least four for each continuation."""
+        return min(_MOST_WIDTH, max(_LEAST_WIDTH, _WIDTH_PER_SUGGESTION * self.count))
+
+    @property
+    def step(self) -> int:
+        """The most beams that one step goes on with."""
+        return self.width // 4
 
 
 class Suggestion(NamedTuple):
@@ -70,8 +75,7 @@ class BeamSearch:
         last_id: the last character.
 
     Attributes:
-        beams: the beginnings that may become one of the best continuations. The search has ended
-            when there are none.
+        beams: the beginnings to go on with. The search has ended when there are none.
         complete: whether no other continuation can be more probable than those that were found.
     """
 
@@ -79,6 +83,7 @@ class BeamSearch:
         self._params = params
         self._found: list[Suggestion] = []  # a heap of the best ones, the least probable first
         self._dropped = -np.inf  # logprob of the most probable beginning that was given up
+        self._others: list[Beam] = []  # less probable than `beams`, the most probable first
         self.beams = [Beam(0.0, (), 0, state, last_id)]
 
     @property
@@ -104,20 +109,30 @@ class BeamSearch:
         totals_SV = logprobs_SV + np.array([[beam.logprob] for beam in self.beams])
         self._find_ends(totals_SV, next_SV == NOWHERE)
         totals_SV[next_SV == NOWHERE] = -np.inf
-        length = len(self.beams[0].ids) + 1
-        beams = []
+        open_beams = self._others
         for total, row, character in self._best(totals_SV):
             parent, following = self.beams[row], int(next_SV[row, character])
             ids = (*parent.ids, character)
-            if length > self._params.max_length:
+            if len(ids) > self._params.max_length:
                 self._drop(total)
             elif following == FINAL:
                 self._find(Suggestion(total, ids))
             else:
-                beams.append(Beam(total, ids, following, states[row], character))
-        beams = [beam for beam in beams if beam.logprob > self._least]
-        children = Counter(id(beam.state) for beam in beams)
-        self.beams = [beam._replace(is_only_child=children[id(beam.state)] == 1) for beam in beams]
+                open_beams.append(Beam(total, ids, following, states[row], character))
+        self._choose(open_beams)
+
+    def _choose(self, beams: list[Beam]) -> None:
+        """Go on with the most probable beams that can still become one of the best."""
+        width, step = self._params.width, self._params.step
+        able = [beam for beam in beams if beam.logprob > self._least]
+        able.sort(key=lambda beam: (-beam.logprob, beam.ids))
+        if len(able) > width:
+            self._drop(able[width].logprob)
+        children = Counter(id(beam.state) for beam in able[:width])
+        self.beams = [
+            beam._replace(is_only_child=children[id(beam.state)] == 1) for beam in able[:step]
+        ]
+        self._others = able[step:width]
 
     @property
     def _least(self) -> float:

@@ -1,4 +1,4 @@
-"""Beam search finds what an exhaustive search finds. The decoder reads for it beside its streams."""
+"""Beam search finds what an exhaustive search finds, and the decoder reads for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.decoding.backend import DecoderState
 from model.decoding.beam_search import BeamSearch, BeamSearchParams, Suggestion
 from model.decoding.decoder import Decoder, DecoderStream
 from model.patterns.pattern import Pattern, any_of, compile_pattern
-from model.text.vocabulary import Vocabulary
+from model.text.vocabulary import Ids, Vocabulary
 from tests.model.streams import VOCABULARY, WAYS, Way, checkpoint, make_decoder
 
 LETTERS = "abc "
@@ -52,11 +52,11 @@ def searched(model: Model, params: BeamSearchParams) -> BeamSearch:
 
 def exhaustive(model: Model, params: BeamSearchParams) -> list[Suggestion]:
     """All texts that match the pattern, the most probable first."""
-    found = []
-    for length in range(MAX_LENGTH + 1):
-        for ids in itertools.product(range(len(LETTERS)), repeat=length):
-            if length or params.may_be_empty:
-                found.append(Suggestion(logprob_of(model, params.pattern, ids), ids))
+    found = [
+        Suggestion(logprob_of(model, params.pattern, ids), ids)
+        for length in range(0 if params.may_be_empty else 1, MAX_LENGTH + 1)
+        for ids in itertools.product(range(len(LETTERS)), repeat=length)
+    ]
     return sorted((one for one in found if one.logprob > -math.inf), reverse=True)
 
 
@@ -108,8 +108,8 @@ def test_reading_gives_the_numbers_of_a_stream(way: Way, memory: bool) -> None:
     np.testing.assert_array_equal(first, expected_TSV[5])
     ids += decoder.advance(5).ids[:, 0].tolist()
     for _ in range(2):  # the states that were given are as they were
+        after = states
         for step in range(6, 9):
-            after = states if step == 6 else after
             found, after = decoder.read(after, texts_TS[step : step + 1], [step > 6] * 5)
             np.testing.assert_array_equal(found, expected_TSV[step])
     alone, _ = decoder.read(states[3:4], texts_TS[6:7, 3:4])
@@ -121,7 +121,7 @@ def test_reading_gives_the_numbers_of_a_stream(way: Way, memory: bool) -> None:
     assert decoder.advance(14).ids[:, 0].tolist() == ids, "the streams do not notice"
 
 
-def scores(decoder: Decoder, text: np.ndarray, memory: bool) -> Numbers:
+def scores(decoder: Decoder, text: Ids, memory: bool) -> Numbers:
     """The logprobs after each character of a text, (T, V), as a stream has them."""
     prime = np.append(text, 0).astype(np.int32)
     stream = DecoderStream(prime, 0, SamplingParams(memory=memory), 0, VOCABULARY, 1)

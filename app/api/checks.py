@@ -18,6 +18,7 @@ from app.service import Service
 from app.settings import Unknown
 from model.choice.constraint import LogitBias, banned_ids
 from model.choice.sampling_params import SamplingParams
+from model.choice.scores import MAX_ALTERNATIVES
 from model.errors import PatternError, UnknownCharacterError
 from model.native.memory import NO_MEMORY
 from model.text.folding import fold
@@ -101,6 +102,16 @@ def check_scores(
             f"{advice}"
         )
         raise InvalidFieldError(field, f"{characters} characters x (1 + {alternatives})", message)
+
+
+def check_logprobs(service: Service, length: int, logprobs: int | None) -> None:
+    """Refuse more alternatives than the vocabulary has, and too many of them in one stream."""
+    if logprobs is None or logprobs <= MAX_ALTERNATIVES:
+        return
+    most = max(len(service.vocabulary), MAX_ALTERNATIVES)
+    if logprobs > most:
+        raise InvalidFieldError("logprobs", logprobs, f"must be at most {most} with this model")
+    check_scores("logprobs", length, logprobs)
 
 
 def check_cells(service: Service, field: str, cells: Sequence[Cell]) -> None:

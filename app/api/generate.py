@@ -12,6 +12,7 @@ from app.api import openapi, sse
 from app.api.checks import (
     check_cells,
     check_generated_length,
+    check_logprobs,
     check_memory,
     check_result,
     check_scores,
@@ -190,6 +191,7 @@ async def _job(
 
     Waits until the pattern is compiled. The caller must not wait before it submits the job.
     """
+    check_logprobs(service, params.length, params.logprobs)
     check_cells(service, "hold", params.hold)
     check_memory(service, params.memory)
     unknown = params.unknown

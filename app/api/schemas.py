@@ -26,7 +26,6 @@ from app.errors import FieldError
 from app.service import ModelId
 from app.settings import Unknown
 from model.choice.sampling_params import SamplingParams
-from model.choice.scores import MAX_ALTERNATIVES
 
 DEFAULT_PRIME = "\n"
 
@@ -103,8 +102,8 @@ class GenerateRequest(BaseModel):
     logprobs: Annotated[Integer | None, OrNull] = Field(
         None,
         ge=0,
-        le=MAX_ALTERNATIVES,
-        description="Number of top alternatives to return per character. Null disables scores.",
+        description="Number of top alternatives to return per character, up to all characters of "
+        "the vocabulary. Null disables scores.",
     )
     model: Annotated[str | None, OrNull] = MODEL
 

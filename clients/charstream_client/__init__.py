@@ -67,7 +67,15 @@ from .errors import (
     StreamError,
     UnavailableError,
 )
-from .params import Cell, CellsParams, GenerateParams, HeldCell, ScoreManyParams, ScoreParams
+from .params import (
+    Cell,
+    CellsParams,
+    GenerateParams,
+    HeldCell,
+    ScoreManyParams,
+    ScoreParams,
+    SuggestParams,
+)
 from .results import (
     Cells,
     CharacterScore,
@@ -82,6 +90,8 @@ from .results import (
     ModelName,
     ReadCell,
     Score,
+    Suggestion,
+    Suggestions,
     Sums,
     TextScore,
     Timings,
@@ -132,6 +142,9 @@ __all__ = [
     "ServerError",
     "Stream",
     "StreamError",
+    "SuggestParams",
+    "Suggestion",
+    "Suggestions",
     "Sums",
     "TextScore",
     "Timeout",

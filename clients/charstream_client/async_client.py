@@ -16,12 +16,22 @@ from .params import (
     GenerateParams,
     ScoreManyParams,
     ScoreParams,
+    SuggestParams,
     check_sendable,
     checked,
     info_path,
 )
 from .responses import T, aread_body, json_list, json_object, parsed
-from .results import Cells, DetailedTextScore, Generation, Info, LoadedModel, Score, TextScore
+from .results import (
+    Cells,
+    DetailedTextScore,
+    Generation,
+    Info,
+    LoadedModel,
+    Score,
+    Suggestions,
+    TextScore,
+)
 from .retry import FAILURES
 from .settings import BaseClient, Timeout
 from .stream import AsyncStream
@@ -106,6 +116,17 @@ class AsyncClient(BaseClient[httpx.AsyncClient]):
                 renumber(error, len(scores))
                 raise
         return scores
+
+    async def suggest(
+        self, prime: str, *, timeout: Timeout | None = None, **params: Unpack[SuggestParams]
+    ) -> Suggestions:
+        """Return the most probable continuations of a text (POST /suggest)."""
+        return await self._request(
+            "POST",
+            "/suggest",
+            timeout,
+            {"prime": prime, **checked("suggest", params, SuggestParams)},
+        )
 
     async def cells(
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]

@@ -16,12 +16,22 @@ from .params import (
     GenerateParams,
     ScoreManyParams,
     ScoreParams,
+    SuggestParams,
     check_sendable,
     checked,
     info_path,
 )
 from .responses import T, json_list, json_object, parsed, read_body
-from .results import Cells, DetailedTextScore, Generation, Info, LoadedModel, Score, TextScore
+from .results import (
+    Cells,
+    DetailedTextScore,
+    Generation,
+    Info,
+    LoadedModel,
+    Score,
+    Suggestions,
+    TextScore,
+)
 from .retry import FAILURES
 from .settings import BaseClient, Timeout
 from .stream import Stream
@@ -117,6 +127,17 @@ class Client(BaseClient[httpx.Client]):
                 renumber(error, len(scores))
                 raise
         return scores
+
+    def suggest(
+        self, prime: str, *, timeout: Timeout | None = None, **params: Unpack[SuggestParams]
+    ) -> Suggestions:
+        """Return the most probable continuations of a text (POST /suggest)."""
+        return self._request(
+            "POST",
+            "/suggest",
+            timeout,
+            {"prime": prime, **checked("suggest", params, SuggestParams)},
+        )
 
     def cells(
         self, text: str, *, timeout: Timeout | None = None, **params: Unpack[CellsParams]

@@ -59,6 +59,18 @@ class ScoreParams(ScoreManyParams, total=False):
     memory: bool  # learn names and phrases from what the model reads
 
 
+class SuggestParams(TypedDict, total=False):
+    """Fields of a request for suggestions, besides the prime."""
+
+    n: int  # number of suggestions, at most 20
+    boundary: Literal["word", "line"] | None  # where a suggestion ends
+    pattern: str | None  # regular expression that a suggestion must match, instead of `boundary`
+    max_length: int  # characters of a suggestion, at most 100
+    unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
+    memory: bool  # learn names and phrases from the prime
+    model: str | None  # name or hash of the model; None uses the server's default
+
+
 def info_path(model: str | None) -> str:
     """Return the path and the query of a request for a model card."""
     if model is None:

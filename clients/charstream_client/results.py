@@ -108,6 +108,24 @@ class Score(DetailedTextScore):
     model: ModelName
 
 
+class Suggestion(TypedDict):
+    """A continuation of the prime."""
+
+    text: str
+    logprob: float  # natural logarithm of `probability`
+    probability: float  # of the text and a boundary after it
+
+
+class Suggestions(TypedDict):
+    """The most probable continuations of a prime, the most probable one first."""
+
+    suggestions: list[Suggestion]
+    complete: bool  # whether no other continuation can be more probable
+    usage: Usage
+    timings: Timings
+    model: ModelName
+
+
 class ReadCell(TypedDict):
     """A cell of the LSTM and its values."""
 

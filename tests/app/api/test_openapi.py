@@ -48,7 +48,7 @@ def test_every_example_request_succeeds(shipped: RunningServer) -> None:
     with shipped.client() as client:
         document = client.get("/openapi.json").json()
         examples = list(_examples(document))
-        paths = {"/cells", "/generate", "/score", "/v1/completions"}
+        paths = {"/cells", "/generate", "/score", "/suggest", "/v1/completions"}
         assert {path for path, _ in examples} == paths
         for path, example in examples:
             response = client.post(path, json=example)
@@ -79,6 +79,7 @@ def test_every_possible_status_is_listed(shipped: RunningServer) -> None:
         ("/generate", "post"): makes_text | {"204", "400"},
         ("/generate", "get"): makes_text | {"204"},
         ("/score", "post"): makes_text | {"400"},
+        ("/suggest", "post"): makes_text | {"400"},
         ("/models", "get"): always,
         ("/info", "get"): names_a_model,
         ("/tokenizer.json", "get"): names_a_model,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.api.generate_requests import ask, post, stream
+from tests.app.api.generate_requests import ask, invalid_field, post, stream
 from tests.conftest import CHARACTERS
 from tests.server import RunningServer, running_server
 
@@ -84,6 +84,22 @@ def test_scores_do_not_change_the_text(server: RunningServer) -> None:
     plain = post(server)
     assert "logprobs" not in plain
     assert post(server, logprobs=10)["text"] == plain["text"]
+
+
+def test_the_distribution_of_the_next_character_can_be_whole(server: RunningServer) -> None:
+    size = len(CHARACTERS)
+    (character,) = post(server, length=1, logprobs=size)["logprobs"]
+    assert {token for token, *_ in character["top"]} == set(CHARACTERS)
+    assert math.fsum(math.exp(each[1]) for each in character["top"]) == pytest.approx(1, abs=1e-4)
+    (event, _) = stream(server, length=1, logprobs=size)
+    assert event.data == character
+    for method in ("GET", "POST"):
+        error = invalid_field(server, "/generate", {"logprobs": size + 1}, method)
+        assert error["message"] == f"must be at most {size} with this model"
+        many = {"length": 5000, "logprobs": size}
+        assert (
+            "at most 200000 in one" in invalid_field(server, "/generate", many, method)["message"]
+        )
 
 
 def test_a_text_after_an_empty_prime_scores_as_after_a_newline(server: RunningServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage
@@ -154,6 +156,61 @@ def test_the_memory_example_prints_what_is_shown(shipped: RunningServer) -> None
     script = code.replace("Client()", f"Client({shipped.url!r})")
     output = run(sys.executable, "-c", script, PYTHONPATH=str(ROOT / "clients"))
     assert f"```\n{output}```" in PAGES["docs/clients.md"]
+
+
+def test_the_web_page_shows_suggestions(browser: Browser, shipped: RunningServer) -> None:
+    (code,) = blocks("html")
+    page = browser.new_page(bypass_csp=True)
+    page.goto(shipped.url)
+    page.set_content(code.replace(ADDRESS, shipped.url))
+    page.get_by_label("Your text").press_sequentially("And Lev")
+    page.locator("option", has_text="And Levin").first.wait_for(state="attached")
+
+
+def test_the_terminal_completes_words(shipped: RunningServer) -> None:
+    (code,) = [code for _, code in BLOCKS if "import readline" in code]
+    script = code.replace("Client()", f"Client({shipped.url!r})")
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "TERM": "dumb", "PYTHONPATH": str(ROOT / "clients")}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    ) as program:
+        os.close(theirs)
+        shown = b""
+        for expected, typed in ((b"> ", b"And Lev\t"), (b"Levin", b"\n"), (b"Levin\r\n> ", b"\n")):
+            while expected not in shown:
+                shown += os.read(ours, 1000)
+            os.write(ours, typed)
+    os.close(ours)
+    assert program.returncode == 0
+
+
+class SymbolModel(Protocol):
+    """What a BciPy adapter expects of the language model that it wraps."""
+
+    symbol_set: list[str]
+
+    def predict(self, evidence: list[str]) -> list[tuple[str, float]]: ...
+
+
+def test_the_speller_gets_the_probabilities_of_its_symbols(shipped: RunningServer) -> None:
+    (code,) = [code for _, code in BLOCKS if "class CharstreamLanguageModel" in code]
+    script = code.replace("Client()", f"Client({shipped.url!r})")
+    output = run(sys.executable, "-c", script, PYTHONPATH=str(ROOT / "clients"))
+    assert f"```\n{output}```" in PAGES["docs/clients.md"]
+    names: dict[str, Any] = {}
+    exec(script.replace("from charstream_client", "from clients.charstream_client"), names)
+    model: SymbolModel = names["model"]
+    predicted = model.predict(list("ALL HAPPY FA"))
+    assert {symbol for symbol, _ in predicted} == set(model.symbol_set)
+    assert [each for _, each in predicted] == sorted((e for _, e in predicted), reverse=True)
+    assert math.fsum(each for _, each in predicted) == pytest.approx(1)
+    with shipped.client() as client:
+        body = {"prime": "all happy fa", "texts": ["m", "M", "c", "C"]}
+        nats = [each["nats"] for each in client.post("/score", json=body).json()["scores"]]
+    names["model"].client.close()
+    m, c = (math.exp(-nats[at]) + math.exp(-nats[at + 1]) for at in (0, 2))
+    assert dict(predicted)["M"] / dict(predicted)["C"] == pytest.approx(m / c, rel=1e-4)
 
 
 def openai_text(shipped: RunningServer, **fields: float) -> str:

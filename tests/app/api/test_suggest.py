@@ -54,9 +54,7 @@ def test_probabilities_are_those_of_the_scores(
     body = suggest(server, **fields)
     found, logprobs = body["suggestions"], [each["logprob"] for each in body["suggestions"]]
     assert body == suggest(server, **fields) | {"usage": body["usage"], "timings": body["timings"]}
-    assert [each["logprob"] for each in found] == sorted(
-        (e["logprob"] for e in found), reverse=True
-    )
+    assert logprobs == sorted(logprobs, reverse=True)
     assert len({each["text"] for each in found}) == len(found) <= n
     assert math.fsum(each["probability"] for each in found) <= 1 + 1e-9
     allowed = in_word if boundary == "word" else in_line

@@ -12,6 +12,7 @@ from model.text.vocabulary import Ids
 
 Key = bytes  # the hash of the characters that were read
 
+_MOST_LENGTHS = 500  # different lengths of the texts in a cache; a lookup then takes 0.25 ms
 _ENTRY_BYTES = 400  # overhead of an entry in addition to its tensors
 
 
@@ -70,6 +71,7 @@ class PrefixCache:
 
     def __init__(self, memory: CacheMemory) -> None:
         self._memory = memory
+        # The length of the text and the state after it, the least recently used entry first.
         self._states: dict[Key, tuple[int, DecoderState]] = {}
         self._count_by_length: Counter[int] = Counter()
         self._lengths: list[int] = []  # distinct lengths of the entries, ascending
@@ -90,7 +92,9 @@ class PrefixCache:
         with memory.lock:
             if key not in self._states:
                 self._add(key, len(ids), state, size)
-            memory.of(state).move_to_end((self, key))
+            self._use(key)
+            while len(self._lengths) > _MOST_LENGTHS:
+                self._drop(next(iter(self._states)))
             while memory.bytes > memory.limit:
                 cache, oldest = memory.oldest()
                 cache._drop(oldest)
@@ -101,8 +105,7 @@ class PrefixCache:
         States of streams with a memory are only for such streams.
 
         The prefix never includes the last id, because the network must read it to predict the next
-        character. The time is linear in the length of `ids` and in the number of distinct cached
-        lengths.
+        character. The time is linear in the length of `ids`.
 
         Returns:
             (0, None) if no prefix is cached.
@@ -118,8 +121,8 @@ class PrefixCache:
                 key = digest.copy().digest()
                 if key in self._states:
                     found, found_key = self._states[key], key
-            if found[1] is not None:
-                self._memory.of(found[1]).move_to_end((self, found_key))
+            if found_key:
+                self._use(found_key)
         return found
 
     def clear(self) -> None:
@@ -137,6 +140,11 @@ class PrefixCache:
         entries = self._memory.of(state)
         entries.bytes += size
         entries[self, key] = size
+
+    def _use(self, key: Key) -> None:
+        """Make an entry the most recently used one."""
+        entry = self._states[key] = self._states.pop(key)
+        self._memory.of(entry[1]).move_to_end((self, key))
 
     def _drop(self, key: Key) -> None:
         length, state = self._states.pop(key)

@@ -100,6 +100,16 @@ def test_states_with_a_memory_take_half_of_the_limit_from_others() -> None:
     assert len(cache) == 2, "the whole limit, if nobody else needs it"
 
 
+def test_a_lookup_has_few_lengths_to_try() -> None:
+    cache = PrefixCache(CacheMemory(1 << 30))
+    text = [1] * 2000
+    for length in (*range(1, 1500), 1000):
+        cache.put(ids(text[:length]), state(length))
+    assert len(cache) == len(cache._lengths) == 500
+    assert cache.longest(ids(text))[0] == 1499
+    assert cache.longest(ids(text[:1001]))[0] == 1000, "it was used again"
+
+
 def test_a_limit_of_zero_disables_the_cache() -> None:
     cache = PrefixCache(CacheMemory(0))
     cache.put(ids([1]), state(1))

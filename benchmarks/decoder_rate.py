@@ -10,7 +10,8 @@ import numpy as np
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Precision
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.native.backend import NativeBackend
 
 _STEPS = 16  # per call

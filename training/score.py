@@ -8,7 +8,8 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, nats_of
 from model.decoding.backend import DecoderState
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.selection import choose_precision
 from model.decoding.text_scoring import Texts, TextScores, TextScoring, TextStream, best_steps
 from model.native.memory import Memory, new_memory

@@ -8,7 +8,7 @@ from app.engine.cell_search import CellSearch
 from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.beam_search import BeamSearchParams
-from model.decoding.decoder import DecoderStream
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.text_scoring import Texts, TextScoring
 from model.text.vocabulary import Ids
 

@@ -16,7 +16,7 @@ from app.engine.slow_reader import OutputBuffer
 from app.engine.stop_matcher import StopMatcher
 from app.errors import EngineError
 from model.decoding.beam_search import BeamSearch
-from model.decoding.decoder import DecoderStream
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.text_scoring import TextScores, TextStream
 
 FinishReason = Literal["length", "pattern", "stop"]

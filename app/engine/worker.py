@@ -23,7 +23,8 @@ from app.errors import DrainingError, EngineError
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import with_alternatives
 from model.decoding.backend import StepOutput
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.text_scoring import best_steps
 
 # Target time between two deliveries, in seconds. It is too short to notice, and several times as

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from model.choice.sampling_params import SamplingParams, Uniforms
 from model.choice.scores import UNITS, Numbers, ScoreRows, in_units, with_alternatives
 from model.decoding.backend import DecoderState, StepIds
-from model.decoding.decoder import DecoderStream
+from model.decoding.decoder_stream import DecoderStream
 from model.text.vocabulary import Ids
 
 Counts = npt.NDArray[np.int64]

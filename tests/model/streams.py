@@ -16,7 +16,8 @@ from model.choice.held_cell import HeldCell
 from model.choice.read_cells import NO_CELLS, CellNumbers
 from model.choice.sampling_params import SamplingParams, uniforms
 from model.decoding.backend import Precision
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.native import library as native_library
 from model.pytorch.linear import int8_is_available
 from model.pytorch.network import CharLSTM

@@ -16,7 +16,8 @@ from app.errors import DeadlineError, DrainingError, QueueFullError
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, nats_of
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.text_scoring import TextScores
 from tests.app.engine.bulk_jobs import bulk_job, many
 from tests.app.engine.tiny_engine import LONG, alone, job, read, running, take, until

@@ -16,7 +16,8 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_check
 from model.checkpoints.network_config import NetworkConfig
 from model.checkpoints.weight_limit import MAX_SUM, greatest_sums
 from model.choice.sampling_params import SamplingParams
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.selection import kernels_for
 from model.errors import CheckpointError
 from model.patterns.pattern import compile_pattern

@@ -14,7 +14,8 @@ from model.choice.held_cell import MAX_HELD_CELLS, HeldCell
 from model.choice.read_cells import CellNumbers
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Backend, StepInput
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.errors import SamplingError
 from model.native.backend import NativeBackend
 from model.pytorch.backend import TorchBackend

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from model.choice.read_cells import NO_CELLS, CellValues, ReadCellColumns
 from model.choice.sampling_params import SamplingParams
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from tests.model.streams import CELLS, WAYS, Way, checkpoint, make_decoder
 
 

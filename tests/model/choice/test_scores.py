@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, scores_of, with_alternatives
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.pytorch.network import CharLSTM
 from model.pytorch.sampling import score_rows
 from tests.model.streams import VOCABULARY, checkpoint

@@ -14,7 +14,8 @@ from model.choice.sampling_params import SamplingParams
 from model.choice.scores import Numbers, ScoreRows, all_logprobs
 from model.decoding.backend import DecoderState
 from model.decoding.beam_search import BeamSearch, BeamSearchParams, Suggestion
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.patterns.pattern import Pattern, any_of, compile_pattern
 from model.text.vocabulary import Ids, Vocabulary
 from tests.model.streams import VOCABULARY, WAYS, Way, checkpoint, make_decoder

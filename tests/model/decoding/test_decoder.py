@@ -14,7 +14,8 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Precision
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.errors import DeviceError
 from model.pytorch.network import CharLSTM
 from model.text.vocabulary import Vocabulary

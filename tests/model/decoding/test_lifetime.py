@@ -11,7 +11,8 @@ import torch
 
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Precision
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.selection import TORCH
 from model.native import library as native_library
 from tests.conftest import make_checkpoint

@@ -11,7 +11,8 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.choice.scores import ScoreRows, nats_of
 from model.decoding.backend import Precision
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.decoding.text_scoring import Texts, TextScoring, TextStream, best_steps
 from model.native import library as native_library
 

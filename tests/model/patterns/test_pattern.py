@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from model.checkpoints.checkpoint import Checkpoint
 from model.choice.constraint import LogitBias
 from model.choice.sampling_params import SamplingParams
-from model.decoding.decoder import Decoder, DecoderStream
+from model.decoding.decoder import Decoder
+from model.decoding.decoder_stream import DecoderStream
 from model.errors import PatternError, SamplingError
 from model.native import library as native_library
 from model.patterns.pattern import Pattern, compile_pattern

@@ -104,7 +104,7 @@ async def suggest(request: Request) -> Response:
     may_be_empty = params.pattern is not None or _goes_on(read, params.boundary or "word")
     search = BeamSearchParams(params.n, pattern, params.max_length, may_be_empty)
     job = service.suggestion_job(prime, search, params.memory)
-    size = result_bytes(params.n * params.max_length)
+    size = result_bytes(params.n * params.max_length, sums=params.n)
     return await respond(request, service, job, size, _content)
 
 

@@ -47,6 +47,11 @@ class BeamSearchParams:
         """The most beams that one step goes on with."""
         return self.width // 4
 
+    @property
+    def reads(self) -> int:
+        """The most beams that all steps together go on with."""
+        return self.width * self.max_length
+
 
 class Suggestion(NamedTuple):
     """A continuation. The logprob is that of its characters and of its end after them."""
@@ -80,7 +85,7 @@ class BeamSearch:
     """
 
     def __init__(self, params: BeamSearchParams, state: DecoderState, last_id: int) -> None:
-        self._params = params
+        self._params, self._reads_left = params, params.reads
         self._found: list[Suggestion] = []  # a heap of the best ones, the least probable first
         self._dropped = -np.inf  # logprob of the most probable beginning that was given up
         self._others: list[Beam] = []  # less probable than `beams`, the most probable first
@@ -123,7 +128,7 @@ class BeamSearch:
 
     def _choose(self, beams: list[Beam]) -> None:
         """Go on with the most probable beams that can still become one of the best."""
-        width, step = self._params.width, self._params.step
+        width, step = self._params.width, min(self._params.step, self._reads_left)
         able = [beam for beam in beams if beam.logprob > self._least]
         able.sort(key=lambda beam: (-beam.logprob, beam.ids))
         if len(able) > width:
@@ -133,6 +138,9 @@ class BeamSearch:
             beam._replace(is_only_child=children[id(beam.state)] == 1) for beam in able[:step]
         ]
         self._others = able[step:width]
+        self._reads_left -= len(self.beams)
+        if not self.beams and self._others:
+            self._drop(self._others[0].logprob)
 
     @property
     def _least(self) -> float:

@@ -16,7 +16,7 @@ from model.decoding.backend import DecoderState
 from model.decoding.beam_search import BeamSearch, BeamSearchParams, Suggestion
 from model.decoding.decoder import Decoder
 from model.decoding.decoder_stream import DecoderStream
-from model.patterns.pattern import Pattern, any_of, compile_pattern
+from model.patterns.pattern import Pattern, any_of, any_text, compile_pattern
 from model.text.vocabulary import Ids, Vocabulary
 from tests.model.streams import VOCABULARY, WAYS, Way, checkpoint, make_decoder
 
@@ -92,6 +92,18 @@ def test_it_finds_the_texts_of_an_exhaustive_search(
     assert len({one.ids for one in suggestions}) == len(suggestions)
     if search.complete:
         assert [one.ids for one in suggestions] == [one.ids for one in found[:count]]
+
+
+def test_a_search_that_finds_nothing_ends() -> None:
+    params, model = BeamSearchParams(20, any_text(len(LETTERS)), 100), Model(1, 1.0)
+    search, read = BeamSearch(params, STATE, 0), 0
+    while search.beams:
+        read += len(search.beams)
+        rows_SV = np.array([model.logprobs(beam.ids[-2:]) for beam in search.beams])
+        search.advance(rows_SV, [STATE] * len(search.beams))
+    assert 0 < read <= params.reads + 1
+    assert not search.suggestions
+    assert not search.complete
 
 
 @pytest.mark.parametrize("memory", [False, True])

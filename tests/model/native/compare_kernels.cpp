@@ -232,9 +232,9 @@ bool kernels_agree(const std::vector<const Kernel*>& kernels) {
   if (uniform(0, 1) < 0.7) hold_cells(plan, streams, depth * width);
   if (uniform(0, 1) < 0.5) constrain(plan, streams, vocabulary_size);
   if (uniform(0, 1) < 0.7) read_cells(plan, streams, depth * width);
-  Memory any{};
+  Memory* const any = reinterpret_cast<Memory*>(&plan);
   std::vector<Memory*> memories(streams);
-  for (Memory*& memory : memories) memory = uniform(0, 1) < 0.5 ? &any : nullptr;
+  for (Memory*& memory : memories) memory = uniform(0, 1) < 0.5 ? any : nullptr;
   if (uniform(0, 1) < 0.3) plan.memories = memories.data();  // run_steps replaces them
   plan.streams = streams;
   plan.steps = steps;

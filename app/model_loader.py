@@ -129,14 +129,19 @@ def checkpoint_files(paths: Iterable[Path]) -> dict[str, Path]:
             without hidden ones. A file that does not exist is not an error here.
 
     Raises:
-        SettingsError: if a folder cannot be read or has no such files, or if two files would have
-            the same name.
+        SettingsError: if a folder cannot be read or has no such files, if two files would have the
+            same name, or if a name is not printable.
     """
     files: dict[str, Path] = {}
     for path in paths:
         # `Path.is_dir` raises an error if a parent folder may not be searched.
         for file in _files_in(path) if os.path.isdir(path) else [path]:
             name = name_of(file)
+            if not name.isprintable():  # it could not be shown in lists and logs
+                raise SettingsError(
+                    f"{_SETTING}: {str(file)!a}: the name of a file must be printable characters "
+                    "in UTF-8; rename it"
+                )
             if name in files:
                 raise SettingsError(
                     f"{_SETTING}: {files[name]} and {file} would both be the model {name!r}; "

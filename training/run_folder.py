@@ -81,6 +81,8 @@ class RunFolder:
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
         """Return the saved state, with its tensors on a device."""
+        if self.state_path.exists() and not self.state_path.is_file():  # reading may never end
+            raise self.unusable_state("it is not a regular file")
         try:
             return decode_state(self.state_path.read_bytes(), device)
         except FileNotFoundError as error:

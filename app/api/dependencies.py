@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -50,11 +51,14 @@ def submit(
     request: Request, service: Service, job: Job, ready: asyncio.Event | None = None
 ) -> Generation:
     """Queue a job and add its generation to the request log. See `Engine.submit`."""
+    record = RequestRecord.of(request.scope)
+    if isinstance(client := record.lease.client, bytes):  # the digest of a key
+        job = replace(job, owner=client)
     generation = service.engine.submit(job, ready)
     prime = None
     if service.settings.log_primes:
         prime = service.vocabulary.decode(job.prime[: job.prime_characters])
-    RequestRecord.of(request.scope).add(generation, prime)
+    record.add(generation, prime)
     return generation
 
 

@@ -117,7 +117,7 @@ async def post_generate(request: Request) -> Response:
     responses={
         **_EVENTS,
         **openapi.NOTHING_LEFT,
-        **openapi.errors(404, 409, 413, 422, 503, 504),
+        **openapi.errors(404, 409, 413, 422, 431, 503, 504),
     },
     openapi_extra=openapi.parameters(openapi.query(GenerateQuery), _RESUMES),
 )

@@ -22,6 +22,7 @@ ERRORS = {
     413: "The body is too large.",
     422: "A field has an invalid value, or the vocabulary lacks a character.",
     429: "The client sends too many requests.",
+    431: "The URL is too long. POST takes longer primes.",
     500: "The server failed on this request and logged the reason.",
     503: "The server is full or shutting down.",
     504: "The text took longer than this server allows.",

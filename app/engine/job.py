@@ -32,6 +32,7 @@ class Job:
     search: CellSearch | None = None  # the job reports the values of the cells that it finds
     beam_search: BeamSearchParams | None = None  # for suggestions; then nothing is generated
     texts: Texts | None = None  # to score, each after `prime`; then nothing is generated
+    owner: bytes = b""  # who may find its states in the prefix cache: everyone, or who has a key
     group: str | None = None  # what the jobs of one request have in common, if it has several
     detail: bool = False  # whether to keep the scores of the texts' characters beside their sums
 

@@ -80,13 +80,16 @@ class PrefixCache:
     def __len__(self) -> int:
         return len(self._states)
 
-    def put(self, ids: Ids, state: DecoderState) -> None:
-        """Store the state after the network has read `ids`, with the memory if it has one."""
+    def put(self, ids: Ids, state: DecoderState, owner: bytes = b"") -> None:
+        """Store the state after the network has read `ids`, with the memory if it has one.
+
+        Only lookups with the same `owner`, of up to 64 bytes, find it.
+        """
         memory = self._memory
         size = state.nbytes + _ENTRY_BYTES
         if size > memory.limit or len(ids) == 0:
             return
-        digest = _digest(state.memory is not None)
+        digest = _digest(state.memory is not None, owner)
         digest.update(ids.tobytes())
         key = digest.digest()
         with memory.lock:
@@ -99,10 +102,12 @@ class PrefixCache:
                 cache, oldest = memory.oldest()
                 cache._drop(oldest)
 
-    def longest(self, ids: Ids, with_memory: bool = False) -> tuple[int, DecoderState | None]:
+    def longest(
+        self, ids: Ids, with_memory: bool = False, owner: bytes = b""
+    ) -> tuple[int, DecoderState | None]:
         """Return the length of the longest cached prefix of `ids`, and the state after it.
 
-        States of streams with a memory are only for such streams.
+        States of streams with a memory are only for such streams, and those of an owner for it.
 
         The prefix never includes the last id, because the network must read it to predict the next
         character. The time is linear in the length of `ids`.
@@ -111,7 +116,7 @@ class PrefixCache:
             (0, None) if no prefix is cached.
         """
         content, hashed = memoryview(ids.tobytes()), 0
-        digest = _digest(with_memory)
+        digest = _digest(with_memory, owner)
         found: tuple[int, DecoderState | None] = (0, None)
         found_key = b""
         with self._memory.lock:
@@ -158,5 +163,6 @@ class PrefixCache:
             self._lengths.remove(length)
 
 
-def _digest(with_memory: bool) -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=16, person=b"memory" if with_memory else b"")
+def _digest(with_memory: bool, owner: bytes) -> hashlib.blake2b:
+    person = b"memory" if with_memory else b""
+    return hashlib.blake2b(digest_size=16, key=owner, person=person)

@@ -83,7 +83,7 @@ class Suggesting:
             stream.read += len(ids)
             if stream.prompt_steps_left:
                 return False
-            self._cache.put(stream.prime[: stream.read], stream.state)
+            self._cache.put(stream.prime[: stream.read], stream.state, job.owner)
         state = stream.state or self._decoder.empty_state(job.params.memory)
         sequence.search = BeamSearch(job.beam_search, state, int(stream.prime[-1]))
         return True

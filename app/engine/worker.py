@@ -146,9 +146,8 @@ class Worker:
     def _admit(self, sequence: Sequence) -> None:
         """Start a sequence after the longest prefix of its prompt that is in the cache."""
         stream = sequence.stream
-        read, state = self._cache.longest(
-            stream.prime[: stream.prompt_length], stream.params.memory
-        )
+        prompt, owner = stream.prime[: stream.prompt_length], sequence.job.owner
+        read, state = self._cache.longest(prompt, stream.params.memory, owner)
         if sequence.admitted is None:
             sequence.admitted, sequence.cached = time.monotonic(), read
         if state is None:
@@ -239,7 +238,7 @@ class Worker:
 
     def _end_prompt(self, sequence: Sequence) -> None:
         stream, state = sequence.stream, self._decoder.state(sequence.stream)
-        self._cache.put(stream.prime[: stream.read], state)
+        self._cache.put(stream.prime[: stream.read], state, sequence.job.owner)
         if sequence.texts is not None:
             bulk_scoring.begin(sequence, state)
             self._decoder.replace(stream, sequence.stream)
@@ -268,7 +267,7 @@ class Worker:
         text = np.array(sequence.text[:-1], dtype=np.int32)
         if stream.state is not None and is_whole and not stream.params.hold:
             read = np.concatenate([stream.prime[: stream.prompt_length], text])
-            self._cache.put(read, stream.state)
+            self._cache.put(read, stream.state, sequence.job.owner)
 
     def _fail_all(self, error: Callable[[], EngineError]) -> None:
         sequences = self._scheduler.close()

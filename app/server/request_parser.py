@@ -12,7 +12,8 @@ from starlette.types import Scope
 from app.server.refusal import RefusedError, malformed
 
 _LENGTH = b"content-length"
-_FRAMING = (_LENGTH, b"transfer-encoding")  # the headers that determine the end of a body
+_ENCODING = b"transfer-encoding"
+_FRAMING = (_LENGTH, _ENCODING)  # the headers that determine the end of a body
 _HEAD_END = b"\r\n\r\n"
 _LENGTH_DIGITS = 20  # of the largest 64-bit number
 
@@ -141,6 +142,7 @@ class RequestParser:
         self._silent_bytes = 0
         if not self._replaying:
             self._in_head = False
+            self._check_encoding()
             self._body_left = self._content_length()
             self._handler.begin_body(self._head(), self._parser.should_keep_alive())
 
@@ -165,6 +167,11 @@ class RequestParser:
     def _check_header_bytes(self) -> None:
         if self._header_bytes + self._silent_bytes > self._limits.header_bytes:
             raise _too_large(f"the headers are larger than {self._limits.header_bytes} bytes")
+
+    def _check_encoding(self) -> None:
+        for name, value in self._headers:
+            if name == _ENCODING and value.lower() != b"chunked":
+                raise malformed("Transfer-Encoding must be chunked: bodies are not decompressed")
 
     def _content_length(self) -> int:
         length = next((value for name, value in self._headers if name == _LENGTH), b"0")

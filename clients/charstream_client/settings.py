@@ -82,7 +82,7 @@ class BaseClient(Generic[Http]):
         Args:
             base_url: The server's address.
             api_key: The key, if the server requires one.
-            timeout: Seconds to wait for a whole result.
+            timeout: Seconds without a byte after which a call fails.
             stream_timeout: Seconds without a byte after which a stream counts as broken. The
                 server sends one at least every 15 seconds, so it must be greater than that.
             max_retries: Maximum number of retries of a call. In a stream, the count starts again

@@ -90,6 +90,9 @@ class BaseStream(Generic[Http]):
         if event_id != (self._next_id or event_id) or not number.isdecimal():
             expected = f"the id {self._next_id}" if self._next_id else "an id such as 7-1"
             raise ValueError(f"expected an event with {expected}, got {event_id!r}")
+        length = self._body.get("length")
+        if isinstance(length, int) and int(number) > length:
+            raise ValueError(f"expected at most {length} characters, got {event_id!r}")
         self.last_event_id, self._next_id = event_id, f"{seed}-{int(number) + 1}"
         self._retries.reset()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_two_files_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> N
 def test_the_best_checkpoint_of_a_run_has_the_name_of_its_folder(tmp_path: Path) -> None:
     one, two = (touched(tmp_path / name, "best.safetensors") for name in ("one", "two"))
     assert list(checkpoint_files([one, two])) == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", [b"bad\xff", b"two\nlines"])
+def test_a_name_that_cannot_be_shown_is_an_error(tmp_path: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".safetensors"))
+    path.touch()
+    with pytest.raises(SettingsError, match="must be printable characters in UTF-8") as caught:
+        checkpoint_files([tmp_path])
+    assert str(caught.value).isprintable()
 
 
 def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:

@@ -25,14 +25,15 @@ ERRORS: list[Any] = [5, [1], "abc", {"field": "texts[0]"}, [{}], [[]]]
 
 
 async def characters(client: AsyncClient) -> list[Any]:
-    return [event async for event in client.stream()]
+    return [event async for event in client.stream(length=8)]
 
 
 CALLS: dict[str, tuple[Callable[[Client], Any], Callable[[AsyncClient], Any]]] = {
     "generate": (Client.generate, AsyncClient.generate),
-    "stream": (lambda client: list(client.stream()), characters),
+    "stream": (lambda client: list(client.stream(length=8)), characters),
     "score": (lambda client: client.score("a"), lambda client: client.score("a")),
     "score_many": (lambda client: client.score_many("a"), lambda client: client.score_many("a")),
+    "suggest": (lambda client: client.suggest("a"), lambda client: client.suggest("a")),
     "cells": (
         lambda client: client.cells("a", find="quotes"),
         lambda client: client.cells("a", find="quotes"),
@@ -83,6 +84,7 @@ def both(call: str, response: Callable[[], httpx.Response]) -> list[Any]:
         ("stream", "data: {}\n\n", "KeyError: 'token'"),
         ("stream", 'data: {"token": 1}\n\n', "token: expected a string, got int"),
         ("stream", 'data: {"token": "a"}\n\n', "expected an event with an id such as 7-1, got ''"),
+        ("stream", 'id: 7-9\ndata: {"token": "a"}\n\n', "expected at most 8 characters, got '7-9'"),
         ("stream", 'id: 7-\ndata: {"token": "a"}\n\n', "got '7-'"),
         ("stream", f": {'a' * 1_048_576}\n\n", "an event has more than 1,048,576 characters"),
         ("stream", "data: a\n" * 150_000, "an event has more than 1,048,576 characters"),

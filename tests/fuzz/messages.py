@@ -159,6 +159,7 @@ FATAL = [
         "bad chunk after upgrade", _post(_CHUNKED + _UPGRADE, "1\r\n{\r\nzz\r\n"), 400, Kind.BROKEN
     ),
     _fatal("gzip", _post("Transfer-Encoding: gzip\r\n", "zz"), 400, Kind.BROKEN),
+    _fatal("gzip in chunks", _post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"), 400),
     _fatal(
         "many trailers", _post(_CHUNKED, "2\r\n{}\r\n0\r\n" + "a:b\r\n" * 40_000), 431, Kind.BROKEN
     ),

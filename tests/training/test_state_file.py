@@ -100,6 +100,16 @@ def test_a_damaged_state_is_refused_with_advice(
     assert "\n" not in message
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_a_fifo_is_not_read(saved: Path, content: bytes) -> None:
+    (saved / "state.pt").unlink()
+    os.mkfifo(saved / "state.pt")
+    with pytest.raises(TrainingError, match="it is not a regular file"):
+        RunFolder(saved).load_state(torch.device("cpu"))
+    (saved / "state.pt").unlink()
+    (saved / "state.pt").write_bytes(content)
+
+
 def test_the_best_weights_are_offered_if_there_are_any(saved: Path, content: bytes) -> None:
     assert "--init-from" not in refused(saved, content[:-1])
     (saved / "best.safetensors").touch()

@@ -77,7 +77,7 @@ def test_every_possible_status_is_listed(shipped: RunningServer) -> None:
     makes_text = names_a_model | {"413", "503", "504"}
     expected = {
         ("/generate", "post"): makes_text | {"204", "400"},
-        ("/generate", "get"): makes_text | {"204"},
+        ("/generate", "get"): makes_text | {"204", "431"},
         ("/score", "post"): makes_text | {"400"},
         ("/suggest", "post"): makes_text | {"400"},
         ("/models", "get"): always,

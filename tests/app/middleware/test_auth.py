@@ -16,13 +16,15 @@ from tests.http_request import http_request
 from tests.server import RunningServer, running_server
 
 RATE = 12
-FIRST, SECOND = ({"Authorization": f"Bearer {key}"} for key in ("first", "zweiter"))
+FIRST, SECOND, THIRD, FOURTH = (
+    {"Authorization": f"Bearer {key}"} for key in ("first", "zweiter", "third", "fourth")
+)
 
 
 @pytest.fixture(scope="module")
 def locked(tiny_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     keys = tmp_path_factory.mktemp("keys") / "keys"
-    keys.write_text("# users\nzweiter\n\n")
+    keys.write_text("# users\nzweiter\n\nthird\nfourth\n")
     with running_server(
         tiny_path,
         api_keys="first",
@@ -44,6 +46,15 @@ def test_each_key_has_its_own_rate(locked: RunningServer) -> None:
         assert client.get("/info", headers=SECOND).status_code == 200, "a key of the file"
         assert client.get("/info").status_code == 401
         assert client.get("/health/ready", headers=FIRST).status_code == 200
+
+
+def test_a_key_learns_nothing_of_what_another_one_has_sent(locked: RunningServer) -> None:
+    body = {"prime": "abcdefgh", "length": 30}
+    with locked.client() as client:
+        answers = [
+            client.post("/generate", json=body, headers=key) for key in (THIRD, THIRD, FOURTH)
+        ]
+    assert [each.json()["usage"]["cached_characters"] for each in answers] == [0, 7, 0]
 
 
 def test_clients_are_told_apart_by_their_keys_or_else_by_their_addresses() -> None:

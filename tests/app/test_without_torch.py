@@ -71,11 +71,14 @@ def run(hidden: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
     )
 
 
+POSTED = ("/cells", "/generate", "/reload", "/score", "/suggest", "/v1/completions")
+
+
 @needs_kernel
 def test_every_endpoint_answers(server: RunningServer) -> None:
     with server.client() as client:
         for path in client.get("/openapi.json").json()["paths"]:
-            if path not in ("/cells", "/generate", "/reload", "/score", "/v1/completions"):
+            if path not in POSTED:
                 assert client.get(path.format(model="tiny")).is_success, path
         assert client.get("/").is_success
         assert client.get("/docs").is_success
@@ -83,6 +86,8 @@ def test_every_endpoint_answers(server: RunningServer) -> None:
         assert scored.json()["characters"][2]["top"]
         many = client.post("/score", json={"texts": ["abc", "a"]})
         assert many.json()["scores"][1]["characters"] == 1
+        suggested = client.post("/suggest", json={"prime": "abc", "memory": True})
+        assert suggested.json()["suggestions"]
         found = client.post("/cells", json={"text": "a (b)", "find": "brackets", "top": 2})
         assert len(found.json()["cells"][1]["values"]) == 5
         completion = client.post("/v1/completions", json={"model": "tiny", "prompt": "abc"})

@@ -57,7 +57,7 @@ def characters_of(received: bytes) -> list[Event]:
     return [event for event in events if event.name == "message"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     length=st.integers(1, 150),
     skip=st.integers(0, 160),

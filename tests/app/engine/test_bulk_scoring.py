@@ -44,7 +44,7 @@ async def scores_of(generation: Generation) -> TextScores:
     return generation.scores
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     texts=st.lists(IDS, min_size=1, max_size=30),
     prime=IDS,

@@ -67,7 +67,7 @@ def expected(tiny: Checkpoint, job: Job) -> list[int]:
     return whole[: min(cuts, default=len(whole))]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(actions=st.lists(st.one_of(jobs, other_actions), max_size=40))
 def test_any_mix_of_actions_gives_exact_texts_and_frees_all_slots(
     tiny: Checkpoint, actions: list[Action]

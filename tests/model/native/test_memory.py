@@ -53,7 +53,7 @@ def test_a_long_text_has_the_bits_of_the_reference() -> None:
     rng, size = np.random.default_rng(1), 20
     memory, reference = new_memory(size), ReferenceMemory(size)
     logits = random_logits(rng, size)
-    for character in random_text(rng, size, 36_000):
+    for character in random_text(rng, size, 33_500):
         mixed, expected = mix(memory, character, logits), reference.mix(character, logits)
     np.testing.assert_array_equal(mixed, expected)
     assert reference.read > HISTORY

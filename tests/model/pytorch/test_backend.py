@@ -65,7 +65,7 @@ def step(
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     hidden=st.integers(1, 300) | st.sampled_from([32, 96, 160, 256, 480, 512]),
     layers=st.integers(1, 3),

@@ -24,7 +24,7 @@ from tests.model.streams import Text, checkpoint, run_alone, run_at_random, text
 
 
 @given(batch=st.lists(texts(), min_size=1, max_size=9), seed=st.integers(0, 2**32))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_graphs_step_writes_what_the_stepper_writes(batch: list[Text], seed: int) -> None:
     """Without capture, so that it runs on any device. The last text is longer than the graph."""
     batch = [*batch, batch[0]._replace(length=MAX_STEPS + 20)]

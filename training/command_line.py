@@ -20,7 +20,7 @@ from model.errors import CharstreamError, SamplingError, TrainingError, UnknownC
 from model.pytorch.network import CharLSTM
 from model.pytorch.tutorial import import_tutorial_checkpoint
 from model.text.properties import PROPERTIES
-from training import evaluate_command, score_command, train_arguments
+from training import describe_command, evaluate_command, score_command, train_arguments
 from training.arguments import add_checkpoint, add_device, add_path, add_text
 from training.cell_catalogue import find_tracked_cells
 from training.console import explaining_failed_output, print_error
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     score_command.add_arguments(commands.add_parser("score", help="score each line of a text"))
     _add_corpus(commands.add_parser("corpus", help="download a published text"))
     _add_import(commands.add_parser("import", help="convert a checkpoint of the tutorial"))
+    describe = commands.add_parser("describe", help="say which text a model has read")
+    describe_command.add_arguments(describe)
     _add_tokenizer(commands.add_parser("tokenizer", help="write a tokenizer for other tools"))
     return parser
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from model.checkpoints.about import About
 from model.checkpoints.atomic_file import replacing
 from model.errors import CorpusError, VocabularyError
 from model.text.vocabulary import UNKNOWN, CorpusIds, Vocabulary
@@ -23,6 +25,8 @@ MAX_MISSING = 0.1  # largest share of a text that may be missing from its vocabu
 VALIDATION_SHARE = 0.1  # of the characters, at the end of the text
 MAX_BYTES = 2_000_000_000  # of a text, decompressed, all files of a folder together
 
+_PRIME_CHARACTERS = 40  # of the example
+_SENTENCE_START = re.compile(r"[.!?\n]\s+(\w[^.!?\n]{10,40})(?=\s)")
 _GZIP = b"\x1f\x8b"  # first bytes of a compressed file
 _READ_AT_ONCE = 1 << 20  # bytes
 _MAX_LISTED = 10  # missing characters in a message
@@ -72,6 +76,7 @@ class Corpus:
         training, validation: ids, in the smallest integer type that can hold them.
         sha256: hash of the text in UTF-8 with LF line ends.
         missing: characters of the text that are not in the vocabulary, with their counts.
+        about: the description of a model that learns from the text.
     """
 
     vocabulary: Vocabulary
@@ -79,6 +84,7 @@ class Corpus:
     validation: CorpusIds
     sha256: str
     missing: Counter[str] = field(default_factory=Counter)
+    about: About = field(default_factory=About)
 
     @classmethod
     def from_text(
@@ -108,7 +114,15 @@ class Corpus:
         if missing.total() > MAX_MISSING * len(text):
             reason = f"a min-count of {min_count} is too high" if own else "another kind of text"
             raise CorpusError(f"{reason}: {describe_missing(vocabulary, missing)}")
-        return cls(vocabulary, *split(ids), text_hash(text), missing)
+        about = About(prime=_example_prime(split(text)[1], vocabulary))
+        return cls(vocabulary, *split(ids), text_hash(text), missing, about)
+
+
+def _example_prime(text: str, vocabulary: Vocabulary) -> str:
+    """Return the beginning of the first sentence of a text, or of the text."""
+    found = _SENTENCE_START.search(text)
+    start = found[1] if found else text[:_PRIME_CHARACTERS]
+    return "".join(character for character in start if character in vocabulary)
 
 
 def _own_vocabulary(text: str, min_count: int) -> Vocabulary:

@@ -23,9 +23,9 @@ from training.progress import scoring_progress
 from training.score import Scorer
 from training.text_lines import name_of, read_lines
 
-Row = dict[str, float | None]
+Row = dict[str, float | str | None]
 
-_FIELDS = ("nats", "bits", "bits_per_character", "characters")
+_FIELDS = ("line", "nats", "bits", "bits_per_character", "characters")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read the lines one after the other into one memory, so that a line that resembles "
         "earlier ones is less surprising",
     )
+    parser.add_argument(
+        "--with-text", action="store_true", help="write the text of each line beside its score"
+    )
     parser.add_argument("--json", action="store_true", help="write JSON lines instead of CSV")
 
 
@@ -60,12 +63,13 @@ def score(options: argparse.Namespace) -> int:
     blocks = read_lines(options.file)
     first = next(blocks, [])  # before the head, because the file may be missing
     try:
-        write = _write_json if options.json else _csv_writer()
+        write = _write_json if options.json else _csv_writer(options.with_text)
         with scoring_progress() as report:
             for block in chain([first], blocks):
                 lines = _known(checkpoint.vocabulary, block, options.unknown)
                 good = _known_count(checkpoint.vocabulary, lines)
-                write(_rows(scorer, checkpoint.vocabulary, lines[:good]))
+                rows = _rows(scorer, checkpoint.vocabulary, lines[:good])
+                write(_completed(rows, count, block if options.with_text else None))
                 sys.stdout.flush()
                 if good < len(lines):
                     _refuse(options, checkpoint.vocabulary, lines[good], count + good + 1)
@@ -119,12 +123,20 @@ def _rows(scorer: Scorer, vocabulary: Vocabulary, lines: Sequence[str]) -> Itera
         yield {"nats": nats, "bits": bits, "bits_per_character": mean, "characters": length}
 
 
+def _completed(rows: Iterator[Row], before: int, texts: Sequence[str] | None) -> Iterator[Row]:
+    """Add the number of the line to each row, and the text of the line if there are texts."""
+    for index, row in enumerate(rows):
+        text: Row = {} if texts is None else {"text": texts[index]}
+        yield {"line": before + index + 1, **row, **text}
+
+
 def _write_json(rows: Iterator[Row]) -> None:
     for row in rows:
         print(json.dumps(row))
 
 
-def _csv_writer() -> Callable[[Iterator[Row]], None]:
-    writer = csv.DictWriter(sys.stdout, _FIELDS, lineterminator="\n")
+def _csv_writer(with_text: bool) -> Callable[[Iterator[Row]], None]:
+    fields = (*_FIELDS, "text") if with_text else _FIELDS
+    writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
     writer.writeheader()
     return writer.writerows

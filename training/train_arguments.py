@@ -9,6 +9,7 @@ from typing import Any
 
 from model.checkpoints.network_config import NetworkConfig
 from model.errors import TrainingError
+from training import describe_command
 from training.arguments import add_device, add_path
 from training.config import TrainingConfig
 
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_durations(parser.add_mutually_exclusive_group())
     _add_flags(parser.add_argument_group("network"), NetworkConfig, _NETWORK_FLAGS)
     _add_flags(parser.add_argument_group("run"), TrainingConfig, _RUN_FLAGS)
+    describe_command.add_texts(parser.add_argument_group("description"))
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from model.text.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
 from training.console import counted
 from training.corpus import Corpus, describe_missing, explaining_large_text, read_text
+from training.describe_command import described
 from training.distillation import check_vocabulary
 from training.evaluation import Stopped
 from training.events import Update
@@ -137,6 +139,8 @@ def _read_corpus(
     vocabulary = initial.vocabulary if initial else None
     with explaining_large_text(options.text):
         corpus = Corpus.from_text(read_text(options.text), options.min_count, vocabulary)
+    about = replace(corpus.about, title=_title(options.text))
+    corpus = replace(corpus, about=described(options, about, corpus.vocabulary))
     if corpus.missing:
         message = describe_missing(corpus.vocabulary, corpus.missing)
         console.print(message, highlight=False, markup=False, soft_wrap=True)
@@ -212,6 +216,12 @@ def _explaining_saved_state(folder: RunFolder) -> Iterator[None]:
 def _source_name(text: Path) -> str:
     """Return the name of a text in UTF-8: a file name may hold other bytes."""
     return os.fsencode(_named(text).name).decode(errors="replace")
+
+
+def _title(text: Path) -> str:
+    """Return the title of a text that has none: the name of its file."""
+    name = _source_name(_named(text).with_suffix(""))
+    return "".join(character for character in name if character.isprintable())[:200]
 
 
 def _named(text: Path) -> Path:

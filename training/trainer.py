@@ -166,7 +166,13 @@ class Trainer:
     def averaged(self) -> Checkpoint:
         """Return a checkpoint of the averaged weights at this point of the run."""
         weights = arrays(self.learner.average)
-        return Checkpoint(self.network.config, self.corpus.vocabulary, weights, self.record)
+        return Checkpoint(
+            self.network.config,
+            self.corpus.vocabulary,
+            weights,
+            self.record,
+            about=self.corpus.about,
+        )
 
     def _update(self, stop: bool) -> tuple[Update, Flags]:
         if self.step % self.batches.per_epoch == 0:

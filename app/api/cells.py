@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from pydantic_core import PydanticCustomError
 
 from app.api import openapi
-from app.api.checks import check_cell_values, check_cells, encode_read
+from app.api.checks import check_cell_values, check_cells, encode_read, known_text
 from app.api.dependencies import current_models, respond
-from app.api.field_types import Cell
+from app.api.field_types import Cell, OrNull
 from app.api.parsing import read_request
-from app.api.schemas import MODEL, ModelName
+from app.api.schemas import MODEL, UNKNOWN_FIELD, ModelName
 from app.api.sizes import result_bytes
 from app.engine.cell_search import CellSearch
 from app.engine.chunk import Chunk
@@ -22,6 +22,7 @@ from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.service import Service
+from app.settings import Unknown
 from model.cells.correlation import Floats, check_varies, span_values
 from model.errors import CorrelationError
 from model.text.properties import PROPERTIES
@@ -87,6 +88,7 @@ class CellsRequest(BaseModel):
         "including, index `to`, counted from 0.",
     )
     top: int = Field(8, ge=1, le=MAX_CELLS, description="Number of cells to return for a search.")
+    unknown: Annotated[Unknown | None, OrNull] = UNKNOWN_FIELD
     model: str | None = MODEL
 
 
@@ -128,10 +130,25 @@ async def cells(request: Request) -> Response:
     """
     params = await read_request(request, CellsRequest)
     service = current_models(request).find(params.model)
+    params = _with_known_text(service, params)
     job = _job(service, params)
     cells = params.top if params.cells is None else len(params.cells)
     size = result_bytes(len(params.text), cells=cells)
     return await respond(request, service, job, size, _content)
+
+
+def _with_known_text(service: Service, params: CellsRequest) -> CellsRequest:
+    """Return the request with what its field `unknown` makes of the text."""
+    text = known_text(service, params.text, params.unknown)
+    if text == params.text:
+        return params
+    if not text:
+        message = "must have a character that the model knows"
+        raise InvalidFieldError("text", params.text, message)
+    if isinstance(params.find, list):
+        message = "is not supported with spans of a text that it changes"
+        raise InvalidFieldError("unknown", params.unknown, message)
+    return params.model_copy(update={"text": text})
 
 
 def _content(service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
@@ -152,8 +169,8 @@ def _content(service: Service, generation: Generation, text: Chunk) -> dict[str,
 def _job(service: Service, params: CellsRequest) -> Job:
     """Translate a request into a job; raise CharstreamError if this server cannot serve it."""
     _check_choice(params)
-    prime = encode_read(service, "prime", params.prime)
-    text = encode_read(service, "text", params.text, "reject")
+    prime = encode_read(service, "prime", params.prime, params.unknown, has_choice=True)
+    text = encode_read(service, "text", params.text, "reject", has_choice=True)
     if params.cells is not None:
         check_cells(service, "cells", params.cells)
         check_cell_values("cells", len(text), len(params.cells))

@@ -58,13 +58,24 @@ def encode_read(
         raise UnknownInFieldError(field, error, advice) from error
 
 
-def encode_scored(service: Service, field: str, text: str) -> Ids:
-    """Return the ids of a text to score."""
+def encode_scored(service: Service, field: str, text: str, advice: str = "") -> Ids:
+    """Return the ids of a text to score. The message of an error ends with some more advice."""
     check_read_length(service, field, text)
     try:
         return service.vocabulary.encode_scored(text)
     except UnknownCharacterError as error:
-        raise UnknownInFieldError(field, error) from error
+        advice = f'; set "unknown" to "skip" or "fold"{advice}'
+        raise UnknownInFieldError(field, error, advice) from error
+
+
+def known_text(service: Service, text: str, unknown: Unknown | None) -> str:
+    """Return a text without the characters that cannot be scored, or with equivalents of them."""
+    if unknown == "fold":
+        return fold(text, service.vocabulary)
+    if unknown == "skip":
+        gone = {text[at] for at in service.vocabulary.unscorable_positions(text).tolist()}
+        return text.translate(dict.fromkeys(map(ord, gone))) if gone else text
+    return text
 
 
 def check_read_length(service: Service, field: str, text: str, stage: str = "") -> None:

@@ -38,6 +38,9 @@ class Info(BaseModel):
 
     name: str
     hash: str
+    title: str = Field(description="The text that the model learned from. Empty if unknown.")
+    source: str = Field(description="Where the text comes from. Empty if unknown.")
+    prime: str = Field(description="An example of a text to continue. Empty if there is none.")
     vocabulary: list[str]
     layers: int
     hidden_size: int
@@ -96,6 +99,9 @@ async def info(service: NamedService) -> Info:
     return Info(
         name=service.model.name,
         hash=service.model.hash,
+        title=checkpoint.about.title,
+        source=checkpoint.about.source,
+        prime=checkpoint.about.prime,
         vocabulary=list(service.vocabulary.characters),
         layers=checkpoint.config.layers,
         hidden_size=checkpoint.config.hidden_size,

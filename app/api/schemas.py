@@ -43,6 +43,14 @@ MODEL = Field(
 )
 
 
+UNKNOWN_FIELD = Field(
+    None,
+    description="What to do with characters that the vocabulary lacks: reject the request, skip "
+    "the characters, or fold them, as in /generate. Null uses the server's default for the prime, "
+    "and rejects them in a text.",
+)
+
+
 class GenerateRequest(BaseModel):
     """Parameters of a generation."""
 

@@ -19,10 +19,12 @@ from app.api.checks import (
     check_scores,
     encode_read,
     encode_scored,
+    known_text,
 )
 from app.api.dependencies import current_models, respond
+from app.api.field_types import OrNull
 from app.api.parsing import read_request
-from app.api.schemas import MEMORY, MODEL, CharacterScore, ModelName
+from app.api.schemas import MEMORY, MODEL, UNKNOWN_FIELD, CharacterScore, ModelName
 from app.api.scores import sums_of, text_score
 from app.api.sizes import result_bytes
 from app.engine.chunk import Chunk
@@ -30,11 +32,13 @@ from app.engine.generation import Generation
 from app.engine.job import Job
 from app.errors import InvalidFieldError
 from app.service import Service
+from app.settings import Unknown
 from model.choice.scores import MAX_ALTERNATIVES
 from model.decoding.text_scoring import Texts
 from model.text.vocabulary import Vocabulary
 
 _MAX_TEXTS = 10_000  # of one request
+_MAX_NAMED = 20  # texts in a message
 _MAX_PRIMES = 10  # length of all texts together, in lengths of the longest prime
 
 router = APIRouter(tags=["Text"], responses=openapi.errors(401, 403, 429, 500))
@@ -82,6 +86,7 @@ class ScoreRequest(BaseModel):
         description="Number of top alternatives to return per character.",
     )
     memory: bool = MEMORY
+    unknown: Annotated[Unknown | None, OrNull] = UNKNOWN_FIELD
     model: str | None = MODEL
 
     @property
@@ -134,9 +139,28 @@ async def score(request: Request) -> Response:
     """Returns log-probabilities of one text or of many, computed as when text is generated."""
     params = await read_request(request, ScoreRequest)
     service = current_models(request).find(params.model)
+    params = _with_known_texts(service, params)
     job, size, detail = _job(service, params), _result_bytes(params), params.with_detail
     del params  # its texts are not needed while the model reads them
     return await respond(request, service, job, size, partial(_content, detail))
+
+
+def _with_known_texts(service: Service, params: ScoreRequest) -> ScoreRequest:
+    """Return the request with the texts that its field `unknown` leaves.
+
+    Raises:
+        InvalidFieldError: if nothing of a text is left.
+    """
+    if params.unknown not in ("skip", "fold") or (params.text or params.texts) is None:
+        return params
+    texts = [known_text(service, text, params.unknown) for text in params.all_texts]
+    if "" in texts:
+        index = texts.index("")
+        field = "text" if params.texts is None else f"texts[{index}]"
+        message = "must have a character that the model knows"
+        raise InvalidFieldError(field, params.all_texts[index], message)
+    changed = {"text": texts[0]} if params.texts is None else {"texts": texts}
+    return params.model_copy(update=changed)
 
 
 def _content(detail: bool, service: Service, generation: Generation, text: Chunk) -> dict[str, Any]:
@@ -189,7 +213,7 @@ def _job(service: Service, params: ScoreRequest) -> Job:
     if params.with_detail:
         advice = "send less text, or set detail to false"
         check_scores(field, sum(map(len, texts)), params.logprobs, advice)
-    prime = encode_read(service, "prime", params.prime)
+    prime = encode_read(service, "prime", params.prime, params.unknown, has_choice=True)
     if params.texts is None:
         text = encode_scored(service, "text", texts[0])
         return service.score_job(prime, text, params.logprobs, params.memory)
@@ -212,7 +236,11 @@ def _encode_texts(service: Service, texts: Sequence[str]) -> Texts:
         message = f"must have at most {most} characters together on this server"
         raise InvalidFieldError("texts", f"{length} characters", message)
     whole = "".join(texts)
-    if (first := service.vocabulary.find_unscorable(whole)) >= 0:
-        index = int(np.searchsorted(lengths.cumsum(), first, side="right"))
-        encode_scored(service, f"texts[{index}]", texts[index])  # raises the error
+    positions = service.vocabulary.unscorable_positions(whole)
+    if len(positions):
+        bad = np.unique(np.searchsorted(lengths.cumsum(), positions, side="right")).tolist()
+        others = ", ".join(f"texts[{index}]" for index in bad[1:_MAX_NAMED])
+        advice = f"; so have {others}" + (" and more" if len(bad) > _MAX_NAMED else "")
+        # This raises the error.
+        encode_scored(service, f"texts[{bad[0]}]", texts[bad[0]], advice if others else "")
     return Texts(service.vocabulary.encode(whole), lengths)

@@ -50,6 +50,7 @@ class ScoreManyParams(TypedDict, total=False):
 
     prime: str  # text that the model reads first, without scoring it
     logprobs: int  # alternatives per character
+    unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
     model: str | None  # name or hash of the model; None uses the server's default
 
 
@@ -85,6 +86,7 @@ class CellsParams(TypedDict, total=False):
     cells: Sequence[Cell]  # cells whose values to return, at most 64
     find: str | Sequence[tuple[int, int]]  # a property, such as "quotes", or spans of the text
     top: int  # number of cells to find, at most 64
+    unknown: Literal["reject", "skip", "fold"]  # for characters that the model does not know
     model: str | None  # name or hash of the model; None uses the server's default
 
 

@@ -179,6 +179,9 @@ class Info(TypedDict):
 
     name: str
     hash: str
+    title: NotRequired[str]  # of the text that the model learned from; absent on older servers
+    source: NotRequired[str]  # of that text
+    prime: NotRequired[str]  # an example to begin with
     vocabulary: list[str]
     layers: int
     hidden_size: int

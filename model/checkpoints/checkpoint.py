@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from model.cells.catalogue import Catalogue, TrackedCell, catalogue_json
+from model.checkpoints.about import ABOUT_KEYS, About
 from model.checkpoints.atomic_file import replacing
 from model.checkpoints.metadata import FORMAT_VERSION, escaped, read_metadata
 from model.checkpoints.network_config import NetworkConfig, Weights
@@ -20,6 +21,7 @@ from model.checkpoints.weight_limit import MAX_SUM, greatest_sums
 from model.errors import CheckpointError
 from model.text.vocabulary import Vocabulary
 
+_DESCRIPTIONS = ("cells", *ABOUT_KEYS)  # metadata keys
 _MAX_LISTED = 8  # differences named in one message
 
 
@@ -33,9 +35,11 @@ class Checkpoint:
     # The training record: corpus, split, losses, settings. Plain JSON values.
     training: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""  # the file's name without extension; the folder's name for best.safetensors
-    # The first 16 hex digits of a SHA-256 digest of the content without `cells`. Empty if unsaved.
+    # The first 16 hex digits of a SHA-256 digest of the content without `cells` and `about`. Empty
+    # if unsaved.
     hash: str = ""
     cells: Catalogue = ()  # that track each property best; empty if nobody has looked for them
+    about: About = field(default_factory=About)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -53,6 +57,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "config": json.dumps(asdict(checkpoint.config)),
         "vocabulary": json.dumps(checkpoint.vocabulary.characters),
         "training": _training_json(checkpoint.training, path),
+        **checkpoint.about.metadata,
     }
     if checkpoint.cells:
         metadata["cells"] = catalogue_json(checkpoint.cells)
@@ -89,6 +94,18 @@ def save_cells(path: Path, cells: Sequence[TrackedCell], of: str | None = None) 
     _write(metadata, checkpoint.weights, path)
 
 
+def save_about(path: Path, about: About) -> None:
+    """Replace the description in a checkpoint file. The model and its hash do not change.
+
+    Raises:
+        CheckpointError: if the file is not a valid checkpoint, if its vocabulary lacks a character
+            of the prime, or if the file cannot be written.
+    """
+    checkpoint, metadata = _load(path)
+    kept = {key: value for key, value in metadata.items() if key not in ABOUT_KEYS}
+    _write({**kept, **about.metadata}, checkpoint.weights, path)
+
+
 def _write(metadata: dict[str, str], weights: Weights, path: Path) -> None:
     """Write a file, after checking its metadata by the same rules as `load_checkpoint`."""
     metadata["digest"] = _digest(metadata, weights)
@@ -118,7 +135,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
     try:
         with open_tensor_file(path) as file:
-            config, vocabulary, training, cells = read_metadata(file.metadata, path)
+            config, vocabulary, training, cells, about = read_metadata(file.metadata, path)
             found = {name: entry.shape for name, entry in file.entries.items()}
             check_shapes(config, found, path)
             weights = file.read()
@@ -133,7 +150,10 @@ def _load(path: Path) -> tuple[Checkpoint, dict[str, str]]:
     if metadata.get("digest", digest) != digest:
         raise CheckpointError(f"{path}: altered or damaged: its content does not match its digest")
     name, model_hash = name_of(path), _model_hash(metadata, weights, digest)
-    return Checkpoint(config, vocabulary, weights, training, name, model_hash, cells), metadata
+    return (
+        Checkpoint(config, vocabulary, weights, training, name, model_hash, cells, about),
+        metadata,
+    )
 
 
 def name_of(path: Path) -> str:
@@ -196,8 +216,8 @@ def _digest(metadata: Mapping[str, str], weights: Weights) -> str:
 
 
 def _model_hash(metadata: Mapping[str, str], weights: Weights, digest: str) -> str:
-    """Return the hash of a model. The catalogue of cells describes the model and is left out."""
-    if "cells" in metadata:
-        model = {key: value for key, value in metadata.items() if key != "cells"}
+    """Return the hash of a model. What only describes the model is left out."""
+    model = {key: value for key, value in metadata.items() if key not in _DESCRIPTIONS}
+    if len(model) < len(metadata):
         digest = _digest(model, weights)
     return digest[:16]

@@ -7,23 +7,32 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.cells.catalogue import Catalogue, parse_catalogue
+from model.checkpoints.about import ABOUT_KEYS, About
 from model.checkpoints.network_config import NetworkConfig
 from model.errors import CheckpointError, VocabularyError
 from model.text.vocabulary import Vocabulary
 
 FORMAT_VERSION = "1"
 _REQUIRED_KEYS = ("format_version", "config", "vocabulary")
-_KNOWN_KEYS = (*_REQUIRED_KEYS, "training", "cells", "digest")
+_KNOWN_KEYS = (*_REQUIRED_KEYS, "training", "cells", *ABOUT_KEYS, "digest")
 _MAX_NESTING = 16  # lists and objects inside each other in a metadata value
 
 
-def read_metadata(
-    metadata: Mapping[str, str], path: Path
-) -> tuple[NetworkConfig, Vocabulary, dict[str, Any], Catalogue]:
-    """Return the config, the vocabulary, the training record and the catalogue of cells.
+class Metadata(NamedTuple):
+    """The metadata of a checkpoint."""
+
+    config: NetworkConfig
+    vocabulary: Vocabulary
+    training: dict[str, Any]
+    cells: Catalogue
+    about: About
+
+
+def read_metadata(metadata: Mapping[str, str], path: Path) -> Metadata:
+    """Return the checked metadata of a checkpoint.
 
     Args:
         metadata: the metadata of a file.
@@ -59,7 +68,17 @@ def read_metadata(
     if loss is not None and (isinstance(loss, bool) or not isinstance(loss, int | float)):
         raise CheckpointError(f"{path}: validation_loss must be a number, got {loss!r:.40}")
     cells = _read_cells(metadata.get("cells", "[]"), config, path)
-    return config, vocabulary, training, cells
+    return Metadata(config, vocabulary, training, cells, _read_about(metadata, vocabulary, path))
+
+
+def _read_about(metadata: Mapping[str, str], vocabulary: Vocabulary, path: Path) -> About:
+    try:
+        about = About.of(metadata)
+        if unknown := vocabulary.unknown_characters(about.prime):
+            raise ValueError(f"prime: has {min(unknown)!a}, which the vocabulary lacks")
+    except ValueError as error:
+        raise CheckpointError(f"{path}: metadata key {error}") from error
+    return about
 
 
 def _read_cells(text: str, config: NetworkConfig, path: Path) -> Catalogue:

@@ -154,8 +154,12 @@ class Vocabulary:
 
     def find_unscorable(self, text: str) -> int:
         """Return the index of the first character that `encode_scored` refuses, or -1."""
-        unscorable = self._unscorable(self._lookup(code_points(text)))
-        return int(unscorable.argmax()) if unscorable.any() else -1
+        found = self.unscorable_positions(text)
+        return int(found[0]) if len(found) else -1
+
+    def unscorable_positions(self, text: str) -> npt.NDArray[np.intp]:
+        """Return the indices of all characters that `encode_scored` refuses."""
+        return np.flatnonzero(self._unscorable(self._lookup(code_points(text))))
 
     def unknown_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are not in the vocabulary."""

@@ -33,7 +33,16 @@ def test_a_text_becomes_a_checkpoint_that_evaluates_and_writes(
     assert (out / "report.html").exists()
     assert len(list((out / "samples").iterdir())) == shown.count("epoch ") - 1
     best = str(out / "best.safetensors")
-    assert "line_position" in [tracked.property for tracked in load_checkpoint(Path(best)).cells]
+    trained = load_checkpoint(Path(best))
+    assert "line_position" in [tracked.property for tracked in trained.cells]
+    assert (trained.about.title, trained.about.source) == (text.stem, "")
+    assert trained.about.prime in TEXT
+    assert main(["describe", best, "--title", "A text", "--source", "a test"]) == 0
+    assert (
+        capsys.readouterr().out == f"title: A text\nsource: a test\nprime: {trained.about.prime}\n"
+    )
+    described = load_checkpoint(Path(best))
+    assert (described.about.title, described.hash) == ("A text", trained.hash)
     assert main(["evaluate", best, "--text", str(text), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["characters"] == len(TEXT) // 10 - 1
@@ -96,6 +105,8 @@ def replaced(arguments: str, text: Path, tiny_path: Path) -> list[str]:
     [
         ("train --text absent.txt --out run", "absent.txt: cannot be read"),
         ("TRAIN --dropout 1", "dropout must be"),
+        (f"TRAIN --title {'x' * 201}", "--title: must have at most 200 characters, got 201"),
+        ("TRAIN --prime Z9", r"--prime: .*U\+005A.*; leave them out"),
         ("TRAIN --resume", "no training run to resume"),
         ("TRAIN --device toaster", "'toaster'"),
         ("evaluate absent.safetensors --text BOOK", "no such file"),

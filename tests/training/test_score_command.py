@@ -57,7 +57,10 @@ def test_the_command_gives_the_numbers_of_the_server(
     lines = [line.replace("\n", "") for line in lines]
     content = "".join(f"{line}\n" for line in lines)
     expected = score(server, texts=lines, prime=prime)["scores"]
+    expected = [{"line": number, **each} for number, each in enumerate(expected, 1)]
     assert results(run, content, "--prime", prime) == expected
+    shown = results(run, content, "--prime", prime, "--with-text")
+    assert shown == [{**row, "text": line} for row, line in zip(expected, lines, strict=True)]
     rows = list(csv.DictReader(io.StringIO(run(content, "--prime", prime)[1])))
     assert [{k: float(v) for k, v in row.items()} for row in rows] == expected
 
@@ -65,7 +68,7 @@ def test_the_command_gives_the_numbers_of_the_server(
 def test_an_empty_line_has_a_result_of_its_own(run: Run) -> None:
     empty = {"nats": 0, "bits": 0, "bits_per_character": None, "characters": 0}
     first, second, third = results(run, "\nabc\r\n\n")
-    assert first == third == empty
+    assert (first, third) == ({"line": 1, **empty}, {"line": 3, **empty})
     assert second["characters"] == 3
 
 
@@ -134,7 +137,9 @@ def test_a_memory_learns_from_line_to_line(run: Run) -> None:
 
 def test_an_empty_file_has_no_lines(run: Run) -> None:
     assert results(run, "") == []
-    assert run("") == (0, "nats,bits,bits_per_character,characters\n", "")
+    header = "line,nats,bits,bits_per_character,characters"
+    assert run('a"b', "--with-text", "--unknown", "skip")[1].splitlines()[0] == f"{header},text"
+    assert run("") == (0, "line,nats,bits,bits_per_character,characters\n", "")
 
 
 def test_a_slow_pipe_gets_its_results_at_once(tiny_path: Path) -> None:

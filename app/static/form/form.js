@@ -40,13 +40,16 @@ export function fillForm(values) {
   if (values.model !== undefined) chooseModel(values.model);
 }
 
-/** Adapts the fields to a model: the length limit, and the default prime if it cannot be read. */
+let example = field("prime").defaultValue; // the prime that the page has put into the form
+
+/** Adapts the fields to a model: the length limit, and the prime unless the user has typed one. */
 export function adaptForm(info) {
   field("length").max = info.limits.length;
-  const { value, defaultValue } = field("prime"); // the default suits the shipped model
+  if (field("prime").value !== example || location.hash) return;
   const vocabulary = new Set(info.vocabulary);
-  const isReadable = [...defaultValue].every((character) => vocabulary.has(character));
-  if (value === defaultValue && !location.hash && !isReadable) fillForm({ prime: "" });
+  const isReadable = [...example].every((character) => vocabulary.has(character));
+  example = info.prime || (isReadable ? example : "");
+  fillForm({ prime: example });
 }
 
 document

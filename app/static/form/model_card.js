@@ -86,18 +86,23 @@ function show(info, model) {
 }
 
 function summary(info) {
-  const loss = info.validation_loss;
+  const { title, name, training, validation_loss: loss } = info;
   const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits per character`;
+  const size = training.training_characters;
+  const read = size ? `, ${aboutCount.format(size)} characters` : "";
   return (
-    `${info.name}: ${info.layers} × ${info.hidden_size} LSTM over ` +
-    `${countOf(info.vocabulary.length, "character")}${quality}; ${info.precision} on ${info.device}`
+    `${title ? `Learned from ${title}${read}. ` : `${name}: `}${info.layers} × ` +
+    `${info.hidden_size} LSTM over ${countOf(info.vocabulary.length, "character")}${quality}`
   );
 }
+
+const aboutCount = new Intl.NumberFormat("en", { notation: "compact", compactDisplay: "long" });
 
 function entries(info) {
   const { training, limits, validation_loss: loss } = info;
   return [
     ["Name", info.name],
+    info.title && ["Learned from", info.source ? `${info.title}: ${info.source}` : info.title],
     ["Hash", info.hash],
     ["Network", `LSTM, ${countOf(info.layers, "layer")} of size ${info.hidden_size}`],
     ["Parameters", formatCount(info.parameters)],

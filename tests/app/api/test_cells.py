@@ -171,6 +171,8 @@ def test_a_text_longer_than_an_output_buffer_is_read_whole(tiny_path: Path) -> N
         ({"find": "capitals", "top": 0}, "top", "greater than or equal to 1"),
         ({"find": "capitals", "top": 65}, "top", "less than or equal to 64"),
         ({"cells": CELLS, "length": 3}, "length", "unknown field"),
+        ({"cells": CELLS, "text": "Ω", "unknown": "skip"}, "text", "that the model knows"),
+        ({"find": [[0, 1]], "text": "Ωabc", "unknown": "skip"}, "unknown", "with spans"),
     ],
 )
 def test_an_invalid_request_names_the_field_and_what_is_expected(

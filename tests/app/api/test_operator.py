@@ -22,6 +22,7 @@ def test_the_model_card_describes_the_loaded_model(server: RunningServer, tiny: 
         info = client.get("/info").json()
     assert info["name"] == "tiny"
     assert info["hash"] == tiny.hash
+    assert (info["title"], info["source"], info["prime"]) == ("", "", "")
     assert info["vocabulary"] == list(tiny.vocabulary.characters)
     assert (info["layers"], info["hidden_size"]) == (2, 32)
     assert info["parameters"] == sum(array.size for array in tiny.weights.values())

@@ -56,6 +56,8 @@ def test_ten_thousand_texts_are_scored(server: RunningServer) -> None:
         ({"text": "a", "prime": "Z"}, "prime", "(U+005A)"),
         ({"text": "a" * 2001}, "text", "at most 2000 characters"),
         ({"text": "a\ufffd"}, "text", "(U+FFFD)"),
+        ({"text": "ΩΨ", "unknown": "skip"}, "text", "a character that the model knows"),
+        ({"texts": ["a", "Ω"], "unknown": "skip"}, "texts[1]", "a character that the model knows"),
         ({"text": "a", "logprobs": 11}, "logprobs", "less than or equal to 10"),
         ({"text": "a", "length": 3}, "length", "unknown field"),
         ({"text": "a", "texts": ["a"]}, "texts", "together with text"),
@@ -81,6 +83,18 @@ def test_an_invalid_request_names_the_field(
     error = invalid_field(server, "/score", fields)
     assert error["field"] == field
     assert message in error["message"]
+
+
+def test_unknown_characters_are_left_out_or_replaced(server: RunningServer) -> None:
+    texts = ["a\u2019b", "abc", "cΩ", "Ωa"]
+    skipped = score(server, texts=texts, prime="Ωa", unknown="skip")["scores"]
+    assert skipped == score(server, texts=["ab", "abc", "c", "a"], prime="a")["scores"]
+    folded = score(server, text="a\u2019b", unknown="fold")
+    assert folded["characters"] == score(server, text="a'b")["characters"]
+    with server.client() as client:
+        detail = client.post("/score", json={"texts": texts}).json()["detail"]
+    assert detail.startswith("texts[0]: ")
+    assert detail.endswith('set "unknown" to "skip" or "fold"; so have texts[2], texts[3]')
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,6 @@ def test_any_clients_get_the_responses_to_their_requests(tiny_path: Path) -> Non
         fuzzed = machine(server)
         run(fuzzed, examples=20, steps=20, repeatable=True)
     results = fuzzed.seen.counts.results
-    assert results["200"] > 50
+    assert results["200"] > 20
     assert results["400"] > 0
     assert results["431"] > 0

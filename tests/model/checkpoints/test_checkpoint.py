@@ -18,8 +18,14 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from model.checkpoints import tensor_file
+from model.checkpoints.about import About
 from model.checkpoints.atomic_file import replacing
-from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    save_about,
+    save_checkpoint,
+)
 from model.errors import CheckpointError
 from tests.conftest import make_checkpoint
 from tests.fuzz.checkpoints import json_values
@@ -66,6 +72,25 @@ def test_saving_the_same_twice_gives_the_same_hash(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_checkpoint(make_checkpoint(), tmp_path / name)
     assert load_checkpoint(tmp_path / "a").hash == load_checkpoint(tmp_path / "b").hash
+
+
+def test_a_description_is_no_part_of_the_model(tmp_path: Path) -> None:
+    path, about = tmp_path / "a", About("Anna Karenina", "a book", "ab\n")
+    save_checkpoint(make_checkpoint(), path)
+    plain = load_checkpoint(path)
+    save_about(path, about)
+    described = load_checkpoint(path)
+    assert (described.about, described.hash) == (about, plain.hash)
+    save_checkpoint(described, tmp_path / "b")
+    assert load_checkpoint(tmp_path / "b").about == about
+    for bad in (About(prime="Ω"), About(prime="\ud800")):
+        with pytest.raises(CheckpointError, match="metadata key prime: has "):
+            save_about(path, bad)
+    for fields in ({"title": "two\nlines"}, {"source": "x" * 501}, {"title": "\ud800"}):
+        with pytest.raises(ValueError, match="must"):
+            About(**fields)
+    save_about(path, About())
+    assert load_checkpoint(path).about == About()
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:

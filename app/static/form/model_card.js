@@ -86,14 +86,11 @@ function show(info, model) {
 }
 
 function summary(info) {
-  const { title, name, training, validation_loss: loss } = info;
-  const quality = loss === null ? "" : `, ${bits(loss).toFixed(2)} bits per character`;
+  const { title, name, training, layers, hidden_size: units, vocabulary } = info;
+  const count = countOf(vocabulary.length, "character");
+  if (!title) return `${name}: ${layers} × ${units} LSTM over ${count}`;
   const size = training.training_characters;
-  const read = size ? `, ${aboutCount.format(size)} characters` : "";
-  return (
-    `${title ? `Learned from ${title}${read}. ` : `${name}: `}${info.layers} × ` +
-    `${info.hidden_size} LSTM over ${countOf(info.vocabulary.length, "character")}${quality}`
-  );
+  return `Learned from ${title}${size ? `, ${aboutCount.format(size)} characters` : ""}`;
 }
 
 const aboutCount = new Intl.NumberFormat("en", { notation: "compact", compactDisplay: "long" });

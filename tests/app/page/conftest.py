@@ -84,6 +84,6 @@ def _loaded(
     for mark in request.node.iter_markers("page"):
         options |= mark.kwargs
     with opened(browser, server.url, **options) as page:
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         page.get_by_label("Prime").fill("abc")
         yield page

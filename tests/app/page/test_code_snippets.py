@@ -92,7 +92,7 @@ def test_copied_code_reads_the_key_from_the_environment(
     with ui.opened(browser, locked.url, **options) as page:
         page.get_by_role("textbox", name="API key").fill("secret")
         ui.press(page, "Use this key")
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         text = ui.generate(page, prime="abc", length=20)
         command, program = ui.copied(page, "Copy as curl"), ui.copied(page, "Copy as Python")
         assert "secret" not in command + program

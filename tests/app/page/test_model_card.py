@@ -28,11 +28,11 @@ def test_the_page_asks_for_a_key_and_sends_it(browser: Browser, locked: RunningS
         dialog.get_by_label("API key").fill(SECRET)
         ui.press(page, "Use this key")
         page.locator("#status").get_by_text("30 characters").wait_for()
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         page.reload()
         page.locator("#status").get_by_text("30 characters").wait_for()
         assert SECRET not in page.url
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         assert page.get_by_text("Model card as JSON").is_hidden(), "a link brings no key"
 
 
@@ -49,7 +49,7 @@ def test_an_unusable_key_is_explained_beside_its_field(
             assert ui.is_focused(key)
         key.fill(SECRET)
         ui.press(page, "Use this key")
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
 
 
 @ui.failures_expected
@@ -61,7 +61,7 @@ def test_the_page_works_without_the_model_card(page: Page) -> None:
     page.unroute("**/info")
     ui.press(page, "Try again")
     assert ui.is_focused(page.get_by_role("heading", name="The model")), "the button is gone"
-    page.get_by_text("LSTM over").wait_for()
+    page.locator("#card dl").wait_for()
     assert page.get_by_label("Length").get_attribute("max") == "5000"
     page.get_by_role("link", name="Model card as JSON").click()
     assert page.url.endswith("/info")

@@ -81,7 +81,7 @@ def test_a_damaged_link_is_not_opened_and_the_page_works(
     browser: Browser, server: RunningServer, damage: str
 ) -> None:
     with ui.opened(browser, f"{server.url}/#prime=ab&length=30&{damage}") as page:
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         assert page.locator("#status").inner_text() == (
             "This link is damaged, so it was not opened. "
             "Write a held cell as LAYER:CELL:VALUE instead of x."

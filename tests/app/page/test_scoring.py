@@ -86,7 +86,7 @@ def test_a_passage_that_is_too_long_is_refused_with_the_limit(
         running_server(tiny_path, max_prime="20000") as server,
         ui.opened(browser, server.url, expect_failures=True) as page,
     ):
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
         ui.score(page, longest + "a")

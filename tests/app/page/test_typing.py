@@ -12,7 +12,7 @@ from tests.server import RunningServer
 
 def typed(page: Page, text: str) -> Locator:
     """Fill in the field of the tab, wait for suggestions, and return the field."""
-    page.get_by_text("LSTM over").wait_for()  # the model card causes a request, too
+    page.locator("#card dl").wait_for()  # the model card causes a request, too
     page.get_by_role("tab", name="Type").click()
     field = page.get_by_label("Your text")
     field.fill(text)
@@ -134,7 +134,7 @@ def test_errors_are_shown_while_typing_goes_on(page: Page, server: RunningServer
         info = client.get("/info").json()
     page.route("**/info", lambda route: route.fulfill(json=info | {"memory": {"available": False}}))
     page.reload()
-    page.get_by_text("LSTM over").wait_for()
+    page.locator("#card dl").wait_for()
     assert page.get_by_label("Learn from what I type").is_disabled()
 
 

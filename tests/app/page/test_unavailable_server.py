@@ -20,7 +20,7 @@ def test_an_unreachable_server_is_not_reported_as_a_lost_connection(browser: Bro
         running_server(SHIPPED) as server,
         ui.opened(browser, server.url, expect_failures=True) as page,
     ):
-        page.get_by_text("LSTM over").wait_for()
+        page.locator("#card dl").wait_for()
         server.process.kill()
         server.process.wait()
         ui.press(page, "Generate")

@@ -56,37 +56,41 @@ class Suggesting:
     def _group(self, waiting: list[Sequence]) -> list[Sequence]:
         """Return the first searches that can take a step together.
 
-        The first one whose prime was not read yet reads a part of it.
+        Those that have not read their primes read `_PRIME_STEPS` characters in all.
         """
         group: list[Sequence] = []
-        rows, with_memory = 0, waiting[0].job.params.memory
+        rows, with_memory, most = 0, waiting[0].job.params.memory, _PRIME_STEPS
         for sequence in waiting:
             if group and (with_memory or sequence.job.params.memory):
                 break
-            if sequence.search is None and not self._read_prime(sequence):
+            if sequence.search is None:
+                most -= self._read_prime(sequence, most)
+            if sequence.search is None:
                 break
-            assert sequence.search is not None
             rows += len(sequence.search.beams)
             if rows > MAX_BEAMS:
                 break
             group.append(sequence)
         return group
 
-    def _read_prime(self, sequence: Sequence) -> bool:
-        """Read a part of the prime. Return whether the search can begin."""
+    def _read_prime(self, sequence: Sequence, most: int) -> int:
+        """Read up to `most` characters of the prime. Begin the search after all of it.
+
+        Return the number of characters that were read.
+        """
         stream, job = sequence.stream, sequence.job
         assert job.beam_search is not None
-        if left := stream.prompt_steps_left:
-            state = stream.state or self._decoder.empty_state(job.params.memory)
-            ids = stream.prime[stream.read : stream.read + min(left, _PRIME_STEPS)]
-            _, (stream.state,) = self._decoder.read([state], ids[:, None].astype(np.int64))
-            stream.read += len(ids)
-            if stream.prompt_steps_left:
-                return False
-            self._cache.put(stream.prime[: stream.read], stream.state, job.owner)
         state = stream.state or self._decoder.empty_state(job.params.memory)
-        sequence.search = BeamSearch(job.beam_search, state, int(stream.prime[-1]))
-        return True
+        if count := min(stream.prompt_steps_left, most):
+            ids = stream.prime[stream.read : stream.read + count]
+            _, (state,) = self._decoder.read([state], ids[:, None].astype(np.int64))
+            stream.state = state
+            stream.read += count
+            if not stream.prompt_steps_left:
+                self._cache.put(stream.prime[: stream.read], state, job.owner)
+        if not stream.prompt_steps_left:
+            sequence.search = BeamSearch(job.beam_search, state, int(stream.prime[-1]))
+        return count
 
     def _advance(self, group: list[Sequence]) -> None:
         searches: list[BeamSearch] = [one.search for one in group if one.search is not None]

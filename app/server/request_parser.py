@@ -27,12 +27,15 @@ class HeadLimits:
             longer ones.
         path_bytes: maximum size of the path in it. Percent-decoding a longer path would delay other
             connections.
+        parameters: maximum number of parameters in its query. A logit bias for each of 1,000
+            characters is the most that a request needs; more would only take time to parse.
         header_bytes: maximum size of all headers and trailers.
         headers: maximum number of headers and trailers.
     """
 
     url_bytes: int = (1 << 16) - 1
     path_bytes: int = 1 << 13
+    parameters: int = 1100
     header_bytes: int = 1 << 16
     headers: int = 100
 
@@ -188,13 +191,16 @@ class RequestParser:
             raise malformed("the URL has no path")
         if len(url.path) > self._limits.path_bytes:
             raise _too_large(f"the path of the URL is longer than {self._limits.path_bytes} bytes")
+        query = url.query or b""
+        if query.count(b"&") >= self._limits.parameters:
+            raise _too_large(f"the URL has more than {self._limits.parameters} parameters")
         path = url.path.decode("ascii")
         return {
             "method": method,
             "http_version": self._parser.get_http_version(),
             "path": unquote(path) if "%" in path else path,
             "raw_path": url.path,
-            "query_string": url.query or b"",
+            "query_string": query,
             "headers": self._headers,
         }
 

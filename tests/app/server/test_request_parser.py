@@ -112,6 +112,15 @@ def test_headers_and_trailers_are_few(beginning: bytes) -> None:
     assert refusal(head + b"a:\r\n" * (11 - used) + b"\r\n") == (431, "head_too_large")
 
 
+def test_a_url_has_few_parameters() -> None:
+    def head(count: int) -> bytes:
+        return b"GET /a?" + b"&".join([b"x"] * count) + b" HTTP/1.1\r\n\r\n"
+
+    (request,) = parse(head(1100))
+    assert request.complete
+    assert refusal(head(1101)) == (431, "head_too_large")
+
+
 @pytest.mark.parametrize("size", [1, 100, 5000])
 @pytest.mark.parametrize(
     "beginning",

@@ -108,7 +108,7 @@ class UnknownInFieldError(UnknownCharacterError):
 
     def __init__(self, field: str, error: UnknownCharacterError, advice: str = "") -> None:
         super().__init__(error.characters, error.positions)
-        value = show("".join(error.characters[:_MAX_CHARACTERS]))
+        value = show(error.characters[:_MAX_CHARACTERS])
         self.field = FieldError(field=field, value=value, message=str(self))
         self.args = (f"{field}: {self}{advice}",)
 

@@ -31,8 +31,8 @@ class UnknownCharacterError(CharstreamError):
 
     max_listed = 10  # further characters are counted in the message, but not listed
 
-    def __init__(self, characters: Sequence[str], positions: Sequence[int]) -> None:
-        self.characters = tuple(characters)
+    def __init__(self, characters: str, positions: Sequence[int]) -> None:
+        self.characters = characters
         self.positions = tuple(positions)
         pairs = zip(self.characters[: self.max_listed], self.positions, strict=False)
         listed = [

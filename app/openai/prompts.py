@@ -152,7 +152,7 @@ def _encode(service: Service, request: CompletionRequest, index: int) -> tuple[I
     replaces = (request.unknown or service.settings.unknown) != "reject"
     shown = read if replaces or not read else text
     if request.scores_echo and (position := service.vocabulary.find_unscorable(read)) >= 0:
-        raise UnknownInFieldError(name, UnknownCharacterError([shown[position]], [position]))
+        raise UnknownInFieldError(name, UnknownCharacterError(shown[position], [position]))
     return ids, shown if request.echo else ""
 
 

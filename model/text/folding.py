@@ -57,13 +57,13 @@ def fold(text: str, vocabulary: Vocabulary) -> str:
     an equivalent stays. A text with more than a thousand different unknown characters stays as it
     is, because it is in another script.
     """
-    unknown = vocabulary.unknown_characters(text)
+    unknown = vocabulary.unknown_codes(text)
     if len(unknown) > _MAX_UNKNOWN:
         return text
     table = _equivalents(vocabulary)
-    for character in unknown:
-        if ord(character) not in table and _has_candidates(character):
-            table[ord(character)] = _equivalent(character, vocabulary)
+    for code in unknown.tolist():
+        if code not in table and _has_candidates(chr(code)):
+            table[code] = _equivalent(chr(code), vocabulary)
     return text.translate(table)
 
 

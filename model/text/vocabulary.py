@@ -163,8 +163,15 @@ class Vocabulary:
 
     def unknown_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are not in the vocabulary."""
+        return set(map(chr, self.unknown_codes(text).tolist()))
+
+    def unknown_codes(self, text: str) -> npt.NDArray[np.intp]:
+        """Return the distinct code points of a text that are not in the vocabulary, ascending."""
         codes = code_points(text)
-        return {chr(code) for code in np.unique(codes[self._lookup(codes) < 0]).tolist()}
+        codes = codes[self._lookup(codes) < 0]
+        occurs = np.zeros(codes.max(initial=0) + 1, np.bool_)  # faster than sorting the codes
+        occurs[codes] = True
+        return np.flatnonzero(occurs)
 
     def encode_corpus(self, text: str) -> tuple[CorpusIds, Counter[str]]:
         """Return the ids of a long text in the smallest type that can hold them.
@@ -220,7 +227,9 @@ class Vocabulary:
 
 
 def _unknown(refused: npt.NDArray[np.bool_], text: str) -> UnknownCharacterError:
-    first_seen: dict[str, int] = {}
-    for position in np.flatnonzero(refused).tolist():
-        first_seen.setdefault(text[position], position)
-    return UnknownCharacterError(list(first_seen), list(first_seen.values()))
+    positions, codes = np.flatnonzero(refused), code_points(text)[refused]
+    first_of_code = np.full(codes.max() + 1, len(text))
+    np.minimum.at(first_of_code, codes, positions)
+    is_first = first_of_code[codes] == positions
+    characters = codes[is_first].tobytes().decode("utf-32-le", "surrogatepass")
+    return UnknownCharacterError(characters, positions[is_first].tolist())

@@ -28,7 +28,7 @@ from app.errors import (
 )
 from model.errors import CharstreamError, CheckpointError, UnknownCharacterError
 
-UNKNOWN = UnknownCharacterError(["Ж"], [2])
+UNKNOWN = UnknownCharacterError("Ж", [2])
 EXPECTED: list[tuple[CharstreamError, int, str, dict[str, str]]] = [
     (InvalidFieldError("length", 0, "must be at least 1"), 422, "invalid_field", {}),
     (UnknownInFieldError("prime", UNKNOWN), 422, "unknown_character", {}),

@@ -132,7 +132,7 @@ export class TypePanel {
     const { milliseconds } = this;
     showStatistics(byId("type-statistics"), [
       ["last answer", milliseconds === null ? "–" : `${formatMeasured(milliseconds)} ms`],
-      ["keystrokes saved", formatCount(this.text.saved)],
+      ["keystrokes saved", `${formatCount(this.text.saved)} of ${formatCount(this.text.total)}`],
     ]);
   }
 

@@ -13,6 +13,9 @@ export class TypedText {
   constructor(field, mirror) {
     Object.assign(this, { field, mirror, saved: 0 }); // `saved`: keystrokes
     this.spaceEnd = null; // the caret after the last space that was added
+    field.addEventListener("input", () => {
+      if (!field.value) this.saved = 0; // another text begins
+    });
     field.addEventListener("beforeinput", ({ data }) => CLOSING.test(data) && this.#dropSpace());
   }
 
@@ -31,6 +34,11 @@ export class TypedText {
 
   get isAtEnd() {
     return this.field.selectionStart === this.field.value.length;
+  }
+
+  /** Number of keystrokes that the text takes without suggestions. */
+  get total() {
+    return characterCount(this.field.value);
   }
 
   /** Shows a suggestion behind the caret, which must be at the end; "" shows none. */

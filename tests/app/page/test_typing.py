@@ -51,9 +51,9 @@ def test_suggestions_are_chosen_with_keys(browser: Browser, shipped: RunningServ
         assert re.fullmatch("[0-9.]+ ms", ui.content(page.locator("#type-statistics dd").first))
         page.locator("#announcer").get_by_text("Levin", exact=True).wait_for()
         keys.press("Tab")
-        assert (field.input_value(), saved(page)) == ("And Levin ", "2")
+        assert (field.input_value(), saved(page)) == ("And Levin ", "2 of 10")
         keys.type(",")
-        assert (field.input_value(), saved(page)) == ("And Levin,", "1"), "without the space"
+        assert (field.input_value(), saved(page)) == ("And Levin,", "1 of 10"), "without the space"
         for key in ("Control+2", "Alt+2"):
             typed(page, begun)
             keys.press(key)

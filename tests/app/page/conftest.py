@@ -33,8 +33,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def one_slot() -> Iterator[RunningServer]:
-    """A server with one slot and a queue of two, where 100,000 characters take long."""
-    with running_server(SHIPPED, max_streams="1", max_queue="2", precision="fp32") as running:
+    """A server with one slot and a queue of two, where 100,000 characters take up to a minute."""
+    limits = {"max_streams": "1", "max_queue": "2", "deadline_seconds": "60"}
+    with running_server(SHIPPED, **limits, precision="fp32") as running:
         yield running
 
 

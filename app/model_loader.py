@@ -38,7 +38,9 @@ class ModelLoader:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         cache_bytes = round(settings.cache_mb * 2**20)
-        self.resources = Resources(settings.max_streams, settings.max_queue, cache_bytes)
+        # A client may have `max_streams` slots, and others have an eighth more, see `Slots`.
+        slots, places = (most + most // 8 for most in (settings.max_streams, settings.max_queue))
+        self.resources = Resources(slots, places, cache_bytes)
 
     def read(self, loaded: LoadedModels | None = None) -> Reading:
         """Read and check every file.
@@ -92,7 +94,8 @@ class ModelLoader:
         with _naming(settings, "precision"):
             precision = choose_precision(settings.precision, device, kernel)
         with _naming(settings, "kernel", "precision"):
-            decoder = Decoder(checkpoint, settings.max_streams, device, precision, threads, kernel)
+            slots = self.resources.slots.count
+            decoder = Decoder(checkpoint, slots, device, precision, threads, kernel)
         metrics = self._metrics.of(checkpoint.name)
         engine = Engine(decoder, self.resources, metrics, settings.deadline_seconds)
         return Service(settings, checkpoint, decoder, engine, path)

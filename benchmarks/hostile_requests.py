@@ -56,9 +56,9 @@ REQUESTS: dict[str, tuple[str, bytes]] = {
         "/cells",
         _encoded(text=_LONG[:12_500], find=[[0, 4000], [5000, 9000]], top=64),
     ),
-    "128 choices with scores": (
+    "63 choices with scores": (
         "/v1/completions",
-        _encoded(prompt=_LONG[:100], n=128, max_tokens=42, logprobs=10, echo=True),
+        _encoded(prompt=_LONG[:100], n=63, max_tokens=188, logprobs=10, echo=True),
     ),
     "a pattern with many states": ("/generate", _encoded(pattern="(a|b)*a(a|b){9}", length=5)),
     "a long pattern": ("/generate", _encoded(pattern="[a-z ]{2190}", length=5)),

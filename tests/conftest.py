@@ -141,7 +141,7 @@ def tiny(tiny_path: Path) -> Checkpoint:
 @pytest.fixture(scope="session")
 def server(tiny_path: Path) -> Iterator[RunningServer]:
     """A server with the tiny checkpoint and low limits."""
-    settings = {"max_length": "5000", "max_prime": "2000", "max_streams": "8", "max_queue": "8"}
+    settings = {"max_length": "5000", "max_prime": "2000", "max_streams": "16", "max_queue": "8"}
     with running_server(tiny_path, **settings) as running:
         yield running
 

@@ -52,9 +52,7 @@ def submit(
 ) -> Generation:
     """Queue a job and add its generation to the request log. See `Engine.submit`."""
     record = RequestRecord.of(request.scope)
-    if isinstance(client := record.lease.client, bytes):  # the digest of a key
-        job = replace(job, owner=client)
-    generation = service.engine.submit(job, ready)
+    generation = service.engine.submit(replace(job, client=record.lease.client), ready)
     prime = None
     if service.settings.log_primes:
         prime = service.vocabulary.decode(job.prime[: job.prime_characters])

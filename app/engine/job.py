@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from app.engine.cell_search import CellSearch
@@ -32,9 +33,13 @@ class Job:
     search: CellSearch | None = None  # the job reports the values of the cells that it finds
     beam_search: BeamSearchParams | None = None  # for suggestions; then nothing is generated
     texts: Texts | None = None  # to score, each after `prime`; then nothing is generated
-    owner: bytes = b""  # who may find its states in the prefix cache: everyone, or who has a key
-    group: str | None = None  # what the jobs of one request have in common, if it has several
+    client: Hashable = None  # who sent it: the digest of a key, or an address
     detail: bool = False  # whether to keep the scores of the texts' characters beside their sums
+
+    @property
+    def owner(self) -> bytes:
+        """Who may find its states in the prefix cache: who has the key, or everyone."""
+        return self.client if isinstance(self.client, bytes) else b""
 
     def stream(self) -> DecoderStream:
         """Return a new decoder stream for this job."""

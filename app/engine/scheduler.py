@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from app.engine.bulk_scoring import lanes_by_job, spare_lanes, spread
@@ -77,19 +77,19 @@ class Scheduler:
         """
         with self._wake:
             if sequence.job.beam_search is None:
-                self.check_room(1)
+                self.check_room(sequence.job.client, 1)
                 self.slots.enqueue(self.batch, sequence)
                 return
             self.check_ready()
-            self.slots.check_searches(len(self.searching))
+            self.slots.check_searches(self.searching, sequence.job.client)
             self.searching.append(sequence)
             self._wake.notify()
 
-    def check_room(self, count: int) -> None:
-        """Raise what `submit` raises unless `count` more can get a slot or a place in the queue."""
+    def check_room(self, client: Hashable, count: int) -> None:
+        """Raise what `submit` raises unless `count` more of a client can run or wait."""
         with self._wake:
             self.check_ready()
-            self.slots.check_room(count)
+            self.slots.check_room(client, count)
 
     def cancel(self, sequence: Sequence) -> None:
         """Free a job's position in the queue now, or its slots before the next step."""

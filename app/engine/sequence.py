@@ -24,6 +24,9 @@ FinishReason = Literal["length", "pattern", "stop"]
 # Characters of a text that are delivered at once, although the first one could come sooner.
 _SHORT = 24
 
+# Characters of a prime and a text that take a slot for so short a time that nobody has to wait.
+_BRIEF = 128
+
 MAX_KEPT = 200_000  # characters of a text; the state after a longer one is not cached
 
 
@@ -73,6 +76,7 @@ class Sequence:
         self.expires = math.inf  # time of the monotonic clock at which the server ends it
         self.rereads = False  # whether a search must read the text again
         self._finder = CellFinder(job.search, job.cells) if job.search else None
+        self.is_brief = self.steps_left <= _BRIEF
         self._matcher = StopMatcher(job.stops) if job.stops else None
         self._held = NO_CHARACTERS  # may turn out to be part of a stop string
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 
 from app.engine.bulk_scoring import count_jobs
@@ -35,13 +35,19 @@ class Batch:
         return min(sequence.steps_left * self.seconds_per_step, left)
 
 
+# The client and whether the text is brief, with the texts in order of arrival. They take turns.
+Queue = dict[tuple[Hashable, bool], deque[tuple[Batch, Sequence]]]
+
+
 class Slots:
     """Gives slots to the sequences of several engines in order of arrival.
 
-    Sequences that resume come before those that have not had a slot yet. The sequences of a group
-    leave an eighth of the slots to others: the sequences beyond its share wait behind the queue,
-    until others of the group have left. Hold `lock` while you call a method. The properties
-    `waiting` and `computing`, `waiting_of` and `add_engine` need no lock.
+    Sequences that resume come before those that have not had a slot yet. If several clients wait,
+    they take turns. A client leaves a ninth of the slots and of the queue to others. Texts that end
+    soon may have every free slot.
+
+    Hold `lock` while you call a method. The properties `waiting` and `computing`, `waiting_of` and
+    `add_engine` need no lock.
 
     Args:
         count: number of sequences that run at the same time, whichever engines they belong to.
@@ -49,25 +55,17 @@ class Slots:
 
     Attributes:
         free: number of slots that no sequence has.
-        most_of_group: number of slots that the sequences of a group may have.
+        waiting: number of sequences of all engines that wait for a slot.
     """
 
     def __init__(self, count: int, max_queue: int) -> None:
         self.count, self.free, self._max_queue = count, count, max_queue
+        self._most = _most_of(count)  # that a client may have
+        self.waiting = 0
         self.lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
         self._batches: weakref.WeakSet[Batch] = weakref.WeakSet()
-        # Each sequence with the batch that it wants to join. The first queue is served first.
-        self._resuming: deque[tuple[Batch, Sequence]] = deque()
-        self._waiting: deque[tuple[Batch, Sequence]] = deque()
-        self._blocked: deque[tuple[Batch, Sequence]] = deque()  # because their group has its share
-        self._shares: Counter[str] = Counter()  # sequences of a group with a slot or in a queue
-        self.most_of_group = count - count // 8
+        self._queues: tuple[Queue, Queue] = ({}, {})  # of those that resume, and of the others
         self._refused = 0  # in a row
-
-    @property
-    def waiting(self) -> int:
-        """Number of sequences of all engines that wait for a slot, and not for their group."""
-        return len(self._resuming) + len(self._waiting)
 
     @property
     def taken(self) -> int:
@@ -107,37 +105,39 @@ class Slots:
         return sequences + waiting
 
     def enqueue(self, batch: Batch, sequence: Sequence, resumed: bool = False) -> None:
-        """Add a sequence as the last of those that resume, of the others, or of those blocked."""
-        queue, group = self._resuming if resumed else self._waiting, sequence.job.group
-        if group is not None and self._shares[group] == self.most_of_group:
-            queue = self._blocked
-        elif group is not None:
-            self._shares[group] += 1
-        queue.append((batch, sequence))
+        """Add a sequence as the last one of its client, of those that resume or of the others."""
+        queue = self._queues[0 if resumed else 1]
+        queue.setdefault(_line_of(sequence), deque()).append((batch, sequence))
+        self.waiting += 1
         self.wake_next()
 
     def dequeue(self, batch: Batch, sequence: Sequence) -> None:
         """Remove a sequence from the queue, if it waits there."""
-        entry = (batch, sequence)
-        if entry in self._blocked:
-            self._blocked.remove(entry)
-        for queue in (self._resuming, self._waiting):
-            if entry in queue:
-                queue.remove(entry)
-                self._release(sequence.job.group)
+        entry, line = (batch, sequence), _line_of(sequence)
+        for queue in self._queues:
+            if entry in queue.get(line, ()):
+                queue[line].remove(entry)
+                self.waiting -= 1
+                if not queue[line]:
+                    del queue[line]
         self.wake_next()
 
     def take(self, batch: Batch) -> Sequence | None:
-        """Give a free slot to the first sequence of the queue if it belongs to a batch.
+        """Give a free slot to the first sequence that may have it, if it belongs to a batch.
 
         Return the sequence, which is then the last active one, or None.
         """
-        entry = self._next()
-        if entry is None or entry[0] is not batch:
+        found = self._next()
+        if found is None or found[0][found[1]][0][0] is not batch:
             return None
-        (self._resuming or self._waiting).popleft()
-        self.add(batch, [entry[1]])
-        return entry[1]
+        queue, line = found
+        entries = queue.pop(line)
+        _, sequence = entries.popleft()
+        if entries:
+            queue[line] = entries  # behind those of other clients
+        self.waiting -= 1
+        self.add(batch, [sequence])
+        return sequence
 
     def add(self, batch: Batch, sequences: Iterable[Sequence]) -> None:
         """Give free slots to sequences that do not wait in the queue."""
@@ -151,58 +151,66 @@ class Slots:
         if last is not sequence:
             batch.active[batch.active.index(sequence)] = last
         self.free += 1
-        self._release(sequence.job.group)
         return sequence
 
     def wake_next(self) -> None:
         """Wake the engine whose sequence may get a slot, if there are both."""
-        if (entry := self._next()) is not None:
-            entry[0].wake.notify()
+        if (found := self._next()) is not None:
+            queue, line = found
+            queue[line][0][0].wake.notify()
 
-    def _next(self) -> tuple[Batch, Sequence] | None:
-        """Return the first entry of the queue that may get a slot, if there is a free one."""
-        queue = self._resuming or self._waiting
-        return queue[0] if queue and self.free > 0 else None
-
-    def _queued(self) -> list[tuple[Batch, Sequence]]:
-        return [*self._resuming, *self._waiting, *self._blocked]
-
-    def _release(self, group: str | None) -> None:
-        """Let the next blocked sequence wait for a slot, after another one has left."""
-        if group is None:
-            return
-        blocked = next((entry for entry in self._blocked if entry[1].job.group == group), None)
-        if blocked is not None:
-            self._blocked.remove(blocked)
-            self._waiting.append(blocked)
-        elif self._shares[group] > 1:
-            self._shares[group] -= 1
-        else:
-            del self._shares[group]
-
-    def check_searches(self, searching: int) -> None:
-        """Raise QueueFullError unless a search can join those that run or wait."""
-        if searching >= self.count + self._max_queue:
-            raise QueueFullError(searching, 1)
-
-    def check_room(self, count: int) -> None:
-        """Raise QueueFullError unless `count` of a group can get a slot or a place in the queue."""
-        missing = self._missing(count, self.free)  # each job has a slot of its own
-        if missing:  # bulk jobs give their further slots back
-            running = sum(batch.running for batch in self._batches)
-            missing = self._missing(count, self.count - running)
-        if not missing:
+    def check_room(self, client: Hashable, count: int) -> None:
+        """Raise QueueFullError unless `count` more of a client can run or wait."""
+        both = ((client, True), (client, False))
+        own = sum(len(queue.get(line, ())) for queue in self._queues for line in both)
+        own += self._running(client)
+        taken = self.waiting + sum(batch.running for batch in self._batches)
+        places = self.count + self._max_queue
+        missing = count - min(self._most + _most_of(self._max_queue) - own, places - taken)
+        if missing <= 0:
             self._refused = 0
             return
         position, self._refused = self._refused + missing, self._refused + 1
-        active = [own.seconds_left(one) for own in self._batches for one in own.active]
-        queued = [own.seconds_left(one) for own, one in self._queued()]
+        active = [batch.seconds_left(one) for batch in self._batches for one in batch.active]
+        queued = [batch.seconds_left(one) for batch, one in self._queued()]
         raise QueueFullError(len(queued), retry_after(position, active, queued), count)
 
-    def _missing(self, count: int, free: int) -> int:
-        """Return the number of sequences of a group without a slot or a place in the queue."""
-        places = count - min(count, self.most_of_group, free - self.waiting)
-        return max(0, places - max(0, self._max_queue - len(self._blocked)))
+    def check_searches(self, searching: Collection[Sequence], client: Hashable) -> None:
+        """Raise QueueFullError unless a search of a client can join those that run or wait."""
+        most = self.count + self._max_queue
+        own = sum(one.job.client == client for one in searching)
+        if own >= _most_of(most) or len(searching) >= most:
+            raise QueueFullError(len(searching), 1)
+
+    def _next(self) -> tuple[Queue, tuple[Hashable, bool]] | None:
+        """Return where the sequence waits that gets the next slot, if there is a free one."""
+        for queue in self._queues if self.free > 0 else ():
+            for line in queue:
+                client, is_brief = line
+                if (
+                    is_brief
+                    or self.free > self.count - self._most
+                    or self._running(client) < self._most
+                ):
+                    return queue, line
+        return None
+
+    def _running(self, client: Hashable) -> int:
+        """Return the number of a client's jobs that have slots."""
+        active = [one for batch in self._batches for one in list(batch.active)]
+        return count_jobs(one for one in active if one.job.client == client)
+
+    def _queued(self) -> list[tuple[Batch, Sequence]]:
+        return [entry for queue in self._queues for line in queue.values() for entry in line]
+
+
+def _most_of(count: int) -> int:
+    """Return how many of the slots, or of the places in the queue, a client may have."""
+    return count - count // 9
+
+
+def _line_of(sequence: Sequence) -> tuple[Hashable, bool]:
+    return sequence.job.client, sequence.is_brief
 
 
 class Resources:

@@ -19,6 +19,7 @@ from app.api.scores import score_slices
 from app.engine.chunk import Chunk
 from app.engine.generation import Generation
 from app.engine.job import Job
+from app.middleware.request_log import RequestRecord
 from app.openai.logprobs import encode_logprobs, usage_of
 from app.openai.prompts import Prompt
 from app.openai.request import CompletionRequest
@@ -68,7 +69,8 @@ class Completion:
         scored = [prompt for prompt in prompts if self._scores(prompt)]
         texts = self.request.n * len(prompts) if self.request.max_tokens else 0
         if texts or scored:
-            service.engine.scheduler.check_room(texts + len(scored))
+            client = RequestRecord.of(http.scope).lease.client
+            service.engine.scheduler.check_room(client, texts + len(scored))
         try:
             for prompt in prompts:
                 self._start(prompt)
@@ -137,7 +139,7 @@ class Completion:
         return self.request.scores_echo and len(prompt.text) > 1
 
     def _start(self, prompt: Prompt) -> None:
-        job, request = dataclasses.replace(prompt.job, group=self.id), self.request
+        job, request = prompt.job, self.request
         if self._scores(prompt):
             # These apply to the generated text, not to the prompt.
             params = dataclasses.replace(job.params, hold=(), logit_bias=(), pattern=None)

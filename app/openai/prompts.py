@@ -99,12 +99,12 @@ def _check_generations(service: Service, request: CompletionRequest) -> None:
         message = f"n times the number of prompts must be at most {most} on this server"
         if scoring and texts:
             message += "; scoring a prompt counts as one more text"
-        raise InvalidFieldError("n", request.n, message)
+        raise InvalidFieldError("n", f"{request.n} x {len(request.prompt)}", message)
 
 
 def most_generations(service: Service) -> int:
-    """Return how many generations of one request have a slot or a place in the queue."""
-    return service.engine.scheduler.slots.most_of_group + service.settings.max_queue
+    """Return how many generations a request may have: as many as a client has slots."""
+    return service.settings.max_streams
 
 
 def jobs_bytes(service: Service, request: CompletionRequest, prompts: list[Prompt]) -> int:

@@ -29,7 +29,7 @@ def test_the_model_card_describes_the_loaded_model(server: RunningServer, tiny: 
     assert info["validation_loss"] == 3.5
     assert info["device"] == "cpu"
     assert info["precision"] in ("fp32", "int8")
-    assert info["limits"] == {"length": 5000, "prime": 2000, "streams": 8, "queue": 8}
+    assert info["limits"] == {"length": 5000, "prime": 2000, "streams": 16, "queue": 8}
     assert info["version"] == __version__
     assert info["cells"] == [], "the tiny checkpoint has no catalogue"
 

@@ -11,8 +11,8 @@ from app.engine.slow_reader import OutputBuffer
 from tests.app.engine.tiny_engine import job
 
 
-def new_sequence(length: int = 10, group: str | None = None) -> Sequence:
-    return Sequence(replace(job(length), group=group), OutputBuffer(), lambda _: None)
+def new_sequence(length: int = 10, client: str | None = None) -> Sequence:
+    return Sequence(replace(job(length), client=client), OutputBuffer(), lambda _: None)
 
 
 def joined(scheduler: Scheduler) -> list[Sequence]:

@@ -147,18 +147,6 @@ async def test_bulk_jobs_share_the_slots(tiny: Checkpoint) -> None:
         await until(lambda: sorted(lanes(engine, one) for one in others) == [4, 5])
 
 
-async def test_texts_that_wait_for_their_group_take_no_slots_from_a_bulk_job(
-    tiny: Checkpoint,
-) -> None:
-    async with running(tiny, slots=16) as engine:
-        group = [engine.submit(job(length=LONG, group="a")) for _ in range(20)]
-        bulk = engine.submit(bulk_job(many(40_000)))
-        await until(lambda: len(engine.scheduler.active) == 16)
-        assert (engine.scheduler.running, engine.scheduler.waiting) == (15, 6)
-        for generation in (*group, bulk):
-            generation.cancel()
-
-
 async def test_a_bulk_job_waits_for_one_slot_and_needs_one_position(tiny: Checkpoint) -> None:
     texts = many(3)
     async with running(tiny, slots=1, queue=1) as engine:

@@ -26,8 +26,8 @@ from tests.app.engine.scheduling import finish, joined, new_sequence
 from tests.app.engine.tiny_engine import LONG, alone, job, read, take, until
 
 
-def submitted(scheduler: Scheduler, length: int = 10, group: str | None = None) -> Sequence:
-    sequence = new_sequence(length, group)
+def submitted(scheduler: Scheduler, length: int = 10, client: str | None = None) -> Sequence:
+    sequence = new_sequence(length, client)
     scheduler.submit(sequence)
     return sequence
 
@@ -49,65 +49,65 @@ def test_slots_go_to_the_engines_in_order_of_arrival() -> None:
     assert slots.computing == 1
 
 
-def test_the_texts_of_one_request_leave_slots_to_others() -> None:
-    scheduler = Scheduler(Slots(8, max_queue=99))
-    group = [submitted(scheduler, group="a") for _ in range(20)]
-    assert joined(scheduler) == group[:7]
-    other = submitted(scheduler)
-    assert joined(scheduler) == [other], "although 13 texts came before it"
-    finish(scheduler, group[0])
-    assert joined(scheduler) == [group[7]]
-    finish(scheduler, other)
-    second = submitted(scheduler, group="b")
-    assert joined(scheduler) == [second]
+def test_one_client_leaves_slots_to_others_who_take_turns() -> None:
+    scheduler = Scheduler(Slots(9, max_queue=99))
+    texts = [submitted(scheduler, LONG, client="a") for _ in range(20)]
+    assert joined(scheduler) == texts[:8]
+    other, another, _ = (submitted(scheduler, LONG, client) for client in "bcc")
+    assert joined(scheduler) == [other], "although 12 texts came before it"
+    finish(scheduler, texts[0])
+    assert joined(scheduler) == [texts[8]]
+    finish(scheduler, texts[1])
+    assert joined(scheduler) == [another]
 
 
-def test_texts_that_wait_for_their_group_take_no_room_from_others() -> None:
-    scheduler = Scheduler(Slots(8, max_queue=4))
-    with pytest.raises(QueueFullError, match="no room for 12 texts"):
-        scheduler.check_room(12)
-    scheduler.check_room(11)
-    group = [submitted(scheduler, group="a") for _ in range(11)]
-    other = submitted(scheduler)
-    assert joined(scheduler) == [*group[:7], other]
-    assert (scheduler.slots.waiting, scheduler.waiting) == (0, 4)
-    with pytest.raises(QueueFullError, match="4 waiting"):
-        submitted(scheduler)
-    finish(scheduler, group[0])
-    submitted(scheduler)
+def test_a_text_that_ends_soon_may_have_any_free_slot() -> None:
+    scheduler = Scheduler(Slots(9, max_queue=99))
+    texts = [submitted(scheduler, LONG) for _ in range(20)]
+    assert joined(scheduler) == texts[:8]
+    brief = submitted(scheduler, 10)
+    assert joined(scheduler) == [brief]
 
 
-def test_with_fewer_than_eight_slots_one_request_may_take_all() -> None:
-    scheduler = Scheduler(Slots(7, max_queue=0))
-    group = [submitted(scheduler, group="a") for _ in range(7)]
-    assert joined(scheduler) == group
+def test_one_client_leaves_room_in_the_queue_to_others() -> None:
+    scheduler = Scheduler(Slots(9, max_queue=9))
+    with pytest.raises(QueueFullError, match="no room for 17 texts"):
+        scheduler.check_room("a", 17)
+    texts = [submitted(scheduler, LONG, client="a") for _ in range(16)]
+    with pytest.raises(QueueFullError, match="16 waiting"):
+        submitted(scheduler, LONG, client="a")
+    others = [submitted(scheduler, LONG, client="b") for _ in range(2)]
+    with pytest.raises(QueueFullError, match="18 waiting"):
+        submitted(scheduler, LONG, client="b")
+    assert joined(scheduler)[:4] == [texts[0], others[0], texts[1], others[1]]
+    finish(scheduler, texts[0])
+    submitted(scheduler, LONG, client="a")
 
 
-@given(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 99)), max_size=12))
-def test_a_free_slot_has_room_for_a_request_and_no_more_wait_than_may(
-    requests: list[tuple[int, int]],
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 14), st.integers(0, 99))))
+def test_a_client_has_no_more_than_its_share_and_a_free_slot_is_given(
+    requests: list[tuple[str, int, int]],
 ) -> None:
-    scheduler = Scheduler(Slots(8, max_queue=5))
-
-    def step(row: int) -> None:
-        joined(scheduler)
-        finish(scheduler, scheduler.active[row % len(scheduler.active)])
-        if not scheduler.idle:
-            joined(scheduler)
-
-    for number, (count, row) in enumerate(requests):
+    slots = Slots(9, max_queue=5)
+    scheduler = Scheduler(slots)
+    for client, count, row in requests:
         with suppress(QueueFullError):
-            scheduler.check_room(count)
+            scheduler.check_room(client, count)
             for _ in range(count):
-                submitted(scheduler, group=str(number) if count > 1 else None)
-        if not scheduler.idle:
-            step(row)
-        if scheduler.slots.free:
-            scheduler.check_room(1)
+                submitted(scheduler, LONG, client)
+        if scheduler.idle:
+            continue
+        joined(scheduler)
+        running = [sequence.job.client for sequence in scheduler.active]
+        assert max(map(running.count, "ab")) <= 8
         assert scheduler.waiting <= 5
+        assert not slots.free or not scheduler.waiting or 8 in map(running.count, "ab")
+        finish(scheduler, scheduler.active[row % len(running)])
     while not scheduler.idle:
-        step(0)
-    assert not scheduler.slots._shares
+        joined(scheduler)
+        finish(scheduler, scheduler.active[0])
+    assert slots.free == slots.count
+    assert not slots.waiting
 
 
 def test_a_slot_that_one_engine_frees_wakes_the_engine_whose_turn_it_is() -> None:
@@ -149,13 +149,13 @@ def test_several_sequences_need_room_together_and_wait_until_enough_have_ended()
     scheduler.batch.seconds_per_step = 1.0
     running = [submitted(scheduler, length) for length in (10, 20)]
     joined(scheduler)
-    scheduler.check_room(1)
+    scheduler.check_room(None, 1)
     ends = [float(sequence.stream.steps_left) for sequence in running]
     for count, end in ((2, ends[0]), (3, ends[1])):
         with pytest.raises(QueueFullError, match=f"no room for {count} texts") as caught:
-            scheduler.check_room(count)
+            scheduler.check_room(None, count)
         assert caught.value.retry_after == end
-        scheduler.check_room(1)  # otherwise the next one would wait for one more
+        scheduler.check_room(None, 1)  # otherwise the next one would wait for one more
 
 
 def test_retry_after_ends_with_the_deadline_of_a_text() -> None:

@@ -31,7 +31,7 @@ from benchmarks.engine_rate import engine_rate
 from benchmarks.training_rate import training_rate
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.decoding.selection import TORCH, default_threads
-from training.precision import TrainingPrecision
+from training.config import TrainingPrecision
 
 _ROOT = Path(__file__).parent.parent
 _TESTS = _ROOT / "tests" / "devices"

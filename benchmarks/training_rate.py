@@ -12,9 +12,8 @@ from torch import nn
 
 from model.checkpoints.network_config import NetworkConfig
 from training.batches import Batches
-from training.config import TrainingConfig
+from training.config import TrainingConfig, TrainingPrecision
 from training.learner import new_learner
-from training.precision import TrainingPrecision
 from training.process_group import ProcessGroup
 
 _SEQUENCES, _LENGTH = 128, 100  # the tutorial's batch

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, ConsoleMessage
 from tests.conftest import ROOT, SHIPPED
 from tests.event_source import MODULES
 from tests.server import RunningServer, running_server
-from training.__main__ import main as training
+from training.command_line import run as training
 
 ADDRESS = "http://127.0.0.1:8000"  # of the server in the examples
 PAGES = {

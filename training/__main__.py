@@ -7,35 +7,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
-from training.console import print_any_character, print_error, reserve_output_streams
+from training.console import print_any_character, reserve_output_streams
 from training.interrupt import INTERRUPTED, end_process, ignore_interrupts, raise_interrupt
 
-_NEEDS_TORCH = (
-    "charstream: training needs torch, which is not installed: run make setup, or in a clone of "
-    "the repository: pip install '.[train]'"
-)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
-
-
-def main(arguments: Sequence[str] | None = None, began: float | None = None) -> int:
-    """Run one command and return its exit status.
-
-    Args:
-        arguments: arguments of the command line. None takes those of the process.
-        began: time of `time.monotonic` at which the command began. None takes the current time.
-    """
-    began = time.monotonic() if began is None else began
-    try:
-        from training.command_line import run  # loads torch, which takes seconds
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        print_error(_NEEDS_TORCH)
-        return 1
-    return run(arguments, began)
 
 
 def start() -> int:
@@ -50,12 +27,15 @@ def start() -> int:
     if not ignored:
         signal.signal(signal.SIGINT, end_process)
     try:
-        with suppress(ModuleNotFoundError):  # `main` reports it
-            import training.command_line  # noqa: F401  # loads torch
+        from training.command_line import NEED_TORCH, run
+
+        if sys.argv[1:2] and sys.argv[1] in NEED_TORCH:
+            with suppress(ModuleNotFoundError):  # the command reports it
+                import torch  # noqa: F401
 
         if not ignored:
             signal.signal(signal.SIGINT, raise_interrupt)
-        return main(began=began)
+        return run(began=began)
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:

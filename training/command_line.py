@@ -1,34 +1,30 @@
-"""The command line: reads the flags and runs a command. The short commands are here."""
+"""The command line: reads the flags and runs a command. The short commands are here.
+
+Torch takes more than a second to load, and some commands do not need it, so the others load it.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
-from model.cells.catalogue import Catalogue
-from model.checkpoints.checkpoint import load_checkpoint, save_cells, save_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.checkpoints.tokenizer_file import save_tokenizer
 from model.choice.sampling_params import SamplingParams, check_seed
 from model.decoding.selection import choose_device
 from model.errors import CharstreamError, SamplingError, TrainingError, UnknownCharacterError
-from model.pytorch.network import CharLSTM
-from model.pytorch.tutorial import import_tutorial_checkpoint
-from model.text.properties import PROPERTIES
-from training import describe_command, evaluate_command, score_command, train_arguments
+from training import describe_command, score_command, train_arguments
 from training.arguments import add_checkpoint, add_device, add_path, add_text
-from training.cell_catalogue import find_tracked_cells
 from training.console import explaining_failed_output, print_error
 from training.corpus import PUBLISHED, fetch, is_published, read_text
-from training.evaluate_command import validation_ids
-from training.progress import evaluation_progress
-from training.sample import sample
-from training.train_command import train
+
+NEED_TORCH = ("train", "evaluate", "cells", "sample", "import")  # commands
+_NEEDS_TORCH = (
+    "charstream: training needs torch, which is not installed: run make setup, or in a clone of "
+    "the repository: pip install '.[train]'"
+)
 
 
 def run(arguments: Sequence[str] | None = None, began: float | None = None) -> int:
@@ -47,6 +43,11 @@ def run(arguments: Sequence[str] | None = None, began: float | None = None) -> i
     except CharstreamError as error:
         print_error(f"charstream: {error}")
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        print_error(_NEEDS_TORCH)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,8 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(prints_result=False, json=False)  # a command may set them
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a model on a text"))
-    evaluate = commands.add_parser("evaluate", help="measure how well a model predicts a text")
-    evaluate_command.add_arguments(evaluate)
+    _add_evaluate(commands.add_parser("evaluate", help="measure how well a model predicts a text"))
     _add_cells(commands.add_parser("cells", help="find cells that track properties of a text"))
     _add_sample(commands.add_parser("sample", help="generate text from a checkpoint"))
     score_command.add_arguments(commands.add_parser("score", help="score each line of a text"))
@@ -70,8 +70,40 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=train)
+    parser.set_defaults(command=_train)
     train_arguments.add_arguments(parser)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from training.train_command import train
+
+    return train(options)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_evaluate, prints_result=True)
+    add_checkpoint(parser)
+    add_text(parser, "evaluated")
+    add_device(parser)
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        help="evaluate on the CPU with the service's code for this precision (default: fp32 on "
+        "--device)",
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="evaluate on the CPU with a memory that learns from the text while it is read "
+        "(default precision: the service's)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from training.evaluate_command import evaluate
+
+    return evaluate(options)
 
 
 def _add_cells(parser: argparse.ArgumentParser) -> None:
@@ -83,28 +115,9 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 
 def _cells(options: argparse.Namespace) -> int:
-    checkpoint = load_checkpoint(options.checkpoint)
-    ids, _ = validation_ids(checkpoint.vocabulary, options.text)
-    network = CharLSTM.of(checkpoint).to(torch.device(choose_device(options.device)))
-    with evaluation_progress(len(ids), "Reading") as report:
-        cells = find_tracked_cells(network, checkpoint.vocabulary, ids, report)
-    save_cells(options.checkpoint, cells, checkpoint.hash)
-    if options.json:
-        print(json.dumps({"cells": [dataclasses.asdict(tracked) for tracked in cells]}))
-    else:
-        print(_as_table(cells))
-    return 0
+    from training.cells_command import cells
 
-
-def _as_table(cells: Catalogue) -> str:
-    lines = [f"{'property':<20}layer   cell  correlation"]
-    lines += [
-        f"{tracked.property:<20}{tracked.layer:>5}{tracked.cell:>7}{tracked.correlation:>13.4f}"
-        for tracked in cells
-    ]
-    missing = PROPERTIES.keys() - {tracked.property for tracked in cells}
-    lines += [f"{name:<20}does not vary in this text" for name in PROPERTIES if name in missing]
-    return "\n".join(lines)
+    return cells(options)
 
 
 def _add_sample(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +147,8 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
+    from training.sample import sample
+
     if options.length < 1:
         raise TrainingError(f"--length must be at least 1, got {options.length}")
     params, seed = _sampling(options)
@@ -184,6 +199,8 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> int:
+    from model.pytorch.tutorial import import_tutorial_checkpoint
+
     checkpoint = import_tutorial_checkpoint(options.file)
     save_checkpoint(checkpoint, options.out)
     config = checkpoint.config

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from model.errors import TrainingError
-from training.precision import TrainingPrecision
+
+TrainingPrecision = Literal["fp32", "bf16"]
 
 # Field -> its name in checkpoints and saved states.
 _RECORDED_AS = {"batch_size": "streams", "sequence_length": "steps"}

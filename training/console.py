@@ -9,6 +9,7 @@ import codecs
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, TypeVar, cast
@@ -46,6 +47,29 @@ def _is_printable(code: int) -> bool:
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a standard stream is a terminal. A closed one is not."""
     return stream is not None and stream.isatty()
+
+
+@contextmanager
+def showing_speed() -> Iterator[Callable[[int, int], None]]:
+    """Show the number of lines and the speed on stderr, if that is a terminal and stdout is not.
+
+    Yields a function to call with the numbers of further lines and of their characters.
+    """
+    shown = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
+    began, lines, characters = time.monotonic(), 0, 0
+
+    def report(further_lines: int, further_characters: int) -> None:
+        nonlocal lines, characters
+        lines, characters = lines + further_lines, characters + further_characters
+        if shown:
+            speed = characters / (time.monotonic() - began)
+            print(f"\r{lines:,} lines, {speed:,.0f} char/s ", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield report
+    finally:
+        if shown:
+            print(file=sys.stderr)
 
 
 def print_error(message: str) -> None:

@@ -18,7 +18,8 @@ from model.errors import TrainingError
 from model.pytorch.lstm_layer import State
 from model.pytorch.network import CharLSTM
 from model.text.vocabulary import Vocabulary
-from training.precision import TrainingPrecision, autocast
+from training.config import TrainingPrecision
+from training.precision import autocast
 
 _MAX_LISTED = 5  # characters in a message
 

@@ -13,32 +13,10 @@ from model.checkpoints.checkpoint import load_checkpoint
 from model.decoding.selection import choose_device, choose_precision
 from model.errors import TrainingError
 from model.text.vocabulary import CorpusIds, Vocabulary
-from training.arguments import add_checkpoint, add_device, add_text
 from training.console import print_error
 from training.corpus import describe_missing, explaining_large_text, read_text, split
 from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
 from training.progress import evaluation_progress
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command."""
-    parser.set_defaults(command=evaluate, prints_result=True)
-    add_checkpoint(parser)
-    add_text(parser, "evaluated")
-    add_device(parser)
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "int8"),
-        help="evaluate on the CPU with the service's code for this precision (default: fp32 on "
-        "--device)",
-    )
-    parser.add_argument(
-        "--memory",
-        action="store_true",
-        help="evaluate on the CPU with a memory that learns from the text while it is read "
-        "(default precision: the service's)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Literal
 
 import torch
 from torch import nn
 
 from model.errors import DeviceError
 from model.pytorch.lstm_layer import lstm_layer
-
-TrainingPrecision = Literal["fp32", "bf16"]
+from training.config import TrainingPrecision
 
 _MIN_SPEEDUP = 1.2  # for "auto" to choose bfloat16
 _MIN_PROBES = 4

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from training.console import is_terminal, printable
@@ -113,34 +113,6 @@ def evaluation_progress(
     with Progress(console=console, transient=True, disable=not is_terminal(sys.stderr)) as bar:
         task = bar.add_task(title, total=characters)
         yield lambda done: bar.update(task, completed=done)
-
-
-@contextmanager
-def scoring_progress() -> Iterator[Callable[[int, int], None]]:
-    """Show the number of lines and the speed on stderr, if that is a terminal.
-
-    If stdout is a terminal too, nothing is shown, because the results appear there.
-
-    Yields a function to call with the numbers of further lines and of their characters.
-    """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.completed:,.0f} lines"),
-        TextColumn("{task.fields[speed]:,.0f} char/s"),
-        TimeElapsedColumn(),
-    )
-    hidden = not is_terminal(sys.stderr) or is_terminal(sys.stdout)
-    began, characters = time.monotonic(), 0
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as bar:
-        task = bar.add_task("", total=None, speed=0.0)
-
-        def report(further_lines: int, further_characters: int) -> None:
-            nonlocal characters
-            characters += further_characters
-            speed = characters / (time.monotonic() - began)
-            bar.update(task, advance=further_lines, speed=speed)
-
-        yield report
 
 
 def _clock(seconds: float) -> str:

@@ -13,11 +13,11 @@ import torch
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from model.errors import DeviceError, TrainingError
-from training.config import TrainingConfig, settings_from_record
+from training.config import TrainingConfig, TrainingPrecision, settings_from_record
 from training.corpus import Corpus
 from training.memory import check_memory
 from training.plan import Plan, planned
-from training.precision import TrainingPrecision, choose_training_precision
+from training.precision import choose_training_precision
 from training.process_group import ProcessGroup
 from training.recommended import recommended, recommended_dropout
 from training.run_folder import RunFolder

@@ -19,7 +19,7 @@ from model.errors import CorpusError, OutputError, UnknownCharacterError
 from model.text.folding import fold
 from model.text.vocabulary import UNKNOWN, Vocabulary
 from training.arguments import add_checkpoint, add_device, add_path
-from training.progress import scoring_progress
+from training.console import showing_speed
 from training.score import Scorer
 from training.text_lines import name_of, read_lines
 
@@ -64,7 +64,7 @@ def score(options: argparse.Namespace) -> int:
     first = next(blocks, [])  # before the head, because the file may be missing
     try:
         write = _write_json if options.json else _csv_writer(options.with_text)
-        with scoring_progress() as report:
+        with showing_speed() as report:
             for block in chain([first], blocks):
                 lines = _known(checkpoint.vocabulary, block, options.unknown)
                 good = _known_count(checkpoint.vocabulary, lines)

@@ -16,6 +16,7 @@ from tests.app.several_models import OPERATOR, generated, make_folder, names, sa
 from tests.conftest import ROOT, make_checkpoint
 from tests.events import parse_events
 from tests.server import RunningServer, running_server
+from training.command_line import run as training
 
 needs_kernel = pytest.mark.skipif(
     native_library.kernels()[:1] in ((), (native_library.PLAIN,)),
@@ -148,6 +149,17 @@ def test_a_device_with_another_name_gets_the_names_without_advice_to_install_tor
     line = run(hidden, "app", CHARSTREAM_DEVICE=value).stderr.splitlines()[-1]
     expected = "expected auto, cpu, cuda or a numbered GPU such as cuda:1"
     assert line == f"charstream: CHARSTREAM_DEVICE: device {value!r}: {expected}"
+
+
+@needs_kernel
+def test_lines_are_scored_without_torch(
+    hidden: Path, tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("abc\n\nde fg\n")
+    result = run(hidden, "training", "score", str(tiny_path), str(lines))
+    assert training(["score", str(tiny_path), str(lines)]) == 0
+    assert result.stdout == capsys.readouterr().out
 
 
 def test_training_names_the_extra(hidden: Path) -> None:

@@ -13,10 +13,10 @@ from model.checkpoints.network_config import NetworkConfig
 from model.errors import DeviceError
 from model.pytorch.lstm_layer import lstm_layer
 from tests.training.small_runs import CORPUS
-from training.config import TrainingConfig
+from training.config import TrainingConfig, TrainingPrecision
 from training.evaluation import evaluate_full_text
 from training.events import Update, Validation
-from training.precision import TrainingPrecision, autocast, choose_training_precision
+from training.precision import autocast, choose_training_precision
 from training.run_folder import RunFolder
 from training.trainer import Trainer
 

@@ -10,7 +10,7 @@ import torch
 
 from tests.conftest import ROOT
 from tests.training.commands import TEXT, start_python
-from training.__main__ import main
+from training.command_line import run as main
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1")
 
@@ -19,7 +19,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 OBSERVED = """
 import sys, weakref
 import torch.distributed as dist
-from training.__main__ import main
+from training.command_line import run as main
 join, groups = dist.init_process_group, []
 def observed(*args):
     join(*args)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.commands import SMALL, TEXT
-from training.__main__ import main
+from training.command_line import run as main
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from model.pytorch.network import CharLSTM
 from model.text.properties import PROPERTIES
 from model.text.vocabulary import CorpusIds, Vocabulary
 from training import cell_catalogue
-from training.__main__ import main
 from training.cell_catalogue import add_catalogue, divide, find_tracked_cells
+from training.command_line import run as main
 
 LINE = 'Kitty said: "I (and you) know 20 of them."\n'
 TEXT = "".join(LINE[number % 5 :] + "\n" * (number % 3 == 0) for number in range(400))

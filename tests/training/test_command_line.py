@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.model.pytorch.test_tutorial import tutorial_file
 from tests.training.commands import SMALL, TEXT
-from training.__main__ import main
+from training.command_line import run as main
 from training.results import serve_line
 
 

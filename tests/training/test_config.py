@@ -22,7 +22,7 @@ from tests.conftest import make_checkpoint
 from tests.training.commands import SMALL
 from tests.training.small_runs import CORPUS, CPU
 from training import run_setup
-from training.__main__ import main
+from training.command_line import run as main
 from training.config import TrainingConfig, settings_from_record
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.training.commands import read_until
 from tests.training.test_main import PREVIOUS, SPY
-from training.__main__ import main
+from training.command_line import run as main
 from training.console import printable
 
 

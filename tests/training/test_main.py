@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.training.commands import SMALL, TEXT, read_until, start_python
-from training.__main__ import main
+from training.command_line import run as main
 
 # Runs `python -m training` and executes the statement $AT_TORCH when torch is about to be loaded.
 SPY = """
@@ -68,7 +68,7 @@ def test_an_interrupt_that_gets_lost_is_raised_again() -> None:
 import signal, sys, time
 import training.command_line as command_line
 from training.__main__ import start
-def run(*_):
+def run(**_):
     try:
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:

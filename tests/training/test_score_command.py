@@ -20,7 +20,7 @@ from tests.app.api.test_score import score
 from tests.conftest import CHARACTERS, ROOT
 from tests.server import RunningServer
 from training import text_lines
-from training.__main__ import main
+from training.command_line import run as main
 from training.text_lines import read_lines
 
 LINE_CHARACTERS = [character for character in CHARACTERS if character not in "\n\r"]

@@ -18,8 +18,8 @@ import torch
 from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from tests.training.commands import SMALL, TEXT, read_until, run_training
 from training import train_command
-from training.__main__ import main
 from training.cell_catalogue import add_catalogue
+from training.command_line import run as main
 from training.interrupt import INTERRUPTED
 from training.results import serve_line
 

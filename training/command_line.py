@@ -97,6 +97,13 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="evaluate on the CPU with a memory that learns from the text while it is read "
         "(default precision: the service's)",
     )
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="read windows of N characters, each without what comes before it, as transformers "
+        "are evaluated (default: the text as a whole)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -12,19 +12,26 @@ import torch
 from model.checkpoints.checkpoint import load_checkpoint
 from model.decoding.selection import choose_device, choose_precision
 from model.errors import TrainingError
+from model.pytorch.network import CharLSTM
 from model.text.vocabulary import CorpusIds, Vocabulary
 from training.console import print_error
 from training.corpus import describe_missing, explaining_large_text, read_text, split
-from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text
+from training.evaluation import Evaluation, evaluate_as_served, evaluate_full_text, evaluate_windows
 from training.progress import evaluation_progress
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Print the loss of a checkpoint on the last tenth of a text."""
+    if options.window is not None and (options.precision is not None or options.memory):
+        raise TrainingError("--window evaluates in fp32 and without a memory: omit the other")
     checkpoint = load_checkpoint(options.checkpoint)
     ids, left_out = validation_ids(checkpoint.vocabulary, options.text)
     with evaluation_progress(len(ids) - 1) as report:
-        if options.precision is None and not options.memory:
+        if options.window is not None:
+            device = torch.device(choose_device(options.device))
+            network = CharLSTM.of(checkpoint).to(device)
+            result = evaluate_windows(network, ids, options.window)
+        elif options.precision is None and not options.memory:
             device = torch.device(choose_device(options.device))
             result = evaluate_full_text(checkpoint, ids, device, report)
         else:

@@ -16,6 +16,7 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.choice.sampling_params import SamplingParams
 from model.decoding.backend import Precision, StepInput
 from model.decoding.selection import make_backend
+from model.errors import TrainingError
 from model.native.memory import Memory, new_memory
 from model.pytorch.lstm_layer import State
 from model.pytorch.network import CharLSTM
@@ -76,6 +77,23 @@ def evaluate(network: CharLSTM, ids: CorpusIds, report: Report = _no_report) -> 
     """
     start = np.zeros(1, dtype=np.int64)
     return _read(network, ids, start, len(ids) - 1, None, report=report)[0]
+
+
+@torch.no_grad()
+def evaluate_windows(network: CharLSTM, ids: CorpusIds, length: int) -> Evaluation:
+    """Read windows of `length` characters that do not overlap, each from a zero state.
+
+    Transformers with a limited context are measured like this, with random windows (nanoGPT). The
+    first characters of a window have hardly any context, so the loss is higher.
+
+    Raises:
+        TrainingError: if the text has no such window.
+    """
+    starts = np.arange(0, len(ids) - length, max(1, length))
+    if length < 1 or not len(starts):
+        most = f"from 1 to {len(ids) - 1}, the length of the evaluated text"
+        raise TrainingError(f"--window must be {most}, got {length}")
+    return _read(network, ids, starts, length, None)[0]
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from typing import Any
 
 from training.chart import WIDTH, Line, chart
 from training.console import counted, printable
+from training.overfitting import best_of
 
 Record = Mapping[str, Any]
 
@@ -164,11 +165,14 @@ def _points(records: Sequence[Record], name: str) -> list[tuple[float, float]]:
 
 def _samples(report: Report) -> list[str]:
     losses = {record["step"]: float(record["validation_loss"]) for record in report.records}
+    served = best_of(report.records)["step"]
+    steps = sorted(losses.keys() & report.samples.keys(), reverse=True)
     return [
-        f"<figure><figcaption>after {counted(step, 'update')}, validation loss {losses[step]:.4f} "
-        f"({losses[step] / math.log(2):.3f} bits)</figcaption><pre>{_text(text)}</pre></figure>"
-        for step, text in sorted(report.samples.items(), reverse=True)
-        if step in losses
+        f"<figure><figcaption>{'the model that you serve, ' if step == served else ''}"
+        f"after {counted(step, 'update')}, validation loss {losses[step]:.4f} "
+        f"({losses[step] / math.log(2):.3f} bits)</figcaption>"
+        f"<pre>{_text(report.samples[step])}</pre></figure>"
+        for step in sorted(steps, key=lambda step: step != served)
     ]
 
 

@@ -12,6 +12,7 @@ from model.checkpoints.checkpoint import load_checkpoint
 from model.choice.sampling_params import SamplingParams
 from training.console import printable
 from training.model_card import model_card
+from training.overfitting import describe_overfitting
 from training.report import Report, render, render_curves
 from training.sample import sample
 from training.train_arguments import named_as_flags
@@ -62,6 +63,7 @@ def _summary(trainer: Trainer) -> dict[str, object]:
     loss = trainer.best_loss
     return {
         "lowest validation loss": f"{loss:.4f} nats, {loss / math.log(2):.4f} bits per character",
+        "after it": describe_overfitting(trainer.folder.records()) or "the loss did not rise",
         "updates": f"{trainer.step:,} of {trainer.total_steps:,}, {trainer.epoch:.2f} epochs",
         "time": f"{trainer.seconds / 60:.1f} minutes",
         "network": f"{network.layers} x {network.hidden_size} LSTM, "

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.decoding.selection import choose_device
 from model.errors import CheckpointError, DeviceError, OutputError, TrainingError
 from model.text.vocabulary import Vocabulary
 from training.cell_catalogue import add_catalogue
-from training.console import counted
+from training.console import counted, printable
 from training.corpus import Corpus, describe_missing, explaining_large_text, read_text
 from training.describe_command import described
 from training.distillation import check_vocabulary
@@ -27,6 +29,7 @@ from training.evaluation import Stopped
 from training.events import Update
 from training.interrupt import INTERRUPTED, Interrupt
 from training.memory import explaining_lack_of_memory
+from training.overfitting import best_of, describe_overfitting
 from training.process_group import ProcessGroup
 from training.progress import ProgressDisplay
 from training.results import serve_line, write_results
@@ -275,13 +278,22 @@ def _conclude(console: Console, trainer: Trainer, complete: bool) -> None:
     if not complete:
         lines.append("To continue, run the same command with --resume.")
     if trainer.done:
+        _show_served_sample(console, trainer)
         lines += [
             f"Lowest validation loss: {trainer.best_loss:.4f} nats per character, on "
             f"{trainer.validated_characters:,} of "
             f"{counted(len(trainer.corpus.validation), 'character')}",
+            *filter(None, [describe_overfitting(trainer.folder.records())]),
             f"Model: {best}",
             f"Report with losses and samples: {trainer.folder.report_path}",
             "To serve the model, run:",
             serve_line(best),
         ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_served_sample(console: Console, trainer: Trainer) -> None:
+    served = best_of(trainer.folder.records())
+    if served and (sample := trainer.folder.samples().get(served["step"])):
+        title = "sample of the model that you serve"
+        console.print(Panel(Text(printable(sample)), title=title, title_align="left"))

@@ -11,10 +11,11 @@ import torch
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.network_config import NetworkConfig
 from model.decoding.backend import Precision
+from model.errors import TrainingError
 from model.pytorch.network import CharLSTM
 from tests.model.streams import PRECISIONS
 from training import evaluation
-from training.evaluation import Evaluation, estimate, evaluate, evaluate_as_served
+from training.evaluation import Evaluation, estimate, evaluate, evaluate_as_served, evaluate_windows
 
 torch.manual_seed(0)
 network = CharLSTM(NetworkConfig(9, hidden_size=16, dropout=0.9))
@@ -96,3 +97,13 @@ def test_reading_reports_its_progress(tiny: Checkpoint, monkeypatch: pytest.Monk
     reports: list[int] = []
     evaluate_as_served(tiny, text, "fp32", reports.append)
     assert reports == [70, 140, 200]
+
+
+def test_windows_are_read_alone_and_cover_the_text_once() -> None:
+    alone = [evaluate(network, ids[start : start + 101]) for start in (0, 100, 200)]
+    windows = evaluate_windows(network, ids, 100)
+    assert windows.characters == 300
+    mean = np.mean([each.nats_per_character for each in alone])
+    assert windows.nats_per_character == pytest.approx(mean)
+    with pytest.raises(TrainingError, match="--window must be from 1 to 300, the"):
+        evaluate_windows(network, ids, 301)

@@ -81,10 +81,10 @@ def test_every_text_is_escaped_and_a_page_loads_nothing(text: str) -> None:
     assert "url(" not in "".join(page.texts["style"])
 
 
-def test_samples_are_shown_with_their_losses_and_the_newest_is_first() -> None:
+def test_samples_are_shown_with_their_losses_and_that_of_the_served_model_is_first() -> None:
     captions = Page(render(report("text"))).texts["figcaption"]
     assert captions == [
-        "after 2 updates, validation loss 1.5000 (2.164 bits)",
+        "the model that you serve, after 2 updates, validation loss 1.5000 (2.164 bits)",
         "after 1 update, validation loss 2.0000 (2.885 bits)",
     ]
 

@@ -1,6 +1,6 @@
 """Random tokens: find keys and hashes among identifiers, with a model and with gibberish-detector.
 
-`python -m benchmarks.random_tokens make FOLDER` writes the identifiers of Python's standard library
+`python -m benchmarks.random_tokens write FOLDER` writes the identifiers of Python's standard library
 to FOLDER/train.txt, and other tokens to test with. Train a model on the first, and then run
 `python -m benchmarks.random_tokens compare FOLDER CHECKPOINT [GIBBERISH_MODEL ...]`.
 """
@@ -47,17 +47,17 @@ Scores = NDArray[np.float64]
 def main() -> None:
     """Run the command that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.random_tokens", description=__doc__)
-    parser.add_argument("command", choices=["make", "compare"])
+    parser.add_argument("command", choices=["write", "compare"])
     parser.add_argument("folder", type=Path, help="folder of the tokens")
     parser.add_argument("models", type=Path, nargs="*", help="a checkpoint, and gibberish models")
     arguments = parser.parse_args()
-    if arguments.command == "make":
-        _make(arguments.folder)
+    if arguments.command == "write":
+        _write_all(arguments.folder)
     else:
         _compare(arguments.folder, *arguments.models)
 
 
-def _make(folder: Path) -> None:
+def _write_all(folder: Path) -> None:
     paths = {name: Path(path) for name, path in sysconfig.get_paths().items()}
     library = [path for path in paths["stdlib"].rglob("*.py") if "site-packages" not in path.parts]
     known = _tokens(library)

@@ -1,6 +1,6 @@
 """Random tokens: find keys and hashes among identifiers, with a model and with gibberish-detector.
 
-`python -m benchmarks.random_tokens write FOLDER` writes the identifiers of Python's standard library
+`python -m benchmarks.random_tokens write FOLDER` writes identifiers of Python's standard library
 to FOLDER/train.txt, and other tokens to test with. Train a model on the first, and then run
 `python -m benchmarks.random_tokens compare FOLDER CHECKPOINT [GIBBERISH_MODEL ...]`.
 """

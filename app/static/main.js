@@ -5,6 +5,7 @@ import { onKeyRequired } from "./server/api.js";
 import { copyAndReport } from "./ui/clipboard.js";
 import { Columns, MAX_COLUMNS } from "./text/columns.js";
 import { byId } from "./ui/dom.js";
+import { showExamples } from "./share/examples.js";
 import { ExportMenu } from "./share/export_menu.js";
 import { enteredSettings, fillForm, form, settings } from "./form/form.js";
 import { GenerationRunner } from "./text/generation_runner.js";
@@ -284,13 +285,26 @@ onKeyRequired(async (wasRejected) => {
   if (key) setTimeout(readServer); // after the caller has stored the key
   return key;
 });
+let shownInfo = null; // of the model card
+const startTyping = () => {
+  tabs.select("type");
+  byId("typed").focus();
+};
+const offerExamples = () =>
+  shownInfo && showExamples(shownInfo, startTyping);
+
 onCard((info) => {
+  shownInfo = info;
+  offerExamples();
   lensPanel.setCatalogue(info.cells);
   scorePanel.adapt(info);
   adaptMemory(info);
   typePanel.adapt(info);
 });
-onModels(() => columns.all.forEach((column) => column.showSettings()));
+onModels(() => {
+  columns.all.forEach((column) => column.showSettings());
+  offerExamples();
+});
 onModelChosen(() => readCard());
 onModelChoice(refreshModels);
 refresh();

@@ -30,6 +30,7 @@ export function showErrors(form, errors) {
     if (!element) return [];
     element.textContent = toSentence(withSubject(message, labelOf(input)));
     input.setAttribute("aria-invalid", "true");
+    input.closest("details")?.setAttribute("open", "");
     return [input];
   });
   fields[0]?.focus();

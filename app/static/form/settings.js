@@ -20,8 +20,8 @@ export const FIELDS = ["prime", "length", ...SAMPLING_FIELDS, "stop", "pattern",
 /** Stands for an input that the browser cannot parse as a number and therefore does not reveal. */
 export const UNREADABLE = "?";
 
-/** Picks a random seed. */
-export const randomSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0]);
+/** Picks a random seed, short enough to be read in its field. */
+export const randomSeed = () => String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
 
 /**
  * Builds the body of a request. The seed stays a string of digits, see `toJSON` in json.js.

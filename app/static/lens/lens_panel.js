@@ -2,7 +2,7 @@
 // cells that track a passage.
 
 import { isRefused } from "../server/api.js";
-import { cellId, cellName, isSameCell } from "./cell.js";
+import { cellId, cellName, isSameCell, signed } from "./cell.js";
 import { CellChoice } from "./cell_choice.js";
 import { makeCellLens } from "./cell_lens.js";
 import { findCells, readCell } from "../server/cell_request.js";
@@ -15,6 +15,8 @@ import { countOf, formatCount } from "../ui/numbers.js";
 import { PassageFinder } from "../text/passage_finder.js";
 import { StatusLine } from "../ui/status_line.js";
 
+const SHORT_TEXT = 1000; // characters; in a shorter text, many cells correlate by chance
+const SURE = 0.6; // absolute correlation that hardly occurs by chance in a longer text
 const LONG_TEXT = 5000; // characters; reading a longer text takes a noticeable time
 const NO_CATALOGUE =
   "This model has no catalogue of cells. To make one, run: " +
@@ -146,7 +148,7 @@ export class LensPanel {
       this.onCell?.();
       this.onLink();
       await this.#readAll(this.cell, options);
-      this.statusLine.show(foundMessage(cells));
+      this.statusLine.show(foundMessage(cells, records.length));
     });
   }
 
@@ -189,5 +191,10 @@ const isShown = ({ lens, view }, tracked, span) =>
 const progressMessage = (done, total) =>
   `Reading: ${formatCount(done)} of ${formatCount(total)} characters…`;
 
-const foundMessage = (cells) =>
-  `${countOf(cells.length, "cell")} found. The closest is ${cellName(cells[0])}.`;
+function foundMessage([closest, ...others], length) {
+  const found = countOf(others.length + 1, "cell");
+  const r = signed(closest.correlation);
+  const isSafe = length >= SHORT_TEXT && Math.abs(closest.correlation) >= SURE;
+  const doubt = isSafe ? "" : " With so many cells, that may be chance: try a longer text.";
+  return `${found} found. The closest is ${cellName(closest)}, with r = ${r}.${doubt}`;
+}

@@ -4,6 +4,7 @@ import { byId } from "../ui/dom.js";
 import { showError } from "../form/error_messages.js";
 import { FieldError, clearErrors } from "../form/field_errors.js";
 import { LensPanel } from "./lens_panel.js";
+import { showLines } from "./line_table.js";
 import { chosenModel } from "../form/model_choice.js";
 import { countOf } from "../ui/numbers.js";
 import { ScoredText } from "./scored_text.js";
@@ -63,6 +64,11 @@ export class ScorePanel {
     byId("score-save-csv").addEventListener("click", () => this.#save(saveCSV));
     for (const choice of memoryChoices)
       choice.addEventListener("change", () => this.model && field.value && this.score());
+    byId("passage-file").addEventListener("change", async ({ target }) => {
+      field.value = await target.files[0].text();
+      target.value = ""; // so that the same file can be opened again
+      this.score();
+    });
     byId("example").addEventListener("click", () => {
       field.value = EXAMPLE;
       this.score();
@@ -70,7 +76,8 @@ export class ScorePanel {
   }
 
   /** Adapts the panel to a model and a server, as GET /info describes them. */
-  adapt({ cells, limits }) {
+  adapt({ cells, limits, vocabulary }) {
+    byId("example").hidden = ![...EXAMPLE].every((character) => vocabulary.includes(character));
     this.maxLength = longestText(limits.prime);
     this.lensPanel.setCatalogue(cells);
   }
@@ -149,6 +156,7 @@ export class ScorePanel {
     byId("scored").replaceChildren(...this.shown.map(({ root }) => root));
     for (const each of this.all)
       each.pane.show("", scored[this.shown.indexOf(each)]?.records ?? []);
+    showLines(this.#records);
   }
 
   #summary() {

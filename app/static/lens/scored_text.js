@@ -1,6 +1,7 @@
 // A scored text, which a model with or without a memory has read.
 
 import { make } from "../ui/dom.js";
+import { surprisalCurve } from "./surprisal_lens.js";
 import { Pane } from "../text/pane.js";
 import { bitsPerCharacter } from "../text/statistics.js";
 
@@ -18,6 +19,7 @@ export class ScoredText {
     this.pane = new Pane({
       label: `Scored text, ${this.name}`,
       emptyMessage: EMPTY_MESSAGE,
+      curve: surprisalCurve,
       onChoose: (index, token) => onChoose(this, index, token),
     });
     const { sheet, figure, statistics } = this.pane;

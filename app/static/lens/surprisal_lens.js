@@ -13,7 +13,7 @@
 //   `scaleOf` returns { low, high, ticks: [[value, label], ...] }. `colorOf` returns the name of a
 //   CSS variable.
 
-import { bits, colorClass } from "./surprisal.js";
+import { bits, colorClass, surprisal } from "./surprisal.js";
 
 const MIN_SCALE = 4; // bits that the scale reaches at least, so that low values look low
 const TICK = 2; // bits
@@ -40,4 +40,12 @@ export const surprisalLens = {
     colorOf: () => "--accent",
     valueOf: ({ entropy }) => (entropy === undefined ? undefined : bits(entropy)),
   },
+};
+
+/** The curve of a text that the model has not written: what surprised it is of interest. */
+export const surprisalCurve = {
+  ...surprisalLens.curve,
+  caption: "Surprisal of each character. Click to go to a character.",
+  name: "Surprisal",
+  valueOf: (record) => (record.logprob === undefined ? undefined : surprisal(record)),
 };

@@ -31,7 +31,7 @@ export function show(element, record, options) {
   onHide = options.onHide;
   sheet = options.sheet;
   anchor = element;
-  panel.replaceChildren(...makeHeading(record), makeList(record, options.onChoose));
+  panel.replaceChildren(...makeHeading(record), makeList(record, options.onChoose), makeHint());
   panel.hidden = false;
   placePanel();
   if (options.announce) announce(announcement(record));
@@ -53,9 +53,9 @@ export function hideSoon() {
   hideTimer = setTimeout(hide, HIDE_DELAY);
 }
 
-/** Moves the focus to the first alternative. */
+/** Moves the focus to the alternative that is in the text, or to the first one. */
 export function focusFirst() {
-  panel.querySelector("button")?.focus();
+  (panel.querySelector("button.current") ?? panel.querySelector("button"))?.focus();
 }
 
 function makeHeading(record) {
@@ -100,6 +100,8 @@ function makeList(record, onChoose) {
   if (all.some(({ drawn }) => drawn !== undefined)) list.prepend(makeColumnHeads());
   return list;
 }
+
+const makeHint = () => make("p", "details", "Choose one to continue the text from here.");
 
 const cutLabel = ({ settings, top }) =>
   top[0].length > 2 ? "Excluded by the filters:" : `Excluded by top-k ${settings.top_k}:`;

@@ -13,6 +13,7 @@ import { wordTarget } from "./text_position.js";
 import { TextView } from "./text_view.js";
 
 const REFRESH_INTERVAL = 120; // milliseconds between updates of chart and statistics
+const WHOLE = 1500; // characters of a text that is shown as a whole; a longer one scrolls
 const KEYBOARD_HINTS = {
   surprisal: "The left and right arrow keys move between characters. Enter opens the alternatives.",
   cells:
@@ -27,9 +28,11 @@ let paneCount = 0;
 export class Pane {
   /**
    * `label` names the text for screen readers; `emptyMessage` is shown while there is no text.
-   * `onChoose(index, token)` is called when the user picks an alternative for a character.
+   * `onChoose(index, token)` is called when the user picks an alternative for a character. `curve`
+   * is what the chart shows instead of the curve of the surprisal lens.
    */
-  constructor({ label, emptyMessage, onChoose }) {
+  constructor({ label, emptyMessage, onChoose, curve = surprisalLens.curve }) {
+    this.surprisalCurve = curve;
     paneCount += 1;
     this.onChoose = onChoose;
     this.lens = surprisalLens; // null: the text has no colors
@@ -67,6 +70,10 @@ export class Pane {
     this.statistics = make("dl", "statistics");
   }
 
+  get #curve() {
+    return this.lens === surprisalLens ? this.surprisalCurve : this.lens?.curve;
+  }
+
   /** Shows the text through a lens; null hides the colors, the chart and the alternatives. */
   setLens(lens) {
     alternatives.hide();
@@ -74,7 +81,7 @@ export class Pane {
     this.lens = lens;
     this.sheet.classList.toggle("colored", lens !== null);
     this.hint.textContent = KEYBOARD_HINTS[lens?.name] ?? "";
-    this.caption.textContent = lens?.curve.caption ?? "";
+    this.caption.textContent = this.#curve?.caption ?? "";
     const shown = lens ?? surprisalLens;
     if (shown !== this.view.lens) this.view.setLens(shown);
     this.refresh();
@@ -121,8 +128,9 @@ export class Pane {
   refresh() {
     this.refreshedAt = performance.now();
     const { records } = this.view;
+    this.sheet.classList.toggle("long", records.length > WHOLE);
     this.empty.hidden = records.length > 0 || this.prime.textContent !== "";
-    const curve = this.lens?.curve;
+    const curve = this.#curve;
     const hasValues = records.some((record, index) => curve?.valueOf(record, index) !== undefined);
     this.figure.hidden = !hasValues;
     const statistics = records.length ? [...textStatistics(records), ...this.extraStatistics] : [];

@@ -19,7 +19,7 @@ export function bitsPerCharacter(records) {
 /** Statistics of the characters that have arrived. */
 export function textStatistics(records) {
   const mean = bitsPerCharacter(records);
-  const first = mean === null ? [] : [["bits per character", mean.toFixed(2)]];
+  const first = mean === null ? [] : [["bits per character of this text", mean.toFixed(2)]];
   return [...first, ["characters", formatCount(records.length)]];
 }
 
@@ -40,7 +40,7 @@ export function showStatistics(list, statistics) {
   list.replaceChildren(
     ...statistics.map(([label, value]) => {
       const entry = makeEntry(label, value);
-      entry.classList.toggle("lead", label === "bits per character");
+      entry.classList.toggle("lead", label.startsWith("bits per character"));
       return entry;
     }),
   );

@@ -93,9 +93,12 @@ def _leave(page: Page) -> None:
 
 
 def fill(page: Page, **values: object) -> None:
-    """Fill in fields of the main form."""
+    """Fill in fields of the main form, also of those that are folded."""
     for name, value in values.items():
-        page.locator(f"#controls [name={name}]").fill(str(value))
+        field = page.locator(f"#controls [name={name}]")
+        if not field.is_visible():
+            page.get_by_text("More settings").click()
+        field.fill(str(value))
 
 
 def press(page: Page, name: str) -> None:

@@ -63,7 +63,7 @@ def test_a_forked_text_shows_its_own_seed(page: Page) -> None:
 
 def test_compared_texts_are_shown_from_their_beginnings(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
-    ui.fill(page, length=1500)
+    ui.fill(page, length=1600)
     left = ui.box_of(page.locator("#prime"))
     ui.press(page, "Compare")
     ui.press(page, "Compare with a third")
@@ -77,7 +77,7 @@ def test_compared_texts_are_shown_from_their_beginnings(page: Page) -> None:
     edges = {ui.box_of(label)["x"] for label in labels}
     assert (len(labels), len(edges)) == (6, 1), "the statistics are a table"
     ui.press(page, "Continue")
-    ui.wait_for_text(page, length=3000)
+    ui.wait_for_text(page, length=3200)
     assert sheets.first.evaluate("sheet => sheet.scrollTop") > 0, "what was added is in view"
 
 

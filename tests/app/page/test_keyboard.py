@@ -48,7 +48,7 @@ def test_the_menu_closes_when_the_focus_or_the_pointer_leaves_it(page: Page) -> 
     curl = page.get_by_role("button", name="Copy as curl")
     page.locator("#export summary").click()
     curl.focus()
-    page.locator("#seed").focus()
+    page.locator("#length").focus()
     assert curl.is_hidden()
     page.locator("#export summary").click()
     curl.wait_for()

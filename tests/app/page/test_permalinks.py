@@ -109,3 +109,18 @@ def test_texts_survive_the_round_trip_through_a_link(page: Page) -> None:
         assert back == texts
 
     check()
+
+
+def test_the_examples_open_views_that_the_model_has(
+    browser: Browser, shipped: RunningServer
+) -> None:
+    with ui.opened(browser, shipped.url) as page:
+        examples = page.get_by_role("navigation", name="Examples")
+        examples.wait_for()
+        for label in examples.get_by_role("link").all_inner_texts():
+            examples.get_by_role("link", name=label).click()
+            page.locator("#status").get_by_text("seed").wait_for()
+            assert "error" not in (page.locator("#status").get_attribute("class") or ""), label
+        assert examples.get_by_role("link").count() >= 5
+        examples.get_by_role("button", name="Suggestions while you type").click()
+        assert ui.is_focused(page.locator("#typed"))

@@ -163,3 +163,20 @@ def test_a_failed_score_says_so_and_keeps_both_texts(page: Page) -> None:
     ui.press(page, "Score")
     status.get_by_text("4 characters").wait_for()
     assert note.is_hidden()
+
+
+def test_a_file_is_scored_and_its_lines_are_listed_by_surprise(
+    browser: Browser, shipped: RunningServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("She was very happy.\n\nXqzj kwvv!\n")
+    with ui.opened(browser, shipped.url) as page:
+        page.get_by_role("tab", name="Score").click()
+        page.get_by_label("Or a text file").set_input_files(path)
+        page.get_by_text("Lines, the most surprising first").click()
+        rows = page.locator("#score-lines tbody tr").all_inner_texts()
+        assert [row.split("\t")[1:] for row in rows] == [
+            ["3", "Xqzj kwvv!"],
+            ["1", "She was very happy."],
+        ]
+        assert "Surprisal" in page.locator("#scored figcaption").first.inner_text()

@@ -19,7 +19,7 @@ export function bitsPerCharacter(records) {
 /** Statistics of the characters that have arrived. */
 export function textStatistics(records) {
   const mean = bitsPerCharacter(records);
-  const first = mean === null ? [] : [["bits per character of this text", mean.toFixed(2)]];
+  const first = mean === null ? [] : [["bits per character here", mean.toFixed(2)]];
   return [...first, ["characters", formatCount(records.length)]];
 }
 

@@ -156,10 +156,10 @@ def checkpoint_files(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _files_in(folder: Path) -> Iterator[Path]:
     try:
-        found = sorted(file for file in folder.iterdir() if file.suffix == ".safetensors")
+        found = sorted(folder.iterdir(), key=lambda file: file.stem)  # anna before anna-previous
     except OSError as error:
         raise SettingsError(f"{_SETTING}: {folder} cannot be read: {error.strerror}") from error
-    files = [file for file in found if not file.name.startswith(".")]
+    files = [f for f in found if f.suffix == ".safetensors" and not f.name.startswith(".")]
     if not files:
         raise SettingsError(f"{_SETTING}: the folder {folder} has no .safetensors files")
     yield from files

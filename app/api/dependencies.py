@@ -56,6 +56,7 @@ def submit(
     prime = None
     if service.settings.log_primes:
         prime = service.vocabulary.decode(job.prime[: job.prime_characters])
+    record.model = "{}@{}".format(*service.model)
     record.add(generation, prime)
     return generation
 

@@ -6,7 +6,14 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from app import __version__
 
@@ -19,6 +26,13 @@ _STEP_BUCKETS = (
     *(2e-3, 3e-3, 5e-3, 0.01, 0.02, 0.05, 0.1),
 )
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+# Values of labels, from the start: otherwise a counter would begin with 1 at its first event, and
+# the `increase` of Prometheus would see only the second one.
+_REFUSALS = ("too_many_connections", "request_timeout", "head_too_large", "malformed")
+_TEXT_ENDS = ("length", "stop", "pattern", "cancelled", "error")
+_RELOAD_RESULTS = ("loaded", "unchanged", "failed")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter
 
 
 class Metrics:
@@ -54,6 +68,8 @@ class Metrics:
             "Connections that the server refused or closed, by reason.",
             ("reason",),
         )
+        for reason in (*_REFUSALS, "stalled"):
+            self.connections_ended.labels(reason)
 
     def _register_generations(self) -> None:
         self.streams_active = self._gauge("streams_active", "Generations that have a slot.")
@@ -115,6 +131,8 @@ class Metrics:
         self.reloads = self._counter(
             "reloads", "Reloads, by result: loaded, unchanged, failed.", ("result",)
         )
+        for result in _RELOAD_RESULTS:
+            self.reloads.labels(result)
         self.model = self._gauge(
             "model_info",
             "The models that serve new requests, and how they are computed.",
@@ -145,7 +163,7 @@ class ModelMetrics:
     """The metrics of `Metrics` that have a label for the model, for one model."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
-        self._generations, self._model = metrics.generations, model
+        self._ended = {reason: metrics.generations.labels(model, reason) for reason in _TEXT_ENDS}
         self.reader_pauses = metrics.reader_pauses.labels(model)
         self.first_character = metrics.first_character.labels(model)
         self.duration = metrics.duration.labels(model)
@@ -159,7 +177,7 @@ class ModelMetrics:
 
     def count_generation(self, reason: str) -> None:
         """Count a generation that ended for a reason, see `Metrics.generations`."""
-        self._generations.labels(self._model, reason).inc()
+        self._ended[reason].inc()
 
 
 def _torch_version() -> str:

@@ -31,6 +31,7 @@ _CLIENT_CLOSED = 499  # status of a response that nobody receives; nginx logs th
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _MAX_PATH = 200  # characters of a path in a log line
 _MAX_PRIME = 1000  # characters of the primes in a log line
+_KEY_DIGITS = 8  # of the SHA-256 of a key in a log line
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -51,6 +52,8 @@ class RequestRecord:
     began: float = field(default_factory=time.monotonic)
     status: int = 0
     complete: bool = False
+    model: str = ""  # name and hash of the model that answers
+    trace_id: str = ""  # if traces are on
     generations: list[Generation] = field(default_factory=list)
     primes: list[str] = field(default_factory=list)  # only if the operator logs primes
 
@@ -76,6 +79,12 @@ class RequestRecord:
             "status": self.status,
             "ms": round((time.monotonic() - self.began) * 1000, 1),
         }
+        if isinstance(digest := self.lease.client, bytes):
+            fields["key"] = digest.hex()[:_KEY_DIGITS]
+        if self.model:
+            fields["model"] = self.model
+        if self.trace_id:
+            fields["trace_id"] = self.trace_id
         if not self.complete:
             fields["broken"] = True
         for generation in self.generations:
@@ -154,7 +163,10 @@ def is_quiet(scope: Scope) -> bool:
 def _new_record(scope: Scope, lease: Lease) -> RequestRecord:
     request_id, address = _request_id(scope["headers"]), scope.get("client")
     client = address[0] if address else ""
-    return RequestRecord(request_id, scope["method"], scope["path"], client, lease)
+    record = RequestRecord(request_id, scope["method"], scope["path"], client, lease)
+    if (span := getattr(scope.get("fastapi.telemetry"), "span", None)) is not None:
+        record.trace_id = format(span.get_span_context().trace_id, "032x")
+    return record
 
 
 def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:

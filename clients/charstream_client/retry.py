@@ -17,6 +17,8 @@ FIRST_BACKOFF, MAX_BACKOFF = 0.5, 30.0  # seconds, if the server does not send R
 MAX_RETRY_AFTER = 120.0  # seconds; if the server asks for more, the client raises at once
 NOTICEABLE = 1.0  # seconds; longer waits are logged as warnings
 RETRIED_STATUSES = (429, 502, 503)  # not 504: a retry would exceed the deadline again
+# While a new model is rolled out, another server at the same address may still have the old one.
+RETRIED_IN_RESUMING = ("other_model", "unknown_model")
 RETRIED_FAILURES = (
     httpx.NetworkError,
     httpx.RemoteProtocolError,
@@ -35,10 +37,13 @@ class Retries:
     max_wait: float
     on_wait: OnWait | None
     streaming: bool
+    resuming: bool = False
     failed: int = 0
     waited: float = 0.0
 
-    def reset(self) -> None:
+    def arrived(self) -> None:
+        """Count from zero again, because a part of the stream has arrived."""
+        self.resuming = True
         self.failed, self.waited = 0, 0.0
 
     def wait_after(self, failure: Exception) -> float:
@@ -65,6 +70,8 @@ class Retries:
         cause = error.__cause__
         if error.retry_after is not None and error.retry_after > MAX_RETRY_AFTER:
             return False
+        if self.resuming and error.code in RETRIED_IN_RESUMING:
+            return True
         if error.status_code is not None:
             return error.status_code in RETRIED_STATUSES
         if isinstance(cause, httpx.ReadTimeout):

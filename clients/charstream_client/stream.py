@@ -94,7 +94,7 @@ class BaseStream(Generic[Http]):
         if isinstance(length, int) and int(number) > length:
             raise ValueError(f"expected at most {length} characters, got {event_id!r}")
         self.last_event_id, self._next_id = event_id, f"{seed}-{int(number) + 1}"
-        self._retries.reset()
+        self._retries.arrived()
 
     def _check_complete(self) -> None:
         if not self._ended:

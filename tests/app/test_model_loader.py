@@ -25,10 +25,12 @@ def touched(folder: Path, *names: str) -> Path:
 
 def test_a_folder_stands_for_its_visible_checkpoints_sorted_by_name(tmp_path: Path) -> None:
     folder = touched(
-        tmp_path, "b.safetensors", "a.safetensors", ".c.safetensors", "d.safetensors.new", "e.txt"
+        *(tmp_path, "b.safetensors", "a-old.safetensors", "a.safetensors"),
+        *(".c.safetensors", "d.safetensors.new", "e.txt"),
     )
     assert list(checkpoint_files([folder]).items()) == [
         ("a", folder / "a.safetensors"),
+        ("a-old", folder / "a-old.safetensors"),
         ("b", folder / "b.safetensors"),
     ]
 

@@ -13,6 +13,8 @@ import pytest
 from tests.server import running_server
 from tests.waiting import wait_until
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"  # 32 hex digits
+
 
 @contextmanager
 def collector() -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -42,7 +44,10 @@ def test_traces_reach_the_collector(tiny_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
         with running_server(tiny_path) as server, server.client() as client:
-            assert client.post("/generate", json={"length": 5}).status_code == 200
+            parent = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+            response = client.post("/generate", json={"length": 5}, headers=parent)
+            assert response.status_code == 200
+            assert f" trace_id={TRACE} " in server.log("path=/generate")[0]
             assert client.post("/generate", json={"length": 0}).status_code == 422
             client.get("/health/ready")
             wait_until(lambda: received.get("/v1/traces", b"").count(b"POST /generate") >= 2)

@@ -6,18 +6,19 @@ import random
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import cycle
 
 
 @contextmanager
 def cutting_proxy(
-    port: int, seed: int, longest: int = 6000, cuts: list[int] | None = None
+    port: int | Sequence[int], seed: int, longest: int = 6000, cuts: list[int] | None = None
 ) -> Iterator[str]:
     """The address of a proxy to a port that breaks connections after some bytes.
 
     Args:
-        port: where the server is.
+        port: where the server is, or several ports of servers that take turns.
         seed: of the numbers of bytes.
         longest: the most bytes.
         cuts: receives those numbers; from the 100th on connections are left whole. By default
@@ -25,6 +26,7 @@ def cutting_proxy(
     """
     random_bytes = random.Random(seed)
     listener = socket.create_server(("127.0.0.1", 0))
+    ports = cycle([port] if isinstance(port, int) else port)
 
     def serve() -> None:
         while True:
@@ -36,9 +38,9 @@ def cutting_proxy(
             if cuts is not None:
                 allowed = allowed if len(cuts) < 100 else sys.maxsize
                 cuts.append(allowed)
-            threading.Thread(target=relay, args=(client, allowed), daemon=True).start()
+            threading.Thread(target=relay, args=(client, next(ports), allowed), daemon=True).start()
 
-    def relay(client: socket.socket, allowed: int) -> None:
+    def relay(client: socket.socket, port: int, allowed: int) -> None:
         with (
             client,
             suppress(ConnectionError),  # while the server is down

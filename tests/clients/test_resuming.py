@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import httpx
@@ -90,13 +91,14 @@ def test_a_stream_without_a_seed_resumes_with_the_seed_that_the_server_chose(
         assert direct.generate(prime="abc", length=300, seed=seed)["text"] == text
 
 
+@pytest.mark.usefixtures("impatient")
 def test_another_model_does_not_continue_a_stream(tiny_path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     save_checkpoint(make_checkpoint(seed=1), other)
     settings = {"port": str(free_port()), "max_length": "60000"}
     with (
         running_server(tiny_path, **settings) as first,
-        Client(first.url, max_retries=30, trust_env=False) as client,
+        Client(first.url, max_retries=100, trust_env=False) as client,
     ):
         stream = client.stream(prime="abc", length=60_000)
         events = iter(stream)
@@ -108,6 +110,31 @@ def test_another_model_does_not_continue_a_stream(tiny_path: Path, tmp_path: Pat
             pytest.raises(ConflictError, match="other_model"),
         ):
             list(events)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("keep_previous", [False, True])
+def test_a_stream_continues_while_a_new_model_is_rolled_out(
+    tiny_path: Path, tmp_path: Path, keep_previous: bool
+) -> None:
+    new = tmp_path / "new" / tiny_path.name
+    new.parent.mkdir()
+    save_checkpoint(make_checkpoint(seed=1), new)
+    if keep_previous:  # beside the new one, under another name
+        shutil.copy(tiny_path, new.with_stem(f"{tiny_path.stem}-previous"))
+    with running_server(tiny_path) as first, running_server(new.parent) as second:
+        with Client(first.url, trust_env=False) as direct:
+            expected = direct.generate(**FIELDS)["text"]
+        with (
+            cutting_proxy([port_of(first), port_of(second)], 5, 3000) as url,
+            Client(url, max_retries=100, trust_env=False) as client,
+        ):
+            events = iter(client.stream(**FIELDS))
+            text = next(events)["token"]
+            if keep_previous:  # it finishes without the server where it began
+                first.process.kill()
+            text += "".join(event["token"] for event in events)
+    assert text == expected
 
 
 @pytest.mark.parametrize("drain_seconds", ["0", "1"])

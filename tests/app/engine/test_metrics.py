@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.engine.metrics import Metrics
 from tests.conftest import ROOT
-from tests.server import RunningServer
+from tests.server import RunningServer, running_server
 
 DASHBOARD = ROOT / "docs" / "grafana.json"
 
@@ -41,6 +42,20 @@ def test_generations_requests_and_steps_are_counted(server: RunningServer) -> No
     assert increases == [increase for _, increase in counters.values()]
     assert server.gauge("charstream_step_seconds_count") > 0
     assert server.gauge("charstream_cache_bytes") > 0
+
+
+def test_counters_exist_before_their_first_event(tiny_path: Path) -> None:
+    with running_server(tiny_path) as server, server.client() as client:
+        text = client.get("/metrics").text
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    for name, label, count in (
+        ("charstream_reloads_total", "result", 3),
+        ("charstream_texts_total", "reason", 5),
+        ("charstream_connections_ended_total", "reason", 5),
+    ):
+        values = {s.labels[label]: s.value for s in samples if s.name == name}
+        assert list(values.values()) == [0] * count
+    assert not any(s.name.endswith("_created") for s in samples)
 
 
 def test_unknown_paths_and_methods_share_few_label_values(server: RunningServer) -> None:

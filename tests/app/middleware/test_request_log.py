@@ -40,6 +40,7 @@ def test_a_request_has_one_log_line_with_its_result(logged: RunningServer) -> No
         headers = {"X-Request-ID": "mine-1"}
         response = client.post("/generate", json=params, headers=headers)
         line = line_of(logged, "mine-1")
+        model = client.get("/models").json()["models"][0]
     assert response.headers["X-Request-ID"] == "mine-1"
     expected = {
         "level": "INFO",
@@ -48,12 +49,20 @@ def test_a_request_has_one_log_line_with_its_result(logged: RunningServer) -> No
         "method": "POST",
         "path": "/generate",
         "status": 200,
+        "model": f"{model['name']}@{model['hash']}",
         "prime_characters": len(PRIME),
         "generated_characters": 30,
         "finish_reason": "length",
     }
     assert {name: line[name] for name in expected} == expected
     assert line["ms"] >= line["first_character_ms"] > 0
+
+
+def test_a_line_tells_which_key_was_used(tiny_path: Path) -> None:
+    with running_server(tiny_path, api_keys="abc,def") as server, server.client() as client:
+        client.get("/info", headers={"Authorization": "Bearer def"})
+        (line,) = server.log("path=/info")
+    assert "key=cb8379ac" in line.split()  # printf def | sha256sum
 
 
 def test_neither_primes_nor_queries_are_logged(logged: RunningServer) -> None:

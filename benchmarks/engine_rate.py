@@ -34,7 +34,7 @@ async def _engine_rate(checkpoint: Checkpoint, decoder: Decoder, characters: int
     engine = Engine(decoder, Resources(streams, 0, 0))
     engine.start()
     prime = np.array([checkpoint.vocabulary.start_id], dtype=np.int32)
-    jobs = [Job(prime, characters, SamplingParams(), seed) for seed in range(streams)]
+    jobs = [Job(prime, characters, SamplingParams(), seed, client=seed) for seed in range(streams)]
     began = time.perf_counter()
     await asyncio.gather(*(engine.submit(job).read() for job in jobs))
     seconds = time.perf_counter() - began

@@ -85,7 +85,8 @@ function show(info, model) {
   card.replaceChildren(make("dl", "", ...entries(info), ...cellEntries(info), vocabulary));
 }
 
-function summary(info) {
+/** Says in a line what a model has learned from, or how large it is. */
+export function summary(info) {
   const { title, name, training, layers, hidden_size: units, vocabulary } = info;
   const count = countOf(vocabulary.length, "character");
   if (!title) return `${name}: ${layers} × ${units} LSTM over ${count}`;

@@ -1,4 +1,5 @@
-// The panel beside a character, with the characters that the model considered in its place.
+// The panel with the characters that the model considered in place of one: beside the text in a
+// wide window, otherwise above or below the character.
 
 import { announce } from "../ui/announcer.js";
 import { glyph, spokenName } from "../ui/character_names.js";
@@ -11,21 +12,29 @@ const GAP = 2; // pixels between character and panel, small enough for the point
 const EDGE = 8; // pixels between the panel and the window's edges
 const MIN_HEIGHT = 96; // pixels; with less room the panel scrolls
 const HIDE_DELAY = 250; // milliseconds that the pointer may be outside of both
+const WIDE_WINDOW = matchMedia("(min-width: 75rem)");
+const WIDE_SHEET = 720; // pixels of a text with room for the panel at its side
+const FIRST_ROWS = 5; // alternatives that are always shown
+const LEAST = 0.001; // probability of the others
 
 let hideTimer = 0;
 let sheet = null; // gets the focus when the panel closes
 let anchor = null; // the element of the character
 let onHide = () => {};
+let isPinned = false; // the panel stays when the pointer leaves, and at its character
 
 export const isOpen = () => !panel.hidden;
+export const staysOpen = () => isPinned;
 
 /**
- * Shows a record's alternatives beside the element of its character.
+ * Shows a record's alternatives. A pinned panel stays as it is until the user closes it or clicks
+ * another character, so that the pointer can cross others on its way to the panel.
  *
  * Options: `onChoose(token)`; `sheet`, the text's element, which gets the focus back; `announce`,
- * whether screen readers read out the alternatives; `onHide()`.
+ * whether screen readers read out the alternatives; `pin`, whether to pin the panel; `onHide()`.
  */
 export function show(element, record, options) {
+  isPinned = Boolean(options.pin);
   clearTimeout(hideTimer);
   if (onHide !== options.onHide) onHide();
   onHide = options.onHide;
@@ -42,15 +51,16 @@ export function hide() {
   if (panel.hidden) return;
   const hadFocus = panel.contains(document.activeElement);
   panel.hidden = true;
+  isPinned = false;
   onHide();
   onHide = () => {};
   if (hadFocus) sheet?.focus({ preventScroll: true });
 }
 
-/** Hides the panel after a delay, unless the pointer enters it in time. */
+/** Hides the panel after a delay, unless it is pinned or the pointer enters it in time. */
 export function hideSoon() {
   clearTimeout(hideTimer);
-  hideTimer = setTimeout(hide, HIDE_DELAY);
+  if (!isPinned) hideTimer = setTimeout(hide, HIDE_DELAY);
 }
 
 /** Moves the focus to the alternative that is in the text, or to the first one. */
@@ -92,7 +102,10 @@ function alternativesOf({ top, settings }) {
 }
 
 function makeList(record, onChoose) {
-  const all = alternativesOf(record);
+  const all = alternativesOf(record).filter(
+    ({ token, probability }, index) =>
+      index < FIRST_ROWS || probability >= LEAST || token === record.token,
+  );
   const items = all.map((each) => makeAlternative(each, each.token === record.token, onChoose));
   const list = make("ul", "", ...items.map((item) => make("li", "", item)));
   const cut = all.findIndex(({ isExcluded }) => isExcluded);
@@ -151,23 +164,41 @@ function announcement(record) {
 
 const spokenPair = (token, logprob) => `${spokenName(token)} ${percent(Math.exp(logprob))}`;
 
-/** Places the panel below its character, or above it if there is more room. */
+/** Places the panel at the side of a wide text, or else below or above its character. */
 function placePanel() {
   const { left, top, bottom, width } = anchor.getClientRects()[0] ?? anchor.getBoundingClientRect();
   if (!isVisible(top, bottom)) return hide();
   const { scrollTop } = panel;
+  const isBeside = WIDE_WINDOW.matches && sheet.offsetWidth >= WIDE_SHEET;
+  panel.classList.toggle("beside", isBeside);
+  if (isBeside) placeBeside();
+  else placeAt(left + width / 2, top, bottom);
+  panel.scrollTop = scrollTop; // the change of height may have reset it
+}
+
+/** Places the panel after the sheet, or over its right end if the window ends there. */
+function placeBeside() {
+  const bounds = sheet.getBoundingClientRect();
+  panel.style.maxHeight = `${window.innerHeight - 2 * EDGE}px`;
+  panel.style.left = `${maxLeft(bounds.right)}px`;
+  const lowest = window.innerHeight - panel.offsetHeight - EDGE;
+  panel.style.top = `${Math.max(EDGE, Math.min(bounds.top, lowest))}px`;
+}
+
+function placeAt(center, top, bottom) {
   const roomAbove = top - GAP - EDGE;
   const roomBelow = window.innerHeight - bottom - GAP - EDGE;
   panel.style.maxHeight = "";
   const isBelow = panel.offsetHeight <= roomBelow || roomBelow >= roomAbove;
   panel.style.maxHeight = `${Math.max(MIN_HEIGHT, isBelow ? roomBelow : roomAbove)}px`;
   const { offsetWidth, offsetHeight } = panel;
-  const maxLeft = document.documentElement.clientWidth - offsetWidth - EDGE;
-  const centered = left + width / 2 - offsetWidth / 2;
-  panel.style.left = `${Math.max(EDGE, Math.min(maxLeft, centered))}px`;
-  panel.scrollTop = scrollTop; // the change of height may have reset it
+  panel.style.left = `${Math.max(EDGE, maxLeft(center - offsetWidth / 2))}px`;
   panel.style.top = `${isBelow ? bottom + GAP : Math.max(EDGE, top - GAP - offsetHeight)}px`;
 }
+
+/** A left edge, moved so far that the panel ends before the window does. */
+const maxLeft = (left) =>
+  Math.min(left, document.documentElement.clientWidth - panel.offsetWidth - EDGE);
 
 /** Whether a vertical range is within the window and the sheet's visible part. */
 function isVisible(top, bottom) {

@@ -22,17 +22,20 @@ const HELD_SETTINGS = "Uses the settings of the main form, and holds the cell.";
 export class Column {
   /**
    * `ownSettings`: the column's own sampling settings, or { hold } for a column that uses the main
-   * form and holds cells, or null for the first column, which uses the main form.
+   * form and holds cells, or null for the first column, which uses the main form. `hint`: a
+   * sentence on them. `onStatistics()`: the statistics of the text have changed.
    * `onFork(column, records)`: the user picked an alternative, and the text is to continue after
    * these records. `onRemove(column)`: the user asked to remove the column.
    */
-  constructor({ ownSettings, onFork, onRemove }) {
+  constructor({ ownSettings, hint, onStatistics, onFork, onRemove }) {
+    this.hint = hint || (ownSettings?.hold ? HELD_SETTINGS : MAIN_SETTINGS);
+    this.textSettings = null; // those of the text in the pane
     this.pane = new Pane({
       label: "Generated text",
       emptyMessage: EMPTY_MESSAGE,
       onChoose: (index, token) => onFork(this, this.#fork(index, token)),
+      onStatistics,
     });
-    this.textSettings = null; // those of the text in the pane
     this.isFirst = ownSettings === null;
     this.isSteered = !this.isFirst && !("top_k" in ownSettings);
     this.hold = ownSettings?.hold ?? ""; // the cells that are held, see hold.js
@@ -82,8 +85,7 @@ export class Column {
       head.append(this.removeButton);
       if (!this.isSteered) this.inputs.push(this.#addModelField(ownSettings.model));
     }
-    const settings = this.isSteered ? HELD_SETTINGS : MAIN_SETTINGS;
-    if (!this.inputs.length) this.form.append(make("p", "hint main-settings", settings));
+    this.form.append(make("p", "hint main-settings", this.hint));
     const { sheet, figure, statistics } = this.pane;
     this.root = make("article", "column", head, this.form, sheet, figure, statistics);
   }

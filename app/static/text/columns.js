@@ -1,5 +1,6 @@
 // The columns: one to three texts side by side. The main form sets the first one.
 
+import { compare } from "./comparison_table.js";
 import { Column } from "./column.js";
 import { newLens } from "../lens/lenses.js";
 import { otherModel } from "../form/model_choice.js";
@@ -7,7 +8,12 @@ import { SAMPLING_FIELDS } from "../form/settings.js";
 
 const LETTERS = ["A", "B", "C"];
 export const MAX_COLUMNS = LETTERS.length;
-const COMPARED_SETTINGS = [{ top_k: "1" }, { top_k: "", temperature: "1.2" }]; // of B and C
+// The settings that B and C begin with, and why, if the server has no other model for them.
+const COMPARED = [
+  [{ top_k: "1" }, "Top-k 1: always the most likely character. Change it as you like."],
+  [{ top_k: "", temperature: "1.2" }, "No top-k, and a higher temperature: bolder."],
+];
+const OTHER_MODEL = "Another model, with the settings of text A.";
 
 export class Columns {
   /** `onFork(column, records)`: see Column. `onRemove(column)`: the column has been removed. */
@@ -39,10 +45,12 @@ export class Columns {
     return this.all.find((column) => column.isSteered);
   }
 
-  /** Adds a column with its own settings, or the first one, which has none (null). */
-  add(ownSettings) {
+  /** Adds a column with its own settings and a hint on them, or the first one, which has none. */
+  add(ownSettings, hint = "") {
     const column = new Column({
       ownSettings,
+      hint,
+      onStatistics: () => compare(this.all),
       onFork: this.onFork,
       onRemove: (removed) => this.#remove(removed),
     });
@@ -59,8 +67,8 @@ export class Columns {
   addComparison(settings) {
     const own = this.all.map((column) => column.ownSettings.model);
     const model = otherModel([settings.model, ...own]);
-    const changed = model ? { model } : COMPARED_SETTINGS[this.all.length - 1];
-    this.add({ ...settings, ...changed });
+    const [changed, hint] = model ? [{ model }, OTHER_MODEL] : COMPARED[this.all.length - 1];
+    this.add({ ...settings, ...changed }, hint);
     this.all.at(-1).inputs[0].focus();
   }
 
@@ -126,6 +134,7 @@ export class Columns {
     this.all.forEach((column, index) => {
       column.setLetter(isSeveral ? LETTERS[index] : "");
     });
+    compare(this.all);
   }
 }
 

@@ -29,9 +29,12 @@ export class Pane {
   /**
    * `label` names the text for screen readers; `emptyMessage` is shown while there is no text.
    * `onChoose(index, token)` is called when the user picks an alternative for a character. `curve`
-   * is what the chart shows instead of the curve of the surprisal lens.
+   * is what the chart shows instead of the curve of the surprisal lens. `onStatistics()` is called
+   * when the statistics may have changed.
    */
-  constructor({ label, emptyMessage, onChoose, curve = surprisalLens.curve }) {
+  constructor(options) {
+    const { label, emptyMessage, onChoose, onStatistics, curve = surprisalLens.curve } = options;
+    this.onStatistics = onStatistics ?? (() => {});
     this.surprisalCurve = curve;
     paneCount += 1;
     this.onChoose = onChoose;
@@ -68,6 +71,11 @@ export class Pane {
     const caption = make("figcaption", "", this.caption, this.readOut);
     this.figure = make("figure", "chart", caption, this.canvas);
     this.statistics = make("dl", "statistics");
+  }
+
+  /** What a comparison says of the text, as pairs of a label and a value. */
+  get facts() {
+    return [...textStatistics(this.view.records), ...this.extraStatistics.slice(0, 1)];
   }
 
   get #curve() {
@@ -135,6 +143,7 @@ export class Pane {
     this.figure.hidden = !hasValues;
     const statistics = records.length ? [...textStatistics(records), ...this.extraStatistics] : [];
     showStatistics(this.statistics, statistics);
+    this.onStatistics();
     if (!hasValues) return;
     this.chart.show(records, curve);
     const length = countOf(records.length, "character");
@@ -142,12 +151,16 @@ export class Pane {
     this.canvas.setAttribute("aria-label", label);
   }
 
-  /** Highlights the character at an index and shows what the lens says about it; null: none. */
-  point(index, isAnnounced = false) {
+  /**
+   * Highlights the character at an index and shows what the lens says about it; null: none.
+   * Options: `announce`, whether screen readers read it out; `pin`, whether it stays when the
+   * pointer moves on.
+   */
+  point(index, { announce: isAnnounced = false, pin = false } = {}) {
     const element = this.lens ? this.view.highlight(index) : null;
     this.chart.highlight(element ? index : null);
     if (this.lens?.readOut) this.#showReadOut(element ? index : null, isAnnounced);
-    else if (element) this.#showAlternatives(element, index, isAnnounced);
+    else if (element) this.#showAlternatives(element, index, { announce: isAnnounced, pin });
     else alternatives.hideSoon();
   }
 
@@ -157,7 +170,7 @@ export class Pane {
     if (isAnnounced && message) announce(message.spoken);
   }
 
-  #showAlternatives(element, index, isAnnounced) {
+  #showAlternatives(element, index, options) {
     this.onHide ??= () => {
       this.view.highlight(null);
       this.chart.highlight(null);
@@ -165,8 +178,8 @@ export class Pane {
     alternatives.show(element, this.view.records[index], {
       onChoose: (token) => this.onChoose(index, token),
       sheet: this.sheet,
-      announce: isAnnounced,
       onHide: this.onHide,
+      ...options,
     });
   }
 
@@ -177,7 +190,7 @@ export class Pane {
       if (index === undefined) return;
       this.cursor = index;
       this.anchor = null;
-      this.point(index);
+      this.point(index, { pin: true });
     });
     this.sheet.addEventListener("keydown", (event) => this.#onKey(event));
     this.canvas.addEventListener("click", (event) => {
@@ -192,7 +205,7 @@ export class Pane {
       const index = this.view.indexAt(event) ?? null;
       if (index === this.hovered) return;
       this.hovered = index;
-      this.point(index);
+      if (!alternatives.staysOpen()) this.point(index);
     });
     this.sheet.addEventListener("pointerleave", (event) => {
       if (event.pointerType !== "mouse") return;
@@ -238,7 +251,7 @@ export class Pane {
     this.cursor = index;
     this.anchor = null;
     this.view.reveal(index);
-    this.point(index, true);
+    this.point(index, { announce: true });
   }
 
   /** Extends the selection from where it began to the character at an index. */

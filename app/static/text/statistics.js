@@ -28,6 +28,7 @@ export function generationStatistics({ timings, usage }) {
   const first = timings.first_character_ms;
   const cached = formatCount(usage.cached_characters);
   return [
+    // a comparison shows the first one only
     ["characters per second", formatMeasured(timings.characters_per_second)],
     ...(first === null ? [] : [["time to first character", `${formatMeasured(first)} ms`]]),
     ["time in queue", `${formatMeasured(timings.queue_ms)} ms`],

@@ -82,7 +82,23 @@ def test_the_panel_opens_for_a_new_text_under_the_pointer(page: Page) -> None:
     page.locator("#alternatives").wait_for()
 
 
-@pytest.mark.parametrize("size", [(1366, 650), (568, 320), (390, 600)])
+def test_the_panel_is_beside_a_wide_text_and_stays_after_a_click(page: Page) -> None:
+    page.set_viewport_size({"width": 1366, "height": 800})
+    text = ui.generate(page, length=300, seed=7)
+    panel, title = page.locator("#alternatives"), page.locator("#alternatives .title strong")
+    ui.character(page, 10).click()
+    place = ui.box_of(panel)
+    assert place["x"] > ui.box_of(page.locator("#write .sheet"))["x"] + 600
+    ui.character(page, 200).hover()
+    page.wait_for_timeout(500)
+    assert (title.inner_text(), ui.box_of(panel)) == (text[10], place), "the pointer passes by"
+    ui.character(page, 200).click()
+    ui.wait_until(page, lambda: title.inner_text() == text[200])
+    page.keyboard.press("Escape")
+    assert panel.is_hidden()
+
+
+@pytest.mark.parametrize("size", [(1100, 650), (568, 320), (390, 600)])
 def test_the_panel_is_above_or_below_its_character(page: Page, size: tuple[int, int]) -> None:
     ui.generate(page, length=700, seed=7)
     width, height = size

@@ -102,7 +102,7 @@ def test_a_link_restores_the_lens_the_cell_and_the_held_value(browser: Browser, 
         assert other.get_by_role("radio", name="Cells").is_checked()
         assert other.get_by_label("Hold at").input_value() == "-1"
         assert other.get_by_label("Hold at").get_attribute("aria-valuetext") == f"{ui.MINUS}1"
-        other.get_by_text(f"cell 30 of layer 1 held at {ui.MINUS}1").wait_for()
+        other.locator("#columns").get_by_text(f"cell 30 of layer 1 held at {ui.MINUS}1").wait_for()
         ui.generate_texts(other, 2)
         assert ui.texts_of(other) == texts
 
@@ -137,7 +137,7 @@ def test_code_and_export_contain_the_held_cell(page: Page) -> None:
 def test_the_slider_changes_the_second_text_only(page: Page, charted: RunningServer) -> None:
     first, _ = steered(page)
     hold_at(page, "2.5")
-    page.get_by_text("held at +2.5").wait_for()
+    page.locator("#columns").get_by_text("held at +2.5").wait_for()
     page.locator("#status").get_by_text("60 characters").wait_for()
     wild: dict[str, Any] = {"prime": "abc", "length": 60, "seed": 7, "temperature": 1.5}
     held = [{"layer": 1, "cell": 30, "value": 2.5}]

@@ -23,12 +23,11 @@ export class Column {
   /**
    * `ownSettings`: the column's own sampling settings, or { hold } for a column that uses the main
    * form and holds cells, or null for the first column, which uses the main form. `hint`: a
-   * sentence on them. `onStatistics()`: the statistics of the text have changed.
+   * sentence on its own sampling settings, or "". `onStatistics()`: the statistics of the text have changed.
    * `onFork(column, records)`: the user picked an alternative, and the text is to continue after
    * these records. `onRemove(column)`: the user asked to remove the column.
    */
   constructor({ ownSettings, hint, onStatistics, onFork, onRemove }) {
-    this.hint = hint || (ownSettings?.hold ? HELD_SETTINGS : MAIN_SETTINGS);
     this.textSettings = null; // those of the text in the pane
     this.pane = new Pane({
       label: "Generated text",
@@ -39,7 +38,7 @@ export class Column {
     this.isFirst = ownSettings === null;
     this.isSteered = !this.isFirst && !("top_k" in ownSettings);
     this.hold = ownSettings?.hold ?? ""; // the cells that are held, see hold.js
-    this.#build(ownSettings, onRemove);
+    this.#build(ownSettings, hint, onRemove);
   }
 
   get records() {
@@ -69,7 +68,7 @@ export class Column {
     }
   }
 
-  #build(ownSettings, onRemove) {
+  #build(ownSettings, hint, onRemove) {
     this.title = make("h2");
     this.subtitle = make("p", "hint");
     const head = make("div", "column-head", make("div", "", this.title, this.subtitle));
@@ -85,7 +84,8 @@ export class Column {
       head.append(this.removeButton);
       if (!this.isSteered) this.inputs.push(this.#addModelField(ownSettings.model));
     }
-    this.form.append(make("p", "hint main-settings", this.hint));
+    const shared = this.isSteered ? HELD_SETTINGS : MAIN_SETTINGS;
+    this.form.append(make("p", "hint main-settings", this.inputs.length ? hint : shared));
     const { sheet, figure, statistics } = this.pane;
     this.root = make("article", "column", head, this.form, sheet, figure, statistics);
   }

@@ -10,10 +10,10 @@ const LETTERS = ["A", "B", "C"];
 export const MAX_COLUMNS = LETTERS.length;
 // The settings that B and C begin with, and why, if the server has no other model for them.
 const COMPARED = [
-  [{ top_k: "1" }, "Top-k 1: always the most likely character. Change it as you like."],
-  [{ top_k: "", temperature: "1.2" }, "No top-k, and a higher temperature: bolder."],
+  [{ top_k: "1" }, "Begins with top-k 1, always the most likely character. Change it as you like."],
+  [{ top_k: "", temperature: "1.2" }, "Begins without top-k and with a higher temperature."],
 ];
-const OTHER_MODEL = "Another model, with the settings of text A.";
+const OTHER_MODEL = "Begins with another model, and with the settings of text A.";
 
 export class Columns {
   /** `onFork(column, records)`: see Column. `onRemove(column)`: the column has been removed. */

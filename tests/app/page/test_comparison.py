@@ -41,6 +41,18 @@ def test_settings_are_compared_on_the_same_seed(page: Page, server: RunningServe
     ]
 
 
+def test_a_text_says_whose_settings_it_has(page: Page) -> None:
+    ui.fill(page, length=60)
+    ui.press(page, "Compare")
+    page.get_by_text("Begins with top-k 1").wait_for()
+    assert page.get_by_text("Uses the settings of the main form.").count() == 1
+    ui.generate_texts(page, 2)
+    page.reload()
+    page.locator("#status").get_by_text("2 texts").wait_for()
+    assert page.get_by_text("Uses the settings of the main form.").count() == 1, "of text A only"
+    assert page.get_by_text("Begins with top-k 1").is_hidden()
+
+
 def test_an_existing_text_is_kept_for_comparison(page: Page) -> None:
     text = ui.generate(page, length=60)
     ui.press(page, "Compare")
@@ -76,6 +88,17 @@ def test_compared_texts_are_shown_from_their_beginnings(page: Page) -> None:
     table = page.get_by_role("table", name="Comparison")
     assert table.get_by_role("columnheader").all_inner_texts() == ["A", "B", "C"]
     table.get_by_role("row", name="Model tiny tiny tiny").wait_for()
+    heads = table.get_by_role("rowheader")
+    assert [head.text_content() for head in heads.all()] == [
+        "Model",
+        "What it is",
+        "Bits per character of its validation text",
+        "Settings",
+        "bits per character here",
+        "characters",
+        "characters per second",
+    ]
+    assert len({ui.box_of(head)["x"] for head in heads.all()}) == 1
     assert table.get_by_role("row", name="characters 1,600 1,600 1,600").count() == 1
     ui.press(page, "Continue")
     ui.wait_for_text(page, length=3200)

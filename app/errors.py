@@ -47,10 +47,11 @@ class QueueFullError(EngineError):
 
     def __init__(self, waiting: int, retry_after: float, texts: int = 1) -> None:
         self.retry_after = retry_after
-        reason = "is full" if texts == 1 else f"has no room for {texts} texts"
-        super().__init__(
-            f"the queue {reason} ({waiting} waiting); try again in {retry_after:.0f} s"
-        )
+        if texts > 1:
+            reason = f"the queue has no room for {texts} texts ({waiting} waiting)"
+        else:
+            reason = f"the queue is full ({waiting} waiting)" if waiting else "all slots are busy"
+        super().__init__(f"{reason}; try again in {retry_after:.0f} s")
 
 
 class DeadlineError(EngineError):

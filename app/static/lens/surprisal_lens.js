@@ -24,7 +24,8 @@ export const surprisalLens = {
   classOf: (record) => {
     if (record.logprob === undefined) return "";
     const newline = record.token === "\n" ? " newline" : "";
-    return `c ${colorClass(record)}${newline}${record.chosen ? " chosen" : ""}`;
+    const origin = (record.isKept ? " kept" : "") + (record.chosen ? " chosen" : "");
+    return `c ${colorClass(record)}${newline}${origin}`;
   },
   curve: {
     caption: "Entropy before each character. Click to go to a character.",

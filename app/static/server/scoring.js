@@ -2,7 +2,7 @@
 //
 // A record describes one character: { token } or, with scores, { token, logprob, rank, entropy,
 // top, probability }. A sampled record also has `settings`, those that it was sampled with. A
-// record that the user picked has `chosen`.
+// record that the user picked has `chosen`. One that was kept for another continuation has `isKept`.
 
 import { countOf, formatCount } from "../ui/numbers.js";
 import { PART, partBody, requestPart } from "./text_parts.js";

@@ -23,12 +23,12 @@ export const toExportJSON = (texts) => `{"texts": [\n${texts.map(textToJSON).joi
 
 function textToJSON({ name, fields, request, records }) {
   const head = JSON.stringify({ name, ...fields }).slice(0, -1);
-  const characters = records.map((record) => JSON.stringify(withoutSettings(record)));
+  const characters = records.map((record) => JSON.stringify(withoutState(record)));
   const body = request ? `, "request": ${toJSON(request)}` : "";
   return `${head}${body}, "characters": [\n${characters.join(",\n")}\n]}`;
 }
 
-const withoutSettings = ({ settings: _, ...record }) => record;
+const withoutState = ({ settings: _, isKept: __, ...record }) => record;
 
 /**
  * CSV as RFC 4180 describes it: one row per character, with its alternatives. A cell holds at most

@@ -160,8 +160,10 @@ export class Column {
     this.modelName = "";
     this.showSettings();
     this.root.classList.add("running");
-    pane.show(request.prime, kept, kept.length - 1);
-    if (kept.at(-1)?.chosen) pane.view.keepVisible(kept.length - 1);
+    const isFork = kept.at(-1)?.chosen;
+    const shown = isFork ? kept.map((record) => ({ ...record, isKept: true })) : kept;
+    pane.show(request.prime, shown, kept.length - 1);
+    if (isFork) pane.view.keepVisible(kept.length - 1);
     else if (kept.length) pane.view.scrollToEnd();
     if (!isFollowing) pane.view.isFollowing = false;
   }

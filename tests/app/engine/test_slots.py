@@ -69,6 +69,14 @@ def test_a_text_that_ends_soon_may_have_any_free_slot() -> None:
     assert joined(scheduler) == [brief]
 
 
+def test_a_server_without_a_queue_says_that_its_slots_are_busy() -> None:
+    scheduler = Scheduler(Slots(1, max_queue=0))
+    text = submitted(scheduler, LONG)
+    assert joined(scheduler) == [text]
+    with pytest.raises(QueueFullError, match="all slots are busy; try again in"):
+        submitted(scheduler, LONG)
+
+
 def test_one_client_leaves_room_in_the_queue_to_others() -> None:
     scheduler = Scheduler(Slots(9, max_queue=9))
     with pytest.raises(QueueFullError, match="no room for 17 texts"):

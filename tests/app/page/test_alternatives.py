@@ -24,6 +24,7 @@ def test_pointing_at_a_character_shows_alternatives_that_fork_the_text(
     forked = text[:9] + other
     assert ui.text_of(page) == forked + ui.api_text(server, prime="abc" + forked, length=30, seed=5)
     page.get_by_text("30 characters").wait_for()
+    assert "".join(page.locator(".text .kept").all_text_contents()) == forked
     page.go_back()
     ui.wait_for_text(page, length=30)
     assert ui.text_of(page) == text, "back leads to the text before"

@@ -50,12 +50,15 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 @contextmanager
-def showing_speed() -> Iterator[Callable[[int, int], None]]:
-    """Show the number of lines and the speed on stderr, if that is a terminal and stdout is not.
+def showing_speed(shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show the number of lines and the speed on stderr, if that is a terminal.
+
+    Args:
+        shown: whether to do so even if stdout is a terminal, because no results appear there.
 
     Yields a function to call with the numbers of further lines and of their characters.
     """
-    shown = is_terminal(sys.stderr) and not is_terminal(sys.stdout)
+    shown = is_terminal(sys.stderr) and (shown or not is_terminal(sys.stdout))
     began, lines, characters = time.monotonic(), 0, 0
 
     def report(further_lines: int, further_characters: int) -> None:

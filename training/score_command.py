@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
-import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
-
-import numpy as np
 
 from model.checkpoints.checkpoint import load_checkpoint
 from model.decoding.selection import choose_device
-from model.decoding.text_scoring import Texts
-from model.errors import CorpusError, OutputError, UnknownCharacterError
-from model.text.folding import fold
-from model.text.vocabulary import UNKNOWN, Vocabulary
+from model.errors import CorpusError, OutputError, TrainingError, UnknownCharacterError
 from training.arguments import add_checkpoint, add_device, add_path
-from training.console import showing_speed
+from training.console import counted, print_error, showing_speed
+from training.line_scorer import FIELDS, LineScorer, Row, row_of
 from training.score import Scorer
-from training.text_lines import name_of, read_lines
+from training.score_file import opened
+from training.text_lines import STDIN, Span, name_of, read_lines, shard, skip_lines
 
-Row = dict[str, float | str | None]
-
-_FIELDS = ("line", "nats", "bits", "bits_per_character", "characters")
+_WHOLE_FILE = (1, 1)  # its only shard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unknown",
         choices=("reject", "skip", "fold"),
         default="reject",
-        help="what to do with characters that the model does not know: end with an error, leave "
+        help="what to do with characters that the model does not know: refuse the line, leave "
         "them out, or replace quotation marks, dashes and accented letters (default reject)",
+    )
+    parser.add_argument(
+        "--on-error",
+        choices=("stop", "empty"),
+        default="stop",
+        help="what to do with a line that is refused: end with an error, or write a result "
+        "without numbers (default stop)",
     )
     add_device(parser)
     parser.add_argument(
@@ -52,29 +55,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--with-text", action="store_true", help="write the text of each line beside its score"
     )
     parser.add_argument("--json", action="store_true", help="write JSON lines instead of CSV")
+    add_path(parser, "--out", "file to write instead of standard output", metavar="FILE")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the file of --out, if it exists"
+    )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=_WHOLE_FILE,
+        metavar="K/N",
+        help="score only the K-th of N parts of the file. The outputs of all parts, one after the "
+        "other, are the output for the whole file",
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(
+            f"expected K/N with 1 <= K <= N, such as 1/8, got {text!r}"
+        )
+    return int(number), int(count)
 
 
 def score(options: argparse.Namespace) -> int:
-    """Write the score of each line to standard output."""
+    """Write the score of each line to standard output or to a file."""
+    _check(options)
     checkpoint = load_checkpoint(options.checkpoint)
     device = choose_device(options.device)
     scorer = Scorer(checkpoint, options.prime, device, options.memory)
-    count = 0
-    blocks = read_lines(options.file)
-    first = next(blocks, [])  # before the head, because the file may be missing
+    line_scorer = LineScorer(checkpoint.vocabulary, scorer, options.unknown)
     try:
-        write = _write_json if options.json else _csv_writer(options.with_text)
-        with showing_speed() as report:
-            for block in chain([first], blocks):
-                lines = _known(checkpoint.vocabulary, block, options.unknown)
-                good = _known_count(checkpoint.vocabulary, lines)
-                rows = _rows(scorer, checkpoint.vocabulary, lines[:good])
-                write(_completed(rows, count, block if options.with_text else None))
-                sys.stdout.flush()
-                if good < len(lines):
-                    _refuse(options, checkpoint.vocabulary, lines[good], count + good + 1)
-                count += len(lines)
-                report(len(lines), sum(map(len, lines)))
+        with _output(options) as (rows, write):
+            _score_lines(options, line_scorer, rows, write)
     except OutputError as error:
         if not isinstance(error.__cause__, BrokenPipeError):
             raise
@@ -82,61 +95,95 @@ def score(options: argparse.Namespace) -> int:
     return 0
 
 
-def _known(vocabulary: Vocabulary, lines: list[str], unknown: str) -> list[str]:
-    """Return the lines with what `--unknown` makes of characters that the model does not know."""
-    whole = "".join(lines)
-    if unknown == "reject" or vocabulary.find_unscorable(whole) < 0:
-        return lines
-    if unknown == "fold":
-        return [fold(line, vocabulary) for line in lines]
-    left_out = vocabulary.unknown_characters(whole) | {UNKNOWN}
-    table = dict.fromkeys(map(ord, left_out))
-    return [line.translate(table) for line in lines]
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that exclude each other."""
+    if options.resume and options.out is None:
+        raise TrainingError("--resume needs --out, the file to continue")
+    if options.resume or options.shard != _WHOLE_FILE:
+        option = "--resume" if options.resume else "--shard"
+        if options.file == STDIN:
+            raise TrainingError(f"{option} needs a file, not standard input")
+        if options.memory:
+            raise TrainingError(
+                f"{option} and --memory exclude each other: a memory reads all lines"
+            )
 
 
-def _known_count(vocabulary: Vocabulary, lines: Sequence[str]) -> int:
-    """Return the number of lines before the first with a character that cannot be scored."""
-    first = vocabulary.find_unscorable("".join(lines))
-    if first < 0:
-        return len(lines)
-    ends = np.cumsum([len(line) for line in lines])
-    return int(np.searchsorted(ends, first, side="right"))
+@contextmanager
+def _output(options: argparse.Namespace) -> Iterator[tuple[int, Callable[[str], None]]]:
+    """Yield the number of rows that the output has already, and a function that adds rows."""
+    if options.out is None:
+        yield 0, _print
+    else:
+        with opened(options.out, options.resume) as file:
+            yield file.rows, file.write
 
 
-def _refuse(options: argparse.Namespace, vocabulary: Vocabulary, line: str, number: int) -> None:
+def _print(rows: str) -> None:
+    sys.stdout.write(rows)
+    sys.stdout.flush()
+
+
+def _score_lines(
+    options: argparse.Namespace, scorer: LineScorer, rows: int, write: Callable[[str], None]
+) -> None:
+    """Score the lines that have no row yet."""
+    head, span = _head(options), shard(options.file, *options.shard)
+    if rows:
+        head, span = "", skip_lines(options.file, span, rows - head.count("\n"))
+    results, empty = _results(options, scorer, span), 0
+    with showing_speed(shown=options.out is not None) as report:
+        for block in chain([next(results, [])], results):  # an empty text has a head too
+            write(head + _format(options, block))
+            head = ""
+            empty += sum(row["nats"] is None for row in block)
+            report(len(block), sum(int(row["characters"] or 0) for row in block))
+    if empty:
+        print_error(f"charstream: {counted(empty, 'line')} could not be scored, see the empty nats")
+
+
+def _results(options: argparse.Namespace, scorer: LineScorer, span: Span) -> Iterator[list[Row]]:
+    """Yield the rows of the lines of a file, block by block."""
+    number = span.lines_before
+    for block in read_lines(options.file, span, replace=options.on_error == "empty"):
+        lines = scorer.read(block)
+        rows = list(map(row_of, scorer.score(lines).tolist(), lines))
+        for index, row in enumerate(rows):
+            number += 1
+            row["line"] = number
+            if options.with_text:
+                row["text"] = block[index]
+            if row["nats"] is None and options.on_error == "stop":
+                yield rows[:index]
+                _refuse(options, scorer, lines[index], number)
+        yield rows
+
+
+def _refuse(options: argparse.Namespace, scorer: LineScorer, line: str, number: int) -> None:
     try:
-        vocabulary.encode_scored(line)
+        scorer.check(line)
     except UnknownCharacterError as error:
         others = "skip" if options.unknown == "fold" else "skip or fold"
         where = f"{name_of(options.file)}: line {number}"
-        raise CorpusError(f"{where}: {error}; use --unknown {others}") from error
+        advice = f"use --unknown {others}, or --on-error empty"
+        raise CorpusError(f"{where}: {error}; {advice}") from error
 
 
-def _rows(scorer: Scorer, vocabulary: Vocabulary, lines: Sequence[str]) -> Iterator[Row]:
-    lengths = np.array([len(line) for line in lines], dtype=np.int64)
-    texts = Texts(vocabulary.encode("".join(lines)), lengths[lengths > 0])
-    nats_of_texts = iter(scorer.score(texts).nats_T.tolist())
-    for length in lengths.tolist():
-        nats = next(nats_of_texts) if length else 0.0
-        bits = nats / math.log(2)
-        mean = bits / length if length else None
-        yield {"nats": nats, "bits": bits, "bits_per_character": mean, "characters": length}
+def _head(options: argparse.Namespace) -> str:
+    """Return the first row of the output. Only the first shard has one."""
+    has_head = not options.json and options.shard[0] == 1
+    return ",".join(_fields(options)) + "\n" if has_head else ""
 
 
-def _completed(rows: Iterator[Row], before: int, texts: Sequence[str] | None) -> Iterator[Row]:
-    """Add the number of the line to each row, and the text of the line if there are texts."""
-    for index, row in enumerate(rows):
-        text: Row = {} if texts is None else {"text": texts[index]}
-        yield {"line": before + index + 1, **row, **text}
+def _fields(options: argparse.Namespace) -> list[str]:
+    return ["line", *FIELDS, *(["text"] if options.with_text else [])]
 
 
-def _write_json(rows: Iterator[Row]) -> None:
-    for row in rows:
-        print(json.dumps(row))
-
-
-def _csv_writer(with_text: bool) -> Callable[[Iterator[Row]], None]:
-    fields = (*_FIELDS, "text") if with_text else _FIELDS
-    writer = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
-    writer.writeheader()
-    return writer.writerows
+def _format(options: argparse.Namespace, rows: Iterable[Row]) -> str:
+    """Return rows as CSV or as JSON lines."""
+    fields = _fields(options)
+    if options.json:
+        return "".join(json.dumps({key: row[key] for key in fields}) + "\n" for row in rows)
+    table = io.StringIO()
+    csv.DictWriter(table, fields, lineterminator="\n").writerows(rows)
+    return table.getvalue()

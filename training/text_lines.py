@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from model.errors import CorpusError
@@ -14,7 +18,62 @@ _BLOCK_BYTES = 1 << 18
 _MAX_BYTES = 1 << 22  # of a line
 
 
-def read_lines(path: Path) -> Iterator[list[str]]:
+@dataclass(frozen=True)
+class Span:
+    """A part of a file that consists of whole lines.
+
+    Attributes:
+        start: offset of its first byte.
+        end: offset of the byte after it. None is the end of the file.
+        lines_before: number of lines before it.
+    """
+
+    start: int = 0
+    end: int | None = None
+    lines_before: int = 0
+
+
+WHOLE = Span()
+
+
+def shard(path: Path, number: int, count: int) -> Span:
+    """Return one of `count` parts of a file, which are about equally long.
+
+    Args:
+        path: the file.
+        number: number of the part, from 1.
+        count: number of parts.
+
+    Raises:
+        CorpusError: if the file cannot be read.
+    """
+    if count == 1:
+        return WHOLE
+    with _opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        start, end = (_next_line(file, size, size * n // count) for n in (number - 1, number))
+        return Span(start, end, sum(block.count(b"\n") for block in _blocks(file, 0, start)))
+
+
+def skip_lines(path: Path, span: Span, count: int) -> Span:
+    """Return a span without its first lines.
+
+    Raises:
+        CorpusError: if the file cannot be read, or the span has fewer lines.
+    """
+    start, left = span.start, count
+    with _opened(path) as file:
+        for block in _blocks(file, span.start, span.end):
+            if (found := block.count(b"\n")) >= left:
+                for _ in range(left):
+                    end = block.index(b"\n") + 1
+                    start, block = start + end, block[end:]
+                return Span(start, span.end, span.lines_before + count)
+            start, left = start + len(block), left - found
+    raise CorpusError(f"{path}: line {span.lines_before + count} is missing")
+
+
+def read_lines(path: Path, span: Span = WHOLE, replace: bool = False) -> Iterator[list[str]]:
     """Yield the lines of a UTF-8 text in blocks, without their line ends.
 
     A block has the lines that can be read without waiting, up to 256 KiB and one line. So the lines
@@ -22,21 +81,23 @@ def read_lines(path: Path) -> Iterator[list[str]]:
 
     Args:
         path: a file, or "-" for standard input.
+        span: part of the file to read.
+        replace: whether bytes that are not UTF-8 become U+FFFD, instead of an error.
 
     Raises:
         CorpusError: if the file cannot be read or is not UTF-8, or a line is too long.
     """
-    count, rest = 0, b""
-    for content in _read(path):
+    count, rest = span.lines_before, b""
+    for content in _read(path, span):
         whole, end, rest = (rest + content).rpartition(b"\n")
         if len(rest) > _MAX_BYTES:
             number = count + whole.count(b"\n") + len(end) + 1
             raise CorpusError(f"{name_of(path)}: line {number} is longer than {_MAX_BYTES:,} bytes")
         if end:
-            yield (lines := _decode(path, whole, count))
+            yield (lines := _decode(path, whole, count, replace))
             count += len(lines)
     if rest:
-        yield _decode(path, rest, count)
+        yield _decode(path, rest, count, replace)
 
 
 def name_of(path: Path) -> str:
@@ -44,22 +105,49 @@ def name_of(path: Path) -> str:
     return "standard input" if path == STDIN else str(path)
 
 
-def _read(path: Path) -> Iterator[bytes]:
+def _read(path: Path, span: Span) -> Iterator[bytes]:
     """Yield what can be read without waiting. A byte-order mark is left out."""
+    with _opened(path) as file:
+        blocks = _blocks(file, span.start, span.end)
+        first = next(blocks, b"")
+        yield first if span.start else first.removeprefix(codecs.BOM_UTF8)
+        yield from blocks
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[FileIO]:
     source = 0 if path == STDIN else path
     try:
         with open(source, "rb", buffering=0, closefd=path != STDIN) as file:
-            if content := file.read(_BLOCK_BYTES):
-                yield content.removeprefix(codecs.BOM_UTF8)
-            while content := file.read(_BLOCK_BYTES):
-                yield content
+            yield file
     except OSError as error:
         raise CorpusError(f"{name_of(path)}: cannot be read: {error.strerror}") from error
 
 
-def _decode(path: Path, content: bytes, count: int) -> list[str]:
+def _blocks(file: FileIO, start: int, end: int | None) -> Iterator[bytes]:
+    """Yield the content of a file between two offsets."""
+    if start or end is not None:  # a pipe has no offsets
+        file.seek(start)
+    while content := file.read(_BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - start)):
+        start += len(content)
+        yield content
+
+
+def _next_line(file: FileIO, size: int, offset: int) -> int:
+    """Return the offset of the first line that begins at this offset or after it."""
+    if offset == 0:
+        return 0
+    start = offset - 1
+    for block in _blocks(file, start, size):
+        if (found := block.find(b"\n")) >= 0:
+            return start + found + 1
+        start += len(block)
+    return size
+
+
+def _decode(path: Path, content: bytes, count: int, replace: bool) -> list[str]:
     try:
-        lines = content.decode().split("\n")
+        lines = content.decode(errors="replace" if replace else "strict").split("\n")
     except UnicodeDecodeError as error:
         number = count + content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]

@@ -78,14 +78,14 @@ def test_unknown_characters_are_refused_left_out_or_replaced(run: Run) -> None:
     assert status == 1
     assert len(output.splitlines()) == 2, "the lines before it have results"
     assert "line 3: characters that are not" in error
-    assert "(U+2019) at position 1; use --unknown skip or fold" in error
+    assert "(U+2019) at position 1; use --unknown skip or fold, or --on-error empty" in error
     skipped = results(run, content, "--unknown", "skip")
     assert [row["characters"] for row in skipped] == [3, 0, 2, 0, 1]
     status, output, error = run(content, "--json", "--unknown", "fold")
     assert status == 1
     assert [json.loads(line)["characters"] for line in output.splitlines()] == [3, 0, 3, 1]
     assert "line 5: characters" in error
-    assert "'Z' (U+005A) at position 0; use --unknown skip\n" in error
+    assert "'Z' (U+005A) at position 0; use --unknown skip, or --on-error empty\n" in error
 
 
 @settings(max_examples=50)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,12 +14,10 @@ import pytest
 
 from clients.charstream_client import Client, GenerateParams
 from tests.conftest import SHIPPED
+from tests.ray_cluster import in_ray_namespace, needs_ray
 from tests.server import free_port
 
-pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray"),
-    pytest.mark.filterwarnings("ignore"),  # Ray's own
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
 DEPLOY = """
 import sys, ray
@@ -44,7 +41,6 @@ def deployed() -> Iterator[tuple[str, int]]:
         "CHARSTREAM_CHECKPOINT": str(SHIPPED),
         "CHARSTREAM_PRECISION": "fp32",  # slow enough to be interrupted
         "CHARSTREAM_THREADS": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
     }
     process = subprocess.Popen(
         [sys.executable, "-c", DEPLOY, str(port)],
@@ -87,6 +83,7 @@ def ancestors(pid: int) -> Iterator[int]:
         yield pid
 
 
+@in_ray_namespace
 def test_a_stream_continues_when_its_replica_dies(deployed: tuple[str, int]) -> None:
     url, ancestor = deployed
     fields: list[GenerateParams] = [
@@ -106,6 +103,7 @@ def test_a_stream_continues_when_its_replica_dies(deployed: tuple[str, int]) -> 
     assert texts == expected
 
 
+@needs_ray
 @pytest.mark.parametrize(
     ("active", "waiting", "queued", "expected"),
     [(0, 0, 0, 0), (48, 0, 0, 1), (49, 0, 0, 2), (64, 64, 0, 3), (64, 64, 20, 4)],

@@ -28,6 +28,7 @@ class Scorer:
         device: device to compute on.
         with_memory: whether the texts are read one after the other into one memory, so that each
             text is predicted with what was read before.
+        threads: number of threads on a CPU. None chooses it.
 
     Raises:
         DeviceError: if a memory is not available.
@@ -41,11 +42,12 @@ class Scorer:
         prime: str = "",
         device: str = "cpu",
         with_memory: bool = False,
+        threads: int | None = None,
     ) -> None:
         vocabulary = checkpoint.vocabulary
         self._prompt = vocabulary.prompt(vocabulary.encode_read(prime))
         precision = choose_precision("auto", device)  # the service's default, for equal numbers
-        self._decoder = Decoder(checkpoint, _ROWS, device, precision, threads=None)
+        self._decoder = Decoder(checkpoint, _ROWS, device, precision, threads)
         self._decoder.use_thread()
         self._state = _read(self._decoder, self._prompt)
         self._memory = new_memory(checkpoint.config.vocabulary_size) if with_memory else None

@@ -82,10 +82,12 @@ def opened(path: Path, resume: bool) -> Iterator[ScoreFile]:
     Raises:
         OutputError: if the file exists, cannot be written, or another process writes it.
     """
-    if path.is_file() and not resume:
+    if (exists := path.exists()) and not path.is_file():
+        raise OutputError(f"{path} is not a regular file")
+    if exists and not resume:
         raise OutputError(f"{path} exists: continue it with --resume, or delete it")
     try:
-        file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+        file = path.open("r+b" if exists else "x+b", buffering=0)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     with file:

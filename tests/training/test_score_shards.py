@@ -167,7 +167,8 @@ def test_lines_that_cannot_be_scored_get_empty_results(
         (["--resume"], "--resume needs --out, the file to continue"),
         (["--memory", "--shard", "1/2"], "--shard and --memory exclude each other"),
         (["--out", "results.csv"], "results.csv exists: continue it with --resume, or delete it"),
-        (["--out", "."], ".: cannot be written: Is a directory"),
+        (["--out", "."], ". is not a regular file"),
+        (["--out", os.devnull, "--resume"], f"{os.devnull} is not a regular file"),
         (["--out", "absent/results.csv"], "absent/results.csv: cannot be written: No such file"),
     ],
 )

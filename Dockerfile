@@ -44,7 +44,8 @@ FROM tools AS serve-packages
 COPY deploy/requirements-serve.lock deploy/write-sbom ./
 RUN uv pip install --quiet --require-hashes -r requirements-serve.lock \
     && find /opt/charstream -type d -name tests -path '*/numpy/*' -prune -exec rm -r {} +
-RUN --mount=from=build,source=/srv,target=/srv ./write-sbom
+RUN --mount=from=build,source=/srv,target=/srv --mount=source=pyproject.toml,target=/build/pyproject.toml \
+    ./write-sbom
 
 FROM tools AS train-packages
 ARG TORCH_VERSION
@@ -52,7 +53,8 @@ ARG TORCH_BACKEND=cpu
 COPY deploy/requirements-train.lock deploy/install-torch deploy/write-sbom ./
 RUN uv pip install --quiet --require-hashes -r requirements-train.lock
 RUN ./install-torch "$TORCH_VERSION" "$TORCH_BACKEND"
-RUN --mount=from=build,source=/srv,target=/srv ./write-sbom
+RUN --mount=from=build,source=/srv,target=/srv --mount=source=pyproject.toml,target=/build/pyproject.toml \
+    ./write-sbom
 
 FROM tools AS cuda-packages
 ARG TORCH_VERSION
@@ -60,12 +62,20 @@ ARG TORCH_BACKEND=cu130
 COPY deploy/requirements-train.lock deploy/install-torch deploy/write-sbom ./
 RUN uv pip install --quiet --require-hashes -r requirements-train.lock
 RUN ./install-torch "$TORCH_VERSION" "$TORCH_BACKEND"
-RUN --mount=from=build,source=/srv,target=/srv ./write-sbom
+RUN --mount=from=build,source=/srv,target=/srv --mount=source=pyproject.toml,target=/build/pyproject.toml \
+    ./write-sbom
 
 FROM ${PYTHON_IMAGE} AS runtime
+# What the image was built from: the version of charstream, the commit and the repository's URL.
+ARG VERSION=0.1.0
+ARG REVISION=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="charstream" \
       org.opencontainers.image.description="Streams text from a character-level LSTM over HTTP" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE"
 # `docker stop` kills the process after 10 seconds. Streams get 7 seconds to finish, and slow clients
 # 2 more.
 ENV PATH=/opt/charstream/bin:$PATH \

@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from app import __version__
 from tests.conftest import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -94,3 +95,10 @@ def test_every_copied_file_exists() -> None:
 def test_the_image_leaves_time_to_drain() -> None:
     (seconds,) = re.findall(r"CHARSTREAM_DRAIN_SECONDS=(\d+)", DOCKERFILE)
     assert int(seconds) + 2 < 10  # `docker stop` waits 10 seconds, and the server gives up after 2
+
+
+def test_the_image_and_its_bill_of_materials_name_their_version() -> None:
+    assert argument("VERSION") == __version__
+    replaced = re.findall(r"s/(.*?)/version = ", (ROOT / "deploy/write-sbom").read_text())[0]
+    stated = re.sub(replaced, 'version = "1.0"', (ROOT / "pyproject.toml").read_text(), flags=re.M)
+    assert tomllib.loads(stated)["project"]["version"] == "1.0"

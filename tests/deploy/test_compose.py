@@ -79,6 +79,12 @@ def test_the_image_of_nginx_is_pinned() -> None:
     assert tuple(map(int, version.split("."))) >= (1, 27, 3)[: version.count(".") + 1]
 
 
+def test_the_health_check_of_the_balancer_asks_nginx() -> None:
+    (port,) = re.findall(r"^ *listen (\d+)", (ROOT / "deploy/nginx.conf").read_text(), re.M)
+    address = SERVICES["balancer"]["healthcheck"]["test"][-1]
+    assert address == f"http://127.0.0.1:{port}/health/ready"
+
+
 def test_the_service_has_time_to_drain() -> None:
     service = SERVICES["charstream"]
     grace = int(service["stop_grace_period"].removesuffix("s"))

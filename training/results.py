@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -78,7 +79,15 @@ def _summary(trainer: Trainer) -> dict[str, object]:
 
 
 def serve_line(checkpoint: Path) -> str:
-    """Return the line that serves a checkpoint with the Python that runs this process."""
+    """Return the line that serves a checkpoint.
+
+    It uses the Python that runs this process. In the container of docker-compose.yml, which sets
+    RUNS_OUTSIDE to the folder that is /runs in it, the line uses Docker Compose outside of it.
+    """
+    runs = os.environ.get("RUNS_OUTSIDE")
+    if runs and checkpoint.is_relative_to("/runs"):
+        folder = f"{runs}/{checkpoint.parent.relative_to('/runs')}"
+        return f"CHECKPOINTS={shlex.quote(folder)} CHECKPOINT={checkpoint.name} docker compose up"
     return f"CHARSTREAM_CHECKPOINT={shlex.quote(str(checkpoint))} {shlex.quote(_python())} -m app"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.deploy.test_image import STAGES
+from training.results import serve_line
 
 GIVE_UP_SECONDS = 2  # that the server takes at most after the drain time
 
@@ -83,6 +85,17 @@ def test_the_health_check_of_the_balancer_asks_nginx() -> None:
     (port,) = re.findall(r"^ *listen (\d+)", (ROOT / "deploy/nginx.conf").read_text(), re.M)
     address = SERVICES["balancer"]["healthcheck"]["test"][-1]
     assert address == f"http://127.0.0.1:{port}/health/ready"
+
+
+def test_training_ends_with_a_command_that_serves_outside_of_its_container(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = SERVICES["train"]["environment"]["RUNS_OUTSIDE"]
+    assert f"{runs}:/runs" in SERVICES["train"]["volumes"]
+    monkeypatch.setenv("RUNS_OUTSIDE", runs)
+    line = serve_line(Path("/runs/book/best.safetensors"))
+    assert line == "CHECKPOINTS=./runs/book CHECKPOINT=best.safetensors docker compose up"
+    assert f"`{line}`" in (ROOT / "docs/deployment.md").read_text()
 
 
 def test_the_service_has_time_to_drain() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +27,77 @@ def load(name: str) -> Any:
     return yaml.safe_load((MANIFESTS / f"{name}.yaml").read_text())
 
 
+def variables(kustomization: str) -> dict[str, str]:
+    """The settings that a kustomization or a component adds."""
+    generators = load(kustomization).get("configMapGenerator", [{"literals": []}])
+    return dict(line.split("=", 1) for line in generators[0]["literals"])
+
+
+def patched_pod(component: str) -> Any:
+    patch = yaml.safe_load(load(component)["patches"][0]["patch"])
+    return patch["spec"]["template"]["spec"]
+
+
 RESOURCES = [Path(name).stem for name in load("kustomization")["resources"]]
 DEPLOYMENT = load("deployment")
 POD = DEPLOYMENT["spec"]["template"]["spec"]
 CONTAINER = POD["containers"][0]
-(GENERATOR,) = load("kustomization")["configMapGenerator"]
-VARIABLES = dict(line.split("=", 1) for line in GENERATOR["literals"])
+VARIABLES = variables("kustomization")
+COMPONENTS = [
+    str(path.relative_to(MANIFESTS).with_suffix(""))
+    for path in sorted(MANIFESTS.glob("components/*/kustomization.yaml"))
+]
+CUSTOM = {"HTTPRoute", "PodMonitor"}  # custom resources, which Kubernetes has no schemas of
+RENDER = next(
+    (f for f in (["kustomize", "build"], ["kubectl", "kustomize"]) if shutil.which(f[0])), None
+)
+needs_kustomize = pytest.mark.skipif(RENDER is None, reason="needs kustomize or kubectl")
+
+
+def validate(resource: Any) -> None:
+    kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
+
+
+def rendered(kustomization: str, folder: Path) -> dict[str, Any]:
+    """The resources of a kustomization, by kind. It may name files below ../charstream."""
+    assert RENDER is not None
+    path = os.path.relpath(ROOT, folder)
+    (folder / "kustomization.yaml").write_text(kustomization.replace("../charstream", path))
+    result = subprocess.run([*RENDER, str(folder)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return {each["kind"]: each for each in yaml.safe_load_all(result.stdout)}
 
 
 @pytest.mark.parametrize("name", RESOURCES)
 def test_a_manifest_is_valid(name: str) -> None:
-    kubernetes_validate.validate(load(name), kubernetes_validate.latest_version(), strict=True)
+    validate(load(name))
+
+
+@needs_kustomize
+@pytest.mark.parametrize("components", [*([each] for each in COMPONENTS), COMPONENTS], ids=" ".join)
+def test_the_resources_are_valid_with_components(components: list[str], tmp_path: Path) -> None:
+    base = "../charstream/deploy/kubernetes"
+    parts = [f"{base}/{Path(each).parent}" for each in components]
+    resources = rendered(yaml.safe_dump({"resources": [base], "components": parts}), tmp_path)
+    for kind in resources.keys() - CUSTOM:
+        validate(resources[kind])
+    deployment = resources["Deployment"]["spec"]
+    assert deployment["selector"] == DEPLOYMENT["spec"]["selector"]
+    sources = deployment["template"]["spec"]["containers"][0]["envFrom"]
+    named = [each["configMapRef"]["name"] for each in sources if "configMapRef" in each]
+    assert named == [resources["ConfigMap"]["metadata"]["name"]]
+
+
+@needs_kustomize
+def test_the_example_of_the_documentation_adds_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs/deployment.md").read_text()
+    (example,) = re.findall(r"```yaml\n(resources:.*?)```", page, re.S)
+    resources = rendered(example, tmp_path)
+    assert resources.keys() >= CUSTOM
+    assert resources["HTTPRoute"]["spec"]["hostnames"] == ["text.example.org"]
+    assert resources["ConfigMap"]["data"] == {**VARIABLES, "CHARSTREAM_LOG_FORMAT": "json"}
+    (container,) = resources["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"registry.example/charstream:{__version__}"
 
 
 def test_every_resource_is_about_the_same_pods() -> None:
@@ -42,12 +106,32 @@ def test_every_resource_is_about_the_same_pods() -> None:
     assert load("service")["spec"]["selector"] == labels
     assert load("disruption-budget")["spec"]["selector"]["matchLabels"] == labels
     assert load("autoscaler")["spec"]["scaleTargetRef"]["name"] == DEPLOYMENT["metadata"]["name"]
+    monitor = load("components/pod-monitor/pod-monitor")["spec"]
+    assert monitor["selector"]["matchLabels"] == labels
+    assert monitor["podMetricsEndpoints"][0]["port"] == CONTAINER["ports"][0]["name"]
+    service = load("service")
+    (backend,) = load("components/http-route/http-route")["spec"]["rules"][0]["backendRefs"]
+    assert backend["name"] == service["metadata"]["name"]
+    assert backend["port"] == service["spec"]["ports"][0]["port"]
 
 
-def test_every_variable_is_a_setting_with_a_good_value() -> None:
-    settings = {name.removeprefix(PREFIX).lower(): value for name, value in VARIABLES.items()}
+@pytest.mark.parametrize("kustomization", ["kustomization", *COMPONENTS])
+def test_every_variable_is_a_setting_with_a_good_value(kustomization: str) -> None:
+    both = {**VARIABLES, **variables(kustomization)}
+    settings = {name.removeprefix(PREFIX).lower(): value for name, value in both.items()}
     assert set(settings) <= set(Settings.model_fields)
     Settings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("component", "name"), [("keys", "API_KEYS_FILE"), ("models", "CHECKPOINT")]
+)
+def test_a_volume_is_mounted_where_the_setting_says(component: str, name: str) -> None:
+    component = f"components/{component}/kustomization"
+    pod = patched_pod(component)
+    (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    assert mount["name"] == volume["name"]
+    assert Path(variables(component)[PREFIX + name]).is_relative_to(mount["mountPath"])
 
 
 def test_no_variable_of_the_service_passes_for_a_setting() -> None:
@@ -99,9 +183,10 @@ def test_the_autoscaler_asks_for_a_share_of_the_slots() -> None:
 
 
 def test_the_image_has_the_version_of_the_service() -> None:
-    kustomization = load("kustomization")
-    assert kustomization["images"] == [{"name": "charstream", "newTag": __version__}]
-    assert kustomization["labels"][0]["pairs"]["app.kubernetes.io/version"] == __version__
+    base, gpu = load("kustomization"), load("components/gpu/kustomization")
+    assert base["images"] == [{"name": "charstream", "newTag": __version__}]
+    assert base["labels"][0]["pairs"]["app.kubernetes.io/version"] == __version__
+    assert gpu["images"] == [{"name": "charstream", "newTag": f"{__version__}-cuda"}]
 
 
 def test_only_the_port_of_the_service_can_be_reached() -> None:
@@ -116,3 +201,6 @@ def test_a_pod_gets_the_memory_of_a_compose_service() -> None:
     memory = {kind: CONTAINER["resources"][kind]["memory"] for kind in ("requests", "limits")}
     assert memory == {"requests": "256Mi", "limits": "512Mi"}
     assert COMPOSE_SERVICES["charstream"]["mem_limit"] == "512m"
+    gpu = patched_pod("components/gpu/kustomization")["containers"][0]["resources"]
+    assert gpu["limits"]["memory"] == "8Gi"
+    assert COMPOSE_SERVICES["charstream-gpu"]["mem_limit"] == "8g"

@@ -75,7 +75,7 @@ def test_shards_that_are_killed_three_times_lose_nothing(tiny_path: Path, tmp_pa
     """And double nothing. Two processes run at a time, as on two machines."""
     draw = random.Random(5)
     text = tmp_path / "lines.txt"
-    text.write_text("\n".join("".join(draw.choices(KNOWN, k=100)) for _ in range(50_000)))
+    text.write_text("\n".join("".join(draw.choices(KNOWN, k=100)) for _ in range(40_000)))
     command = [*COMMAND, str(tiny_path), str(text)]
     whole = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     outs = [tmp_path / "1.csv", tmp_path / "2.csv"]

@@ -1,29 +1,35 @@
 """Ray Serve: runs the application on as many replicas and machines as its streams need.
 
-    pip install '.[ray]'
-    serve run app.ray_serve:application min_replicas=2 max_replicas=8
+    serve deploy deploy/ray/serve.yaml
 
-Each replica creates the application with its own engine, from the settings of the process that
-deploys it. Ray sets the address: `serve start --http-host --http-port`.
+Each replica creates the application with its own engine, from the settings in that file.
 """
 
+import logging
 import math
 import os
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
+from app.middleware.request_log import REQUEST_ID
 from app.model_manager import ModelManager
+from app.server import log_format
 from app.settings import PREFIX, Settings
 
 _AFTER_DRAIN_SECONDS = 2  # for the last frames to be sent
+_THREADS = 2  # of an engine, as in the Kubernetes manifests
+
+logger = logging.getLogger("charstream")
 
 
 class Replicas(BaseModel):
-    """Arguments of `serve run`."""
+    """Arguments of the application: `args` in deploy/ray/serve.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,11 +52,40 @@ class StreamsPolicy:
         return math.ceil((streams + context.total_queued_requests) / self._target), {}
 
 
-@serve.ingress(create_app)
+class _OneRequestId:
+    """ASGI middleware that removes the request id from responses, because Ray adds it too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                name = REQUEST_ID.lower().encode()
+                headers = [header for header in message["headers"] if header[0] != name]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_without_id)
+
+
+def _create_app() -> FastAPI:
+    """Create the application in a replica. Ray keeps its standard error in a file."""
+    settings = Settings.from_environment()
+    log_format.set_up(settings.log_format)
+    app = create_app(settings)
+    app.add_middleware(_OneRequestId)
+    manager: ModelManager = app.state.model_manager
+    for service in manager.models.services:
+        logger.info("loaded %s", service)
+    return app
+
+
+@serve.ingress(_create_app)
 class _Replica:
     """Methods that Ray calls in addition to forwarding requests."""
 
-    app: Any  # the result of create_app, set by the ingress
+    app: Any  # the result of _create_app, set by the ingress
 
     async def record_autoscaling_stats(self) -> dict[str, int]:
         """Return the numbers that `StreamsPolicy` uses."""
@@ -71,7 +106,7 @@ class _Replica:
 
 
 def application(replicas: Replicas) -> serve.Application:
-    """Return the application for `serve run` and `serve deploy`.
+    """Return the application for `serve deploy` and `serve run`.
 
     Raises:
         SettingsError: if an environment variable has an unusable value.
@@ -82,8 +117,11 @@ def application(replicas: Replicas) -> serve.Application:
     variables[f"{PREFIX}CHECKPOINT"] = ",".join(str(p.resolve()) for p in settings.checkpoint)
     if settings.api_keys_file is not None:
         variables[f"{PREFIX}API_KEYS_FILE"] = str(settings.api_keys_file.resolve())
-    threads = settings.threads or 1  # for more, add replicas
+    threads = settings.threads or _THREADS
     variables[f"{PREFIX}THREADS"] = str(threads)
+    # Without this, replicas trust X-Forwarded-For from 127.0.0.1, and Ray's HAProxy passes on there
+    # what a client has written.
+    variables["FORWARDED_ALLOW_IPS"] = os.environ.get("FORWARDED_ALLOW_IPS", "")
     deployment = serve.deployment(
         name="charstream",
         ray_actor_options={

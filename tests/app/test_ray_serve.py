@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 from clients.charstream_client import Client, GenerateParams
 from tests.conftest import SHIPPED
 from tests.ray_cluster import in_ray_namespace, needs_ray
 from tests.server import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
@@ -35,12 +37,16 @@ serve.shutdown()
 
 @pytest.fixture
 def deployed() -> Iterator[tuple[str, int]]:
-    """The address of two replicas, and the process id of the ancestor of all of Ray's processes."""
+    """The address of two replicas behind HAProxy, and the process id of the ancestor of all of
+    Ray's processes.
+    """
     port = free_port()
     environment = os.environ | {
         "CHARSTREAM_CHECKPOINT": str(SHIPPED),
         "CHARSTREAM_PRECISION": "fp32",  # slow enough to be interrupted
         "CHARSTREAM_THREADS": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",  # a short shutdown
     }
     process = subprocess.Popen(
         [sys.executable, "-c", DEPLOY, str(port)],
@@ -101,6 +107,22 @@ def test_a_stream_continues_when_its_replica_dies(deployed: tuple[str, int]) -> 
             for text, each in zip(texts, events, strict=True)
         ]
     assert texts == expected
+
+
+@in_ray_namespace
+def test_a_request_has_one_id_and_a_log_line_without_a_forged_address(
+    deployed: tuple[str, int],
+) -> None:
+    url, _ = deployed
+    headers = {"X-Request-ID": "id-1", "X-Forwarded-For": "203.0.113.9"}
+    response = httpx.get(f"{url}/info", headers=headers, trust_env=False)
+    assert response.headers.get_list("X-Request-ID") == ["id-1"]
+    logs = Path(os.environ["RAY_TMPDIR"], "ray", "session_latest", "logs")
+    wait_until(
+        lambda: any(
+            "request_id=id-1 client=127.0.0.1 " in log.read_text() for log in logs.glob("*.err")
+        )
+    )
 
 
 @needs_ray

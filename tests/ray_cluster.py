@@ -57,9 +57,10 @@ def ray_environment() -> Iterator[dict[str, str]]:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Of Ray's HAProxy. By default, all clusters on a machine share them.
+            # By default, these files of Ray's HAProxy stay in /tmp.
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy/haproxy.cfg",
             "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/haproxy/admin.sock",
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/haproxy/metrics.sock",
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": f"{folder}/haproxy",
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/haproxy/server-state",
         }

@@ -14,10 +14,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingPolicy
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.main import create_app
-from app.middleware.request_log import REQUEST_ID
 from app.model_manager import ModelManager
 from app.server import log_format
 from app.settings import PREFIX, Settings
@@ -52,29 +50,11 @@ class StreamsPolicy:
         return math.ceil((streams + context.total_queued_requests) / self._target), {}
 
 
-class _OneRequestId:
-    """ASGI middleware that removes the request id from responses, because Ray adds it too."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_without_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                name = REQUEST_ID.lower().encode()
-                headers = [header for header in message["headers"] if header[0] != name]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await self._app(scope, receive, send_without_id)
-
-
 def _create_app() -> FastAPI:
     """Create the application in a replica. Ray keeps its standard error in a file."""
     settings = Settings.from_environment()
     log_format.set_up(settings.log_format)
     app = create_app(settings)
-    app.add_middleware(_OneRequestId)
     manager: ModelManager = app.state.model_manager
     for service in manager.models.services:
         logger.info("loaded %s", service)

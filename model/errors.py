@@ -72,7 +72,7 @@ class TrainingError(CharstreamError):
 
 
 class OutputError(CharstreamError):
-    """Standard output cannot be written, or its reader has ended."""
+    """Standard output or a file of results cannot be written."""
 
 
 class DeviceError(CharstreamError):

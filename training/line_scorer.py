@@ -13,6 +13,7 @@ from model.text.folding import fold
 from model.text.vocabulary import UNKNOWN, Vocabulary
 from training.score import Scorer
 
+UNKNOWN_CHOICES = ("reject", "skip", "fold")
 FIELDS = ("nats", "bits", "bits_per_character", "characters")
 
 Row = dict[str, float | str | None]
@@ -29,6 +30,8 @@ class LineScorer:
     """
 
     def __init__(self, vocabulary: Vocabulary, scorer: Scorer, unknown: str) -> None:
+        if unknown not in UNKNOWN_CHOICES:
+            raise ValueError(f"unknown: expected one of {UNKNOWN_CHOICES}, got {unknown!r}")
         self._vocabulary, self._scorer, self._unknown = vocabulary, scorer, unknown
 
     def read(self, lines: list[str]) -> list[str]:

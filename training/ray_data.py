@@ -28,7 +28,7 @@ class ScoreRows:
 
     Args:
         checkpoint: path of the model, the same on each machine.
-        column: name of the column with the texts.
+        column: name of the column with the texts, which are strings.
         prime: text that the model reads before each text.
         unknown: what happens to characters that the model does not know: "reject", "skip" leaves
             them out, and "fold" replaces quotation marks, dashes and accented letters.

@@ -54,16 +54,15 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    # The process that held it may have removed the file between _open and here.
-    if not acquire(file) or not _is_at(file, path):
+    if not acquire(file, path):
         raise TrainingError(
             f"{path.parent} is in use by another training run: "
             "wait until it ends, or choose another --out"
         )
 
 
-def acquire(file: IO[bytes]) -> bool:
-    """Take the lock of an open file until it is closed. False if another process holds it."""
+def acquire(file: IO[bytes], path: Path) -> bool:
+    """Take the lock of an open file until it is closed. False if another process has it."""
     if fcntl is not None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,8 +70,5 @@ def acquire(file: IO[bytes]) -> bool:
             return False
         except OSError:  # a file system without locks
             pass
-    return True
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
+    # The process that had it may have removed the file since it was opened.
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import NoReturn
 
 from model.checkpoints.checkpoint import load_checkpoint
 from model.decoding.selection import choose_device
 from model.errors import CorpusError, OutputError, TrainingError, UnknownCharacterError
 from training.arguments import add_checkpoint, add_device, add_path
 from training.console import counted, print_error, showing_speed
-from training.line_scorer import FIELDS, LineScorer, Row, row_of
+from training.line_scorer import FIELDS, UNKNOWN_CHOICES, LineScorer, Row, row_of
 from training.score import Scorer
 from training.score_file import opened
 from training.text_lines import STDIN, Span, name_of, read_lines, shard, skip_lines
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prime", default="", help="text that the model reads before each line")
     parser.add_argument(
         "--unknown",
-        choices=("reject", "skip", "fold"),
+        choices=UNKNOWN_CHOICES,
         default="reject",
         help="what to do with characters that the model does not know: refuse the line, leave "
         "them out, or replace quotation marks, dashes and accented letters (default reject)",
@@ -41,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-error",
         choices=("stop", "empty"),
         default="stop",
-        help="what to do with a line that is refused: end with an error, or write a result "
-        "without numbers (default stop)",
+        help="what to do with a line that is refused or is not UTF-8: end with an error, or write "
+        "a row without a score (default stop)",
     )
     add_device(parser)
     parser.add_argument(
@@ -101,8 +100,8 @@ def _check(options: argparse.Namespace) -> None:
         raise TrainingError("--resume needs --out, the file to continue")
     if options.resume or options.shard != _WHOLE_FILE:
         option = "--resume" if options.resume else "--shard"
-        if options.file == STDIN:
-            raise TrainingError(f"{option} needs a file, not standard input")
+        if options.file == STDIN or (options.file.exists() and not options.file.is_file()):
+            raise TrainingError(f"{option} needs a regular file, got {name_of(options.file)}")
         if options.memory:
             raise TrainingError(
                 f"{option} and --memory exclude each other: a memory reads all lines"
@@ -139,7 +138,7 @@ def _score_lines(
             empty += sum(row["nats"] is None for row in block)
             report(len(block), sum(int(row["characters"] or 0) for row in block))
     if empty:
-        print_error(f"charstream: {counted(empty, 'line')} could not be scored, see the empty nats")
+        print_error(f"charstream: {counted(empty, 'line')} could not be scored")
 
 
 def _results(options: argparse.Namespace, scorer: LineScorer, span: Span) -> Iterator[list[Row]]:
@@ -159,7 +158,7 @@ def _results(options: argparse.Namespace, scorer: LineScorer, span: Span) -> Ite
         yield rows
 
 
-def _refuse(options: argparse.Namespace, scorer: LineScorer, line: str, number: int) -> None:
+def _refuse(options: argparse.Namespace, scorer: LineScorer, line: str, number: int) -> NoReturn:
     try:
         scorer.check(line)
     except UnknownCharacterError as error:
@@ -167,6 +166,7 @@ def _refuse(options: argparse.Namespace, scorer: LineScorer, line: str, number: 
         where = f"{name_of(options.file)}: line {number}"
         advice = f"use --unknown {others}, or --on-error empty"
         raise CorpusError(f"{where}: {error}; {advice}") from error
+    raise AssertionError(f"line {number} has no score, but no character that is unknown")
 
 
 def _head(options: argparse.Namespace) -> str:
@@ -182,8 +182,13 @@ def _fields(options: argparse.Namespace) -> list[str]:
 def _format(options: argparse.Namespace, rows: Iterable[Row]) -> str:
     """Return rows as CSV or as JSON lines."""
     fields = _fields(options)
-    if options.json:
-        return "".join(json.dumps({key: row[key] for key in fields}) + "\n" for row in rows)
-    table = io.StringIO()
-    csv.DictWriter(table, fields, lineterminator="\n").writerows(rows)
-    return table.getvalue()
+    as_line = json.dumps if options.json else _as_csv
+    return "".join(as_line({key: row[key] for key in fields}) + "\n" for row in rows)
+
+
+def _as_csv(row: Row) -> str:
+    """Return a row as CSV. The module csv of Python 3.11 does not quote a carriage return."""
+    cells = ["" if value is None else str(value) for value in row.values()]
+    if "text" in row:
+        cells[-1] = '"' + cells[-1].replace('"', '""') + '"'
+    return ",".join(cells)

@@ -11,63 +11,62 @@ from model.errors import OutputError
 from training.run_lock import acquire
 
 _BLOCK_BYTES = 1 << 20
+_COMPARED_BYTES = 1 << 16  # at least, at the end of the file
+_MAX_BYTES = 1 << 25  # of a row: 4 MiB of text take six times as much in JSON
 
 
 class ScoreFile:
-    """Rows of text in a file.
+    """Rows of text in a file, which is only appended to.
 
-    The last complete row of an earlier run is written again: if it is not the same, that run had
-    another model, text or option. Until then, the file stays as it is.
+    The rows of about the last 64 KiB of an earlier run are computed again and compared. So a run
+    with another model, text or option is noticed.
 
     Attributes:
-        rows: number of complete rows before that row.
+        rows: number of rows before those.
     """
 
     def __init__(self, file: FileIO, path: Path) -> None:
         self._file, self._path = file, path
-        count, last, end, offset = 0, 0, 0, 0  # the last row is between two offsets
+        self.rows, end = 0, b""
         while block := file.read(_BLOCK_BYTES):
-            if found := block.count(b"\n"):
-                newline = block.rindex(b"\n")
-                before = block.rfind(b"\n", 0, newline)
-                last = end if before < 0 else offset + before + 1
-                count, end = count + found, offset + newline + 1
-            offset += len(block)
-        self.rows = max(count - 1, 0)
-        file.seek(last)
-        self._last_row = file.read(end - last)
+            end += block
+            start = end.rfind(b"\n", 0, max(len(end) - _COMPARED_BYTES, 0)) + 1
+            self.rows += end.count(b"\n", 0, start)
+            end = end[start:]
+            if len(end) > _MAX_BYTES:
+                raise self._other_result()
+        self._compared = end  # its last row may be cut off
 
     def write(self, rows: str) -> None:
-        """Append rows, each with its line end.
+        """Append rows, each with its line end. Those that the file has are compared.
 
         Raises:
-            OutputError: if the file cannot be written, or continues another result.
+            OutputError: if the file cannot be written, or has other rows.
         """
-        content = rows.encode()
-        if not content.startswith(self._last_row):
+        content = memoryview(rows.encode())
+        common = min(len(content), len(self._compared))
+        if content[:common] != self._compared[:common]:
             raise self._other_result()
-        left = memoryview(content)[len(self._last_row) :]
+        self._compared, content = self._compared[common:], content[common:]
         try:
-            self._file.truncate()  # a row that was cut off
-            while left:
-                left = left[self._file.write(left) :]
+            while content:
+                content = content[self._file.write(content) :]
         except OSError as error:
             raise OutputError(f"{self._path}: cannot be written: {error.strerror}") from error
-        self._last_row = b""
 
     def close(self) -> None:
-        """Check that the last row of the earlier run was written again.
+        """Check that all rows of the earlier run were compared.
 
         Raises:
-            OutputError: if it was not.
+            OutputError: if they were not.
         """
-        if self._last_row:
+        if self._compared:
             raise self._other_result()
 
     def _other_result(self) -> OutputError:
         return OutputError(
-            f"{self._path}: row {self.rows + 1} is not what this model gives with this text and "
-            "these options: use those that the file was written with, or another file"
+            f"{self._path}: the rows after row {self.rows} are not those of this model, text, "
+            "shard and options: use the same ones again, or another --out"
         )
 
 
@@ -82,22 +81,22 @@ def opened(path: Path, resume: bool) -> Iterator[ScoreFile]:
     Raises:
         OutputError: if the file exists, cannot be written, or another process writes it.
     """
-    if (exists := path.exists()) and not path.is_file():
-        raise OutputError(f"{path} is not a regular file")
-    if exists and not resume:
-        raise OutputError(f"{path} exists: continue it with --resume, or delete it")
     try:
+        if (exists := path.exists()) and not path.is_file():
+            raise OutputError(f"{path} is not a regular file")
+        if exists and not resume:
+            raise OutputError(f"{path} exists: continue it with --resume, or delete it")
         file = path.open("r+b" if exists else "x+b", buffering=0)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     with file:
-        if not acquire(file):
+        if not acquire(file, path):
             raise OutputError(f"{path}: another process is writing it")
         results = ScoreFile(file, path)
         try:
             yield results
         except BaseException:
-            if path.stat().st_size == 0:
-                path.unlink()
+            if not exists and file.tell() == 0:
+                path.unlink(missing_ok=True)
             raise
         results.close()

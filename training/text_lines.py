@@ -56,21 +56,21 @@ def shard(path: Path, number: int, count: int) -> Span:
 
 
 def skip_lines(path: Path, span: Span, count: int) -> Span:
-    """Return a span without its first lines.
+    """Return a span without its first lines, which is empty if it has no more than these.
 
     Raises:
-        CorpusError: if the file cannot be read, or the span has fewer lines.
+        CorpusError: if the file cannot be read.
     """
     start, left = span.start, count
     with _opened(path) as file:
         for block in _blocks(file, span.start, span.end):
             if (found := block.count(b"\n")) >= left:
+                at = 0
                 for _ in range(left):
-                    end = block.index(b"\n") + 1
-                    start, block = start + end, block[end:]
-                return Span(start, span.end, span.lines_before + count)
+                    at = block.index(b"\n", at) + 1
+                return Span(start + at, span.end, span.lines_before + count)
             start, left = start + len(block), left - found
-    raise CorpusError(f"{path}: line {span.lines_before + count} is missing")
+    return Span(start, start, span.lines_before + count)
 
 
 def read_lines(path: Path, span: Span = WHOLE, replace: bool = False) -> Iterator[list[str]]:
@@ -89,10 +89,12 @@ def read_lines(path: Path, span: Span = WHOLE, replace: bool = False) -> Iterato
     """
     count, rest = span.lines_before, b""
     for content in _read(path, span):
-        whole, end, rest = (rest + content).rpartition(b"\n")
-        if len(rest) > _MAX_BYTES:
-            number = count + whole.count(b"\n") + len(end) + 1
-            raise CorpusError(f"{name_of(path)}: line {number} is longer than {_MAX_BYTES:,} bytes")
+        rest += content
+        first = rest.find(b"\n")  # other lines are shorter than a block
+        if (first if first >= 0 else len(rest)) > _MAX_BYTES:
+            where = f"{name_of(path)}: line {count + 1}"
+            raise CorpusError(f"{where} is longer than {_MAX_BYTES:,} bytes")
+        whole, end, rest = rest.rpartition(b"\n")
         if end:
             yield (lines := _decode(path, whole, count, replace))
             count += len(lines)

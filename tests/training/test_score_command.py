@@ -112,6 +112,7 @@ def test_the_lines_do_not_depend_on_how_they_are_read(
 def test_a_damaged_line_is_named(
     run: Run, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
+    monkeypatch.setattr(text_lines, "_BLOCK_BYTES", 300)
     monkeypatch.setattr(text_lines, "_MAX_BYTES", 1000)
     status, _, error = run(content)
     assert status == 1
@@ -160,3 +161,22 @@ def test_a_slow_pipe_gets_its_results_at_once(tiny_path: Path) -> None:
             assert json.loads(process.stdout.readline())["characters"] == length
         process.stdin.close()
         assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("before", [0, 1, 50, 299])
+@pytest.mark.parametrize("end", ["", "\n", "\nabc"])
+def test_the_longest_line_may_be_anywhere(
+    run: Run, monkeypatch: pytest.MonkeyPatch, before: int, end: str
+) -> None:
+    monkeypatch.setattr(text_lines, "_BLOCK_BYTES", 300)
+    monkeypatch.setattr(text_lines, "_MAX_BYTES", 1000)
+    statuses = [run("\n" * before + "a" * size + end)[0] for size in (1000, 1001)]
+    assert statuses == [0, 1]
+
+
+def test_a_text_in_csv_is_quoted(run: Run) -> None:
+    content = 'a"b,\rc\n'
+    status, output, _ = run(content, "--with-text", "--on-error", "empty")
+    assert status == 0
+    (row,) = csv.DictReader(io.StringIO(output, newline=""))
+    assert row["text"] == content.removesuffix("\n")

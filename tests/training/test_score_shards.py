@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import CHARACTERS, ROOT
+from training import score_file
 from training.command_line import run as main
 
 COMMAND = [sys.executable, "-m", "training", "score"]
@@ -58,17 +59,26 @@ def test_the_outputs_of_all_shards_are_that_of_the_file(
 
 
 @settings(max_examples=60)
-@given(content=CONTENTS, at=st.floats(0, 1), shard=st.sampled_from(["1/1", "2/2"]), options=FORMATS)
+@given(
+    content=CONTENTS,
+    at=st.floats(0, 1),
+    compared=st.integers(0, 200),
+    shard=st.sampled_from(["1/1", "2/2"]),
+    options=FORMATS,
+)
 def test_a_file_that_was_cut_off_is_continued(
     output: Callable[..., tuple[bytes, Path]],
     content: bytes,
     at: float,
+    compared: int,
     shard: str,
     options: list[str],
 ) -> None:
     whole, path = output(content, *options, "--shard", shard)
     path.write_bytes(whole[: round(at * len(whole))])
-    assert output(content, *options, "--shard", shard, "--resume", out=path)[0] == whole
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score_file, "_COMPARED_BYTES", compared)
+        assert output(content, *options, "--shard", shard, "--resume", out=path)[0] == whole
 
 
 def test_shards_that_are_killed_three_times_lose_nothing(tiny_path: Path, tmp_path: Path) -> None:
@@ -100,11 +110,13 @@ def test_shards_that_are_killed_three_times_lose_nothing(tiny_path: Path, tmp_pa
 @pytest.mark.parametrize(
     ("content", "options"),
     [
-        (b"abc\ndef\n", ["--prime", "abc"]),
-        (b"abc\ndee\n", []),
+        (b"abc\n\ndef\n\nghi", ["--prime", "abc"]),
+        (b"abd\n\ndef\n\nghi", []),
         (b"abc\n", []),
-        (b"abc\ndef\n", ["--json"]),
-        (b"abc\ndef\n", ["--with-text"]),
+        (b"", []),
+        (b"abc\n\ndef\n\nghi", ["--json"]),
+        (b"abc\n\ndef\n\nghi", ["--with-text"]),
+        (b"abc\n\ndef\n\nghi", ["--shard", "2/2"]),
     ],
 )
 def test_a_file_of_another_result_stays_as_it_is(
@@ -115,16 +127,26 @@ def test_a_file_of_another_result_stays_as_it_is(
     content: bytes,
     options: list[str],
 ) -> None:
-    whole, path = output(b"abc\ndef\nghi")
-    cut = whole[: whole.index(b"\n3,") + 5]
+    whole, path = output(b"abc\n\ndef\n\nghi")
+    cut = whole[: whole.index(b"\n4,") + 5]
     path.write_bytes(cut)
     text = tmp_path / "other.txt"
     text.write_bytes(content)
     command = ["score", str(tiny_path), str(text), "--out", str(path), "--resume", *options]
     assert main(command) == 1
     shown = capsys.readouterr().err
-    assert "row 3 is not what this model gives" in shown or "line 2 is missing" in shown
+    assert "the rows after row 0 are not those of this model, text, shard and options" in shown
     assert path.read_bytes() == cut
+
+
+@pytest.mark.parametrize("content", [b"not a result", b"not\na result", b"\0" * 100])
+def test_a_file_that_is_not_a_result_stays_as_it_is(
+    tiny_path: Path, tmp_path: Path, content: bytes
+) -> None:
+    text = tmp_path / "lines.txt"
+    text.write_bytes(content)
+    assert main(["score", str(tiny_path), str(text), "--out", str(text), "--resume"]) == 1
+    assert text.read_bytes() == content
 
 
 def test_a_full_disk_ends_the_command_and_the_rest_comes_later(
@@ -216,6 +238,8 @@ def test_two_processes_do_not_write_the_same_file(
             lines.write(b"abc\n")
             while not Path(out).exists() or not Path(out).stat().st_size:
                 time.sleep(0.01)
-            assert main(["score", str(tiny_path), os.devnull, "--out", out, "--resume"]) == 1
+            text = tmp_path / "lines.txt"
+            text.touch()
+            assert main(["score", str(tiny_path), str(text), "--out", out, "--resume"]) == 1
             assert f"{out}: another process is writing it" in capsys.readouterr().err
         assert process.wait(20) == 0

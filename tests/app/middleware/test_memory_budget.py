@@ -75,10 +75,11 @@ def narrow(tiny_path: Path) -> Iterator[RunningServer]:
         yield server
 
 
-def request_of(path: str, body: dict[str, Any]) -> bytes:
+def request_of(path: str, body: dict[str, Any], **headers: str) -> bytes:
     data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
+    headers = {"Host": "x", "Content-Length": str(len(data)), **headers}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "\r\n"]).encode() + data
 
 
 ENDLESS = {"length": 100_000, "stream": True}
